@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Ranges, claims and attributes: the rules of subregions, without a kernel in sight.
+//!
+//! Everything here is safe Rust over `core` alone, allocates nothing and takes no lock. The same
+//! files are built into the module and, as the crate in `Cargo.toml` beside this file, on the host.
+//!
+//! - [`span`]: a range of bytes that is known to be sound
+//! - [`attr`]: the attributes
+//! - [`window`]: where a file offset of the device leads
+//! - [`table`]: which subregion holds which pages of which BAR
+
+#![forbid(unsafe_code)]
+
+pub(crate) mod attr;
+pub(crate) mod span;
+pub(crate) mod table;
+pub(crate) mod window;
+
+pub(crate) use self::attr::Attribute;
+pub(crate) use self::span::{
+    Span,
+    SpanError, //
+};
+pub(crate) use self::table::{
+    Plan,
+    Refusal,
+    RegionId,
+    Room,
+    Store,
+    Stores,
+    Subregion,
+    Table, //
+};
+pub(crate) use self::window::{
+    Bar,
+    Place,
+    BARS,
+    SLOTS_SIZE, //
+};

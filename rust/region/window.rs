@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where a file offset of a VFIO PCI device leads.
+//!
+//! vfio-pci-core gives every region index a window of 1 TiB of the device file: index `i` begins at
+//! `i << 40`. When it revokes mappings (reset, memory decode off, power states, hot reset of a
+//! sibling) it unmaps the windows of the BARs and no others. A subregion therefore has its slot in
+//! the upper half of its *parent's* window: all that revokes a mapping of the BAR revokes one of the
+//! subregion. The slot lies beyond the end of any BAR that may have subregions, so that the core
+//! refuses such an offset, should one ever reach it.
+
+use super::span::Span;
+
+/// A BAR's window begins at its region index shifted by this (`VFIO_PCI_OFFSET_SHIFT`).
+const WINDOW_SHIFT: u32 = 40;
+
+/// Where in a BAR's window the slots of its subregions begin.
+const SLOTS_START: u64 = 1 << 39;
+
+/// How many bytes of slots a BAR's window holds, and the size of the largest BAR that can have any.
+pub(crate) const SLOTS_SIZE: u64 = 1 << 39;
+
+/// How many BARs a PCI function has.
+pub(crate) const BARS: usize = 6;
+
+/// The region index of a BAR.
+///
+/// # Invariants
+///
+/// Less than [`BARS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bar(u8);
+
+impl Bar {
+    /// Takes a region index for a BAR's, if it is one.
+    pub(crate) fn new(index: u64) -> Option<Self> {
+        let index = u8::try_from(index).ok()?;
+        // INVARIANT: this is the check.
+        (usize::from(index) < BARS).then_some(Self(index))
+    }
+
+    /// Returns the BAR's number, which is less than [`BARS`].
+    pub(crate) fn index(self) -> usize {
+        usize::from(self.0)
+    }
+
+    /// Returns the file offset at which the BAR's own bytes begin.
+    pub(crate) fn window(self) -> u64 {
+        u64::from(self.0) << WINDOW_SHIFT
+    }
+}
+
+/// What a file offset stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A byte of a BAR, or beyond its end.
+    Bar(Bar, u64),
+    /// A byte in the slots of a BAR's subregions.
+    Slot(Bar, u64),
+    /// Some other region: configuration space, ROM, VGA, or none at all.
+    Other,
+}
+
+impl Place {
+    /// Returns what the file offset `offset` stands for.
+    pub(crate) fn of(offset: u64) -> Self {
+        let Some(bar) = Bar::new(offset >> WINDOW_SHIFT) else {
+            return Self::Other;
+        };
+        let within = offset & ((1 << WINDOW_SHIFT) - 1);
+        match within.checked_sub(SLOTS_START) {
+            Some(slot) => Self::Slot(bar, slot),
+            None => Self::Bar(bar, within),
+        }
+    }
+}
+
+/// Returns the file offset of byte `slot` in the slots of `bar`.
+///
+/// `slot` is less than [`SLOTS_SIZE`].
+pub(crate) fn slot_offset(bar: Bar, slot: u64) -> u64 {
+    bar.window() | SLOTS_START | slot
+}
+
+/// The sizes of huge page-table entries that a slot is placed for, largest first.
+const HUGE: [u64; 2] = [1 << 30, 2 << 20];
+
+/// Returns where to put a slot for `span` of a BAR that begins at physical address `phys`: at
+/// `cursor` or as soon after it as huge entries allow, or `None` if it does not fit any more.
+///
+/// A huge entry needs virtual and physical address to agree modulo its size, and mmap() derives the
+/// virtual address from the file offset. So the slot agrees with the physical address modulo the
+/// largest entry that fits into the span at all; a small span wastes nothing.
+pub(crate) fn place_slot(cursor: u64, phys: u64, span: Span) -> Option<Span> {
+    let phys = phys.checked_add(span.start())?;
+    let start = match HUGE.into_iter().find(|huge| span.len() >= *huge) {
+        Some(huge) => cursor.checked_add(phys.wrapping_sub(cursor) & huge.wrapping_sub(1))?,
+        None => cursor,
+    };
+    let slot = Span::new(start, span.len()).ok()?;
+    (slot.end() <= SLOTS_SIZE).then_some(slot)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(offset: u64, size: u64) -> Span {
+        Span::new(offset, size).unwrap()
+    }
+
+    #[test]
+    fn the_seventh_index_is_not_a_bar() {
+        assert!(Bar::new(5).is_some());
+        assert_eq!(Bar::new(6), None);
+        assert_eq!(Bar::new(256), None);
+        assert_eq!(Bar::new(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_slot_offset_leads_back_to_its_slot() {
+        for index in 0..6 {
+            let bar = Bar::new(index).unwrap();
+            for slot in [0, 0x1000, SLOTS_SIZE - 1] {
+                assert_eq!(Place::of(slot_offset(bar, slot)), Place::Slot(bar, slot));
+            }
+        }
+    }
+
+    #[test]
+    fn a_bar_offset_is_not_a_slot() {
+        let bar = Bar::new(2).unwrap();
+        assert_eq!(Place::of(bar.window()), Place::Bar(bar, 0));
+        let last = SLOTS_START - 1;
+        assert_eq!(Place::of(bar.window() + last), Place::Bar(bar, last));
+    }
+
+    #[test]
+    fn configuration_space_is_neither() {
+        assert_eq!(Place::of(7 << 40), Place::Other);
+        assert_eq!(Place::of(6 << 40), Place::Other);
+        assert_eq!(Place::of(u64::MAX), Place::Other);
+    }
+
+    #[test]
+    fn small_slots_are_packed() {
+        let slot = place_slot(0x3000, 0xe000_0000, span(0x5000, 0x1000)).unwrap();
+        assert_eq!(slot, span(0x3000, 0x1000));
+    }
+
+    #[test]
+    fn a_slot_agrees_with_the_physical_address_modulo_its_huge_size() {
+        let slot = place_slot(0x3000, 0xe000_0000, span(0x10_0000, 4 << 20)).unwrap();
+        assert_eq!(slot.start() % (2 << 20), 0x10_0000);
+        assert!(slot.start() >= 0x3000 && slot.start() < 0x3000 + (2 << 20));
+        let slot = place_slot(0x3000, 0x38_0000_0000, span(0x4000_0000, 1 << 30)).unwrap();
+        assert_eq!(slot.start() % (1 << 30), 0);
+    }
+
+    #[test]
+    fn a_slot_never_leaves_the_window() {
+        assert_eq!(place_slot(SLOTS_SIZE, 0, span(0, 0x1000)), None);
+        assert!(place_slot(SLOTS_SIZE - 0x1000, 0, span(0, 0x1000)).is_some());
+        assert_eq!(place_slot(SLOTS_SIZE - 0x1000, 0, span(0, 0x2000)), None);
+        assert_eq!(place_slot(0x1000, 0, span(0, SLOTS_SIZE)), None);
+        assert!(place_slot(0, 0, span(0, SLOTS_SIZE)).is_some());
+    }
+
+    #[test]
+    fn no_input_overflows() {
+        assert_eq!(place_slot(0, u64::MAX, span(1, 0x1000)), None);
+        assert_eq!(place_slot(u64::MAX, 0x1234, span(0, 1 << 30)), None);
+    }
+}
