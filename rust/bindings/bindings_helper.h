@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads. Only the items that the file `parameters` beside this one allows are taken
+ * from it.
+ */
+
+#include <linux/vfio_pci_core.h>
+#include <linux/vfio_subregion.h>
+#include "../helpers.h"
+
+/* Macros that bindgen cannot evaluate for itself; the prefix is cut off afterwards. */
+const unsigned int RUST_CONST_HELPER_VFIO_DEVICE_GET_INFO = VFIO_DEVICE_GET_INFO;
+const unsigned int RUST_CONST_HELPER_VFIO_DEVICE_IOEVENTFD = VFIO_DEVICE_IOEVENTFD;
+const unsigned int RUST_CONST_HELPER_VFIO_SUBREGION_CREATE = VFIO_SUBREGION_CREATE;

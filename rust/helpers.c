@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/nospec.h>
+#include <linux/pci.h>
+#include <linux/pgtable.h>
+#include <linux/pm_runtime.h>
+
+#include "helpers.h"
+
+/* Memory types. */
+
+pgprot_t vfio_rs_pgprot_noncached(pgprot_t prot)
+{
+	return pgprot_noncached(prot);
+}
+
+pgprot_t vfio_rs_pgprot_device(pgprot_t prot)
+{
+	return pgprot_device(prot);
+}
+
+pgprot_t vfio_rs_pgprot_writecombine(pgprot_t prot)
+{
+	return pgprot_writecombine(prot);
+}
+
+pgprot_t vfio_rs_pgprot_decrypted(pgprot_t prot)
+{
+	return pgprot_decrypted(prot);
+}
+
+bool vfio_rs_can_writecombine(void)
+{
+	return arch_can_pci_mmap_wc();
+}
+
+/*
+ * Whether the kernel's mapping at @io has the memory type of @prot. x86 alone needs to be asked:
+ * there ioremap_wc() and its like may give another type than they were asked for.
+ */
+#ifdef CONFIG_X86
+bool vfio_rs_kernel_is_mapped(void __iomem *io, pgprot_t prot)
+{
+	unsigned int level;
+	pte_t *pte = lookup_address((unsigned long)io, &level);
+	pgprot_t held;
+
+	if (!pte || !pte_present(*pte))
+		return false;
+	held = pte_pgprot(*pte);
+	if (level != PG_LEVEL_4K)
+		held = pgprot_large_2_4k(held);
+	return !((pgprot_val(held) ^ pgprot_val(prot)) & _PAGE_CACHE_MASK);
+}
+#else
+bool vfio_rs_kernel_is_mapped(void __iomem *io, pgprot_t prot)
+{
+	return true;
+}
+#endif
+
+/* Memory management. */
+
+void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached)
+{
+	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP |
+			  (allow_any_uncached ? VM_ALLOW_ANY_UNCACHED : VM_NONE));
+}
+
+u32 vfio_rs_index_nospec(u32 index, u32 size)
+{
+	return array_index_nospec(index, size);
+}
+
+/* The PCI device. */
+
+int vfio_rs_pm_get(struct pci_dev *pdev)
+{
+	return pm_runtime_resume_and_get(&pdev->dev);
+}
+
+void vfio_rs_pm_put(struct pci_dev *pdev)
+{
+	pm_runtime_put(&pdev->dev);
+}
+
+resource_size_t vfio_rs_bar_start(struct pci_dev *pdev, int bar)
+{
+	return pci_resource_start(pdev, bar);
+}
+
+resource_size_t vfio_rs_bar_len(struct pci_dev *pdev, int bar)
+{
+	return pci_resource_len(pdev, bar);
+}
+
+bool vfio_rs_bar_is_mem(struct pci_dev *pdev, int bar)
+{
+	return pci_resource_flags(pdev, bar) & IORESOURCE_MEM;
+}
+
+void *vfio_rs_get_drvdata(struct pci_dev *pdev)
+{
+	return pci_get_drvdata(pdev);
+}
+
+void vfio_rs_set_drvdata(struct pci_dev *pdev, void *data)
+{
+	pci_set_drvdata(pdev, data);
+}
+
+struct device *vfio_rs_dev(struct pci_dev *pdev)
+{
+	return &pdev->dev;
+}
+
+/* The VFIO PCI core device. */
+
+struct vfio_device *vfio_rs_vdev(struct vfio_pci_core_device *core)
+{
+	return &core->vdev;
+}
+
+void vfio_rs_put_device(struct vfio_pci_core_device *core)
+{
+	vfio_put_device(&core->vdev);
+}
+
+void vfio_rs_set_pci_ops(struct vfio_pci_core_device *core,
+			 const struct vfio_pci_device_ops *ops)
+{
+	core->pci_ops = ops;
+}
+
+struct pci_dev *vfio_rs_pdev(struct vfio_pci_core_device *core)
+{
+	return core->pdev;
+}
+
+struct address_space *vfio_rs_mapping(struct vfio_pci_core_device *core)
+{
+	return core->vdev.inode->i_mapping;
+}
+
+struct rw_semaphore *vfio_rs_memory_lock(struct vfio_pci_core_device *core)
+{
+	return &core->memory_lock;
+}
+
+void __iomem *vfio_rs_barmap(struct vfio_pci_core_device *core, int bar)
+{
+	return core->barmap[bar];
+}
+
+void vfio_rs_set_barmap(struct vfio_pci_core_device *core, int bar, void __iomem *io)
+{
+	core->barmap[bar] = io;
+}
+
+bool vfio_rs_bar_mmap_supported(struct vfio_pci_core_device *core, int bar)
+{
+	return core->bar_mmap_supported[bar];
+}
+
+int vfio_rs_num_regions(struct vfio_pci_core_device *core)
+{
+	return core->num_regions;
+}
+
+int vfio_rs_ioeventfds(struct vfio_pci_core_device *core)
+{
+	return READ_ONCE(core->ioeventfds_nr);
+}
+
+u8 vfio_rs_msix_bar(struct vfio_pci_core_device *core)
+{
+	return core->msix_bar;
+}
+
+u32 vfio_rs_msix_offset(struct vfio_pci_core_device *core)
+{
+	return core->msix_offset;
+}
+
+u16 vfio_rs_msix_size(struct vfio_pci_core_device *core)
+{
+	return core->msix_size;
+}

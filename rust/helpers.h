@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Wrappers of what Rust cannot call or reach by itself: inline functions, macros, and fields of
+ * structures whose layout bindgen does not get right. Nothing here decides anything.
+ */
+#ifndef SUBREGION_HELPERS_H
+#define SUBREGION_HELPERS_H
+
+#include <linux/mm.h>
+#include <linux/vfio_pci_core.h>
+
+pgprot_t vfio_rs_pgprot_noncached(pgprot_t prot);
+pgprot_t vfio_rs_pgprot_device(pgprot_t prot);
+pgprot_t vfio_rs_pgprot_writecombine(pgprot_t prot);
+pgprot_t vfio_rs_pgprot_decrypted(pgprot_t prot);
+bool vfio_rs_can_writecombine(void);
+bool vfio_rs_kernel_is_mapped(void __iomem *io, pgprot_t prot);
+void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached);
+u32 vfio_rs_index_nospec(u32 index, u32 size);
+int vfio_rs_pm_get(struct pci_dev *pdev);
+void vfio_rs_pm_put(struct pci_dev *pdev);
+resource_size_t vfio_rs_bar_start(struct pci_dev *pdev, int bar);
+resource_size_t vfio_rs_bar_len(struct pci_dev *pdev, int bar);
+bool vfio_rs_bar_is_mem(struct pci_dev *pdev, int bar);
+void *vfio_rs_get_drvdata(struct pci_dev *pdev);
+void vfio_rs_set_drvdata(struct pci_dev *pdev, void *data);
+struct device *vfio_rs_dev(struct pci_dev *pdev);
+
+struct vfio_device *vfio_rs_vdev(struct vfio_pci_core_device *core);
+void vfio_rs_put_device(struct vfio_pci_core_device *core);
+void vfio_rs_set_pci_ops(struct vfio_pci_core_device *core,
+			 const struct vfio_pci_device_ops *ops);
+struct pci_dev *vfio_rs_pdev(struct vfio_pci_core_device *core);
+struct address_space *vfio_rs_mapping(struct vfio_pci_core_device *core);
+struct rw_semaphore *vfio_rs_memory_lock(struct vfio_pci_core_device *core);
+void __iomem *vfio_rs_barmap(struct vfio_pci_core_device *core, int bar);
+void vfio_rs_set_barmap(struct vfio_pci_core_device *core, int bar, void __iomem *io);
+bool vfio_rs_bar_mmap_supported(struct vfio_pci_core_device *core, int bar);
+int vfio_rs_num_regions(struct vfio_pci_core_device *core);
+int vfio_rs_ioeventfds(struct vfio_pci_core_device *core);
+u8 vfio_rs_msix_bar(struct vfio_pci_core_device *core);
+u32 vfio_rs_msix_offset(struct vfio_pci_core_device *core);
+u16 vfio_rs_msix_size(struct vfio_pci_core_device *core);
+
+#endif /* SUBREGION_HELPERS_H */

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory types: what is asked of the page tables.
+//!
+//! On x86 a page-table entry for device memory does not get the type that the VMA's protection
+//! asks for, but the one under which the kernel has reserved the physical range (PAT), and a range
+//! that is not reserved is UC-. So the protection alone is no promise. It becomes one together with
+//! a kernel mapping of the same range whose type has been looked at; see [`super::pci::IoMap`].
+
+use crate::bindings;
+use kernel::bindings::pgprot_t;
+
+/// A memory type for a mapping of device memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MemType {
+    /// `pgprot_noncached()`: x86 UC-, arm64 Device-nGnRnE.
+    Noncached,
+    /// `pgprot_device()`: x86 UC-, arm64 Device-nGnRE.
+    Device,
+    /// `pgprot_writecombine()`: x86 WC, arm64 Normal-NC.
+    WriteCombining,
+}
+
+impl MemType {
+    /// Returns whether this platform can give the type at all.
+    pub(crate) fn is_available(self) -> bool {
+        match self {
+            Self::Noncached | Self::Device => true,
+            // SAFETY: Reads a property of the platform that is fixed at boot.
+            Self::WriteCombining => unsafe { bindings::vfio_rs_can_writecombine() },
+        }
+    }
+
+    /// Returns the protection `prot` with this type in place of its own, and decrypted as all
+    /// device memory.
+    ///
+    /// `prot` must be free of a type: these operations add bits.
+    pub(super) fn apply(self, prot: pgprot_t) -> pgprot_t {
+        let prot = match self {
+            // SAFETY: Computes a value.
+            Self::Noncached => unsafe { bindings::vfio_rs_pgprot_noncached(prot) },
+            // SAFETY: Computes a value.
+            Self::Device => unsafe { bindings::vfio_rs_pgprot_device(prot) },
+            // SAFETY: Computes a value.
+            Self::WriteCombining => unsafe { bindings::vfio_rs_pgprot_writecombine(prot) },
+        };
+        // SAFETY: Computes a value.
+        unsafe { bindings::vfio_rs_pgprot_decrypted(prot) }
+    }
+}
+
+/// What KVM may let a guest make of a mapping of device memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GuestTypes {
+    /// Device memory, whatever the guest asks for (on arm64; x86 asks only the guest's PAT).
+    Device,
+    /// Any uncached type that the guest asks for (`VM_ALLOW_ANY_UNCACHED`).
+    AnyUncached,
+}

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device of vfio-pci-core, and its BARs.
+
+use super::iomap::{
+    Excluded,
+    IoMap, //
+};
+use crate::{
+    bindings,
+    vfio::MemType, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    bindings::{
+        pci_dev,
+        rw_semaphore, //
+    },
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
+    page::PAGE_SIZE,
+    prelude::*,
+    types::Opaque, //
+};
+
+/// How many BARs a PCI function has.
+pub(crate) const BARS: usize = kernel::bindings::PCI_STD_NUM_BARS as usize;
+
+/// A `struct vfio_pci_core_device`.
+///
+/// # Invariants
+///
+/// `vfio_pci_core_init_dev()` has been called on it, its PCI device included, and it lives as long
+/// as any reference to it.
+#[repr(transparent)]
+pub(crate) struct CoreDevice(Opaque<bindings::vfio_pci_core_device>);
+
+// SAFETY: Whatever a shared reference lets one do is made for concurrent use by vfio-pci-core: the
+// fields that are read are either fixed while the device is open or single words.
+unsafe impl Sync for CoreDevice {}
+
+impl CoreDevice {
+    /// Returns the C structure.
+    pub(in crate::vfio) fn as_ptr(&self) -> *mut bindings::vfio_pci_core_device {
+        self.0.get()
+    }
+
+    /// Returns the embedded `struct vfio_device`.
+    pub(in crate::vfio) fn as_vdev(&self) -> *mut bindings::vfio_device {
+        // SAFETY: The type's invariant; this is the address of a field.
+        unsafe { bindings::vfio_rs_vdev(self.as_ptr()) }
+    }
+
+    /// Returns the PCI device, whose memory VFIO's device keeps in being.
+    pub(in crate::vfio) fn pdev(&self) -> *mut pci_dev {
+        // SAFETY: The type's invariant: the field was set by `vfio_pci_core_init_dev()`.
+        unsafe { bindings::vfio_rs_pdev(self.as_ptr()) }
+    }
+
+    /// Holds vfio-pci-core's memory lock for reading: while it is held, memory decoding is neither
+    /// switched off nor is the device reset.
+    pub(super) fn memory_lock(&self) -> MemoryGuard<'_> {
+        // SAFETY: The type's invariant; this is the address of a field.
+        let lock = unsafe { bindings::vfio_rs_memory_lock(self.as_ptr()) };
+        // SAFETY: `vfio_pci_core_init_dev()` initialised the semaphore.
+        unsafe { kernel::bindings::down_read(lock) };
+        MemoryGuard { _core: self, lock }
+    }
+
+    /// Returns BAR `index`, if the device has such a one.
+    pub(crate) fn bar(&self, index: usize) -> Option<Bar<'_>> {
+        if index >= BARS {
+            return None;
+        }
+        // INVARIANT: This is the check.
+        let bar = Bar { core: self, index };
+        (bar.len() != 0).then_some(bar)
+    }
+
+    /// Returns how many region indices vfio-pci-core uses; fixed while the device is open.
+    pub(crate) fn num_regions(&self) -> u32 {
+        // SAFETY: The type's invariant; the field changes in `vfio_pci_core_disable()` only, and in
+        // `vfio_pci_core_register_dev_region()`, which nothing here calls.
+        let own = unsafe { bindings::vfio_rs_num_regions(self.as_ptr()) };
+        bindings::VFIO_PCI_NUM_REGIONS.saturating_add(u32::try_from(own).unwrap_or(0))
+    }
+
+    /// Returns whether any ioeventfd exists on the device.
+    ///
+    /// Good for as long as the caller keeps the ioctl out; see [`super::IoExclusive`].
+    pub(super) fn has_ioeventfds(&self) -> bool {
+        // SAFETY: The type's invariant; the field is a single word.
+        unsafe { bindings::vfio_rs_ioeventfds(self.as_ptr()) != 0 }
+    }
+
+    /// Removes all page-table entries of all mappings of the `len` bytes of the device file from
+    /// `offset`. What keeps faults from entering new ones meanwhile is the caller's affair.
+    pub(crate) fn zap(&self, offset: u64, len: u64) {
+        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
+            return;
+        };
+        // SAFETY: The type's invariant: the inode is the VFIO device's and lives as long.
+        let mapping = unsafe { bindings::vfio_rs_mapping(self.as_ptr()) };
+        // SAFETY: `mapping` is valid, and unmapping file pages is possible at any time.
+        unsafe { kernel::bindings::unmap_mapping_range(mapping, offset, len, 1) };
+    }
+
+    /// Wakes the PCI device up and keeps it so until the guard goes.
+    pub(crate) fn power_on(&self) -> Result<PowerGuard<'_>> {
+        // SAFETY: The type's invariant: the PCI device is valid.
+        to_result(unsafe { bindings::vfio_rs_pm_get(self.pdev()) }).map_err(|_| EIO)?;
+        Ok(PowerGuard(self))
+    }
+}
+
+/// Holds vfio-pci-core's memory lock for reading.
+pub(super) struct MemoryGuard<'a> {
+    _core: &'a CoreDevice,
+    lock: *mut rw_semaphore,
+}
+
+impl Drop for MemoryGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The guard was made by taking this semaphore for reading; it is not `Send`,
+        // because of the raw pointer, so this is the same thread.
+        unsafe { kernel::bindings::up_read(self.lock) };
+    }
+}
+
+/// Keeps a PCI device awake.
+#[must_use = "the device may sleep once the guard is gone"]
+pub(crate) struct PowerGuard<'a>(&'a CoreDevice);
+
+impl Drop for PowerGuard<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The PCI device is valid, and the guard was made by taking this reference.
+        unsafe { bindings::vfio_rs_pm_put(self.0.pdev()) };
+    }
+}
+
+/// A BAR of a device, which is not empty.
+///
+/// # Invariants
+///
+/// `index` is less than [`BARS`].
+#[derive(Clone, Copy)]
+pub(crate) struct Bar<'a> {
+    core: &'a CoreDevice,
+    index: usize,
+}
+
+impl<'a> Bar<'a> {
+    /// Returns the device.
+    pub(crate) fn core(&self) -> &'a CoreDevice {
+        self.core
+    }
+
+    /// Returns the BAR's number.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Returns the BAR's number as C has it.
+    pub(super) fn number(&self) -> c_int {
+        // CAST: The type's invariant: less than 6.
+        self.index as c_int
+    }
+
+    /// Returns the physical address of the first byte.
+    pub(crate) fn phys(&self) -> u64 {
+        // SAFETY: The PCI device is valid and has this BAR, whose resource is fixed while a driver
+        // is bound.
+        unsafe { bindings::vfio_rs_bar_start(self.core.pdev(), self.number()) }
+    }
+
+    /// Returns the length in bytes, which can be less than a page.
+    pub(crate) fn len(&self) -> u64 {
+        // SAFETY: As in `phys()`.
+        unsafe { bindings::vfio_rs_bar_len(self.core.pdev(), self.number()) }
+    }
+
+    /// Returns the length of what can be mapped: whole pages.
+    pub(crate) fn mmap_len(&self) -> u64 {
+        // CAST: `usize` has at most 64 bits.
+        let page = PAGE_SIZE as u64;
+        self.len().checked_next_multiple_of(page).unwrap_or(0)
+    }
+
+    /// Returns whether this is memory, not I/O ports.
+    pub(crate) fn is_memory(&self) -> bool {
+        // SAFETY: As in `phys()`.
+        unsafe { bindings::vfio_rs_bar_is_mem(self.core.pdev(), self.number()) }
+    }
+
+    /// Returns whether userspace may mmap it: it is memory, in pages of its own.
+    pub(crate) fn can_mmap(&self) -> bool {
+        // SAFETY: The core device is valid; the array is written by
+        // `vfio_pci_core_finish_enable()`, before the device can be used.
+        unsafe { bindings::vfio_rs_bar_mmap_supported(self.core.as_ptr(), self.number()) }
+    }
+
+    /// Returns whether the core could reserve and map the BAR when it was opened, or why not.
+    ///
+    /// Says so only until the device is open: afterwards the answer is another, for a BAR that is
+    /// taken from the core.
+    pub(crate) fn was_mapped(&self) -> Result {
+        // SAFETY: The core device is valid; before the device is open nothing changes the field.
+        let io = unsafe { bindings::vfio_rs_barmap(self.core.as_ptr(), self.number()) };
+        match NonNull::new(from_err_ptr(io)?) {
+            Some(_) => Ok(()),
+            None => Err(ENODEV),
+        }
+    }
+
+    /// Returns the bytes of the MSI-X table, which userspace cannot reach by read() and write(), or
+    /// no bytes.
+    pub(crate) fn msix_table(&self) -> Excluded {
+        let core = self.core.as_ptr();
+        // SAFETY: The core device is valid; the field is set when it is enabled.
+        let bar = unsafe { bindings::vfio_rs_msix_bar(core) };
+        if usize::from(bar) != self.index {
+            return Excluded::NOTHING;
+        }
+        // SAFETY: The core device is valid; the field is set when it is enabled.
+        let start = unsafe { bindings::vfio_rs_msix_offset(core) };
+        // SAFETY: The core device is valid; the field is set when it is enabled.
+        let size = unsafe { bindings::vfio_rs_msix_size(core) };
+        Excluded::new(u64::from(start), u64::from(size))
+    }
+
+    /// Maps `len` bytes from `start` for the kernel; what the CPU then has may be of another type
+    /// than `mem`, so ask [`IoMap::is_of`].
+    pub(crate) fn ioremap(&self, start: u64, len: u64, mem: MemType) -> Result<IoMap> {
+        let end = start.checked_add(len).ok_or(EINVAL)?;
+        if len == 0 || end > self.len() || !self.is_memory() {
+            return Err(EINVAL);
+        }
+        let phys = self.phys().checked_add(start).ok_or(EINVAL)?;
+        let size = usize::try_from(len)?;
+        let io = match mem {
+            // SAFETY: The range is device memory of a BAR that this driver has bound.
+            MemType::WriteCombining => unsafe { kernel::bindings::ioremap_wc(phys, size) },
+            // SAFETY: As above.
+            MemType::Noncached | MemType::Device => unsafe {
+                kernel::bindings::ioremap(phys, size)
+            },
+        };
+        let io = NonNull::new(io).ok_or(ENOMEM)?;
+        // SAFETY: `io` is what ioremap() returned for `size` bytes, and nobody else has it.
+        Ok(unsafe { IoMap::from_raw(io, size) })
+    }
+}
