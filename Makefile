@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+# `make help` says what there is.
+
+# With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
+.DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
+.PHONY: help run check module install clean
+
+help: ## Say this
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@echo '  make KDIR=TREE'
+	@echo '                  Build the module alone, against a kernel tree of yours that has Rust'
+
+run: ## Boot a stock kernel in QEMU, load the driver, run the sample, show what the PTEs hold
+	@rig/enter rig/run
+
+check: ## Run every test, on the host and in QEMU
+	@rig/enter rig/check
+
+# The module alone. Out of the source directory, so that two kernels do not meet.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+OUT ?= $(CURDIR)/build/module
+
+module: ## Build the module alone; KDIR defaults to the running kernel's build tree
+	@test -e '$(KDIR)/Makefile' || { \
+		echo 'error: KDIR=$(KDIR) is no kernel tree; say make module KDIR=TREE' >&2; exit 1; }
+	@grep -qs '^CONFIG_RUST=y' '$(KDIR)/include/config/auto.conf' || { \
+		echo 'error: the kernel in $(KDIR) is not configured (make modules_prepare),' \
+			'or is built without Rust (CONFIG_RUST)' >&2; exit 1; }
+	@grep -qsE '^CONFIG_VFIO_PCI_CORE=(y|m)' '$(KDIR)/include/config/auto.conf' || { \
+		echo 'error: the kernel in $(KDIR) is built without VFIO_PCI_CORE' >&2; exit 1; }
+	@ls '$(KDIR)'/rust/libkernel.rmeta >/dev/null 2>&1 || { \
+		echo 'error: $(KDIR) has no Rust metadata (rust/libkernel.rmeta): distribution header' \
+			'packages ship none; use a source tree after make modules_prepare,' \
+			'or make run, which makes one' >&2; exit 1; }
+	@mkdir -p '$(OUT)'
+	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' modules
+
+install: module ## Install the module for the kernel in KDIR (as root)
+	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' modules_install
+
+clean: ## Remove what was built in this checkout; the cache stays
+	rm -rf build

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An open device: its subregions, and how a BAR behaves that has some.
+//!
+//! # Locks
+//!
+//! Outermost first; a thread takes them in this order or not at all:
+//!
+//! 1. the device set's lock, VFIO's, around open and close
+//! 2. the io lock ([`OpenDevice::io_shared`], [`OpenDevice::io_exclusive`]): the kernel's mappings
+//!    of the BARs. All that creates subregions holds it exclusively, so there is one such thread.
+//!    User memory may be touched while it is held.
+//! 3. the mmap lock or a VMA's own, the memory manager's
+//! 4. the table lock ([`State`]'s `table`): what is claimed. User memory must not be touched.
+//! 5. the memory lock, vfio-pci-core's; held for writing while the device cannot be accessed
+//! 6. the memory manager's locks of the file's mappings
+//!
+//! # Why no page ever has two types
+//!
+//! Page-table entries are made by [`State::fault`] alone, under the table lock for reading. Creating
+//! a subregion takes that lock for writing, removes all entries for the range, changes its type and
+//! enters the claim; a fault comes before all of this, and then its entry is removed, or after it.
+
+use crate::{
+    driver::Driver,
+    region::{
+        self,
+        Attribute,
+        Place,
+        RegionId,
+        Span,
+        Table, //
+    },
+    vfio::{
+        self,
+        pci::{
+            CoreDevice,
+            Fault,
+            FaultOutcome,
+            NewMapping, //
+        },
+        GuestTypes,
+        MemType,
+        OpenDevice,
+        RegionInfo,
+        RwSemaphore, //
+    },
+    wire, //
+};
+use kernel::{
+    prelude::*,
+    static_lock_class, //
+};
+
+/// The arrays of the module's tables.
+pub(crate) struct KernelStores;
+
+impl region::Stores for KernelStores {
+    type Of<T: Copy> = KVec<T>;
+}
+
+impl<T: Copy> region::Store<T> for KVec<T> {
+    fn elements(&self) -> &[T] {
+        self
+    }
+
+    fn room(&self) -> usize {
+        self.capacity()
+    }
+
+    fn insert(&mut self, at: usize, value: T) -> Result<(), T> {
+        self.insert_within_capacity(at, value).map_err(|_| value)
+    }
+}
+
+/// What an open device has beside vfio-pci-core's state.
+#[pin_data]
+pub(crate) struct State {
+    #[pin]
+    pub(crate) table: RwSemaphore<Table<KernelStores>>,
+    /// The region index of the first subregion.
+    first_index: u32,
+    /// Whether each BAR is there to be mapped.
+    mapped: [Result; vfio::pci::BARS],
+}
+
+impl State {
+    /// Makes the state of a device that is being opened.
+    pub(crate) fn new(core: &CoreDevice) -> impl PinInit<Self, Error> {
+        let mut mapped = [Err(EINVAL); vfio::pci::BARS];
+        for (index, mapped) in mapped.iter_mut().enumerate() {
+            if let Some(bar) = core.bar(index) {
+                *mapped = bar.was_mapped();
+            }
+        }
+        let first_index = core.num_regions();
+        try_pin_init!(Self {
+            table <- RwSemaphore::new(Table::new(), c"vfio_subregions", static_lock_class!()),
+            first_index,
+            mapped,
+        })
+    }
+
+    /// Handles `VFIO_DEVICE_GET_INFO`.
+    pub(crate) fn get_info(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
+        device.core_ioctl(crate::bindings::VFIO_DEVICE_GET_INFO, arg)?;
+        let subregions = self.table.read().len();
+        wire::put_num_regions(arg, self.first_index.saturating_add(subregions))
+    }
+
+    /// Handles `VFIO_DEVICE_GET_REGION_INFO`.
+    pub(crate) fn region_info(
+        &self,
+        device: &OpenDevice<Driver>,
+        info: &mut RegionInfo<'_>,
+    ) -> Result {
+        let Some(number) = info.index().checked_sub(self.first_index) else {
+            device.core_region_info(info)?;
+            return match region::Bar::new(u64::from(info.index())) {
+                Some(bar) => self.add_claims(bar, info),
+                None => Ok(()),
+            };
+        };
+        let region = {
+            let table = self.table.read();
+            if number >= table.len() {
+                return Err(EINVAL);
+            }
+            let number = vfio::index_nospec(number, table.len());
+            *table.get(RegionId::new(number)).ok_or(EINVAL)?
+        };
+        info.set_mappable(region.file_offset(), region.span().len());
+        let mem = mem_type(region.attribute());
+        info.add(wire::subregion_capability(&region, mem))
+    }
+
+    /// Adds the capability that lists the subregions of `bar`, if it has any.
+    fn add_claims(&self, bar: region::Bar, info: &mut RegionInfo<'_>) -> Result {
+        loop {
+            let expected = self.table.read().claims(bar).len();
+            if expected == 0 {
+                return Ok(());
+            }
+            let mut claims = wire::Claims::with_capacity(expected)?;
+            let table = self.table.read();
+            if table.claims(bar).len() > expected {
+                // Others came while there was no lock.
+                continue;
+            }
+            for claim in table.claims(bar) {
+                claims.push(claim.span(), self.index(claim.id()))?;
+            }
+            drop(table);
+            return info.add_words(&claims.into_words());
+        }
+    }
+
+    /// Returns the region index of the subregion `id`.
+    pub(crate) fn index(&self, id: RegionId) -> u32 {
+        self.first_index.saturating_add(id.number())
+    }
+
+    /// Handles mmap().
+    pub(crate) fn mmap(&self, device: &OpenDevice<Driver>, mapping: NewMapping<'_>) -> Result {
+        let len = mapping.len();
+        let attribute = match place(device, mapping.file_offset()) {
+            Place::Other => return Err(EINVAL),
+            Place::Bar(bar, at) => {
+                let mapped = *self.mapped.get(bar.index()).ok_or(EINVAL)?;
+                let bar = device.core().bar(bar.index()).ok_or(EINVAL)?;
+                let end = at.checked_add(len).ok_or(EINVAL)?;
+                if !bar.can_mmap() || end > bar.mmap_len() {
+                    return Err(EINVAL);
+                }
+                mapped?;
+                return mapping.map(device, MemType::Noncached, GuestTypes::AnyUncached);
+            }
+            Place::Slot(bar, slot) => {
+                let slots = Span::new(slot, len).map_err(|_| EINVAL)?;
+                let table = self.table.read();
+                let (_, region) = table.resolve(bar, slots).ok_or(EINVAL)?;
+                region.attribute()
+            }
+        };
+        let guest = if attribute.lets_guest_choose() {
+            GuestTypes::AnyUncached
+        } else {
+            GuestTypes::Device
+        };
+        mapping.map(device, mem_type(attribute), guest)
+    }
+
+    /// Handles the touch of a page that has no page-table entry.
+    pub(crate) fn fault(&self, device: &OpenDevice<Driver>, fault: Fault<'_>) -> FaultOutcome {
+        let not_there = if fault.is_single_page() {
+            FaultOutcome::Gone
+        } else {
+            FaultOutcome::TooLarge
+        };
+        let Some(offset) = fault.file_offset() else {
+            return not_there;
+        };
+        // The lock is held until the entry is made; see the top of this file.
+        let table = self.table.read();
+        let (parent, at) = match place(device, offset) {
+            Place::Other => return not_there,
+            Place::Bar(bar, at) => match Span::new(at, fault.len()) {
+                Ok(span) if table.claimed(bar, span).is_none() => (bar, at),
+                _ => return not_there,
+            },
+            Place::Slot(bar, slot) => {
+                let slots = Span::new(slot, fault.len()).ok();
+                match slots.and_then(|slots| table.resolve(bar, slots)) {
+                    Some((span, _)) => (bar, span.start()),
+                    None => return not_there,
+                }
+            }
+        };
+        match device.core().bar(parent.index()) {
+            Some(bar) => fault.map(bar, at),
+            None => not_there,
+        }
+    }
+}
+
+/// Returns the memory type of an attribute's mappings on the host.
+pub(crate) fn mem_type(attribute: Attribute) -> MemType {
+    match attribute {
+        Attribute::Noncached => MemType::Noncached,
+        Attribute::Device | Attribute::GuestAny => MemType::Device,
+        Attribute::WriteCombining => MemType::WriteCombining,
+    }
+}
+
+/// Returns what a file offset stands for. A BAR that is too large to have subregions has its bytes
+/// where the slots would be.
+pub(crate) fn place(device: &OpenDevice<Driver>, offset: u64) -> Place {
+    let place = Place::of(offset);
+    if let Place::Slot(bar, _) = place {
+        if let Some(large) = device.core().bar(bar.index()) {
+            if large.len() > region::SLOTS_SIZE {
+                return Place::Bar(bar, offset.saturating_sub(bar.window()));
+            }
+        }
+    }
+    place
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the driver does in its own way; everything else is vfio-pci's.
+
+use crate::{
+    bindings,
+    device::State,
+    segments::Segments,
+    vfio::{
+        self,
+        pci::{
+            CoreDevice,
+            Fault,
+            FaultOutcome,
+            NewMapping, //
+        },
+        OpenDevice,
+        RegionInfo,
+        Transfer, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    str::CStr, //
+};
+
+/// The driver `subregion_vfio_pci`.
+pub(crate) struct Driver;
+
+impl vfio::Operations for Driver {
+    const NAME: &'static CStr = c"subregion_vfio_pci";
+
+    type OpenData = State;
+    type BarMaps = Segments;
+
+    fn allows_sriov() -> bool {
+        crate::module_parameters::enable_sriov.value()
+    }
+
+    fn open(core: &CoreDevice) -> impl PinInit<State, Error> {
+        State::new(core)
+    }
+
+    fn ioctl(device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long> {
+        let state = device.data();
+        match cmd {
+            bindings::VFIO_SUBREGION_CREATE => state.create(device, arg).map(|()| 0),
+            bindings::VFIO_DEVICE_GET_INFO => state.get_info(device, arg).map(|()| 0),
+            _ => device.core_ioctl(cmd, arg),
+        }
+    }
+
+    fn region_info(device: &OpenDevice<Self>, info: &mut RegionInfo<'_>) -> Result {
+        device.data().region_info(device, info)
+    }
+
+    fn transfer(device: &OpenDevice<Self>, transfer: &mut Transfer<'_>) -> Result<usize> {
+        device.data().transfer(device, transfer)
+    }
+
+    fn mmap(device: &OpenDevice<Self>, mapping: NewMapping<'_>) -> Result {
+        device.data().mmap(device, mapping)
+    }
+
+    fn fault(device: &OpenDevice<Self>, fault: Fault<'_>) -> FaultOutcome {
+        device.data().fault(device, fault)
+    }
+}

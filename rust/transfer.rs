@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! read() and write().
+
+use crate::{
+    device::{
+        place,
+        State, //
+    },
+    driver::Driver,
+    region::{
+        self,
+        Place,
+        Span, //
+    },
+    vfio::{
+        OpenDevice,
+        Transfer, //
+    }, //
+};
+use kernel::prelude::*;
+
+impl State {
+    /// Handles read() and write().
+    pub(crate) fn transfer(
+        &self,
+        device: &OpenDevice<Driver>,
+        transfer: &mut Transfer<'_>,
+    ) -> Result<usize> {
+        let offset = transfer.file_offset()?;
+        let all = transfer.remaining();
+        match place(device, offset) {
+            Place::Other => device.io_shared()?.core_transfer(offset, all, transfer),
+            Place::Bar(parent, at) => transfer_bar(device, parent, at, all, transfer),
+            Place::Slot(parent, slot) => {
+                let byte = Span::new(slot, 1).map_err(|_| EINVAL)?;
+                // What is claimed may change as soon as the lock is released; read() and write()
+                // reach the BAR's bytes all the same.
+                let (at, rest) = {
+                    let table = self.table.read();
+                    let (span, region) = table.resolve(parent, byte).ok_or(EINVAL)?;
+                    let rest = region.span().end().saturating_sub(span.start());
+                    (span.start(), usize::try_from(rest).unwrap_or(usize::MAX))
+                };
+                transfer_bar(device, parent, at, all.min(rest), transfer)
+            }
+        }
+    }
+}
+
+/// Transfers at most `limit` bytes at byte `at` of the BAR `parent`, through whatever mapping the
+/// kernel has of it, and returns how many were.
+fn transfer_bar(
+    device: &OpenDevice<Driver>,
+    parent: region::Bar,
+    at: u64,
+    limit: usize,
+    transfer: &mut Transfer<'_>,
+) -> Result<usize> {
+    let bar = device.core().bar(parent.index()).ok_or(EINVAL)?;
+    if at >= bar.len() {
+        return Err(EINVAL);
+    }
+    let mut at = at;
+    let mut left = limit;
+    let mut power = None;
+    while left != 0 && at < bar.len() {
+        let io = device.io_shared()?;
+        let Some(segments) = io.taken(bar) else {
+            // All that is left: a BAR is in one piece here, or stays taken.
+            let offset = parent.window().saturating_add(at);
+            left = left.saturating_sub(io.core_transfer(offset, left, transfer)?);
+            break;
+        };
+        let Some(segment) = segments.find(at) else {
+            drop(io);
+            let mut io = device.io_exclusive()?;
+            if let Some(segments) = io.taken(bar) {
+                segments.map_gap(bar, at)?;
+            }
+            continue;
+        };
+        if power.is_none() {
+            power = Some(device.core().power_on()?);
+        }
+        let span = segment.span();
+        let rest = usize::try_from(span.end().saturating_sub(at)).unwrap_or(usize::MAX);
+        let done = segment.map().transfer(
+            device.core(),
+            at.saturating_sub(span.start()),
+            left.min(rest),
+            bar.msix_table().seen_from(span.start()),
+            transfer,
+        )?;
+        left = left.saturating_sub(done);
+        // CAST: `usize` has at most 64 bits.
+        at = at.saturating_add(done as u64);
+    }
+    Ok(limit.saturating_sub(left))
+}
