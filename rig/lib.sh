@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+# What every step of the rig shares: settings, messages, progress, locks. Sourced, never run.
+
+set -euo pipefail
+
+RIG=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+TOP=$(dirname "$RIG")
+# shellcheck source=rig/settings
+. "$RIG/settings"
+
+# Says what is being done, on stderr, so that a step's stdout stays its result.
+say() { printf '==> %s\n' "$*" >&2; }
+
+# Ends the step with a message.
+die() {
+	printf '%s: error: %s\n' "${0##*/}" "$*" >&2
+	exit 1
+}
+
+# Prints the comment block at the top of the running script: its --help.
+usage() { sed -n '/^# Usage/,/^[^#]/{/^#/s/^# \?//p}' "$0"; }
+
+# Copies stdin to the log file $1 and shows a line of it every few seconds, headed by the time
+# taken so far; on a terminal that line is rewritten in place.
+progress() {
+	local log=$1 line start=$SECONDS shown=-9
+	while IFS= read -r line || [ -n "$line" ]; do
+		printf '%s\n' "$line" >>"$log"
+		if [ -t 2 ]; then
+			if ((SECONDS > shown)); then
+				printf '\r\033[K    %4ds  %.70s' $((SECONDS - start)) "$line" >&2
+				shown=$SECONDS
+			fi
+		elif ((SECONDS >= shown + 10)); then
+			printf '    %4ds  %.100s\n' $((SECONDS - start)) "$line" >&2
+			shown=$SECONDS
+		fi
+	done
+	if [ -t 2 ]; then printf '\r\033[K' >&2; fi
+}
+
+# Runs "$2"... with its output in the log file $1 and its progress on the screen; when it fails,
+# shows the end of the log.
+logged() {
+	local log=$1 start=$SECONDS
+	shift
+	mkdir -p "$(dirname "$log")"
+	: >"$log"
+	if ! { "$@" 2>&1 </dev/null; } | progress "$log"; then
+		printf -- '---- the end of %s:\n' "$log" >&2
+		tail -n 30 "$log" >&2
+		die "failed: $*"
+	fi
+	printf '    done in %ds\n' $((SECONDS - start)) >&2
+}
+
+# Holds the lock file $1 until this process ends, so that two runs do not build the same thing.
+lock() {
+	mkdir -p "$(dirname "$1")"
+	exec {lock_fd}>"$1"
+	if ! flock -n "$lock_fd"; then
+		say "another run holds ${1##*/}; waiting for it"
+		flock "$lock_fd"
+	fi
+}
+
+# A short key for the contents of its standard input.
+key() { sha256sum | cut -c1-12; }
