@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Opening a VFIO device, by its group or as a character device, and creating a subregion of it.
+ *
+ * Functions that can fail say why on stderr and return one of the status values, which are also
+ * the exit status of the program.
+ */
+#ifndef DEVICE_H
+#define DEVICE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <linux/vfio.h>
+#include <linux/vfio_subregion.h>
+
+#define STATUS_OK		0
+#define STATUS_SYSTEM		1	/* a file, a mapping or VFIO itself is missing */
+#define STATUS_USAGE		2	/* the command line is wrong or does not fit the device */
+#define STATUS_NO_SUBREGIONS	3	/* the device's driver does not have them */
+#define STATUS_REFUSED		4	/* the driver has them, and refused this one */
+#define STATUS_DATA		5	/* what was read is not what was written */
+#define STATUS_TYPE		6	/* the page tables hold another type than asked for */
+
+/** struct device - an open VFIO device; descriptors that are not used are -1 */
+struct device {
+	int fd;
+	int group;
+	int container;
+	int iommufd;
+};
+
+/** fail() - says on stderr what went wrong; returns @status */
+__attribute__((format(printf, 2, 3)))
+int fail(int status, const char *format, ...);
+
+/** device_open() - opens a PCI address such as 0000:01:00.0, or /dev/vfio/devices/vfioN */
+int device_open(struct device *dev, const char *name);
+void device_close(struct device *dev);
+
+/** device_region() - where a region is in the device file, how long it is, what it can do */
+int device_region(struct device *dev, uint32_t index, struct vfio_region_info *info);
+
+/** device_id() - the PCI device id in the high half, the vendor id in the low half; 0: unknown */
+uint32_t device_id(struct device *dev);
+
+/** device_create_wc() - creates a write-combining subregion; what it is then is in @created */
+int device_create_wc(struct device *dev, uint32_t bar, uint64_t offset, uint64_t size,
+		     struct vfio_subregion_create *created);
+
+/** device_map() - maps @size bytes of the device file from @offset on, ready for large entries */
+int device_map(struct device *dev, uint64_t offset, size_t size, void **map);
+
+#endif /* DEVICE_H */

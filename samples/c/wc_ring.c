@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A descriptor ring in write-combining memory, next to registers that stay strict.
+ *
+ * This is where a userspace driver would start from: it opens a device by VFIO, makes a
+ * write-combining subregion of the part of a BAR that takes data, maps that and the registers,
+ * writes descriptors, orders them before the doorbell, and shows what it got.
+ *
+ * What differs from a driver for vfio-pci is device_create_wc() and the offset that it gives to
+ * mmap(); all the rest is as ever.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device.h"
+#include "fence.h"
+#include "report.h"
+
+#define MIB		(1ULL << 20)
+#define RING_MAX	(4 * MIB)
+#define NONE		UINT64_MAX
+#define WORDS		(sizeof(struct descriptor) / sizeof(uint64_t))
+
+/* QEMU's shared-memory device: BAR 2 is plain memory, so that it can be played with. */
+#define IVSHMEM		0x11101af4
+
+static const char usage_text[] =
+	"Usage: wc_ring [OPTION]... DEVICE\n"
+	"\n"
+	"Writes a descriptor ring to a write-combining window of a BAR, leaves the registers of\n"
+	"the BAR strict, reads the ring back, and prints what is mapped how.\n"
+	"\n"
+	"DEVICE is a PCI address (0000:01:00.0 or 01:00.0) or /dev/vfio/devices/vfioN.\n"
+	"\n"
+	"  --bar N          the BAR\n"
+	"  --offset BYTES   where in the BAR the window begins\n"
+	"  --size BYTES     how long it is\n"
+	"  --doorbell BYTES a register of the BAR, outside the window, that is written with the\n"
+	"                   number of descriptors; without it none is written\n"
+	"  --oracle         asks pte_oracle.ko what the page tables hold\n"
+	"\n"
+	"The window is overwritten, so it must be memory. On QEMU's ivshmem all have a default:\n"
+	"4 MiB at 1 MiB of BAR 2, with the doorbell at 0.\n"
+	"\n"
+	"The status is 0 when all is as asked for; 1 when the device cannot be used, 2 for a\n"
+	"wrong command line, 3 when its driver has no subregions, 4 when it refused this one, 5\n"
+	"when the ring reads back wrong, 6 when --oracle found another type than was asked for.\n";
+
+/* What the command line says, completed by what is known of the device. */
+struct options {
+	const char *device;
+	uint64_t bar;
+	uint64_t offset;
+	uint64_t size;
+	uint64_t doorbell;
+	bool oracle;
+};
+
+/* Everything that one run uses. */
+struct ring {
+	struct device dev;
+	struct vfio_region_info bar;
+	struct vfio_subregion_create window;
+	/* The registers: what of the BAR lies below the window, or else above it. */
+	uint64_t registers_offset;
+	uint64_t registers_size;
+	void *registers;
+	void *descriptors;
+	size_t count;
+};
+
+/* As long as a cache line, so that each one fills a write-combining buffer exactly. */
+struct descriptor {
+	uint64_t address;
+	uint32_t length;
+	uint32_t flags;
+	uint64_t sequence;
+	uint64_t pad[5];
+};
+
+_Static_assert(sizeof(struct descriptor) == 64, "a descriptor fills one buffer");
+
+static struct descriptor make_descriptor(uint64_t sequence)
+{
+	return (struct descriptor) {
+		.address = 0x100000000 + sequence * 2048,
+		.length = 2048,
+		.flags = 1,
+		.sequence = sequence,
+		.pad = { sequence ^ 0x5555, 0, 0, 0, ~sequence },
+	};
+}
+
+/*
+ * Writes the descriptors. Each is made in ordinary memory and then copied by whole, ascending
+ * stores, so that a buffer fills up and leaves as one burst; stores here and there, and any load
+ * from the window, which would have to wait for the buffers, break it up into single words.
+ */
+static void write_ring(struct ring *ring)
+{
+	volatile uint64_t *slot = ring->descriptors;
+	uint64_t words[WORDS];
+	struct descriptor next;
+	size_t i, word;
+
+	for (i = 0; i < ring->count; i++) {
+		next = make_descriptor(i);
+		memcpy(words, &next, sizeof(words));
+		for (word = 0; word < WORDS; word++)
+			*slot++ = words[word];
+	}
+}
+
+/* Tells the device how many there are; before that all of them have to have left the CPU. */
+static void ring_doorbell(struct ring *ring, uint64_t doorbell)
+{
+	volatile uint32_t *registers = ring->registers;
+
+	if (doorbell == NONE) {
+		wc_flush();
+		return;
+	}
+	wc_fence();
+	registers[(doorbell - ring->registers_offset) / sizeof(*registers)] = ring->count;
+}
+
+/* Reads by the mapping, and by read(), which goes through the kernel's own mapping of the BAR. */
+static int verify_ring(struct ring *ring)
+{
+	const volatile uint64_t *slot = ring->descriptors;
+	uint64_t words[WORDS];
+	struct descriptor want, got;
+	size_t i, word;
+
+	for (i = 0; i < ring->count; i++) {
+		want = make_descriptor(i);
+		for (word = 0; word < WORDS; word++)
+			words[word] = *slot++;
+		if (memcmp(words, &want, sizeof(want)))
+			return fail(STATUS_DATA, "descriptor %zu reads back wrong", i);
+	}
+	for (i = 0; i < ring->count; i += ring->count / 16 + 1) {
+		want = make_descriptor(i);
+		if (pread(ring->dev.fd, &got, sizeof(got),
+			  ring->window.mmap_offset + i * sizeof(got)) != sizeof(got))
+			return fail(STATUS_SYSTEM, "read of descriptor %zu: %s", i,
+				    strerror(errno));
+		if (memcmp(&got, &want, sizeof(want)))
+			return fail(STATUS_DATA, "descriptor %zu has not reached the device", i);
+	}
+	return STATUS_OK;
+}
+
+static int parse_number(const char *option, const char *text, uint64_t *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 0);
+	if (errno || end == text || *end || *text == '-')
+		return fail(STATUS_USAGE, "--%s: '%s' is not a number", option, text);
+	return STATUS_OK;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int parse(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{ "bar", required_argument, NULL, 'b' },
+		{ "offset", required_argument, NULL, 'o' },
+		{ "size", required_argument, NULL, 's' },
+		{ "doorbell", required_argument, NULL, 'd' },
+		{ "oracle", no_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	int option, at = 0, ret = STATUS_OK;
+
+	*options = (struct options) { .bar = NONE, .offset = NONE, .size = NONE, .doorbell = NONE };
+	while ((option = getopt_long(argc, argv, "h", known, &at)) != -1) {
+		switch (option) {
+		case 'b':
+			ret = parse_number("bar", optarg, &options->bar);
+			break;
+		case 'o':
+			ret = parse_number("offset", optarg, &options->offset);
+			break;
+		case 's':
+			ret = parse_number("size", optarg, &options->size);
+			break;
+		case 'd':
+			ret = parse_number("doorbell", optarg, &options->doorbell);
+			break;
+		case 'p':
+			options->oracle = true;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			return STATUS_OK;
+		default:
+			fputs("Try 'wc_ring --help'.\n", stderr);
+			return STATUS_USAGE;
+		}
+		if (ret)
+			return ret;
+	}
+	if (optind + 1 != argc)
+		return fail(STATUS_USAGE, "one device has to be named; see --help");
+	options->device = argv[optind];
+	return -1;
+}
+
+/* Puts in what is known of the device, and checks all that the driver will not check. */
+static int complete(struct options *options, struct ring *ring)
+{
+	uint64_t end;
+	int ret;
+
+	if (device_id(&ring->dev) == IVSHMEM && options->bar == NONE && options->offset == NONE &&
+	    options->size == NONE) {
+		options->bar = VFIO_PCI_BAR2_REGION_INDEX;
+		options->offset = MIB;
+		options->size = 4 * MIB;
+		if (options->doorbell == NONE)
+			options->doorbell = 0;
+	}
+	if (options->bar == NONE || options->offset == NONE || options->size == NONE)
+		return fail(STATUS_USAGE,
+			    "this device has no default window: give --bar, --offset and --size");
+	if (options->bar > VFIO_PCI_BAR5_REGION_INDEX)
+		return fail(STATUS_USAGE, "a device has BARs 0 to 5, and no BAR %" PRIu64,
+			    options->bar);
+	ret = device_region(&ring->dev, options->bar, &ring->bar);
+	if (ret)
+		return ret;
+	if (__builtin_add_overflow(options->offset, options->size, &end) || !options->size ||
+	    end > ring->bar.size)
+		return fail(STATUS_USAGE,
+			    "the window does not fit BAR %" PRIu64 ", which has %#" PRIx64 " bytes",
+			    options->bar, (uint64_t)ring->bar.size);
+	ring->registers_offset = options->offset ? 0 : end;
+	ring->registers_size = options->offset ? options->offset : ring->bar.size - end;
+	if (options->doorbell != NONE &&
+	    (options->doorbell % 4 || options->doorbell < ring->registers_offset ||
+	     options->doorbell - ring->registers_offset >= ring->registers_size))
+		return fail(STATUS_USAGE,
+			    "the doorbell must be a 32-bit register in 0x%" PRIx64 "-0x%" PRIx64,
+			    ring->registers_offset, ring->registers_offset + ring->registers_size);
+	return STATUS_OK;
+}
+
+/* Claims the window first: from then on its pages cannot be mapped with the wrong type. */
+static int set_up(const struct options *options, struct ring *ring)
+{
+	size_t ring_size = options->size < RING_MAX ? options->size : RING_MAX;
+	int ret;
+
+	ret = device_create_wc(&ring->dev, options->bar, options->offset, options->size,
+			       &ring->window);
+	if (ret)
+		return ret;
+	ring->count = ring_size / sizeof(struct descriptor);
+	ret = device_map(&ring->dev, ring->window.mmap_offset, options->size, &ring->descriptors);
+	if (ret || !ring->registers_size)
+		return ret;
+	return device_map(&ring->dev, ring->bar.offset + ring->registers_offset,
+			  ring->registers_size, &ring->registers);
+}
+
+static int run(struct options *options, struct ring *ring)
+{
+	struct row rows[2];
+	int ret;
+
+	ret = complete(options, ring);
+	if (!ret)
+		ret = set_up(options, ring);
+	if (ret)
+		return ret;
+
+	write_ring(ring);
+	ring_doorbell(ring, options->doorbell);
+	ret = verify_ring(ring);
+	if (ret)
+		return ret;
+	printf("%zu descriptors of %zu bytes were written and read back", ring->count,
+	       sizeof(struct descriptor));
+	if (options->doorbell != NONE)
+		printf("; the doorbell at 0x%" PRIx64 " was rung", options->doorbell);
+	printf("\n\n");
+
+	rows[0] = (struct row) {
+		.region = ring->window.index,
+		.bar = options->bar,
+		.offset = options->offset,
+		.size = options->size,
+		.asked = "WC",
+		.effective = type_name(ring->window.effective_type),
+		.map = ring->descriptors,
+		.want = type_name(ring->window.effective_type),
+	};
+	rows[1] = (struct row) {
+		.region = options->bar,
+		.bar = options->bar,
+		.offset = ring->registers_offset,
+		.size = ring->registers_size,
+		.asked = "-",
+		.effective = "-",
+		.map = ring->registers,
+		/* Without a doorbell nothing has touched them, and no entry is there yet. */
+		.want = options->doorbell != NONE ? type_name(STRICT_TYPE) : "none",
+	};
+	return report(rows, ring->registers_size ? 2 : 1, options->oracle);
+}
+
+int main(int argc, char **argv)
+{
+	struct options options;
+	struct ring ring = { };
+	int status;
+
+	status = parse(argc, argv, &options);
+	if (status >= 0)
+		return status;
+	status = device_open(&ring.dev, options.device);
+	if (!status)
+		status = run(&options, &ring);
+	device_close(&ring.dev);
+	return status;
+}
