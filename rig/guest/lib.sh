@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# What the guest's jobs share: the devices' addresses, and binding them. Sourced, never run.
+
+DRIVER=subregion_vfio_pci
+
+# The address of the first PCI device of vendor $1 and device $2 whose BAR $3 (counted from 0) is
+# $4 bytes long; BAR and length may be left out.
+find_device() {
+	local dev
+	for dev in /sys/bus/pci/devices/*; do
+		[ "$(cat "$dev/vendor") $(cat "$dev/device")" = "$1 $2" ] || continue
+		[ -z "${3-}" ] || [ "$(stat -c %s "$dev/resource$3" 2>/dev/null)" = "$4" ] || continue
+		echo "${dev##*/}"
+		return
+	done
+}
+
+DEV_IVSHMEM=$(find_device 0x1af4 0x1110 2 $((16 << 20)))
+DEV_IVSHMEM_BIG=$(find_device 0x1af4 0x1110 2 $((2 << 30)))
+DEV_TESTDEV=$(find_device 0x1b36 0x0005)
+DEV_NVME=$(find_device 0x1b36 0x0010)
+DEV_IGB=$(find_device 0x8086 0x10c9)
+export DEV_IVSHMEM DEV_IVSHMEM_BIG DEV_TESTDEV DEV_NVME DEV_IGB
+DEVICES="$DEV_IVSHMEM $DEV_IVSHMEM_BIG $DEV_TESTDEV $DEV_NVME $DEV_IGB"
+
+# The name of the driver that holds the device $1, if any.
+driver_of() { readlink "/sys/bus/pci/devices/$1/driver" | sed 's|.*/||'; }
+
+# Takes the device $1 from whatever driver has it and gives it to the driver $2.
+bind() {
+	local dev=/sys/bus/pci/devices/$1
+	echo "$2" >"$dev/driver_override" || return
+	[ "$(driver_of "$1")" != "$2" ] || return 0
+	[ ! -e "$dev/driver" ] || echo "$1" >"$dev/driver/unbind"
+	echo "$1" >/sys/bus/pci/drivers_probe || return
+	[ "$(driver_of "$1")" = "$2" ] || {
+		echo "$1 was not taken by $2"
+		return 1
+	}
+}
+
+# Loads the driver under test.
+load_driver() {
+	[ -d "/sys/module/$DRIVER" ] || insmod "/modules/$DRIVER.ko"
+}
