@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A claim: the pages of a subregion are reachable by mappings of it alone, by read() and write()
+ * through the BAR as before, and the standard VFIO calls say so.
+ */
+#include "fixture.h"
+
+/* In the middle of the third 2M page of the BAR, so that 2M entries straddle both its ends. */
+#define CLAIM		(5 * MIB)
+#define CLAIM_SIZE	(8 * KIB)
+
+FIXTURE(claim) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	uint64_t window;
+};
+
+FIXTURE_SETUP(claim)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+	self->window = vfio_offset(&self->dev, BAR2, 0);
+}
+
+FIXTURE_TEARDOWN(claim)
+{
+	vfio_device_close(&self->dev);
+}
+
+static struct vfio_subregion_create claim(struct __test_metadata *_metadata,
+					  struct vfio_device *dev)
+{
+	return fixture_create(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_WC, CLAIM, CLAIM_SIZE);
+}
+
+TEST_F(claim, a_bar_mapping_by_4k_entries_loses_just_the_claimed_pages)
+{
+	struct vfio_subregion_create sub;
+	char *bar, *map;
+
+	/* 16 KiB around the claim: too small for a 2M entry. */
+	bar = fixture_map(_metadata, &self->dev, self->window + CLAIM - 4 * KIB, 16 * KIB, 2 * MIB);
+	EXPECT_TOUCH(bar, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(bar + 4 * KIB, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(bar + 8 * KIB, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(bar + 12 * KIB, PTE_UC_MINUS, SHIFT_4K);
+	sub = claim(_metadata, &self->dev);
+	EXPECT_STREQ(PTE_NONE, pte_type(bar + 4 * KIB));
+	EXPECT_STREQ(PTE_NONE, pte_type(bar + 8 * KIB));
+	EXPECT_TOUCH(bar, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_SIGBUS(bar + 4 * KIB);
+	EXPECT_SIGBUS(bar + 8 * KIB);
+	EXPECT_TOUCH(bar + 12 * KIB, PTE_UC_MINUS, SHIFT_4K);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(map + 4 * KIB, PTE_WC, SHIFT_4K);
+}
+
+TEST_F(claim, a_bar_mapping_by_2m_entries_that_straddles_the_claim_is_split)
+{
+	char *bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB), *map;
+	struct vfio_subregion_create sub;
+	uint64_t at;
+
+	for (at = 0; at < self->bar.size; at += 2 * MIB)
+		EXPECT_TOUCH(bar + at, PTE_UC_MINUS, SHIFT_2M);
+	sub = claim(_metadata, &self->dev);
+	EXPECT_STREQ(PTE_NONE, pte_type(bar + CLAIM));
+	EXPECT_STREQ(PTE_NONE, pte_type(bar + CLAIM + 4 * KIB));
+	/* The rest of that 2M page comes back in small entries, up to the claim's very ends. */
+	EXPECT_TOUCH(bar + 4 * MIB, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(bar + CLAIM - 4, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_SIGBUS(bar + CLAIM);
+	EXPECT_SIGBUS(bar + CLAIM + CLAIM_SIZE - 4);
+	EXPECT_TOUCH(bar + CLAIM + CLAIM_SIZE, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(bar + 6 * MIB - 4, PTE_UC_MINUS, SHIFT_4K);
+	/* Every other 2M page is as it was. */
+	for (at = 0; at < self->bar.size; at += 2 * MIB)
+		if (at != 4 * MIB)
+			EXPECT_TOUCH(bar + at, PTE_UC_MINUS, SHIFT_2M);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(map + CLAIM_SIZE - 4, PTE_WC, SHIFT_4K);
+}
+
+TEST_F(claim, a_bar_mapping_made_afterwards_has_no_claimed_pages_either)
+{
+	char *bar;
+
+	claim(_metadata, &self->dev);
+	bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	EXPECT_SIGBUS(bar + CLAIM);
+	EXPECT_TOUCH(bar + CLAIM - 4, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(bar + 2 * MIB, PTE_UC_MINUS, SHIFT_2M);
+}
+
+TEST_F(claim, a_subregion_mapping_survives_the_creation_of_others)
+{
+	struct vfio_subregion_create first, second;
+	char *map, *other;
+
+	first = claim(_metadata, &self->dev);
+	map = fixture_map(_metadata, &self->dev, first.mmap_offset, CLAIM_SIZE, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+	second = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC,
+				CLAIM + CLAIM_SIZE, 4 * KIB);
+	other = fixture_map(_metadata, &self->dev, second.mmap_offset, 4 * KIB, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(map + CLAIM_SIZE - 4, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(other, PTE_WC, SHIFT_4K);
+	EXPECT_EQ(pte_phys(map) + CLAIM_SIZE, pte_phys(other));
+	EXPECT_NE(first.index, second.index);
+}
+
+TEST_F(claim, read_and_write_through_the_bar_reach_every_byte)
+{
+	uint32_t out[4] = { 0x11111111, 0x22222222, 0x33333333, 0x44444444 }, in[4] = {};
+	uint64_t edge = CLAIM - 8;
+	struct vfio_subregion_create sub;
+	char *map;
+
+	sub = claim(_metadata, &self->dev);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
+	/* One transfer over the edge of the claim. */
+	ASSERT_EQ(sizeof(out), pwrite(self->dev.fd, out, sizeof(out), self->window + edge));
+	ASSERT_EQ(sizeof(in), pread(self->dev.fd, in, sizeof(in), self->window + edge));
+	EXPECT_EQ(0, memcmp(out, in, sizeof(in)));
+	EXPECT_EQ(out[2], ((volatile uint32_t *)map)[0]);
+	EXPECT_EQ(out[3], ((volatile uint32_t *)map)[1]);
+	/* And over its other edge. */
+	edge = CLAIM + CLAIM_SIZE - 8;
+	ASSERT_EQ(sizeof(out), pwrite(self->dev.fd, out, sizeof(out), self->window + edge));
+	ASSERT_EQ(sizeof(in), pread(self->dev.fd, in, sizeof(in), self->window + edge));
+	EXPECT_EQ(0, memcmp(out, in, sizeof(in)));
+	EXPECT_EQ(out[1], *(volatile uint32_t *)(map + CLAIM_SIZE - 4));
+}
+
+TEST_F(claim, read_and_write_of_every_width_work_through_the_subregion)
+{
+	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
+	uint64_t out = 0x0807060504030201, in;
+	size_t width;
+
+	for (width = 1; width <= 8; width *= 2) {
+		in = 0;
+		ASSERT_EQ(width, pwrite(self->dev.fd, &out, width, sub.mmap_offset + 64));
+		ASSERT_EQ(width, pread(self->dev.fd, &in, width, self->window + CLAIM + 64));
+		EXPECT_EQ(0, memcmp(&in, &out, width));
+		in = 0;
+		ASSERT_EQ(width, pread(self->dev.fd, &in, width, sub.mmap_offset + 64));
+		EXPECT_EQ(0, memcmp(&in, &out, width));
+	}
+}
+
+TEST_F(claim, read_and_write_through_the_subregion_are_short_at_its_end)
+{
+	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
+	uint32_t marker = 0x600df00d, beyond = 0, data[4] = { 1, 2, 3, 4 };
+	uint64_t end = sub.mmap_offset + CLAIM_SIZE;
+
+	ASSERT_EQ(4, pwrite(self->dev.fd, &marker, 4, self->window + CLAIM + CLAIM_SIZE));
+	EXPECT_EQ(8, pwrite(self->dev.fd, data, sizeof(data), end - 8));
+	EXPECT_EQ(8, pread(self->dev.fd, data, sizeof(data), end - 8));
+	ASSERT_EQ(4, pread(self->dev.fd, &beyond, 4, self->window + CLAIM + CLAIM_SIZE));
+	EXPECT_EQ(marker, beyond);
+}
+
+TEST_F(claim, read_and_write_beyond_the_subregion_are_einval_as_beyond_a_bar)
+{
+	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
+	uint32_t data = 0;
+
+	EXPECT_EQ(-1, pread(self->dev.fd, &data, 4, self->window + self->bar.size));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, pread(self->dev.fd, &data, 4, sub.mmap_offset + CLAIM_SIZE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, pwrite(self->dev.fd, &data, 4, sub.mmap_offset + CLAIM_SIZE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, pread(self->dev.fd, &data, 4, sub.mmap_offset - 4));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+/* mmap() must fail with EINVAL. */
+#define EXPECT_NO_MMAP(dev, flags, offset, size) do { \
+	errno = 0; \
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, (size), PROT_READ | PROT_WRITE, (flags), (dev)->fd, \
+				   (offset))); \
+	EXPECT_EQ(EINVAL, errno); \
+} while (0)
+
+TEST_F(claim, mmap_outside_the_subregion_is_einval)
+{
+	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
+	uint64_t start = sub.mmap_offset;
+
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start, CLAIM_SIZE + 4 * KIB);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start + 4 * KIB, CLAIM_SIZE);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start + CLAIM_SIZE, 4 * KIB);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start - 4 * KIB, 4 * KIB);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start - 4 * KIB, CLAIM_SIZE);
+}
+
+TEST_F(claim, mmap_beyond_the_bar_is_still_einval)
+{
+	claim(_metadata, &self->dev);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, self->window + self->bar.size, 4 * KIB);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, self->window + self->bar.size - 4 * KIB, 8 * KIB);
+}
+
+TEST_F(claim, a_private_mapping_is_einval)
+{
+	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
+
+	EXPECT_NO_MMAP(&self->dev, MAP_PRIVATE, sub.mmap_offset, CLAIM_SIZE);
+	EXPECT_NO_MMAP(&self->dev, MAP_PRIVATE, self->window, 4 * KIB);
+}
+
+/* The core revokes mappings by file offset, BAR 0's window to the ROM's: that must cover these. */
+TEST_F(claim, the_mmap_offset_lies_in_the_window_of_the_bar_and_above_the_bar)
+{
+	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
+	uint64_t next_window = vfio_offset(&self->dev, BAR2 + 1, 0);
+
+	EXPECT_GE(sub.mmap_offset, self->window + self->bar.size);
+	EXPECT_LE(sub.mmap_offset + CLAIM_SIZE, next_window);
+}
+
+FIXTURE(big_claim) {
+	struct vfio_device dev;
+};
+
+FIXTURE_SETUP(big_claim)
+{
+	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", vfio_driver());
+}
+
+FIXTURE_TEARDOWN(big_claim)
+{
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(big_claim, a_bar_mapping_by_1g_entries_that_straddles_the_claim_is_split)
+{
+	char *bar = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
+
+	EXPECT_TOUCH(bar, PTE_UC_MINUS, SHIFT_1G);
+	EXPECT_TOUCH(bar + GIB, PTE_UC_MINUS, SHIFT_1G);
+	claim(_metadata, &self->dev);
+	EXPECT_STREQ(PTE_NONE, pte_type(bar + CLAIM));
+	EXPECT_SIGBUS(bar + CLAIM);
+	EXPECT_SIGBUS(bar + CLAIM + CLAIM_SIZE - 4);
+	EXPECT_TOUCH(bar + CLAIM - 4, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(bar + CLAIM + CLAIM_SIZE, PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(bar, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(bar + GIB - 4, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(bar + GIB, PTE_UC_MINUS, SHIFT_1G);
+}
+
+TEST_HARNESS_MAIN

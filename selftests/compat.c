@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A 32-bit program on a 64-bit kernel: the same structures, the same answers, the same type.
+ */
+#include "fixture.h"
+
+#define CLAIM		(4 * MIB)
+#define CLAIM_SIZE	(1 * MIB)
+
+_Static_assert(sizeof(void *) == 4, "this program is built with -m32");
+
+FIXTURE(compat) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	struct vfio_subregion_create sub;
+};
+
+FIXTURE_SETUP(compat)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+	self->sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, CLAIM,
+				   CLAIM_SIZE);
+}
+
+FIXTURE_TEARDOWN(compat)
+{
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(compat, create_fills_in_all_outputs)
+{
+	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, self->sub.index);
+	EXPECT_EQ(VFIO_SUBREGION_TYPE_X86_WC, self->sub.effective_type);
+	EXPECT_LT(vfio_offset(&self->dev, BAR2, 0), self->sub.mmap_offset);
+	EXPECT_STREQ(MEMTYPE_WC, memtype(self->bar.start + CLAIM,
+					 self->bar.start + CLAIM + CLAIM_SIZE));
+}
+
+TEST_F(compat, region_info_repeats_them)
+{
+	const struct vfio_region_info_cap_subregion *cap;
+	struct vfio_region_info *info;
+
+	info = vfio_region_info_caps(&self->dev, self->sub.index);
+	ASSERT_NE(NULL, info);
+	EXPECT_EQ(CLAIM_SIZE, info->size);
+	EXPECT_EQ(self->sub.mmap_offset, info->offset);
+	cap = vfio_region_cap(info, VFIO_REGION_INFO_CAP_SUBREGION);
+	ASSERT_NE(NULL, cap);
+	EXPECT_EQ(CLAIM, cap->offset);
+	EXPECT_EQ(BAR2, cap->parent);
+	free(info);
+}
+
+TEST_F(compat, the_offset_can_be_mapped_and_read)
+{
+	uint32_t *map, value = 0;
+
+	map = (void *)fixture_map(_metadata, &self->dev, self->sub.mmap_offset, CLAIM_SIZE,
+				  2 * MIB);
+	ASSERT_EQ(0, touch_write(map, 0xc0ffee));
+	EXPECT_STREQ(PTE_WC, pte_type(map));
+	__sync_synchronize();
+	ASSERT_EQ(4, pread(self->dev.fd, &value, 4, vfio_offset(&self->dev, BAR2, CLAIM)));
+	EXPECT_EQ(0xc0ffee, value);
+}
+
+TEST_F(compat, errors_are_the_same)
+{
+	struct vfio_subregion_create create = self->sub;
+
+	EXPECT_EQ(-EEXIST, subregion_create(&self->dev, &create));
+	EXPECT_EQ(self->sub.index, create.index);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, -4 * KIB, 8 * KIB);
+	EXPECT_EQ(-EOVERFLOW, subregion_create(&self->dev, &create));
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	create.argsz--;
+	EXPECT_EQ(-EINVAL, subregion_create(&self->dev, &create));
+}
+
+TEST_HARNESS_MAIN

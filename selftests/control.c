@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Controls: mappings whose type is known without the driver's subregions. They show that the oracle
+ * can tell WC from UC-, and that asking for WC is not the same as getting it.
+ */
+#include "fixture.h"
+
+FIXTURE(plain_bar) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+};
+
+FIXTURE_VARIANT(plain_bar) {
+	bool stock;
+};
+
+FIXTURE_VARIANT_ADD(plain_bar, of_stock_vfio_pci) { .stock = true };
+FIXTURE_VARIANT_ADD(plain_bar, of_this_driver) { .stock = false };
+
+FIXTURE_SETUP(plain_bar)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM",
+			  variant->stock ? DRIVER_STOCK : vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+}
+
+FIXTURE_TEARDOWN(plain_bar)
+{
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(plain_bar, is_mapped_uncached_by_2m_entries)
+{
+	char *bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+
+	EXPECT_STREQ(PTE_NONE, pte_type(bar));
+	EXPECT_TOUCH(bar, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(bar + self->bar.size - 4, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_EQ(self->bar.start, pte_phys(bar));
+}
+
+TEST_F(plain_bar, is_reserved_uncached)
+{
+	EXPECT_STREQ(MEMTYPE_UC_MINUS, memtype(self->bar.start, self->bar.start + self->bar.size));
+}
+
+/*
+ * The mapping that a driver makes that changes the VMA's protection and nothing else: WC is asked
+ * for, while the core holds the whole BAR as UC-. sysfs's resource2_wc is such a mapping, through
+ * the kernel's own code. A kernel with IO_STRICT_DEVMEM allows it for a BAR in use only when booted
+ * with iomem=relaxed.
+ */
+TEST_F(plain_bar, asked_for_wc_without_segments_is_uncached)
+{
+	void *map = pci_map_resource(self->dev.bdf, 2, "_wc", 4 * MIB, MIB);
+
+	if (map == MAP_FAILED && errno == EINVAL)
+		SKIP(return, "the kernel was not booted with iomem=relaxed");
+	ASSERT_NE(MAP_FAILED, map) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_TOUCH(map, PTE_UC_MINUS, 0);
+}
+
+/* The positive twin: the same mapping of the same bytes, once a segment holds them as WC. */
+FIXTURE(segment) {
+	struct vfio_device dev;
+};
+
+FIXTURE_SETUP(segment)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
+}
+
+FIXTURE_TEARDOWN(segment)
+{
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(segment, makes_what_was_asked_for_as_wc_be_wc)
+{
+	void *map = pci_map_resource(self->dev.bdf, 2, "_wc", 4 * MIB, MIB);
+
+	if (map == MAP_FAILED && errno == EINVAL)
+		SKIP(return, "the kernel was not booted with iomem=relaxed");
+	ASSERT_NE(MAP_FAILED, map) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_TOUCH(map, PTE_WC, 0);
+}
+
+TEST_F(segment, does_not_make_its_neighbours_wc)
+{
+	void *map = pci_map_resource(self->dev.bdf, 2, "_wc", 5 * MIB, MIB);
+
+	if (map == MAP_FAILED && errno == EINVAL)
+		SKIP(return, "the kernel was not booted with iomem=relaxed");
+	ASSERT_NE(MAP_FAILED, map) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_TOUCH(map, PTE_UC_MINUS, 0);
+}
+
+FIXTURE(big_plain_bar) {
+	struct vfio_device dev;
+};
+
+FIXTURE_VARIANT(big_plain_bar) {
+	bool stock;
+};
+
+FIXTURE_VARIANT_ADD(big_plain_bar, of_stock_vfio_pci) { .stock = true };
+FIXTURE_VARIANT_ADD(big_plain_bar, of_this_driver) { .stock = false };
+
+FIXTURE_SETUP(big_plain_bar)
+{
+	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG",
+		     variant->stock ? DRIVER_STOCK : vfio_driver());
+}
+
+FIXTURE_TEARDOWN(big_plain_bar)
+{
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(big_plain_bar, is_mapped_uncached_by_1g_entries)
+{
+	char *bar = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
+
+	EXPECT_TOUCH(bar, PTE_UC_MINUS, SHIFT_1G);
+	EXPECT_TOUCH(bar + 2 * GIB - 4, PTE_UC_MINUS, SHIFT_1G);
+}
+
+/* No VFIO at all: nobody has opened the device, so that sysfs may map it. */
+FIXTURE(sysfs) {
+	const char *bdf;
+	struct pci_bar bar;
+};
+
+FIXTURE_SETUP(sysfs)
+{
+	self->bdf = fixture_bdf(_metadata, "DEV_IVSHMEM");
+	if (!self->bdf)
+		return;
+	fixture_bind(_metadata, self->bdf, DRIVER_STOCK);
+	ASSERT_EQ(0, pci_bar(self->bdf, 2, &self->bar));
+}
+
+FIXTURE_TEARDOWN(sysfs)
+{
+}
+
+TEST_F(sysfs, a_wc_mapping_of_a_free_bar_is_wc)
+{
+	void *map = pci_map_resource(self->bdf, 2, "_wc", 0, MIB);
+
+	ASSERT_NE(MAP_FAILED, map) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_STREQ(PTE_WC, pte_type(map));
+	EXPECT_EQ(SHIFT_4K, pte_shift(map));
+	EXPECT_STREQ(MEMTYPE_WC, memtype(self->bar.start, self->bar.start + MIB));
+}
+
+TEST_F(sysfs, a_wc_mapping_of_a_bar_held_uncached_is_uncached)
+{
+	void *held = pci_map_resource(self->bdf, 2, "", 0, self->bar.size), *map;
+
+	ASSERT_NE(MAP_FAILED, held) TH_LOG("resource2: %s", strerror(errno));
+	map = pci_map_resource(self->bdf, 2, "_wc", 0, MIB);
+	ASSERT_NE(MAP_FAILED, map) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_STREQ(PTE_UC_MINUS, pte_type(map));
+}
+
+TEST_F(sysfs, an_address_without_device_memory_is_refused_by_the_oracle)
+{
+	struct pte_oracle pte;
+	uint32_t local = 1;
+
+	EXPECT_EQ(-EINVAL, pte_read(&local, &pte));
+	EXPECT_EQ(-EFAULT, pte_read((void *)(4 * KIB), &pte));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * VFIO_SUBREGION_CREATE: the parent and the range. One error a test, all other input is valid.
+ */
+#include "refusal.h"
+
+FIXTURE(range) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	struct vfio_subregion_create create;
+};
+
+FIXTURE_SETUP(range)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+	self->create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+}
+
+FIXTURE_TEARDOWN(range)
+{
+	expect_still_works(_metadata, &self->dev, BAR2, &self->bar);
+	vfio_device_close(&self->dev);
+}
+
+/* Asks for a range of BAR 2, which must be refused. */
+#define EXPECT_RANGE(offset_, size_, error) do { \
+	self->create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, (offset_), (size_)); \
+	expect_refused(_metadata, &self->dev, &self->bar, &self->create, (error)); \
+} while (0)
+
+TEST_F(range, a_size_of_zero_is_einval)
+{
+	EXPECT_RANGE(MIB, 0, EINVAL);
+	EXPECT_RANGE(0, 0, EINVAL);
+	EXPECT_RANGE(self->bar.size, 0, EINVAL);
+}
+
+TEST_F(range, an_unaligned_offset_is_einval)
+{
+	unsigned int bit;
+
+	for (bit = 0; bit < 12; bit++)
+		EXPECT_RANGE(MIB + (1ULL << bit), MIB, EINVAL);
+}
+
+TEST_F(range, an_unaligned_size_is_einval)
+{
+	unsigned int bit;
+
+	for (bit = 0; bit < 12; bit++)
+		EXPECT_RANGE(MIB, MIB + (1ULL << bit), EINVAL);
+	EXPECT_RANGE(MIB, 1, EINVAL);
+}
+
+TEST_F(range, a_range_that_wraps_is_eoverflow)
+{
+	EXPECT_RANGE(-4 * KIB, 8 * KIB, EOVERFLOW);
+	EXPECT_RANGE(4 * KIB, -4 * KIB, EOVERFLOW);
+	EXPECT_RANGE(1ULL << 63, 1ULL << 63, EOVERFLOW);
+	EXPECT_RANGE(-4 * KIB, -4 * KIB, EOVERFLOW);
+}
+
+TEST_F(range, a_range_that_leaves_the_bar_is_einval)
+{
+	uint64_t size = self->bar.size;
+
+	EXPECT_RANGE(size, 4 * KIB, EINVAL);
+	EXPECT_RANGE(size - 4 * KIB, 8 * KIB, EINVAL);
+	EXPECT_RANGE(0, size + 4 * KIB, EINVAL);
+	EXPECT_RANGE(1ULL << 39, 4 * KIB, EINVAL);
+	EXPECT_RANGE(1ULL << 40, 4 * KIB, EINVAL);
+	EXPECT_RANGE(1ULL << 62, 4 * KIB, EINVAL);
+	EXPECT_RANGE(-8 * KIB, 4 * KIB, EINVAL);
+}
+
+TEST_F(range, a_parent_that_is_not_a_bar_is_einval)
+{
+	const uint32_t parents[] = {
+		VFIO_PCI_ROM_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_VGA_REGION_INDEX,
+		VFIO_PCI_NUM_REGIONS, 100, 0x80000002, UINT32_MAX,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(parents); i++) {
+		self->create.parent = parents[i];
+		self->create.offset = 0;
+		self->create.size = 4 * KIB;
+		expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
+	}
+}
+
+TEST_F(range, a_subregion_as_parent_is_einval)
+{
+	struct vfio_subregion_create first;
+
+	first = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	self->create.parent = first.index;
+	self->create.offset = 0;
+	self->create.size = 4 * KIB;
+	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
+}
+
+TEST_F(range, an_empty_bar_is_einval)
+{
+	const uint32_t empty[] = { 1, 3, 4, 5 };
+	struct vfio_region_info info;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(empty); i++) {
+		ASSERT_EQ(0, vfio_region_info(&self->dev, empty[i], &info));
+		ASSERT_EQ(0, info.size);
+		self->create = subregion_init(empty[i], VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+		expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
+	}
+}
+
+/* BAR 0 of ivshmem is 256 bytes: a page of it would reach into what follows. */
+TEST_F(range, a_bar_below_a_page_is_einval)
+{
+	struct pci_bar small = fixture_bar(_metadata, &self->dev, 0);
+
+	ASSERT_GT(4 * KIB, small.size);
+	self->create = subregion_init(0, VFIO_SUBREGION_ATTR_DEVICE, 0, 4 * KIB);
+	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
+}
+
+/* Asks for a range that must be refused since @owner has a part of it. */
+#define EXPECT_OVERLAP(offset_, size_, owner) do { \
+	EXPECT_RANGE((offset_), (size_), EEXIST); \
+	EXPECT_EQ((owner).index, self->create.index); \
+} while (0)
+
+TEST_F(range, an_overlap_is_eexist_and_names_the_subregion)
+{
+	struct vfio_subregion_create low, high;
+
+	high = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, 8 * MIB,
+			      MIB);
+	low = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
+	/* The same, within, around, over the left end, over the right end. */
+	EXPECT_OVERLAP(4 * MIB, MIB, low);
+	EXPECT_OVERLAP(4 * MIB + 8 * KIB, 4 * KIB, low);
+	EXPECT_OVERLAP(3 * MIB, 3 * MIB, low);
+	EXPECT_OVERLAP(4 * MIB - 4 * KIB, 8 * KIB, low);
+	EXPECT_OVERLAP(5 * MIB - 4 * KIB, 8 * KIB, low);
+	EXPECT_OVERLAP(8 * MIB, MIB, high);
+	EXPECT_OVERLAP(8 * MIB - 4 * KIB, 8 * KIB, high);
+	/* Of several, the one that begins first, whichever was made first. */
+	EXPECT_OVERLAP(4 * MIB, 8 * MIB, low);
+	EXPECT_OVERLAP(0, 9 * MIB, low);
+	EXPECT_OVERLAP(5 * MIB, 8 * MIB, high);
+}
+
+TEST_F(range, touching_is_not_overlapping)
+{
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 5 * MIB, 4 * KIB);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, 4 * MIB - 4 * KIB,
+		       4 * KIB);
+	EXPECT_EQ(VFIO_PCI_NUM_REGIONS + 3, vfio_num_regions(&self->dev));
+}
+
+TEST_F(range, the_first_and_the_last_page_of_a_bar_are_accepted)
+{
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC,
+		       self->bar.size - SPARE_SIZE - 4 * KIB, 4 * KIB);
+}
+
+/* The order of the checks: of two errors the earlier one is reported. */
+TEST_F(range, of_two_errors_the_earlier_one_is_reported)
+{
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	/* Unaligned before wrapping before outside before overlapping. */
+	EXPECT_RANGE(-4 * KIB, 8 * KIB + 1, EINVAL);
+	EXPECT_RANGE(MIB, -4 * KIB, EOVERFLOW);
+	EXPECT_RANGE(MIB, self->bar.size, EINVAL);
+	/* A flag before an overlap. */
+	self->create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	self->create.flags = 1;
+	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
+	/* A bad parent before a wrap. */
+	self->create = subregion_init(VFIO_PCI_ROM_REGION_INDEX, VFIO_SUBREGION_ATTR_WC, -4 * KIB,
+				      8 * KIB);
+	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
+}
+
+FIXTURE(testdev) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+};
+
+FIXTURE_SETUP(testdev)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+}
+
+FIXTURE_TEARDOWN(testdev)
+{
+	expect_still_works(_metadata, &self->dev, BAR2, &self->bar);
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(testdev, an_io_bar_is_einval)
+{
+	struct vfio_subregion_create create;
+	struct pci_bar ports = fixture_bar(_metadata, &self->dev, 1);
+
+	ASSERT_NE(0, ports.flags & 0x100) TH_LOG("BAR 1 should be an I/O BAR");
+	create = subregion_init(1, VFIO_SUBREGION_ATTR_DEVICE, 0, 4 * KIB);
+	expect_refused(_metadata, &self->dev, &self->bar, &create, EINVAL);
+}
+
+TEST_F(testdev, a_bar_of_one_page_can_be_claimed_whole)
+{
+	struct vfio_subregion_create sub;
+	struct pci_bar page = fixture_bar(_metadata, &self->dev, 0);
+	char *map;
+
+	ASSERT_EQ(4 * KIB, page.size);
+	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, 4 * KIB, 4 * KIB);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the machine says about a mapping, as opposed to what the driver under test says: the live
+ * page-table entry (by pte_oracle.ko), the kernel's list of memory type reservations, and whether
+ * a touch faults.
+ */
+#ifndef EVIDENCE_H
+#define EVIDENCE_H
+
+#include <stdint.h>
+
+#include "pte_oracle.h"
+
+/* Memory types as the oracle names them. */
+#define PTE_NONE	"none"
+#define PTE_UC_MINUS	"UC-"
+#define PTE_WC		"WC"
+
+/* Memory types as pat_memtype_list names them. */
+#define MEMTYPE_NONE	"none"
+#define MEMTYPE_MIXED	"mixed"
+#define MEMTYPE_UC_MINUS "uncached-minus"
+#define MEMTYPE_WC	"write-combining"
+
+/** pte_read() - asks the oracle about @address; 0 or a negative errno */
+int pte_read(const volatile void *address, struct pte_oracle *pte);
+
+/**
+ * pte_type() - the memory type of the live page-table entry of @address
+ *
+ * Returns a PTE_* name that is valid until the next call, PTE_NONE when there is no live entry, or
+ * "error: " and the reason when the oracle cannot be asked.
+ */
+const char *pte_type(const volatile void *address);
+
+/** pte_shift() - log2 of the size of the live entry of @address, or 0 when there is none */
+unsigned int pte_shift(const volatile void *address);
+
+/** pte_phys() - the physical address that @address is mapped to, or 0 when it is not */
+uint64_t pte_phys(const volatile void *address);
+
+/**
+ * memtype() - the reserved memory type of the physical range [@start, @end)
+ *
+ * Returns a MEMTYPE_* name: the one type that the whole range is reserved with, MEMTYPE_NONE when
+ * none of it is reserved, else MEMTYPE_MIXED; or "error: " and the reason.
+ */
+const char *memtype(uint64_t start, uint64_t end);
+
+/**
+ * memtype_lines() - the lines of pat_memtype_list that overlap [@start, @end)
+ *
+ * The caller frees the text. Two texts are equal if and only if the reservations are.
+ */
+char *memtype_lines(uint64_t start, uint64_t end);
+
+/** touch_read() - reads at @address; returns 0, or the signal that this raised */
+int touch_read(const volatile uint32_t *address, uint32_t *value);
+
+/** touch_write() - writes at @address; returns 0, or the signal that this raised */
+int touch_write(volatile uint32_t *address, uint32_t value);
+
+#endif /* EVIDENCE_H */

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What fixtures share: devices named by the environment, and common steps that assert on the way.
+ *
+ * DEV_IVSHMEM, DEV_IVSHMEM_BIG, DEV_TESTDEV, DEV_NVME and DEV_IGB hold PCI addresses; a test whose
+ * device is absent is skipped.
+ */
+#ifndef FIXTURE_H
+#define FIXTURE_H
+
+#include <sys/ioctl.h>
+
+#include "kselftest_harness.h"
+
+#include "evidence.h"
+#include "pci_sysfs.h"
+#include "vfio_device.h"
+
+#define BAR2	VFIO_PCI_BAR2_REGION_INDEX
+
+/** fixture_bdf() - the device that @variable names, or NULL after marking the test as skipped */
+static inline const char *fixture_bdf(struct __test_metadata *_metadata, const char *variable)
+{
+	const char *bdf = getenv(variable);
+
+	if (bdf && *bdf)
+		return bdf;
+	SKIP(return NULL, "%s is not set: the machine has no such device", variable);
+}
+
+/** fixture_bind() - makes @driver the driver of @bdf, or fails the test */
+static inline void fixture_bind(struct __test_metadata *_metadata, const char *bdf,
+				const char *driver)
+{
+	int ret = pci_bind(bdf, driver);
+
+	ASSERT_EQ(0, ret)
+		TH_LOG("cannot bind %s to %s (is it loaded?): %s", bdf, driver, strerror(-ret));
+}
+
+/**
+ * fixture_open() - binds the device that @variable names to @driver and opens it
+ *
+ * Returns false after marking the test as skipped.
+ */
+static inline bool fixture_open(struct __test_metadata *_metadata, struct vfio_device *dev,
+				const char *variable, const char *driver)
+{
+	const char *bdf = fixture_bdf(_metadata, variable);
+	int ret;
+
+	if (!bdf)
+		return false;
+	fixture_bind(_metadata, bdf, driver);
+	ret = vfio_device_open(dev, bdf);
+	ASSERT_EQ(0, ret) TH_LOG("cannot open %s: %s", bdf, strerror(-ret));
+	return true;
+}
+
+/** fixture_create() - creates a subregion, or fails the test */
+static inline struct vfio_subregion_create
+fixture_create(struct __test_metadata *_metadata, struct vfio_device *dev, uint32_t bar,
+	       uint32_t attribute, uint64_t offset, uint64_t size)
+{
+	struct vfio_subregion_create create = subregion_init(bar, attribute, offset, size);
+	int ret = subregion_create(dev, &create);
+
+	ASSERT_EQ(0, ret)
+		TH_LOG("no subregion at %#llx of BAR %u: %s", (unsigned long long)offset, bar,
+		       strerror(-ret));
+	return create;
+}
+
+/** fixture_map() - maps a part of the device file, or fails the test */
+static inline char *fixture_map(struct __test_metadata *_metadata, struct vfio_device *dev,
+				uint64_t offset, size_t size, size_t align)
+{
+	void *map = map_region(dev, offset, size, align);
+
+	ASSERT_NE(MAP_FAILED, map)
+		TH_LOG("cannot map at %#llx: %s", (unsigned long long)offset, strerror(errno));
+	return map;
+}
+
+/** fixture_map_bar() - maps all of a BAR through its own window, or fails the test */
+static inline char *fixture_map_bar(struct __test_metadata *_metadata, struct vfio_device *dev,
+				    uint32_t bar, size_t align)
+{
+	struct vfio_region_info info;
+
+	ASSERT_EQ(0, vfio_region_info(dev, bar, &info));
+	return fixture_map(_metadata, dev, info.offset, info.size, align);
+}
+
+/** fixture_bar() - where a BAR of the device is in physical memory, or fails the test */
+static inline struct pci_bar fixture_bar(struct __test_metadata *_metadata,
+					 struct vfio_device *dev, uint32_t index)
+{
+	struct pci_bar bar;
+
+	ASSERT_EQ(0, pci_bar(dev->bdf, index, &bar));
+	ASSERT_NE(0, bar.size);
+	return bar;
+}
+
+/* A touch must not fault, and the live entry must then have the type and (unless 0) the size. */
+#define EXPECT_TOUCH(address, type, shift) do { \
+	const volatile void *__address = (address); \
+	unsigned int __shift = (shift); \
+	uint32_t __value; \
+	EXPECT_EQ(0, touch_read(__address, &__value)); \
+	EXPECT_STREQ((type), pte_type(__address)); \
+	if (__shift) \
+		EXPECT_EQ(__shift, pte_shift(__address)); \
+} while (0)
+
+/* A touch must raise SIGBUS and leave no live entry. */
+#define EXPECT_SIGBUS(address) do { \
+	const volatile void *__address = (address); \
+	uint32_t __value; \
+	EXPECT_EQ(SIGBUS, touch_read(__address, &__value)); \
+	EXPECT_STREQ(PTE_NONE, pte_type(__address)); \
+} while (0)
+
+#define SHIFT_4K	12
+#define SHIFT_2M	21
+#define SHIFT_1G	30
+
+#endif /* FIXTURE_H */

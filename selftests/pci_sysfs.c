@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "pci_sysfs.h"
+
+#define PCI_BUS		"/sys/bus/pci"
+#define PATH_LEN	256
+
+static int write_text(const char *path, const char *text)
+{
+	size_t len = strlen(text);
+	ssize_t done;
+	int fd, ret = 0;
+
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	done = write(fd, text, len);
+	if (done < 0)
+		ret = -errno;
+	else if ((size_t)done != len)
+		ret = -EIO;
+	close(fd);
+	return ret;
+}
+
+/* Writes the last part of what a device's link points to, or "" when there is no such link. */
+static int link_name(const char *bdf, const char *link, char name[PCI_NAME_LEN])
+{
+	char path[PATH_LEN], target[PATH_LEN];
+	const char *last;
+	ssize_t len;
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/%s", bdf, link);
+	len = readlink(path, target, sizeof(target) - 1);
+	if (len < 0) {
+		name[0] = '\0';
+		return errno == ENOENT ? 0 : -errno;
+	}
+	target[len] = '\0';
+	last = strrchr(target, '/');
+	snprintf(name, PCI_NAME_LEN, "%.*s", PCI_NAME_LEN - 1, last ? last + 1 : target);
+	return 0;
+}
+
+int pci_driver(const char *bdf, char name[PCI_NAME_LEN])
+{
+	char path[PATH_LEN];
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s", bdf);
+	if (access(path, F_OK))
+		return -ENODEV;
+	return link_name(bdf, "driver", name);
+}
+
+int pci_unbind(const char *bdf)
+{
+	char path[PATH_LEN], driver[PCI_NAME_LEN];
+	int ret;
+
+	ret = pci_driver(bdf, driver);
+	if (ret || !driver[0])
+		return ret;
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/driver/unbind", bdf);
+	return write_text(path, bdf);
+}
+
+int pci_bind(const char *bdf, const char *driver)
+{
+	char path[PATH_LEN], current[PCI_NAME_LEN];
+	int ret;
+
+	ret = pci_driver(bdf, current);
+	if (ret || !strcmp(current, driver))
+		return ret;
+	snprintf(path, sizeof(path), PCI_BUS "/drivers/%s", driver);
+	if (access(path, F_OK))
+		return -ENOENT;
+	ret = pci_unbind(bdf);
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/driver_override", bdf);
+	ret = write_text(path, driver);
+	if (ret)
+		return ret;
+	ret = write_text(PCI_BUS "/drivers_probe", bdf);
+	if (ret)
+		return ret;
+	/* A probe that fails is not an error of the write. */
+	ret = pci_driver(bdf, current);
+	if (ret)
+		return ret;
+	return strcmp(current, driver) ? -ENXIO : 0;
+}
+
+int pci_bar(const char *bdf, unsigned int index, struct pci_bar *bar)
+{
+	char path[PATH_LEN], line[PATH_LEN];
+	unsigned int i;
+	uint64_t end;
+	FILE *file;
+	int ret = -ENOENT;
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/resource", bdf);
+	file = fopen(path, "re");
+	if (!file)
+		return -errno;
+	for (i = 0; fgets(line, sizeof(line), file); i++) {
+		if (i != index)
+			continue;
+		if (sscanf(line, "%" SCNx64 " %" SCNx64 " %" SCNx64, &bar->start, &end,
+			   &bar->flags) != 3) {
+			ret = -EIO;
+			break;
+		}
+		bar->size = end ? end - bar->start + 1 : 0;
+		ret = 0;
+		break;
+	}
+	fclose(file);
+	return ret;
+}
+
+int pci_iommu_group(const char *bdf)
+{
+	char name[PCI_NAME_LEN];
+	int ret;
+
+	ret = link_name(bdf, "iommu_group", name);
+	if (ret)
+		return ret;
+	return name[0] ? atoi(name) : -ENODEV;
+}
+
+void *pci_map_resource(const char *bdf, unsigned int index, const char *suffix, uint64_t offset,
+		       size_t size)
+{
+	char path[PATH_LEN];
+	void *map;
+	int fd;
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/resource%u%s", bdf, index, suffix);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return MAP_FAILED;
+	map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, offset);
+	close(fd);
+	return map;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * PCI devices as sysfs shows them: driver binding, BARs, IOMMU groups.
+ *
+ * A device is named by its address, for example 0000:01:00.0. Functions that return int give 0 (or
+ * what they say) on success and a negative errno on failure.
+ */
+#ifndef PCI_SYSFS_H
+#define PCI_SYSFS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define PCI_NAME_LEN	64
+
+/** struct pci_bar - where a BAR is in physical memory; @size is 0 for a BAR that is not there */
+struct pci_bar {
+	uint64_t start;
+	uint64_t size;
+	uint64_t flags;
+};
+
+/** pci_driver() - writes the name of the bound driver, or "" when there is none */
+int pci_driver(const char *bdf, char name[PCI_NAME_LEN]);
+
+/** pci_bind() - makes @driver the device's driver, unbinding another one first */
+int pci_bind(const char *bdf, const char *driver);
+
+/** pci_unbind() - leaves the device without a driver */
+int pci_unbind(const char *bdf);
+
+/** pci_bar() - fills in what sysfs says about BAR @index */
+int pci_bar(const char *bdf, unsigned int index, struct pci_bar *bar);
+
+/** pci_iommu_group() - the number of the device's IOMMU group */
+int pci_iommu_group(const char *bdf);
+
+/** pci_map_resource() - maps @size bytes of sysfs's resourceN or (@suffix "_wc") resourceN_wc */
+void *pci_map_resource(const char *bdf, unsigned int index, const char *suffix, uint64_t offset,
+		       size_t size);
+
+#endif /* PCI_SYSFS_H */

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A refused VFIO_SUBREGION_CREATE: the errno is the one of the contract, and nothing has changed.
+ */
+#ifndef REFUSAL_H
+#define REFUSAL_H
+
+#include "fixture.h"
+
+/* What every test leaves unclaimed, so that a valid request can follow each refused one. */
+#define SPARE_SIZE	(4 * KIB)
+
+/** struct state - what a refused call must leave as it was */
+struct state {
+	int regions;
+	char *reserved;
+};
+
+static inline struct state state_of(struct vfio_device *dev, const struct pci_bar *bar)
+{
+	return (struct state) {
+		.regions = vfio_num_regions(dev),
+		.reserved = memtype_lines(bar->start, bar->start + bar->size),
+	};
+}
+
+/** expect_unchanged() - compares @before with what is now, and frees it */
+static inline void expect_unchanged(struct __test_metadata *_metadata, struct vfio_device *dev,
+				    const struct pci_bar *bar, struct state before)
+{
+	struct state now = state_of(dev, bar);
+
+	EXPECT_EQ(before.regions, now.regions);
+	EXPECT_STREQ(before.reserved, now.reserved);
+	free(before.reserved);
+	free(now.reserved);
+}
+
+/** expect_refused() - asks for @create, which must fail with @error and change nothing */
+static inline void expect_refused(struct __test_metadata *_metadata, struct vfio_device *dev,
+				  const struct pci_bar *bar, struct vfio_subregion_create *create,
+				  int error)
+{
+	struct state before = state_of(dev, bar);
+	int ret = subregion_create(dev, create);
+
+	EXPECT_EQ(-error, ret) {
+		TH_LOG("wanted %s, got %s", strerror(error), ret ? strerror(-ret) : "success");
+		TH_LOG("for parent %u, attribute %u, offset %#llx, size %#llx", create->parent,
+		       create->attribute, (unsigned long long)create->offset,
+		       (unsigned long long)create->size);
+	}
+	expect_unchanged(_metadata, dev, bar, before);
+}
+
+/** expect_still_works() - a valid request in the spare part of @bar succeeds and is mapped WC */
+static inline void expect_still_works(struct __test_metadata *_metadata, struct vfio_device *dev,
+				      uint32_t index, const struct pci_bar *bar)
+{
+	struct vfio_subregion_create sub;
+	char *map;
+
+	sub = fixture_create(_metadata, dev, index, VFIO_SUBREGION_ATTR_WC, bar->size - SPARE_SIZE,
+			     SPARE_SIZE);
+	map = fixture_map(_metadata, dev, sub.mmap_offset, SPARE_SIZE, SPARE_SIZE);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+}
+
+#endif /* REFUSAL_H */

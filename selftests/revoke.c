@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Whatever makes VFIO revoke a mapping of a BAR revokes a mapping of a subregion: no live entry is
+ * left, a touch meanwhile raises SIGBUS, and a touch afterwards finds the same type again.
+ */
+#include "fixture.h"
+
+static int memory_off(struct vfio_device *dev)
+{
+	return vfio_set_memory(dev, false);
+}
+
+static int memory_on(struct vfio_device *dev)
+{
+	return vfio_set_memory(dev, true);
+}
+
+static int enter_d3hot(struct vfio_device *dev)
+{
+	return vfio_set_power(dev, 3);
+}
+
+/* A device without No_Soft_Reset comes back with its configuration restored. */
+static int leave_d3hot(struct vfio_device *dev)
+{
+	int ret = vfio_set_power(dev, 0);
+
+	return ret ? ret : vfio_set_memory(dev, true);
+}
+
+static int enter_low_power(struct vfio_device *dev)
+{
+	return vfio_set_low_power(dev, true);
+}
+
+static int leave_low_power(struct vfio_device *dev)
+{
+	return vfio_set_low_power(dev, false);
+}
+
+/* How a device is made to revoke its mappings, and what of it the test uses. */
+struct event {
+	const char *device;
+	uint32_t bar;
+	/* A third of what is used of the BAR. */
+	uint64_t unit;
+	int (*revoke)(struct vfio_device *dev);
+	/* Makes the memory accessible again, if it is not. */
+	int (*restore)(struct vfio_device *dev);
+	/* What read() and write() on the BAR fail with meanwhile; 0 when they work. */
+	int error;
+};
+
+/* Of three units of the BAR the first stays plain, the second is DEVICE, the third is WC. */
+struct scene {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	struct vfio_subregion_create sub;
+	char *plain;
+	char *device;
+	char *wc;
+};
+
+static bool set_scene(struct __test_metadata *_metadata, struct scene *scene,
+		      const struct event *event)
+{
+	struct vfio_subregion_create device;
+	struct vfio_device *dev = &scene->dev;
+	uint64_t unit = event->unit;
+
+	if (!fixture_open(_metadata, dev, event->device, vfio_driver()))
+		return false;
+	scene->bar = fixture_bar(_metadata, dev, event->bar);
+	ASSERT_LE(3 * unit, scene->bar.size);
+	device = fixture_create(_metadata, dev, event->bar, VFIO_SUBREGION_ATTR_DEVICE, unit, unit);
+	scene->sub = fixture_create(_metadata, dev, event->bar, VFIO_SUBREGION_ATTR_WC, 2 * unit,
+				    unit);
+	scene->plain = fixture_map(_metadata, dev, vfio_offset(dev, event->bar, 0), unit, 2 * MIB);
+	scene->device = fixture_map(_metadata, dev, device.mmap_offset, unit, 2 * MIB);
+	scene->wc = fixture_map(_metadata, dev, scene->sub.mmap_offset, unit, 2 * MIB);
+	EXPECT_TOUCH(scene->plain, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(scene->device, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(scene->wc, PTE_WC, 0);
+	EXPECT_TOUCH(scene->wc + unit - 4, PTE_WC, 0);
+	return true;
+}
+
+/* All events. */
+FIXTURE(revoke) {
+	struct scene scene;
+};
+
+FIXTURE_VARIANT(revoke) {
+	struct event event;
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_memory_disable) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, memory_off, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_memory_disable_of_1g_entries) {
+	{ "DEV_IVSHMEM_BIG", 2, 512 * MIB, memory_off, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_reset) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, vfio_device_reset, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_hot_reset) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, vfio_device_hot_reset, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_function_level_reset) {
+	{ "DEV_NVME", 2, 2 * MIB, vfio_device_reset, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_function_level_reset_through_config_space) {
+	{ "DEV_NVME", 2, 2 * MIB, vfio_config_flr, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_d3hot) {
+	{ "DEV_NVME", 2, 2 * MIB, enter_d3hot, leave_d3hot, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_d3hot_of_4k_entries) {
+	{ "DEV_IGB", 0, 32 * KIB, enter_d3hot, leave_d3hot, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_low_power) {
+	{ "DEV_NVME", 2, 2 * MIB, enter_low_power, leave_low_power, 0 }
+};
+
+FIXTURE_SETUP(revoke)
+{
+	set_scene(_metadata, &self->scene, &variant->event);
+}
+
+FIXTURE_TEARDOWN(revoke)
+{
+	vfio_device_close(&self->scene.dev);
+}
+
+TEST_F(revoke, leaves_no_live_entry)
+{
+	const struct event *event = &variant->event;
+	struct scene *scene = &self->scene;
+
+	ASSERT_EQ(0, event->revoke(&scene->dev));
+	EXPECT_STREQ(PTE_NONE, pte_type(scene->plain));
+	EXPECT_STREQ(PTE_NONE, pte_type(scene->device));
+	EXPECT_STREQ(PTE_NONE, pte_type(scene->wc));
+	EXPECT_STREQ(PTE_NONE, pte_type(scene->wc + event->unit - 4));
+	EXPECT_EQ(0, event->restore(&scene->dev));
+}
+
+TEST_F(revoke, lets_a_touch_afterwards_find_the_same_type)
+{
+	const struct event *event = &variant->event;
+	struct scene *scene = &self->scene;
+	unsigned int shift = event->unit < 2 * MIB ? SHIFT_4K : SHIFT_2M, round;
+	uint64_t start = scene->bar.start, end = start + scene->bar.size;
+	char *before = memtype_lines(start, end), *after;
+
+	for (round = 0; round < 3; round++) {
+		ASSERT_EQ(0, event->revoke(&scene->dev));
+		ASSERT_EQ(0, event->restore(&scene->dev));
+		EXPECT_TOUCH(scene->plain, PTE_UC_MINUS, shift);
+		EXPECT_TOUCH(scene->device, PTE_UC_MINUS, shift);
+		EXPECT_TOUCH(scene->wc, PTE_WC, shift);
+		EXPECT_TOUCH(scene->wc + event->unit - 4, PTE_WC, shift);
+		EXPECT_EQ(start + 2 * event->unit, pte_phys(scene->wc));
+	}
+	after = memtype_lines(start, end);
+	EXPECT_STREQ(before, after);
+	free(before);
+	free(after);
+}
+
+/* The events after which the memory is out of reach until something is done. */
+FIXTURE(outage) {
+	struct scene scene;
+};
+
+FIXTURE_VARIANT(outage) {
+	struct event event;
+};
+
+FIXTURE_VARIANT_ADD(outage, by_memory_disable) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, memory_off, memory_on, EIO }
+};
+
+FIXTURE_VARIANT_ADD(outage, by_memory_disable_of_1g_entries) {
+	{ "DEV_IVSHMEM_BIG", 2, 512 * MIB, memory_off, memory_on, EIO }
+};
+
+FIXTURE_VARIANT_ADD(outage, by_d3hot) {
+	{ "DEV_NVME", 2, 2 * MIB, enter_d3hot, leave_d3hot, EIO }
+};
+
+FIXTURE_VARIANT_ADD(outage, by_d3hot_of_4k_entries) {
+	{ "DEV_IGB", 0, 32 * KIB, enter_d3hot, leave_d3hot, EIO }
+};
+
+/* read() and write() wake the device up; mappings stay revoked. */
+FIXTURE_VARIANT_ADD(outage, by_low_power) {
+	{ "DEV_NVME", 2, 2 * MIB, enter_low_power, leave_low_power, 0 }
+};
+
+FIXTURE_SETUP(outage)
+{
+	if (!set_scene(_metadata, &self->scene, &variant->event))
+		return;
+	ASSERT_EQ(0, variant->event.revoke(&self->scene.dev));
+}
+
+FIXTURE_TEARDOWN(outage)
+{
+	vfio_device_close(&self->scene.dev);
+}
+
+TEST_F(outage, makes_a_touch_raise_sigbus)
+{
+	EXPECT_SIGBUS(self->scene.plain);
+	EXPECT_SIGBUS(self->scene.device);
+	EXPECT_SIGBUS(self->scene.wc);
+	EXPECT_SIGBUS(self->scene.wc + variant->event.unit - 4);
+}
+
+/* The result of a transfer of 4 bytes: 0 or an errno. */
+static int transfer(int fd, bool to_device, uint64_t offset)
+{
+	uint32_t value = 0;
+	ssize_t done;
+
+	done = to_device ? pwrite(fd, &value, 4, offset) : pread(fd, &value, 4, offset);
+	return done == 4 ? 0 : errno;
+}
+
+TEST_F(outage, makes_read_and_write_do_as_on_the_bar)
+{
+	uint64_t window = vfio_offset(&self->scene.dev, variant->event.bar, 0);
+	uint64_t sub = self->scene.sub.mmap_offset;
+	int fd = self->scene.dev.fd, error = variant->event.error;
+
+	EXPECT_EQ(error, transfer(fd, false, window));
+	EXPECT_EQ(error, transfer(fd, true, window));
+	EXPECT_EQ(error, transfer(fd, false, sub));
+	EXPECT_EQ(error, transfer(fd, true, sub));
+	ASSERT_EQ(0, variant->event.restore(&self->scene.dev));
+	EXPECT_EQ(0, transfer(fd, false, sub));
+	EXPECT_EQ(0, transfer(fd, true, sub));
+}
+
+TEST_F(outage, allows_a_new_subregion_that_is_usable_afterwards)
+{
+	struct vfio_device *dev = &self->scene.dev;
+	struct vfio_subregion_create sub;
+	char *map;
+
+	sub = fixture_create(_metadata, dev, variant->event.bar, VFIO_SUBREGION_ATTR_WC, 0,
+			     4 * KIB);
+	map = fixture_map(_metadata, dev, sub.mmap_offset, 4 * KIB, 2 * MIB);
+	EXPECT_SIGBUS(map);
+	ASSERT_EQ(0, variant->event.restore(dev));
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+	EXPECT_SIGBUS(self->scene.plain);
+}
+
+TEST_HARNESS_MAIN
