@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# Results in KTAP, and test programs framed as subtests of it. Sourced, never run.
+
+ktap_number=0
+ktap_failed=0
+
+# Begins the output of $1 tests.
+ktap_plan() {
+	echo 'KTAP version 1'
+	echo "1..$1"
+}
+
+# One result: `ok` or `not ok`, the name, and what follows the name.
+ktap_result() {
+	ktap_number=$((ktap_number + 1))
+	[ "$1" = ok ] || ktap_failed=1
+	echo "$1 $ktap_number $2${3:+ # $3}"
+}
+
+# Runs "$3"... for at most $2 seconds and leaves its status in $status; $1 is a file for its
+# output, or - for stdout. Nothing of it stays behind: the harness's tests are processes with
+# groups of their own.
+run_limited() {
+	local out=$1 limit=$2 name
+	shift 2
+	name=$(basename "$1")
+	if [ "$out" = - ]; then
+		timeout -s KILL "$limit" "$@" 2>&1
+	else
+		timeout -s KILL "$limit" "$@" >"$out" 2>&1
+	fi
+	status=$?
+	if [ $status = 137 ] || [ $status = 143 ]; then
+		killall -q -KILL "$name"
+	fi
+}
+
+# Indents the results that a program prints below the name $1, and makes comments of the rest;
+# fails when there is no plan among it.
+ktap_frame() {
+	awk -v name="$1" '
+		/^(K?TAP version|# Subtest:)/ { next }
+		/^1\.\.[1-9]/ && !planned {
+			planned = 1
+			print "    KTAP version 1\n    # Subtest: " name
+			print "    " $0
+			fflush()
+			next
+		}
+		/^(not )?ok [0-9]/ && planned { print "    " $0; fflush(); next }
+		{ sub(/^# ?/, ""); print "    # " $0; fflush() }
+		END { exit !planned }'
+}
+
+# Runs the test program "$2"..., which prints KTAP, as the test $1.
+ktap_program() {
+	local name=$1 limit=${PROGRAM_LIMIT:-120} planned=yes
+	shift
+	{
+		run_limited - "$limit" "$@"
+		echo "$status" >/tmp/status
+	} | ktap_frame "$name" || planned=
+	status=$(cat /tmp/status)
+	case $status$planned in
+	0) ktap_result 'not ok' "$name" 'it planned no tests' ;;
+	0yes) ktap_result ok "$name" ;;
+	4 | 4yes) ktap_result ok "$name" 'SKIP by the program itself' ;;
+	137* | 143*) ktap_result 'not ok' "$name" "killed, or not done in $limit seconds" ;;
+	*) ktap_result 'not ok' "$name" "exit status $status" ;;
+	esac
+}
