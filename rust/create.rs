@@ -9,6 +9,7 @@
 use crate::{
     device::{
         mem_type,
+        parent,
         State, //
     },
     driver::Driver,
@@ -18,10 +19,11 @@ use crate::{
         Room,
         Span, //
     },
-    segments::Segments,
+    segments,
     vfio::{
         pci::{
             Bar,
+            Io,
             IoExclusive, //
         },
         MemType,
@@ -42,7 +44,15 @@ impl State {
 
     fn try_create(&self, device: &OpenDevice<Driver>, arg: usize) -> Result<(), Failure> {
         let (request, reply) = wire::Create::read(arg)?;
-        let bar = self.parent(device, &request)?;
+        let bar = parent(device, request.parent)?;
+        if request.span.end() > bar.len() {
+            return Err(Failure::NoParent);
+        }
+        let table = bar.msix_table().pages();
+        let meets = table.meets(request.span.start(), request.span.end());
+        if request.attribute.is_write_combining() && meets {
+            return Err(Failure::MsixTable);
+        }
         let mem = mem_type(request.attribute);
 
         let mut io = device.io_exclusive()?;
@@ -71,32 +81,12 @@ impl State {
         reply.created(self.index(plan.id()), plan.region(), mem)?;
         self.make_room(request.parent)?;
         if request.attribute.is_write_combining() {
-            self.commit_combining(&mut io, bar, plan)
+            segments::combine(&mut io, bar, request.span, |change_type| {
+                self.commit(bar, plan, change_type)
+            })
         } else {
-            self.commit(bar, plan, || Ok(()))
+            self.commit(bar, plan, &mut || Ok(()))
         }
-    }
-
-    /// Returns the BAR that a subregion is asked of, if it can have it.
-    fn parent<'a>(
-        &self,
-        device: &'a OpenDevice<Driver>,
-        request: &wire::Create,
-    ) -> Result<Bar<'a>, Failure> {
-        let bar = device.core().bar(request.parent.index());
-        let bar = bar.ok_or(Failure::NoParent)?;
-        if !bar.is_memory() || !bar.can_mmap() || request.span.end() > bar.len() {
-            return Err(Failure::NoParent);
-        }
-        if bar.len() > region::SLOTS_SIZE {
-            return Err(Failure::BarTooLarge);
-        }
-        let table = bar.msix_table().pages();
-        let meets = table.meets(request.span.start(), request.span.end());
-        if request.attribute.is_write_combining() && meets {
-            return Err(Failure::MsixTable);
-        }
-        Ok(bar)
     }
 
     /// Makes the table large enough for one more subregion. The io lock is held exclusively, so it
@@ -106,43 +96,13 @@ impl State {
             return Ok(());
         };
         let room = Room {
-            regions: KVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?,
-            claims: KVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?,
-            slots: KVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?,
+            regions: KVVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?,
+            claims: KVVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?,
+            slots: KVVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?,
         };
         let old = self.table.write().move_into(parent, room);
         drop(old);
         Ok(())
-    }
-
-    /// Enters a subregion that is write-combining.
-    fn commit_combining(
-        &self,
-        io: &mut IoExclusive<'_, Driver>,
-        bar: Bar<'_>,
-        plan: region::Plan,
-    ) -> Result<(), Failure> {
-        let span = plan.region().span();
-        if io.taken(bar).is_none() {
-            io.take(bar, Segments::new(bar)?)?;
-        }
-        let segments = io.taken(bar).ok_or(EBUSY)?;
-        let done = segments
-            .reserve()
-            .map_err(Failure::from)
-            .and_then(|()| self.commit(bar, plan, || segments.combine(bar, span)));
-        match done {
-            Ok(()) => segments.map_neighbours(bar, span),
-            Err(_) if segments.is_plain() => {
-                // If there is no memory for this, the BAR stays as it is: it works all the same,
-                // but cannot have ioeventfds.
-                let _ = io.give_back(bar);
-            }
-            Err(_) => {
-                let _ = segments.map_gap(bar, span.start());
-            }
-        }
-        done
     }
 
     /// Enters a subregion, after `change_type` has changed the type of its pages, which no mapping
@@ -151,7 +111,7 @@ impl State {
         &self,
         bar: Bar<'_>,
         plan: region::Plan,
-        change_type: impl FnOnce() -> Result,
+        change_type: &mut dyn FnMut() -> Result,
     ) -> Result<(), Failure> {
         let region = *plan.region();
         let mut table = self.table.write();
@@ -168,7 +128,7 @@ impl State {
 /// Makes sure that the pages of `span`, no part of which is claimed, have the type that an ordinary
 /// mapping has.
 fn expect_ordinary(io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>, span: Span) -> Result {
-    if let Some(segments) = io.taken(bar) {
+    if let Some(segments) = io.taken_mut(bar) {
         return segments.map_gap(bar, span.start());
     }
     if !io.core_map_is_of(bar, MemType::Noncached) {

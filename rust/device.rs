@@ -8,7 +8,8 @@
 //!
 //! 1. the device set's lock, VFIO's, around open and close
 //! 2. the io lock ([`OpenDevice::io_shared`], [`OpenDevice::io_exclusive`]): the kernel's mappings
-//!    of the BARs. All that creates subregions holds it exclusively, so there is one such thread.
+//!    of the BARs. All that changes what is claimed holds it exclusively, so there is one such
+//!    thread.
 //!    User memory may be touched while it is held.
 //! 3. the mmap lock or a VMA's own, the memory manager's
 //! 4. the table lock ([`State`]'s `table`): what is claimed. User memory must not be touched.
@@ -17,9 +18,15 @@
 //!
 //! # Why no page ever has two types
 //!
-//! Page-table entries are made by [`State::fault`] alone, under the table lock for reading. Creating
+//! New page-table entries are made by [`State::fault`] alone, under the table lock for reading. Creating
 //! a subregion takes that lock for writing, removes all entries for the range, changes its type and
 //! enters the claim; a fault comes before all of this, and then its entry is removed, or after it.
+//! Destroying one does the same the other way round. The attribute of a BAR's own window changes
+//! only, under that lock, while no VMA maps it; what mmap() makes of it is decided under that lock
+//! too.
+//!
+//! fork() copies entries, under locks of the memory manager that keep removal away, but for huge
+//! ones; see Documentation/todo.rst.
 
 use crate::{
     driver::Driver,
@@ -34,6 +41,7 @@ use crate::{
     vfio::{
         self,
         pci::{
+            Bar,
             CoreDevice,
             Fault,
             FaultOutcome,
@@ -45,21 +53,30 @@ use crate::{
         RegionInfo,
         RwSemaphore, //
     },
-    wire, //
+    wire::{
+        self,
+        Failure, //
+    }, //
 };
 use kernel::{
     prelude::*,
-    static_lock_class, //
+    static_lock_class,
+    sync::atomic::{
+        Acquire,
+        Atomic,
+        Relaxed,
+        Release, //
+    }, //
 };
 
 /// The arrays of the module's tables.
 pub(crate) struct KernelStores;
 
 impl region::Stores for KernelStores {
-    type Of<T: Copy> = KVec<T>;
+    type Of<T: Copy> = KVVec<T>;
 }
 
-impl<T: Copy> region::Store<T> for KVec<T> {
+impl<T: Copy> region::Store<T> for KVVec<T> {
     fn elements(&self) -> &[T] {
         self
     }
@@ -70,6 +87,10 @@ impl<T: Copy> region::Store<T> for KVec<T> {
 
     fn insert(&mut self, at: usize, value: T) -> Result<(), T> {
         self.insert_within_capacity(at, value).map_err(|_| value)
+    }
+
+    fn remove(&mut self, at: usize) -> Option<T> {
+        KVVec::remove(self, at).ok()
     }
 }
 
@@ -82,6 +103,8 @@ pub(crate) struct State {
     first_index: u32,
     /// Whether each BAR is there to be mapped.
     mapped: [Result; vfio::pci::BARS],
+    /// How many VMAs map each BAR's own window.
+    mappings: [Atomic<i64>; vfio::pci::BARS],
 }
 
 impl State {
@@ -98,13 +121,14 @@ impl State {
             table <- RwSemaphore::new(Table::new(), c"vfio_subregions", static_lock_class!()),
             first_index,
             mapped,
+            mappings: [const { Atomic::new(0) }; vfio::pci::BARS],
         })
     }
 
     /// Handles `VFIO_DEVICE_GET_INFO`.
     pub(crate) fn get_info(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
         device.core_ioctl(crate::bindings::VFIO_DEVICE_GET_INFO, arg)?;
-        let subregions = self.table.read().len();
+        let subregions = self.table.read().created();
         wire::put_num_regions(arg, self.first_index.saturating_add(subregions))
     }
 
@@ -123,36 +147,49 @@ impl State {
         };
         let region = {
             let table = self.table.read();
-            if number >= table.len() {
+            if number >= table.created() {
                 return Err(EINVAL);
             }
-            let number = vfio::index_nospec(number, table.len());
-            *table.get(RegionId::new(number)).ok_or(EINVAL)?
+            let number = vfio::index_nospec(number, table.created());
+            table.get(RegionId::new(number)).copied()
+        };
+        let Some(region) = region else {
+            // It was destroyed. Programs that ask about all indices do not expect one to fail.
+            info.set_empty();
+            return Ok(());
         };
         info.set_mappable(region.file_offset(), region.span().len());
         let mem = mem_type(region.attribute());
         info.add(wire::subregion_capability(&region, mem))
     }
 
-    /// Adds the capability that lists the subregions of `bar`, if it has any.
+    /// Adds the capability that tells the subregions and the attribute of `bar`, if it has any.
     fn add_claims(&self, bar: region::Bar, info: &mut RegionInfo<'_>) -> Result {
         loop {
             let expected = self.table.read().claims(bar).len();
-            if expected == 0 {
-                return Ok(());
-            }
             let mut claims = wire::Claims::with_capacity(expected)?;
             let table = self.table.read();
             if table.claims(bar).len() > expected {
                 // Others came while there was no lock.
                 continue;
             }
+            let window = table.window(bar);
+            if table.claims(bar).is_empty() && window == Attribute::Noncached {
+                return Ok(());
+            }
             for claim in table.claims(bar) {
                 claims.push(claim.span(), self.index(claim.id()))?;
             }
             drop(table);
-            return info.add_words(&claims.into_words());
+            return info.add_words(&claims.into_words(window, mem_type(window)));
         }
+    }
+
+    /// Returns the id of the subregion that has the region index `index`, if that can be one.
+    pub(crate) fn id(&self, index: u32) -> Option<RegionId> {
+        let number = index.checked_sub(self.first_index)?;
+        let created = self.table.read().created();
+        (number < created).then(|| RegionId::new(vfio::index_nospec(number, created)))
     }
 
     /// Returns the region index of the subregion `id`.
@@ -161,23 +198,33 @@ impl State {
     }
 
     /// Handles mmap().
-    pub(crate) fn mmap(&self, device: &OpenDevice<Driver>, mapping: NewMapping<'_>) -> Result {
+    pub(crate) fn mmap(
+        &self,
+        device: &OpenDevice<Driver>,
+        mapping: NewMapping<'_, Driver>,
+    ) -> Result {
         let len = mapping.len();
+        // Held until the mapping is counted, so that the attribute cannot change meanwhile.
+        let table = self.table.read();
         let attribute = match place(device, mapping.file_offset()) {
             Place::Other => return Err(EINVAL),
             Place::Bar(bar, at) => {
                 let mapped = *self.mapped.get(bar.index()).ok_or(EINVAL)?;
+                let window = table.window(bar);
                 let bar = device.core().bar(bar.index()).ok_or(EINVAL)?;
                 let end = at.checked_add(len).ok_or(EINVAL)?;
                 if !bar.can_mmap() || end > bar.mmap_len() {
                     return Err(EINVAL);
                 }
                 mapped?;
-                return mapping.map(device, MemType::Noncached, GuestTypes::AnyUncached);
+                if window == Attribute::Noncached {
+                    // As vfio-pci does; a subregion of this attribute holds a guest to it.
+                    return mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
+                }
+                window
             }
             Place::Slot(bar, slot) => {
                 let slots = Span::new(slot, len).map_err(|_| EINVAL)?;
-                let table = self.table.read();
                 let (_, region) = table.resolve(bar, slots).ok_or(EINVAL)?;
                 region.attribute()
             }
@@ -187,40 +234,80 @@ impl State {
         } else {
             GuestTypes::Device
         };
-        mapping.map(device, mem_type(attribute), guest)
+        mapping.map(mem_type(attribute), guest)
+    }
+
+    /// Takes note of one more VMA. The first one of a BAR is made under the table lock, in `mmap`.
+    pub(crate) fn mapped(&self, device: &OpenDevice<Driver>, offset: u64) {
+        if let Some(mappings) = self.mappings(device, offset) {
+            mappings.add(1, Relaxed);
+        }
+    }
+
+    /// Takes note of one VMA less.
+    pub(crate) fn unmapped(&self, device: &OpenDevice<Driver>, offset: u64) {
+        if let Some(mappings) = self.mappings(device, offset) {
+            // Whoever finds none finds all that was done through it done.
+            mappings.fetch_add(-1, Release);
+        }
+    }
+
+    /// Returns the number of VMAs that the file offset `offset` counts for, if it is one of a BAR's
+    /// own window.
+    fn mappings(&self, device: &OpenDevice<Driver>, offset: u64) -> Option<&Atomic<i64>> {
+        match place(device, offset) {
+            Place::Bar(bar, _) => self.mappings.get(bar.index()),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the own window of `bar` is mapped anywhere. No while the table lock is held
+    /// for writing means that it stays so.
+    pub(crate) fn is_mapped(&self, bar: region::Bar) -> bool {
+        self.mappings
+            .get(bar.index())
+            .is_some_and(|mappings| mappings.load(Acquire) != 0)
     }
 
     /// Handles the touch of a page that has no page-table entry.
-    pub(crate) fn fault(&self, device: &OpenDevice<Driver>, fault: Fault<'_>) -> FaultOutcome {
-        let not_there = if fault.is_single_page() {
-            FaultOutcome::Gone
-        } else {
-            FaultOutcome::TooLarge
-        };
+    pub(crate) fn fault(
+        &self,
+        device: &OpenDevice<Driver>,
+        fault: &Fault<'_, Driver>,
+    ) -> FaultOutcome {
         let Some(offset) = fault.file_offset() else {
-            return not_there;
+            return fault.refuse();
         };
         // The lock is held until the entry is made; see the top of this file.
         let table = self.table.read();
-        let (parent, at) = match place(device, offset) {
-            Place::Other => return not_there,
+        match place(device, offset) {
+            Place::Other => fault.refuse(),
             Place::Bar(bar, at) => match Span::new(at, fault.len()) {
-                Ok(span) if table.claimed(bar, span).is_none() => (bar, at),
-                _ => return not_there,
+                Ok(span) if table.claimed(bar, span).is_none() => fault.map(bar.index(), at),
+                _ => fault.refuse(),
             },
             Place::Slot(bar, slot) => {
                 let slots = Span::new(slot, fault.len()).ok();
                 match slots.and_then(|slots| table.resolve(bar, slots)) {
-                    Some((span, _)) => (bar, span.start()),
-                    None => return not_there,
+                    Some((span, _)) => fault.map(bar.index(), span.start()),
+                    None => fault.refuse(),
                 }
             }
-        };
-        match device.core().bar(parent.index()) {
-            Some(bar) => fault.map(bar, at),
-            None => not_there,
         }
     }
+}
+
+/// Returns the BAR `parent` if it can have subregions.
+pub(crate) fn parent(device: &OpenDevice<Driver>, parent: region::Bar) -> Result<Bar<'_>, Failure> {
+    let bar = device.core().bar(parent.index());
+    let bar = bar.ok_or(Failure::NoParent)?;
+    if !bar.is_memory() || !bar.can_mmap() || !bar.is_whole_pages() {
+        return Err(Failure::NoParent);
+    }
+    if bar.len() > region::SLOTS_SIZE {
+        return Err(Failure::BarTooLarge);
+    }
+    Ok(bar)
 }
 
 /// Returns the memory type of an attribute's mappings on the host.

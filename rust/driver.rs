@@ -45,6 +45,9 @@ impl vfio::Operations for Driver {
         let state = device.data();
         match cmd {
             bindings::VFIO_SUBREGION_CREATE => state.create(device, arg).map(|()| 0),
+            bindings::VFIO_SUBREGION_DESTROY => state.destroy(device, arg).map(|()| 0),
+            bindings::VFIO_SUBREGION_QUERY => state.query(device, arg).map(|()| 0),
+            bindings::VFIO_REGION_SET_ATTR => state.set_attr(device, arg).map(|()| 0),
             bindings::VFIO_DEVICE_GET_INFO => state.get_info(device, arg).map(|()| 0),
             _ => device.core_ioctl(cmd, arg),
         }
@@ -58,11 +61,19 @@ impl vfio::Operations for Driver {
         device.data().transfer(device, transfer)
     }
 
-    fn mmap(device: &OpenDevice<Self>, mapping: NewMapping<'_>) -> Result {
+    fn mmap(device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result {
         device.data().mmap(device, mapping)
     }
 
-    fn fault(device: &OpenDevice<Self>, fault: Fault<'_>) -> FaultOutcome {
+    fn mapped(device: &OpenDevice<Self>, offset: u64) {
+        device.data().mapped(device, offset);
+    }
+
+    fn unmapped(device: &OpenDevice<Self>, offset: u64) {
+        device.data().unmapped(device, offset);
+    }
+
+    fn fault(device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome {
         device.data().fault(device, fault)
     }
 }

@@ -149,12 +149,12 @@ struct rw_semaphore *vfio_rs_memory_lock(struct vfio_pci_core_device *core)
 
 void __iomem *vfio_rs_barmap(struct vfio_pci_core_device *core, int bar)
 {
-	return core->barmap[bar];
+	return READ_ONCE(core->barmap[bar]);
 }
 
 void vfio_rs_set_barmap(struct vfio_pci_core_device *core, int bar, void __iomem *io)
 {
-	core->barmap[bar] = io;
+	WRITE_ONCE(core->barmap[bar], io);
 }
 
 bool vfio_rs_bar_mmap_supported(struct vfio_pci_core_device *core, int bar)

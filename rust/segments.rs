@@ -8,13 +8,18 @@
 //! touches it. A gap that is not mapped has no type reserved, which x86 takes as UC-, the type of an
 //! ordinary mapping; so a lack of memory costs no page its type.
 //!
-//! Nobody but this driver maps these pages otherwise, because the BAR's memory is reserved.
+//! The BAR's memory is reserved, so that no other driver maps these pages. The kernel itself may, for
+//! a while: some devices are reset by way of their BAR 0 (drivers/pci/quirks.c). Where that meets a
+//! write-combining part the mapping is refused, or write-combining too.
 
 use crate::{
+    driver::Driver,
     region::Span,
     vfio::{
         pci::{
             Bar,
+            Io,
+            IoExclusive,
             IoMap, //
         },
         MemType, //
@@ -65,7 +70,7 @@ impl Segment {
 /// write-combining part, or the end of the BAR, on either side.
 pub(crate) struct Segments {
     bar: Span,
-    parts: KVec<Segment>,
+    parts: KVVec<Segment>,
 }
 
 impl Segments {
@@ -74,7 +79,7 @@ impl Segments {
         let bar = Span::new(0, bar.len()).map_err(|_| EINVAL)?;
         Ok(Self {
             bar,
-            parts: KVec::new(),
+            parts: KVVec::new(),
         })
     }
 
@@ -144,5 +149,77 @@ impl Segments {
             let index = self.position(at);
             drop(self.parts.remove(index));
         }
+    }
+
+    /// Unmaps the write-combining part `span`, if there is one, and the gaps beside it: they are no
+    /// longer whole.
+    ///
+    /// The caller has seen to it that no userspace mapping of these pages has an entry.
+    pub(crate) fn separate(&mut self, span: Span) {
+        let at = self.position(span.start());
+        if self.parts.get(at).is_some_and(|part| part.span == span) {
+            drop(self.parts.remove(at));
+        }
+        self.unmap_gap(span.end());
+        if let Some(below) = span.start().checked_sub(1) {
+            self.unmap_gap(below);
+        }
+    }
+}
+
+/// Runs `enter`, which is to make `span` of `bar` write-combining by the function that it is given,
+/// once no userspace mapping has an entry for it. On failure all is as it was.
+///
+/// Fails with [`EBUSY`] when an ioeventfd may use the core's mapping of the BAR.
+pub(crate) fn combine<E: From<Error>>(
+    io: &mut IoExclusive<'_, Driver>,
+    bar: Bar<'_>,
+    span: Span,
+    enter: impl FnOnce(&mut dyn FnMut() -> Result) -> Result<(), E>,
+) -> Result<(), E> {
+    if io.taken(bar).is_none() {
+        io.take(bar, Segments::new(bar)?)?;
+    }
+    let segments = io.taken_mut(bar).ok_or(EBUSY)?;
+    let done = match segments.reserve() {
+        Ok(()) => enter(&mut || segments.combine(bar, span)),
+        Err(error) => Err(error.into()),
+    };
+    if done.is_err() {
+        segments.separate(span);
+    }
+    restore(io, bar, span);
+    done
+}
+
+/// Runs `leave`, which is to undo [`combine`] by the function that it is given, once no userspace
+/// mapping has an entry for `span`.
+pub(crate) fn separate(
+    io: &mut IoExclusive<'_, Driver>,
+    bar: Bar<'_>,
+    span: Span,
+    leave: impl FnOnce(&mut dyn FnMut()),
+) {
+    match io.taken_mut(bar) {
+        Some(segments) => leave(&mut || segments.separate(span)),
+        None => leave(&mut || ()),
+    }
+    restore(io, bar, span);
+}
+
+/// Gives `bar` back to the core if no part of it is write-combining, or else maps the gaps at and
+/// around `span` again.
+///
+/// If there is no memory for that, the BAR works all the same. But while it is not given back it
+/// cannot have ioeventfds.
+fn restore(io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>, span: Span) {
+    let Some(segments) = io.taken_mut(bar) else {
+        return;
+    };
+    if segments.is_plain() {
+        let _ = io.give_back(bar);
+    } else {
+        let _ = segments.map_gap(bar, span.start());
+        segments.map_neighbours(bar, span);
     }
 }

@@ -4,12 +4,13 @@
 //! and a memory attribute of their own.
 //!
 //! Documentation/design.rst says what it is for and why it is made this way. Dependencies point one
-//! way: [`driver`] to [`device`] with [`create`] and [`transfer`]; those to [`wire`], [`segments`], [`region`] and [`vfio`]; [`vfio`]
+//! way: [`driver`] to [`device`] with [`create`], [`destroy`] and [`transfer`]; those to [`wire`], [`segments`], [`region`] and [`vfio`]; [`vfio`]
 //! to the kernel crate and [`bindings`]; [`region`] to `core` alone. All that is unsafe is in
 //! [`vfio`] and [`bindings`].
 
 mod bindings;
 mod create;
+mod destroy;
 mod device;
 mod driver;
 mod region;

@@ -14,6 +14,7 @@ use crate::{
         Span, //
     },
     vfio::{
+        pci::Io,
         OpenDevice,
         Transfer, //
     }, //
@@ -30,7 +31,7 @@ impl State {
         let offset = transfer.file_offset()?;
         let all = transfer.remaining();
         match place(device, offset) {
-            Place::Other => device.io_shared()?.core_transfer(offset, all, transfer),
+            Place::Other => device.core_transfer(transfer),
             Place::Bar(parent, at) => transfer_bar(device, parent, at, all, transfer),
             Place::Slot(parent, slot) => {
                 let byte = Span::new(slot, 1).map_err(|_| EINVAL)?;
@@ -75,7 +76,7 @@ fn transfer_bar(
         let Some(segment) = segments.find(at) else {
             drop(io);
             let mut io = device.io_exclusive()?;
-            if let Some(segments) = io.taken(bar) {
+            if let Some(segments) = io.taken_mut(bar) {
                 segments.map_gap(bar, at)?;
             }
             continue;

@@ -3,12 +3,20 @@
 //! The user interface as bytes: what comes in becomes domain types here, and what goes wrong
 //! becomes an errno here.
 
+mod capability;
+
+pub(crate) use self::capability::{
+    subregion_capability,
+    Claims, //
+};
+
 use crate::{
     bindings::{
         self,
-        vfio_info_cap_header,
-        vfio_region_info_cap_subregion,
-        vfio_subregion_create, //
+        vfio_subregion_create,
+        vfio_subregion_destroy,
+        vfio_subregion_query,
+        vfio_subregion_set_attr, //
     },
     region::{
         self,
@@ -28,6 +36,10 @@ use core::mem::offset_of;
 use kernel::{
     page::PAGE_SIZE,
     prelude::*,
+    transmute::{
+        AsBytes,
+        FromBytes, //
+    },
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -55,6 +67,10 @@ pub(crate) enum Failure {
     BarTooLarge,
     /// The range has the MSI-X table, which the kernel writes as well.
     MsixTable,
+    /// There is no such subregion.
+    NoSubregion,
+    /// Something else holds the range.
+    Held,
     /// The table says no.
     Refused(Refusal),
     /// The platform has no such memory type.
@@ -73,7 +89,10 @@ impl From<Failure> for Error {
             Failure::NoParent => EINVAL,
             Failure::BarTooLarge => EOPNOTSUPP,
             Failure::MsixTable => EPERM,
+            Failure::NoSubregion => ENOENT,
+            Failure::Held => EBUSY,
             Failure::Refused(Refusal::Overlap(_)) => EEXIST,
+            Failure::Refused(Refusal::Attributed) => EBUSY,
             Failure::Refused(Refusal::Limit) => ENOSPC,
             Failure::NoSuchType => EOPNOTSUPP,
             Failure::Kernel(error) => error,
@@ -97,21 +116,9 @@ pub(crate) struct Create {
 impl Create {
     /// Reads the structure at the user address `arg`.
     pub(crate) fn read(arg: usize) -> Result<(Self, CreateReply), Failure> {
-        let user = UserPtr::from_addr(arg);
-        let size = size_of::<vfio_subregion_create>();
-        let raw: vfio_subregion_create = UserSlice::new(user, size).reader().read()?;
-        check_size(user, raw.argsz, size)?;
-        if raw.flags != 0 || raw.reserved != 0 {
-            return Err(Failure::Malformed);
-        }
+        let (user, raw) = read::<vfio_subregion_create>(arg)?;
         let attribute = attribute(raw.attribute).ok_or(Failure::Malformed)?;
-        // CAST: There are 6.
-        let bars = region::BARS as u32;
-        if raw.parent >= bars {
-            return Err(Failure::NoParent);
-        }
-        let parent = vfio::index_nospec(raw.parent, bars);
-        let parent = Bar::new(u64::from(parent)).ok_or(Failure::NoParent)?;
+        let parent = bar(raw.parent).ok_or(Failure::NoParent)?;
         let span = Span::aligned(raw.offset, raw.size, GRANULE).map_err(Failure::Range)?;
         let create = Self {
             parent,
@@ -143,8 +150,151 @@ impl CreateReply {
     }
 }
 
+/// The argument of `VFIO_SUBREGION_DESTROY`.
+pub(crate) struct Destroy {
+    pub(crate) index: u32,
+}
+
+impl Destroy {
+    /// Reads the structure at the user address `arg`.
+    pub(crate) fn read(arg: usize) -> Result<Self, Failure> {
+        let (_, raw) = read::<vfio_subregion_destroy>(arg)?;
+        Ok(Self { index: raw.index })
+    }
+}
+
+/// The argument of `VFIO_SUBREGION_QUERY`.
+pub(crate) struct Query {
+    pub(crate) index: u32,
+}
+
+impl Query {
+    /// Reads the structure at the user address `arg`.
+    pub(crate) fn read(arg: usize) -> Result<(Self, QueryReply), Failure> {
+        let (user, raw) = read::<vfio_subregion_query>(arg)?;
+        Ok((Self { index: raw.index }, QueryReply(user)))
+    }
+
+    /// Returns the BAR that is asked about, if it is one.
+    pub(crate) fn bar(&self) -> Option<Bar> {
+        bar(self.index)
+    }
+}
+
+/// Where the answer to `VFIO_SUBREGION_QUERY` goes.
+pub(crate) struct QueryReply(UserPtr);
+
+impl QueryReply {
+    /// Writes what can be had, and how many subregions there are.
+    pub(crate) fn write(self, attributes: Attributes, count: u32) -> Result {
+        let at = offset_of!(vfio_subregion_query, attributes);
+        put(self.0, at, attributes.0)?;
+        let at = offset_of!(vfio_subregion_query, granule);
+        put(self.0, at, GRANULE)?;
+        let at = offset_of!(vfio_subregion_query, limit);
+        put(self.0, at, region::LIMIT)?;
+        let at = offset_of!(vfio_subregion_query, count);
+        put(self.0, at, count)
+    }
+}
+
+/// A set of attributes.
+pub(crate) struct Attributes(u32);
+
+impl Attributes {
+    /// The empty set.
+    pub(crate) fn none() -> Self {
+        Self(0)
+    }
+
+    /// Adds `attribute`.
+    pub(crate) fn add(&mut self, attribute: Attribute) {
+        self.0 |= 1 << attribute_number(attribute);
+    }
+}
+
+/// The argument of `VFIO_REGION_SET_ATTR`.
+pub(crate) struct SetAttr {
+    pub(crate) bar: Bar,
+    pub(crate) attribute: Attribute,
+}
+
+impl SetAttr {
+    /// Reads the structure at the user address `arg`.
+    pub(crate) fn read(arg: usize) -> Result<(Self, SetAttrReply), Failure> {
+        let (user, raw) = read::<vfio_subregion_set_attr>(arg)?;
+        let set = Self {
+            bar: bar(raw.index).ok_or(Failure::NoParent)?,
+            attribute: attribute(raw.attribute).ok_or(Failure::Malformed)?,
+        };
+        Ok((set, SetAttrReply(user)))
+    }
+}
+
+/// Where the answer to `VFIO_REGION_SET_ATTR` goes.
+pub(crate) struct SetAttrReply(UserPtr);
+
+impl SetAttrReply {
+    /// Writes the effective type.
+    pub(crate) fn write(self, mem: MemType) -> Result {
+        let at = offset_of!(vfio_subregion_set_attr, effective_type);
+        put(self.0, at, effective_type(mem))
+    }
+}
+
+/// Takes a number of the user interface for the region index of a BAR.
+fn bar(index: u32) -> Option<Bar> {
+    // CAST: There are 6.
+    let bars = region::BARS as u32;
+    if index >= bars {
+        return None;
+    }
+    Bar::new(u64::from(vfio::index_nospec(index, bars)))
+}
+
+/// What all structures of the interface have.
+trait Argument: FromBytes {
+    /// Returns `argsz`.
+    fn size(&self) -> u32;
+
+    /// Returns all that must be zero, joined.
+    fn zero(&self) -> u64;
+}
+
+macro_rules! argument {
+    ($($name:ident)*) => {
+        $(impl Argument for $name {
+            fn size(&self) -> u32 {
+                self.argsz
+            }
+
+            fn zero(&self) -> u64 {
+                u64::from(self.flags) | u64::from(self.reserved)
+            }
+        })*
+    };
+}
+
+argument! {
+    vfio_subregion_create
+    vfio_subregion_destroy
+    vfio_subregion_query
+    vfio_subregion_set_attr
+}
+
+/// Reads the structure at the user address `arg` and checks what all structures have.
+fn read<T: Argument>(arg: usize) -> Result<(UserPtr, T), Failure> {
+    let user = UserPtr::from_addr(arg);
+    let raw: T = UserSlice::new(user, size_of::<T>()).reader().read()?;
+    check_size(user, raw.size(), size_of::<T>())?;
+    if raw.zero() != 0 {
+        return Err(Failure::Malformed);
+    }
+    Ok((user, raw))
+}
+
 /// Writes `value` at byte `at` of the user structure `user`.
-fn put<T: kernel::transmute::AsBytes>(user: UserPtr, at: usize, value: T) -> Result {
+fn put<T: AsBytes>(user: UserPtr, at: usize, value: T) -> Result {
     UserSlice::new(user.wrapping_byte_add(at), size_of::<T>())
         .writer()
         .write(&value)
@@ -213,73 +363,4 @@ fn effective_type(mem: MemType) -> u32 {
             MemType::WriteCombining => bindings::VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC,
         }
     }
-}
-
-/// Makes the capability that describes a subregion.
-pub(crate) fn subregion_capability(
-    region: &Subregion,
-    mem: MemType,
-) -> vfio_region_info_cap_subregion {
-    vfio_region_info_cap_subregion {
-        header: vfio_info_cap_header {
-            // CAST: The constants of the user interface fit their fields.
-            id: bindings::VFIO_REGION_INFO_CAP_SUBREGION as u16,
-            version: 1,
-            next: 0,
-        },
-        // CAST: A BAR's number is less than 6.
-        parent: region.bar().index() as u32,
-        attribute: attribute_number(region.attribute()),
-        effective_type: effective_type(mem),
-        reserved: 0,
-        offset: region.span().start(),
-    }
-}
-
-/// The capability that lists the subregions of a BAR, being made up
-/// (`struct vfio_region_info_cap_claims`).
-pub(crate) struct Claims(KVec<u64>);
-
-impl Claims {
-    /// Makes the capability for `claims` subregions that are yet to be given.
-    pub(crate) fn with_capacity(claims: usize) -> Result<Self> {
-        let words = claims.checked_mul(3).and_then(|words| words.checked_add(2));
-        let mut words = KVec::with_capacity(words.ok_or(EOVERFLOW)?, GFP_KERNEL)?;
-        // The header: a 16-bit id, a 16-bit version and a 32-bit offset that VFIO fills in.
-        let id = bindings::VFIO_REGION_INFO_CAP_CLAIMS;
-        let version = 1;
-        words.push_within_capacity(pair(join(id, version), 0))?;
-        words.push_within_capacity(pair(0, 0))?;
-        Ok(Self(words))
-    }
-
-    /// Adds the subregion `index`, which holds `span`.
-    pub(crate) fn push(&mut self, span: Span, index: u32) -> Result {
-        self.0.push_within_capacity(span.start())?;
-        self.0.push_within_capacity(span.len())?;
-        Ok(self.0.push_within_capacity(pair(index, 0))?)
-    }
-
-    /// Returns the bytes, by eights.
-    pub(crate) fn into_words(mut self) -> KVec<u64> {
-        // CAST: At most as many as there are subregions.
-        let claims = (self.0.len().saturating_sub(2) / 3) as u32;
-        if let Some(word) = self.0.get_mut(1) {
-            *word = pair(claims, 0);
-        }
-        self.0
-    }
-}
-
-/// Returns the eight bytes that hold `first` and then `second`.
-fn pair(first: u32, second: u32) -> u64 {
-    let ([a, b, c, d], [e, f, g, h]) = (first.to_ne_bytes(), second.to_ne_bytes());
-    u64::from_ne_bytes([a, b, c, d, e, f, g, h])
-}
-
-/// Returns the four bytes that hold the low halves of `first` and then of `second`.
-fn join(first: u32, second: u32) -> u32 {
-    // CAST: The low halves are what is meant.
-    let ([a, b], [c, d]) = ((first as u16).to_ne_bytes(), (second as u16).to_ne_bytes());
-    u32::from_ne_bytes([a, b, c, d])
 }

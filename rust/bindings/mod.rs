@@ -30,5 +30,14 @@ include!(env!("SUBREGION_BINDINGS"));
 // SAFETY: The structure is made of integers, for which any bits are a value.
 unsafe impl FromBytes for vfio_subregion_create {}
 
+// SAFETY: The structure is made of integers, for which any bits are a value.
+unsafe impl FromBytes for vfio_subregion_destroy {}
+
+// SAFETY: The structure is made of integers, for which any bits are a value.
+unsafe impl FromBytes for vfio_subregion_query {}
+
+// SAFETY: The structure is made of integers, for which any bits are a value.
+unsafe impl FromBytes for vfio_subregion_set_attr {}
+
 // SAFETY: The structure is made of integers, without padding.
 unsafe impl AsBytes for vfio_region_info_cap_subregion {}

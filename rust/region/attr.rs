@@ -16,6 +16,14 @@ pub(crate) enum Attribute {
 }
 
 impl Attribute {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Noncached,
+        Self::Device,
+        Self::WriteCombining,
+        Self::GuestAny,
+    ];
+
     /// Returns whether the kernel's own mapping of the range must be write-combining as well.
     ///
     /// Of all attributes only this one differs in type from what `ioremap()` gives, and a physical
@@ -30,7 +38,8 @@ impl Attribute {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(subregion_attr))]
 mod tests {
     use super::*;
 

@@ -8,12 +8,14 @@
 //! - [`span`]: a range of bytes that is known to be sound
 //! - [`attr`]: the attributes
 //! - [`window`]: where a file offset of the device leads
+//! - [`store`]: storage that somebody else allocates
 //! - [`table`]: which subregion holds which pages of which BAR
 
 #![forbid(unsafe_code)]
 
 pub(crate) mod attr;
 pub(crate) mod span;
+pub(crate) mod store;
 pub(crate) mod table;
 pub(crate) mod window;
 
@@ -22,15 +24,18 @@ pub(crate) use self::span::{
     Span,
     SpanError, //
 };
+pub(crate) use self::store::{
+    Store,
+    Stores, //
+};
 pub(crate) use self::table::{
     Plan,
     Refusal,
     RegionId,
     Room,
-    Store,
-    Stores,
     Subregion,
-    Table, //
+    Table,
+    LIMIT, //
 };
 pub(crate) use self::window::{
     Bar,

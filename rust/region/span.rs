@@ -113,7 +113,8 @@ impl Span {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(subregion_span))]
 mod tests {
     use super::*;
 
@@ -184,6 +185,116 @@ mod tests {
         let taken = [span(0, 0x2000), span(0x2000, 0x2000)];
         for at in [0, 0x1fff, 0x2000, 0x3fff, 0x4000] {
             assert_eq!(bar.gap_around(at, &taken, |taken| *taken), None);
+        }
+    }
+    /// Values at which arithmetic on offsets can go wrong.
+    const EDGES: [u64; 19] = [
+        0,
+        1,
+        0xfff,
+        0x1000,
+        0x1001,
+        (2 << 20) - 1,
+        2 << 20,
+        1 << 30,
+        (1 << 39) - 1,
+        1 << 39,
+        (1 << 39) + 1,
+        (1 << 40) - 1,
+        1 << 40,
+        (1 << 63) - 1,
+        1 << 63,
+        (1 << 63) + 1,
+        u64::MAX - 0xfff,
+        u64::MAX - 1,
+        u64::MAX,
+    ];
+
+    /// Returns all spans from one value of `edges` to another.
+    fn spans(edges: &[u64]) -> impl Iterator<Item = Span> + Clone + '_ {
+        let from = move |start| {
+            let sizes = edges.iter().map(move |end: &u64| end.checked_sub(start));
+            sizes.filter_map(move |size| Span::new(start, size?).ok())
+        };
+        edges.iter().flat_map(move |start| from(*start))
+    }
+
+    /// Returns the span from `start` to `end`, if it has any bytes.
+    fn between(start: u64, end: u64) -> Option<Span> {
+        Span::new(start, end.checked_sub(start)?).ok()
+    }
+
+    #[test]
+    fn at_every_edge_a_span_is_what_wider_arithmetic_says() {
+        for offset in EDGES {
+            for size in EDGES {
+                let end = u128::from(offset) + u128::from(size);
+                let expected = match u64::try_from(end) {
+                    _ if size == 0 => Err(SpanError::Empty),
+                    Ok(end) => Ok((offset, end, size)),
+                    Err(_) => Err(SpanError::Wraps),
+                };
+                let made = Span::new(offset, size);
+                assert_eq!(made.map(|s| (s.start(), s.end(), s.len())), expected);
+                for granule in [1, 0x1000, 0x4000, 0x10000, 2 << 20, 1 << 63] {
+                    let made = Span::aligned(offset, size, granule);
+                    let whole = offset % granule == 0 && size % granule == 0;
+                    if size != 0 && !whole {
+                        assert_eq!(made, Err(SpanError::Unaligned));
+                    } else {
+                        assert_eq!(made, Span::new(offset, size));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn at_every_edge_two_spans_relate_as_their_bytes_do() {
+        for one in spans(&EDGES) {
+            for other in spans(&EDGES) {
+                let first = one.start().max(other.start());
+                let end = one.end().min(other.end());
+                assert_eq!(one.overlaps(other), first < end);
+                assert_eq!(one.overlaps(other), other.overlaps(one));
+                assert_eq!(one.contains(other), between(first, end) == Some(other));
+            }
+            for limit in EDGES {
+                assert_eq!(one.below(limit), between(one.start(), one.end().min(limit)));
+                assert_eq!(one.above(limit), between(one.start().max(limit), one.end()));
+            }
+        }
+    }
+
+    #[test]
+    fn at_every_edge_a_gap_is_the_largest_one() {
+        const FEW: [u64; 8] = [
+            0,
+            1,
+            0xfff,
+            0x1000,
+            1 << 39,
+            1 << 63,
+            u64::MAX - 1,
+            u64::MAX,
+        ];
+        for low in spans(&FEW) {
+            for high in spans(&FEW).filter(|high| low.end() <= high.start()) {
+                let taken = [low, high];
+                for whole in spans(&FEW) {
+                    for at in FEW {
+                        let holds = |span: &Span| span.start() <= at && at < span.end();
+                        let begins = taken.iter().map(|taken| taken.end());
+                        let begins = begins.filter(|end| *end <= at).max().unwrap_or(0);
+                        let ends = taken.iter().map(|taken| taken.start());
+                        let ends = ends.filter(|start| *start > at).min().unwrap_or(u64::MAX);
+                        let free = holds(&whole) && !taken.iter().any(holds);
+                        let largest = between(whole.start().max(begins), whole.end().min(ends));
+                        let gap = whole.gap_around(at, &taken, |taken| *taken);
+                        assert_eq!(gap, largest.filter(|_| free));
+                    }
+                }
+            }
         }
     }
 }

@@ -14,16 +14,24 @@
 use super::{
     attr::Attribute,
     span::Span,
+    store::{
+        exchange,
+        Store,
+        Stores, //
+    },
     window::{
         place_slot,
         slot_offset,
         Bar,
-        BARS, //
+        PARENTS, //
     }, //
 };
 
-/// How many subregions a device can have between its first open and its last close.
+/// How many subregions a device can have at a time.
 pub(crate) const LIMIT: u32 = 16384;
+
+/// How many ids there are; far fewer than indices, so that the sum of the two cannot wrap.
+const IDS: u32 = 1 << 30;
 
 /// Numbers a device's subregions in the order in which they were created, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,17 +47,12 @@ impl RegionId {
     pub(crate) fn number(self) -> u32 {
         self.0
     }
-
-    /// Returns the place in storage.
-    fn at(self) -> usize {
-        // CAST: ids are below `LIMIT`, or else lead past the end of any table.
-        self.0 as usize
-    }
 }
 
 /// A range of a BAR with an attribute and an mmap offset of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subregion {
+    id: RegionId,
     bar: Bar,
     attribute: Attribute,
     span: Span,
@@ -104,12 +107,20 @@ pub(crate) enum Refusal {
     Overlap(RegionId),
     /// There are as many subregions, or as many bytes of slots, as a device can have.
     Limit,
+    /// The BAR's own window has an attribute other than the one that every BAR has at first.
+    Attributed,
+}
+
+/// Where a subregion has its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    start: u64,
+    id: RegionId,
 }
 
 /// What a new subregion would be. Good until the table changes.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    id: RegionId,
     region: Subregion,
     at: usize,
 }
@@ -117,7 +128,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Returns the id that the subregion would have.
     pub(crate) fn id(&self) -> RegionId {
-        self.id
+        self.region.id
     }
 
     /// Returns the subregion.
@@ -126,39 +137,23 @@ impl Plan {
     }
 }
 
-/// A growable array that inserts only within the capacity it has.
-pub(crate) trait Store<T: Copy>: Default {
-    /// Returns the elements.
-    fn elements(&self) -> &[T];
-
-    /// Returns how many elements there is room for in all.
-    fn room(&self) -> usize;
-
-    /// Inserts `value` before element `at`; gives it back when there is no room or no such place.
-    fn insert(&mut self, at: usize, value: T) -> Result<(), T>;
-}
-
-/// The kind of [`Store`] that a table is built of.
-pub(crate) trait Stores {
-    /// That store for elements of type `T`.
-    type Of<T: Copy>: Store<T>;
-}
-
 /// Storage for a table to move into; see [`Table::move_into`].
 pub(crate) struct Room<S: Stores> {
     pub(crate) regions: S::Of<Subregion>,
     pub(crate) claims: S::Of<Claim>,
-    pub(crate) slots: S::Of<RegionId>,
+    pub(crate) slots: S::Of<Slot>,
 }
 
 /// The subregions of one BAR.
 struct Parent<S: Stores> {
     /// What is claimed, by offset.
     claims: S::Of<Claim>,
-    /// Who has the slots, in the order of ids and so of slots too.
-    slots: S::Of<RegionId>,
+    /// Who has the slots, in the order of both.
+    slots: S::Of<Slot>,
     /// Where the next slot can begin.
     cursor: u64,
+    /// The attribute of the BAR's own window.
+    window: Attribute,
 }
 
 impl<S: Stores> Default for Parent<S> {
@@ -167,14 +162,18 @@ impl<S: Stores> Default for Parent<S> {
             claims: Default::default(),
             slots: Default::default(),
             cursor: 0,
+            window: Attribute::Noncached,
         }
     }
 }
 
 /// All subregions of an open device.
 pub(crate) struct Table<S: Stores> {
+    /// By id.
     regions: S::Of<Subregion>,
-    parents: [Parent<S>; BARS],
+    /// The next id.
+    next: u32,
+    parents: [Parent<S>; PARENTS],
 }
 
 impl<S: Stores> Table<S> {
@@ -182,8 +181,14 @@ impl<S: Stores> Table<S> {
     pub(crate) fn new() -> Self {
         Self {
             regions: Default::default(),
+            next: 0,
             parents: Default::default(),
         }
+    }
+
+    /// Returns how many subregions have been created: the ids that there are or were are below.
+    pub(crate) fn created(&self) -> u32 {
+        self.next
     }
 
     /// Returns how many subregions there are.
@@ -192,9 +197,17 @@ impl<S: Stores> Table<S> {
         self.regions.elements().len() as u32
     }
 
-    /// Returns the subregion `id`.
+    /// Returns where in storage the subregion `id` is, or would be.
+    fn position(&self, id: RegionId) -> usize {
+        self.regions
+            .elements()
+            .partition_point(|region| region.id < id)
+    }
+
+    /// Returns the subregion `id`, if it exists.
     pub(crate) fn get(&self, id: RegionId) -> Option<&Subregion> {
-        self.regions.elements().get(id.at())
+        let region = self.regions.elements().get(self.position(id))?;
+        (region.id == id).then_some(region)
     }
 
     fn parent(&self, bar: Bar) -> Option<&Parent<S>> {
@@ -207,22 +220,36 @@ impl<S: Stores> Table<S> {
             .map_or(&[], |parent| parent.claims.elements())
     }
 
+    /// Returns how many claims of `bar` end before `span` begins.
+    fn place(&self, bar: Bar, span: Span) -> usize {
+        self.claims(bar)
+            .partition_point(|claim| claim.span.end() <= span.start())
+    }
+
     /// Returns the first subregion of `bar` that `span` overlaps.
     pub(crate) fn claimed(&self, bar: Bar, span: Span) -> Option<RegionId> {
-        let claims = self.claims(bar);
-        let at = claims.partition_point(|claim| claim.span.end() <= span.start());
-        let claim = claims.get(at)?;
+        let claim = self.claims(bar).get(self.place(bar, span))?;
         claim.span.overlaps(span).then_some(claim.id)
+    }
+
+    /// Returns the attribute of the own window of `bar`.
+    pub(crate) fn window(&self, bar: Bar) -> Attribute {
+        self.parent(bar)
+            .map_or(Attribute::Noncached, |parent| parent.window)
+    }
+
+    /// Sets the attribute of the own window of `bar`, which has no subregions.
+    pub(crate) fn set_window(&mut self, bar: Bar, attribute: Attribute) {
+        if let Some(parent) = self.parents.get_mut(bar.index()) {
+            parent.window = attribute;
+        }
     }
 
     /// Returns the subregion that has byte `slot` in the slots of `bar`.
     pub(crate) fn at_slot(&self, bar: Bar, slot: u64) -> Option<&Subregion> {
-        let ids = self.parent(bar)?.slots.elements();
-        let begins_behind = |id: &RegionId| self.get(*id).is_some_and(|r| slot < r.slot.start());
-        let at = ids
-            .partition_point(|id| !begins_behind(id))
-            .checked_sub(1)?;
-        let region = self.get(*ids.get(at)?)?;
+        let slots = self.parent(bar)?.slots.elements();
+        let behind = slots.partition_point(|entry| entry.start <= slot);
+        let region = self.get(slots.get(behind.checked_sub(1)?)?.id)?;
         (slot < region.slot.end()).then_some(region)
     }
 
@@ -249,18 +276,18 @@ impl<S: Stores> Table<S> {
         if let Some(id) = self.claimed(bar, span) {
             return Err(Refusal::Overlap(id));
         }
-        let id = RegionId(self.len());
-        if id.0 >= LIMIT {
+        if self.window(bar) != Attribute::Noncached {
+            return Err(Refusal::Attributed);
+        }
+        if self.len() >= LIMIT || self.next >= IDS {
             return Err(Refusal::Limit);
         }
         let cursor = self.parent(bar).map_or(0, |parent| parent.cursor);
         let slot = place_slot(cursor, phys, span).ok_or(Refusal::Limit)?;
-        let at = self
-            .claims(bar)
-            .partition_point(|claim| claim.span.end() <= span.start());
+        let at = self.place(bar, span);
         Ok(Plan {
-            id,
             region: Subregion {
+                id: RegionId(self.next),
                 bar,
                 attribute,
                 span,
@@ -298,13 +325,30 @@ impl<S: Stores> Table<S> {
     /// Makes sure that the subregion of `plan`, which was made from the table as it is now, can be
     /// entered. When there is no room, or the table is not as it was, gives the plan back.
     pub(crate) fn admit(&mut self, plan: Plan) -> Result<Admission<'_, S>, Plan> {
-        let bar = plan.region.bar;
-        let claims = self.claims(bar).len();
-        if plan.id.0 != self.len() || self.lacks_room(bar).is_some() || plan.at > claims {
+        let Subregion { bar, span, .. } = plan.region;
+        // Ids tell what was entered since, places what was removed.
+        let stale = plan.id().0 != self.next
+            || plan.at != self.place(bar, span)
+            || self.window(bar) != Attribute::Noncached;
+        if stale || self.lacks_room(bar).is_some() {
             return Err(plan);
         }
         // INVARIANT: These are the checks.
         Ok(Admission { table: self, plan })
+    }
+
+    /// Takes the subregion `id` out, if it exists. Its id and its slot stay used.
+    pub(crate) fn remove(&mut self, id: RegionId) -> Option<Subregion> {
+        self.get(id)?;
+        let region = self.regions.remove(self.position(id))?;
+        let parent = self.parents.get_mut(region.bar.index())?;
+        let claims = parent.claims.elements();
+        let at = claims.partition_point(|claim| claim.span.start() < region.span.start());
+        parent.claims.remove(at);
+        let slots = parent.slots.elements();
+        let at = slots.partition_point(|slot| slot.start < region.slot.start());
+        parent.slots.remove(at);
+        Some(region)
     }
 }
 
@@ -321,34 +365,28 @@ pub(crate) struct Admission<'a, S: Stores> {
 impl<S: Stores> Admission<'_, S> {
     /// Enters the subregion.
     pub(crate) fn enter(self) {
-        let Plan { id, region, at } = self.plan;
+        let Plan { region, at } = self.plan;
         let Some(parent) = self.table.parents.get_mut(region.bar.index()) else {
             return;
         };
         let claim = Claim {
             span: region.span,
-            id,
+            id: region.id,
+        };
+        let slot = Slot {
+            start: region.slot.start(),
+            id: region.id,
         };
         // The type's invariant: none of these fails.
         let _ = parent.claims.insert(at, claim);
-        let _ = parent.slots.insert(parent.slots.elements().len(), id);
-        let _ = self.table.regions.insert(id.at(), region);
+        let _ = parent.slots.insert(parent.slots.elements().len(), slot);
+        let last = self.table.regions.elements().len();
+        let _ = self.table.regions.insert(last, region);
         parent.cursor = region.slot.end();
+        self.table.next = region.id.0.saturating_add(1);
     }
 }
 
-/// Moves the elements of `old` into `new` if they fit, puts that in place of `old`, and returns the
-/// array that is no longer needed.
-fn exchange<T: Copy, V: Store<T>>(old: &mut V, mut new: V) -> V {
-    if new.room() <= old.elements().len() {
-        return new;
-    }
-    for (at, element) in old.elements().iter().enumerate() {
-        let _ = new.insert(at, *element);
-    }
-    core::mem::replace(old, new)
-}
-
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
 #[path = "table_tests.rs"]
 mod tests;

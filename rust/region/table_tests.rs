@@ -1,239 +1,354 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the table, against a naive model where that says more than examples.
+//! Tests of the table: examples, which run on the host and in the kernel's own test runner alike,
+//! and on the host a model and a proof (`model_tests.rs`, `exhaustive_tests.rs`).
 
-use super::super::window::{
-    Place,
-    SLOTS_SIZE, //
-};
-use super::*;
+#[cfg(test)]
+#[path = "exhaustive_tests.rs"]
+mod exhaustive;
+#[cfg(test)]
+#[path = "model_tests.rs"]
+mod model;
 
-const PAGE: u64 = 0x1000;
-const PHYS: u64 = 0x38_0000_0000;
+/// The arrays of the tables that are tested, on the host.
+#[cfg(test)]
+mod storage {
+    use super::super::*;
 
-struct Vecs;
+    pub(super) struct Arrays;
 
-impl Stores for Vecs {
-    type Of<T: Copy> = Vec<T>;
-}
-
-impl<T: Copy> Store<T> for Vec<T> {
-    fn elements(&self) -> &[T] {
-        self
+    impl Stores for Arrays {
+        type Of<T: Copy> = Vec<T>;
     }
 
-    fn room(&self) -> usize {
-        self.capacity()
-    }
-
-    fn insert(&mut self, at: usize, value: T) -> Result<(), T> {
-        if at > self.len() || self.len() == self.capacity() {
-            return Err(value);
+    impl<T: Copy> Store<T> for Vec<T> {
+        fn elements(&self) -> &[T] {
+            self
         }
-        Vec::insert(self, at, value);
-        Ok(())
+
+        fn room(&self) -> usize {
+            self.capacity()
+        }
+
+        fn insert(&mut self, at: usize, value: T) -> Result<(), T> {
+            if at > self.len() || self.len() == self.capacity() {
+                return Err(value);
+            }
+            Vec::insert(self, at, value);
+            Ok(())
+        }
+
+        fn remove(&mut self, at: usize) -> Option<T> {
+            (at < self.len()).then(|| Vec::remove(self, at))
+        }
+    }
+
+    pub(super) fn room(entries: usize) -> Room<Arrays> {
+        Room {
+            regions: Vec::with_capacity(entries),
+            claims: Vec::with_capacity(entries),
+            slots: Vec::with_capacity(entries),
+        }
     }
 }
 
-fn bar(index: u64) -> Bar {
-    Bar::new(index).unwrap()
-}
+/// The arrays of the tables that are tested, in the kernel: the driver's own.
+#[cfg(not(test))]
+mod storage {
+    use super::super::*;
+    use kernel::prelude::*;
 
-fn span(offset: u64, size: u64) -> Span {
-    Span::new(offset, size).unwrap()
-}
+    pub(super) use crate::device::KernelStores as Arrays;
 
-fn room(entries: usize) -> Room<Vecs> {
-    Room {
-        regions: Vec::with_capacity(entries),
-        claims: Vec::with_capacity(entries),
-        slots: Vec::with_capacity(entries),
+    pub(super) fn room(entries: usize) -> Room<Arrays> {
+        Room {
+            regions: KVec::with_capacity(entries, GFP_KERNEL).unwrap(),
+            claims: KVec::with_capacity(entries, GFP_KERNEL).unwrap(),
+            slots: KVec::with_capacity(entries, GFP_KERNEL).unwrap(),
+        }
     }
 }
 
-fn enter(table: &mut Table<Vecs>, plan: Plan) -> Result<(), Plan> {
-    table.admit(plan).map(Admission::enter)
-}
-
-fn create(
-    table: &mut Table<Vecs>,
-    bar: Bar,
-    span: Span,
-    attribute: Attribute,
-) -> Result<RegionId, Refusal> {
-    let plan = table.plan(bar, span, attribute, PHYS)?;
-    let id = plan.id();
-    if let Some(entries) = table.lacks_room(bar) {
-        table.move_into(bar, room(entries));
-    }
-    enter(table, plan).unwrap();
-    Ok(id)
-}
-
-fn claim(table: &mut Table<Vecs>, offset: u64, size: u64) -> Result<RegionId, Refusal> {
-    let span = span(offset, size);
-    create(table, bar(2), span, Attribute::WriteCombining)
-}
-
-#[test]
-fn a_new_table_claims_nothing() {
-    let table = Table::<Vecs>::new();
-    assert_eq!(table.len(), 0);
-    assert_eq!(table.claimed(bar(0), span(0, 1 << 40)), None);
-    assert_eq!(table.get(RegionId::new(0)), None);
-    assert!(table.at_slot(bar(0), 0).is_none());
-}
-
-#[test]
-fn an_overlap_names_the_first_subregion_that_it_meets() {
-    let mut table = Table::new();
-    let high = claim(&mut table, 0x8000, 0x2000).unwrap();
-    let low = claim(&mut table, 0x2000, 0x2000).unwrap();
-    let refused = |table: &mut Table<Vecs>, offset, size| claim(table, offset, size).unwrap_err();
-    assert_eq!(refused(&mut table, 0x2000, 0x2000), Refusal::Overlap(low));
-    assert_eq!(refused(&mut table, 0x1000, 0x2000), Refusal::Overlap(low));
-    assert_eq!(refused(&mut table, 0x3000, 0x2000), Refusal::Overlap(low));
-    assert_eq!(refused(&mut table, 0, 0x10000), Refusal::Overlap(low));
-    assert_eq!(refused(&mut table, 0x4000, 0x10000), Refusal::Overlap(high));
-    assert_eq!(table.len(), 2);
-}
-
-#[test]
-fn touching_subregions_are_both_granted() {
-    let mut table = Table::new();
-    claim(&mut table, 0x2000, 0x1000).unwrap();
-    claim(&mut table, 0x3000, 0x1000).unwrap();
-    claim(&mut table, 0x1000, 0x1000).unwrap();
-    assert_eq!(table.len(), 3);
-}
-
-#[test]
-fn the_same_range_of_another_bar_is_free() {
-    let mut table = Table::new();
-    claim(&mut table, 0, PAGE).unwrap();
-    create(&mut table, bar(4), span(0, PAGE), Attribute::Device).unwrap();
-    assert_eq!(table.claimed(bar(4), span(0, 1)), Some(RegionId::new(1)));
-    assert_eq!(table.claimed(bar(3), span(0, 1)), None);
-}
-
-#[test]
-fn a_plan_changes_nothing() {
-    let mut table = Table::new();
-    claim(&mut table, 0, PAGE).unwrap();
-    let plan = table
-        .plan(bar(2), span(PAGE, PAGE), Attribute::Device, PHYS)
-        .unwrap();
-    assert_eq!(plan.id(), RegionId::new(1));
-    assert_eq!(table.len(), 1);
-    assert_eq!(table.claimed(bar(2), span(PAGE, PAGE)), None);
-}
-
-#[test]
-fn without_room_a_plan_is_given_back() {
-    let mut table = Table::<Vecs>::new();
-    let plan = table
-        .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
-        .unwrap();
-    let plan = enter(&mut table, plan).unwrap_err();
-    assert_eq!(table.len(), 0);
-    assert_eq!(table.claimed(bar(2), span(0, PAGE)), None);
-    table.move_into(bar(2), room(1));
-    enter(&mut table, plan).unwrap();
-    assert_eq!(table.len(), 1);
-}
-
-#[test]
-fn an_outdated_plan_is_given_back() {
-    let mut table = Table::<Vecs>::new();
-    table.move_into(bar(2), room(4));
-    let plan = |table: &Table<Vecs>| {
-        table
-            .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
-            .unwrap()
+#[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(subregion_table))]
+mod cases {
+    use super::{
+        super::{
+            super::window::{
+                Place,
+                SLOTS_SIZE, //
+            },
+            *, //
+        },
+        storage::{
+            room,
+            Arrays, //
+        }, //
     };
-    let (first, second) = (plan(&table), plan(&table));
-    enter(&mut table, first).unwrap();
-    assert!(enter(&mut table, second).is_err());
-    assert_eq!(table.len(), 1);
-}
 
-#[test]
-fn a_slot_resolves_to_its_bytes_of_the_bar_and_no_others() {
-    let mut table = Table::new();
-    let first = claim(&mut table, 0x8000, 0x2000).unwrap();
-    let second = claim(&mut table, 0x1000, 0x3000).unwrap();
-    for id in [first, second] {
-        let region = *table.get(id).unwrap();
-        let Place::Slot(bar, slot) = Place::of(region.file_offset()) else {
-            panic!("the offset is in no slot");
-        };
-        assert_eq!(bar, region.bar());
-        let size = region.span().len();
-        let (found, _) = table.resolve(bar, span(slot, size)).unwrap();
-        assert_eq!(found, region.span());
-        let (found, _) = table.resolve(bar, span(slot + PAGE, 1)).unwrap();
-        assert_eq!(found.start(), region.span().start() + PAGE);
-        assert!(table.resolve(bar, span(slot, size + 1)).is_none());
-        assert!(table.resolve(bar, span(slot + size, 1)).is_none() || id == first);
+    const PAGE: u64 = 0x1000;
+    const PHYS: u64 = 0x38_0000_0000;
+
+    fn bar(index: u64) -> Bar {
+        Bar::new(index).unwrap()
     }
-}
 
-#[test]
-fn the_limit_is_a_refusal() {
-    let mut table = Table::new();
-    for n in 0..u64::from(LIMIT) {
-        claim(&mut table, n * PAGE, PAGE).unwrap();
+    fn span(offset: u64, size: u64) -> Span {
+        Span::new(offset, size).unwrap()
     }
-    let refused = claim(&mut table, u64::from(LIMIT) * PAGE, PAGE);
-    assert_eq!(refused, Err(Refusal::Limit));
-    assert_eq!(table.len(), LIMIT);
-}
 
-#[test]
-fn running_out_of_slots_is_a_refusal() {
-    let mut table = Table::new();
-    claim(&mut table, 0, SLOTS_SIZE).unwrap();
-    let refused = claim(&mut table, SLOTS_SIZE, PAGE);
-    assert_eq!(refused, Err(Refusal::Limit));
-}
-
-/// Deterministic numbers for the test below (a linear congruential generator).
-fn numbers(mut state: u64) -> impl FnMut(u64) -> u64 {
-    move |below| {
-        state = state
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
-        (state >> 33) % below
+    fn enter(table: &mut Table<Arrays>, plan: Plan) -> Result<(), Plan> {
+        table.admit(plan).map(Admission::enter)
     }
-}
 
-#[test]
-fn the_table_agrees_with_a_page_by_page_model() {
-    const PAGES: u64 = 256;
-    for seed in 0..50 {
-        let mut next = numbers(seed);
+    fn create(
+        table: &mut Table<Arrays>,
+        bar: Bar,
+        span: Span,
+        attribute: Attribute,
+    ) -> Result<RegionId, Refusal> {
+        let plan = table.plan(bar, span, attribute, PHYS)?;
+        let id = plan.id();
+        if let Some(entries) = table.lacks_room(bar) {
+            table.move_into(bar, room(entries));
+        }
+        enter(table, plan).unwrap();
+        Ok(id)
+    }
+
+    fn claim(table: &mut Table<Arrays>, offset: u64, size: u64) -> Result<RegionId, Refusal> {
+        let span = span(offset, size);
+        create(table, bar(2), span, Attribute::WriteCombining)
+    }
+
+    #[test]
+    fn a_new_table_claims_nothing() {
+        let table = Table::<Arrays>::new();
+        assert_eq!(table.len(), 0);
+        assert_eq!(table.claimed(bar(0), span(0, 1 << 40)), None);
+        assert_eq!(table.get(RegionId::new(0)), None);
+        assert!(table.at_slot(bar(0), 0).is_none());
+    }
+
+    #[test]
+    fn an_overlap_names_the_first_subregion_that_it_meets() {
         let mut table = Table::new();
-        let mut model = vec![None; PAGES as usize];
-        for _ in 0..200 {
-            let first = next(PAGES);
-            let pages = 1 + next(12.min(PAGES - first));
-            let range = first as usize..(first + pages) as usize;
-            let owner = model[range.clone()].iter().find_map(|owner| *owner);
-            match (claim(&mut table, first * PAGE, pages * PAGE), owner) {
-                (Ok(id), None) => model[range].fill(Some(id)),
-                (Err(Refusal::Overlap(id)), Some(owner)) => assert_eq!(id, owner),
-                (outcome, owner) => panic!("seed {seed}: {outcome:?} but the model has {owner:?}"),
+        let high = claim(&mut table, 0x8000, 0x2000).unwrap();
+        let low = claim(&mut table, 0x2000, 0x2000).unwrap();
+        let refused =
+            |table: &mut Table<Arrays>, offset, size| claim(table, offset, size).unwrap_err();
+        assert_eq!(refused(&mut table, 0x2000, 0x2000), Refusal::Overlap(low));
+        assert_eq!(refused(&mut table, 0x1000, 0x2000), Refusal::Overlap(low));
+        assert_eq!(refused(&mut table, 0x3000, 0x2000), Refusal::Overlap(low));
+        assert_eq!(refused(&mut table, 0, 0x10000), Refusal::Overlap(low));
+        assert_eq!(refused(&mut table, 0x4000, 0x10000), Refusal::Overlap(high));
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn touching_subregions_are_both_granted() {
+        let mut table = Table::new();
+        claim(&mut table, 0x2000, 0x1000).unwrap();
+        claim(&mut table, 0x3000, 0x1000).unwrap();
+        claim(&mut table, 0x1000, 0x1000).unwrap();
+        assert_eq!(table.len(), 3);
+    }
+
+    #[test]
+    fn the_same_range_of_another_bar_is_free() {
+        let mut table = Table::new();
+        claim(&mut table, 0, PAGE).unwrap();
+        create(&mut table, bar(4), span(0, PAGE), Attribute::Device).unwrap();
+        assert_eq!(table.claimed(bar(4), span(0, 1)), Some(RegionId::new(1)));
+        assert_eq!(table.claimed(bar(3), span(0, 1)), None);
+    }
+
+    #[test]
+    fn a_plan_changes_nothing() {
+        let mut table = Table::new();
+        claim(&mut table, 0, PAGE).unwrap();
+        let plan = table
+            .plan(bar(2), span(PAGE, PAGE), Attribute::Device, PHYS)
+            .unwrap();
+        assert_eq!(plan.id(), RegionId::new(1));
+        assert_eq!(table.len(), 1);
+        assert_eq!(table.claimed(bar(2), span(PAGE, PAGE)), None);
+    }
+
+    #[test]
+    fn without_room_a_plan_is_given_back() {
+        let mut table = Table::<Arrays>::new();
+        let plan = table
+            .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
+            .unwrap();
+        let plan = enter(&mut table, plan).unwrap_err();
+        assert_eq!(table.len(), 0);
+        assert_eq!(table.claimed(bar(2), span(0, PAGE)), None);
+        table.move_into(bar(2), room(1));
+        enter(&mut table, plan).unwrap();
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn an_outdated_plan_is_given_back() {
+        let mut table = Table::<Arrays>::new();
+        table.move_into(bar(2), room(4));
+        let plan = |table: &Table<Arrays>| {
+            table
+                .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
+                .unwrap()
+        };
+        let (first, second) = (plan(&table), plan(&table));
+        enter(&mut table, first).unwrap();
+        assert!(enter(&mut table, second).is_err());
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_slot_resolves_to_its_bytes_of_the_bar_and_no_others() {
+        let mut table = Table::new();
+        let first = claim(&mut table, 0x8000, 0x2000).unwrap();
+        let second = claim(&mut table, 0x1000, 0x3000).unwrap();
+        for id in [first, second] {
+            let region = *table.get(id).unwrap();
+            let Place::Slot(bar, slot) = Place::of(region.file_offset()) else {
+                panic!("the offset is in no slot");
+            };
+            assert_eq!(bar, region.bar());
+            let size = region.span().len();
+            let (found, _) = table.resolve(bar, span(slot, size)).unwrap();
+            assert_eq!(found, region.span());
+            let (found, _) = table.resolve(bar, span(slot + PAGE, 1)).unwrap();
+            assert_eq!(found.start(), region.span().start() + PAGE);
+            assert!(table.resolve(bar, span(slot, size + 1)).is_none());
+            assert!(table.resolve(bar, span(slot + size, 1)).is_none() || id == first);
+        }
+    }
+
+    #[test]
+    fn the_limit_is_a_refusal() {
+        let mut table = Table::new();
+        for n in 0..u64::from(LIMIT) {
+            claim(&mut table, n * PAGE, PAGE).unwrap();
+        }
+        let refused = claim(&mut table, u64::from(LIMIT) * PAGE, PAGE);
+        assert_eq!(refused, Err(Refusal::Limit));
+        assert_eq!(table.len(), LIMIT);
+    }
+
+    #[test]
+    fn running_out_of_slots_is_a_refusal() {
+        let mut table = Table::new();
+        claim(&mut table, 0, SLOTS_SIZE).unwrap();
+        let refused = claim(&mut table, SLOTS_SIZE, PAGE);
+        assert_eq!(refused, Err(Refusal::Limit));
+    }
+
+    /// Deterministic numbers for the test below (a linear congruential generator).
+    fn numbers(mut state: u64) -> impl FnMut(u64) -> u64 {
+        move |below| {
+            state = state
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (state >> 33) % below
+        }
+    }
+
+    #[test]
+    fn the_table_agrees_with_a_page_by_page_model() {
+        const PAGES: u64 = 256;
+        for seed in 0..50 {
+            let mut next = numbers(seed);
+            let mut table = Table::new();
+            let mut model = [None; PAGES as usize];
+            for _ in 0..200 {
+                let first = next(PAGES);
+                let pages = 1 + next(12.min(PAGES - first));
+                let range = first as usize..(first + pages) as usize;
+                let owner = model[range.clone()].iter().find_map(|owner| *owner);
+                match (claim(&mut table, first * PAGE, pages * PAGE), owner) {
+                    (Ok(id), None) => model[range].fill(Some(id)),
+                    (Err(Refusal::Overlap(id)), Some(owner)) => assert_eq!(id, owner),
+                    (outcome, owner) => {
+                        panic!("seed {seed}: {outcome:?} but the model has {owner:?}")
+                    }
+                }
+            }
+            for (page, owner) in model.iter().enumerate() {
+                let page = span(page as u64 * PAGE, PAGE);
+                assert_eq!(table.claimed(bar(2), page), *owner);
+            }
+            let slot = |number| {
+                let region = table.get(RegionId::new(number)).unwrap();
+                span(region.file_offset(), region.span().len())
+            };
+            for number in 1..table.len() {
+                assert!(slot(number - 1).end() <= slot(number).start());
             }
         }
-        for (page, owner) in model.iter().enumerate() {
-            let page = span(page as u64 * PAGE, PAGE);
-            assert_eq!(table.claimed(bar(2), page), *owner);
-        }
-        let mut slots: Vec<_> = (0..table.len())
-            .map(|number| *table.get(RegionId::new(number)).unwrap())
-            .map(|region| span(region.file_offset(), region.span().len()))
-            .collect();
-        slots.sort_by_key(|slot| slot.start());
-        assert!(slots.windows(2).all(|pair| !pair[0].overlaps(pair[1])));
+    }
+
+    #[test]
+    fn a_removed_subregion_leaves_its_pages_free_but_not_its_id_or_its_slot() {
+        let mut table = Table::new();
+        let old = claim(&mut table, 0x2000, 0x2000).unwrap();
+        let beside = claim(&mut table, 0x4000, 0x1000).unwrap();
+        let region = *table.get(old).unwrap();
+        assert_eq!(table.remove(old), Some(region));
+        assert_eq!(table.len(), 1);
+        assert_eq!(table.claimed(bar(2), span(0, 0x4000)), None);
+        assert_eq!(table.claimed(bar(2), span(0, 0x4001)), Some(beside));
+        let new = claim(&mut table, 0x2000, 0x2000).unwrap();
+        assert_eq!(new, RegionId::new(2));
+        assert!(table.get(old).is_none());
+        assert!(table.at_slot(bar(2), region.slot.start()).is_none());
+        assert!(!table.get(new).unwrap().slot.overlaps(region.slot));
+    }
+
+    #[test]
+    fn what_is_not_there_cannot_be_removed() {
+        let mut table = Table::new();
+        let id = claim(&mut table, 0, PAGE).unwrap();
+        assert_eq!(table.remove(RegionId::new(1)), None);
+        assert_eq!(table.remove(RegionId::new(u32::MAX)), None);
+        assert!(table.remove(id).is_some());
+        assert_eq!(table.remove(id), None);
+        assert_eq!(table.len(), 0);
+        assert_eq!(table.created(), 1);
+    }
+
+    #[test]
+    fn a_plan_made_before_a_removal_is_given_back() {
+        let mut table = Table::new();
+        let low = claim(&mut table, 0, PAGE).unwrap();
+        claim(&mut table, 9 * PAGE, PAGE).unwrap();
+        let middle = span(5 * PAGE, PAGE);
+        let plan = table.plan(bar(2), middle, Attribute::Device, PHYS).unwrap();
+        table.remove(low).unwrap();
+        table.move_into(bar(2), room(8));
+        assert!(enter(&mut table, plan).is_err());
+        assert_eq!(table.len(), 1);
+    }
+
+    #[test]
+    fn a_plan_made_before_the_window_got_an_attribute_is_given_back() {
+        let mut table = Table::<Arrays>::new();
+        table.move_into(bar(2), room(8));
+        let plan = table
+            .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
+            .unwrap();
+        table.set_window(bar(2), Attribute::WriteCombining);
+        assert!(enter(&mut table, plan).is_err());
+    }
+
+    #[test]
+    fn a_bar_whose_window_has_an_attribute_has_no_subregions() {
+        let mut table = Table::new();
+        assert_eq!(table.window(bar(2)), Attribute::Noncached);
+        table.set_window(bar(2), Attribute::WriteCombining);
+        assert_eq!(table.window(bar(2)), Attribute::WriteCombining);
+        assert_eq!(table.window(bar(3)), Attribute::Noncached);
+        assert_eq!(claim(&mut table, 0, PAGE), Err(Refusal::Attributed));
+        table.set_window(bar(2), Attribute::Noncached);
+        assert!(claim(&mut table, 0, PAGE).is_ok());
     }
 }

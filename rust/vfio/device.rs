@@ -12,7 +12,8 @@ use super::{
         Holders,
         IoExclusive,
         IoShared,
-        NewMapping, //
+        NewMapping,
+        BARS, //
     },
     RwSemaphore, //
 };
@@ -65,15 +66,22 @@ pub(crate) trait Operations: Sized + 'static {
     /// Describes a region; [`OpenDevice::core_region_info`] is what vfio-pci does.
     fn region_info(device: &OpenDevice<Self>, info: &mut RegionInfo<'_>) -> Result;
 
-    /// Handles read() and write(); [`IoShared::core_transfer`] is what vfio-pci does.
+    /// Handles read() and write(); [`OpenDevice::core_transfer`] is what vfio-pci does.
     fn transfer(device: &OpenDevice<Self>, transfer: &mut Transfer<'_>) -> Result<usize>;
 
     /// Handles mmap(). The mmap lock is held for writing.
-    fn mmap(device: &OpenDevice<Self>, mapping: NewMapping<'_>) -> Result;
+    fn mmap(device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result;
+
+    /// Takes note of one more VMA, which maps the device file from `offset` on: by mmap(), or as a
+    /// copy or a part of another. Must not sleep on anything that mmap() does not.
+    fn mapped(device: &OpenDevice<Self>, offset: u64);
+
+    /// Takes note that one VMA less maps the device file from `offset` on. Its entries are gone.
+    fn unmapped(device: &OpenDevice<Self>, offset: u64);
 
     /// Handles the touch of a page that has no page-table entry. The mmap lock or the VMA's own is
     /// held for reading.
-    fn fault(device: &OpenDevice<Self>, fault: Fault<'_>) -> FaultOutcome;
+    fn fault(device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
 }
 
 /// A VFIO device of the driver `T`.
@@ -162,10 +170,26 @@ impl<T: Operations> OpenDevice<T> {
         long_result(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
     }
 
+    /// Lets the core do a transfer at the place that it is for, as vfio-pci would.
+    pub(crate) fn core_transfer(&self, transfer: &mut Transfer<'_>) -> Result<usize> {
+        let offset = transfer.file_offset()?;
+        let all = transfer.remaining();
+        if offset >> bindings::VFIO_PCI_OFFSET_SHIFT < BARS as u64 {
+            return self.io_shared()?.core_transfer(offset, all, transfer);
+        }
+        // SAFETY: The offset is in no BAR. The core's mappings of these are all that is not its
+        // own; the ROM and VGA it maps anew each time.
+        unsafe { transfer.by_core(self.core(), offset, all) }
+    }
+
     /// Lets the core handle a device feature, as vfio-pci would.
     pub(super) fn core_feature(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
         if flags & bindings::VFIO_DEVICE_FEATURE_MASK == bindings::VFIO_DEVICE_FEATURE_DMA_BUF {
-            return self.io_exclusive()?.core_dma_buf(flags, arg, size);
+            let io = self.io_shared()?;
+            if io.any_taken() {
+                drop(io);
+                return self.io_exclusive()?.core_dma_buf(flags, arg, size);
+            }
         }
         // SAFETY: The device is open, and the user structure is used as such.
         let ret = unsafe {
@@ -246,6 +270,32 @@ impl<'a> Transfer<'a> {
     /// Returns the user buffer for the next byte.
     pub(super) fn buffer(&self) -> *mut c_char {
         self.buffer.as_mut_ptr().cast()
+    }
+
+    /// Lets the core transfer at most `limit` bytes at `offset` of the device file, and returns how
+    /// many were.
+    ///
+    /// # Safety
+    ///
+    /// `core` is of an open device. If `offset` is in a BAR, the core's mappings of the BARs are
+    /// kept as they are.
+    pub(super) unsafe fn by_core(
+        &mut self,
+        core: &CoreDevice,
+        offset: u64,
+        limit: usize,
+    ) -> Result<usize> {
+        let vdev = core.as_vdev();
+        let count = limit.min(self.remaining);
+        let mut offset = i64::try_from(offset)?;
+        let done = if self.is_write() {
+            // SAFETY: The caller's obligations; the user buffer is copied from as such.
+            unsafe { bindings::vfio_pci_core_write(vdev, self.buffer(), count, &raw mut offset) }
+        } else {
+            // SAFETY: The caller's obligations; the user buffer is copied to as such.
+            unsafe { bindings::vfio_pci_core_read(vdev, self.buffer(), count, &raw mut offset) }
+        };
+        self.advance(done)
     }
 
     /// Takes note of what a C function did: a count of bytes transferred, or a negative errno.

@@ -54,6 +54,13 @@ impl<'a> RegionInfo<'a> {
             | bindings::VFIO_REGION_INFO_FLAG_MMAP;
     }
 
+    /// Answers: an empty region, as of a BAR that is not there.
+    pub(crate) fn set_empty(&mut self) {
+        self.info.offset = 0;
+        self.info.size = 0;
+        self.info.flags = 0;
+    }
+
     /// Adds a capability to the answer: a structure that begins with a `vfio_info_cap_header`.
     pub(crate) fn add<C: AsBytes>(&mut self, mut capability: C) -> Result {
         const { assert!(size_of::<C>() >= size_of::<bindings::vfio_info_cap_header>()) };

@@ -137,12 +137,16 @@ impl<T: Operations> DeviceOps<T> {
         // SAFETY: The device is a valid one.
         let device = unsafe { &*device };
         // SAFETY: The last file that had the device open is gone, and with it all mappings.
-        unsafe { device.holders.write().close(&device.core) };
+        let taken = unsafe { device.holders.write().close() };
         let open: *mut T::OpenData = device.open.get().cast();
         // SAFETY: `open_device` initialised this, and no operation runs any more.
         unsafe { core::ptr::drop_in_place(open) };
         // SAFETY: The device is open to the core, and VFIO holds the lock of the device set.
         unsafe { bindings::vfio_pci_core_close_device(vdev) };
+        // SAFETY: The PCI device is valid. The core reserved these BARs when the device was opened
+        // and, finding no mapping, has not released them; the lock of the device set keeps the next
+        // open away.
+        unsafe { kernel::bindings::pci_release_selected_regions(device.core.pdev(), taken) };
     }
 
     /// # Safety
@@ -254,8 +258,8 @@ impl<T: Operations> DeviceOps<T> {
         let Some(vma) = NonNull::new(vma) else {
             return EINVAL.to_errno();
         };
-        // SAFETY: VFIO passes a VMA that is being set up.
-        let mapping = unsafe { NewMapping::from_raw(vma) };
+        // SAFETY: VFIO passes a VMA that is being set up for this device.
+        let mapping = unsafe { NewMapping::from_raw(device, vma) };
         from_result(|| T::mmap(device, mapping).map(|()| 0))
     }
 }

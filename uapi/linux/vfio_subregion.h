@@ -29,7 +29,7 @@
  * * EBUSY: something else holds the range in a way that the attribute forbids
  * * EOPNOTSUPP: this platform cannot give the type, or the BAR is larger than 512 GiB
  * * EPERM: write combining over the page that holds the MSI-X table
- * * ENOSPC: the limit on subregions is reached
+ * * ENOSPC: the limit on subregions is reached, or the BAR's 512 GiB of offsets are used up
  * * ENOENT: there is no such subregion
  * * EFAULT, ENOMEM, EINTR (a fatal signal arrived): as usual
  * * ENOTTY: the ioctl is not known here
@@ -82,16 +82,18 @@
  * @mmap_offset: out: what to give to mmap(), pread() and pwrite() for the first byte
  *
  * Creates a subregion: a range of a BAR with a region index, an mmap offset and a memory
- * attribute of its own. From then on, and until the device is closed for the last time, the
- * pages of the range can be mapped only through the subregion: mappings made through the BAR
- * lose them (a later touch raises SIGBUS), while read() and write() on the BAR still reach them.
- * The effective type is exactly what the attribute says on this architecture, or the call fails.
+ * attribute of its own. From then on, and until it is destroyed or the device is closed for the
+ * last time, the pages of the range can be mapped only through the subregion: mappings made
+ * through the BAR lose them (a later touch raises SIGBUS), while read() and write() on the BAR
+ * still reach them. The effective type is exactly what the attribute says on this architecture,
+ * or the call fails.
  *
  * An index or an mmap offset is never used again while the device stays open. The new region is
  * also found through VFIO_DEVICE_GET_INFO and VFIO_DEVICE_GET_REGION_INFO.
  *
- * EBUSY means that an ioeventfd exists on the device (write combining only) or that another
- * mapping of the same memory has a different type.
+ * EBUSY means that an ioeventfd exists on the device (write combining only), that another mapping
+ * of the same memory in the kernel has a different type, or that VFIO_REGION_SET_ATTR gave the BAR
+ * an attribute.
  */
 struct vfio_subregion_create {
 	__u32		argsz;
@@ -116,7 +118,10 @@ struct vfio_subregion_create {
  * @reserved: in: must be zero
  *
  * Ends a subregion: its mappings lose their pages (a later touch raises SIGBUS, even if the range
- * is claimed anew), and its range belongs to the BAR again.
+ * is claimed anew), and its range belongs to the BAR again. VFIO_DEVICE_GET_REGION_INFO of its
+ * index then tells an empty region: no size, no flags.
+ *
+ * ENOENT: @index is no subregion, or one that was destroyed before.
  */
 struct vfio_subregion_destroy {
 	__u32		argsz;
@@ -134,11 +139,16 @@ struct vfio_subregion_destroy {
  * @index: in: region index of a BAR or of a subregion
  * @attributes: out: bit n is set when attribute n would be effective here and now
  * @granule: out: in bytes; offsets and sizes are multiples of it
- * @limit: out: how many subregions the device can have while it stays open
+ * @limit: out: how many subregions the device can have at a time
  * @count: out: how many it has
  * @reserved: in: must be zero
  *
- * Says what can be had, so that userspace guesses neither page size nor architecture.
+ * Says what can be had, so that userspace guesses neither page size nor architecture. For a BAR,
+ * @attributes is what VFIO_SUBREGION_CREATE could give some part of it, as far as that can be told
+ * without trying; none for a BAR that cannot have subregions. For a subregion it is the attribute
+ * that it has.
+ *
+ * EINVAL: @index is neither a BAR nor a subregion.
  */
 struct vfio_subregion_query {
 	__u32		argsz;
@@ -157,13 +167,18 @@ struct vfio_subregion_query {
  * struct vfio_subregion_set_attr - VFIO_REGION_SET_ATTR
  * @argsz: in: size of this structure in bytes
  * @flags: in: must be zero
- * @index: in: region index of a BAR
+ * @index: in: region index of a memory BAR that can be mmapped
  * @attribute: in: one of VFIO_SUBREGION_ATTR_*
  * @effective_type: out: one of VFIO_SUBREGION_TYPE_*
  * @reserved: in: must be zero
  *
- * Sets the attribute of a whole BAR's own window before it is mmapped, for programs whose
- * mapping code cannot change; EBUSY while it is mapped.
+ * Sets the attribute of a whole BAR's own window before it is mmapped, for programs whose mapping
+ * code cannot change. VFIO_SUBREGION_ATTR_NONCACHED, which every BAR has at first, takes it back.
+ * Setting the attribute that the BAR has does nothing, at any time.
+ *
+ * EBUSY: the BAR is mapped, or has a subregion, or (write combining only) an ioeventfd exists on
+ * the device, or another mapping of the same memory in the kernel has a different type.
+ * EPERM: write combining, and the BAR holds the MSI-X table.
  */
 struct vfio_subregion_set_attr {
 	__u32		argsz;
@@ -215,15 +230,21 @@ struct vfio_region_claim {
 };
 
 /**
- * struct vfio_region_info_cap_claims - the subregions of a BAR
+ * struct vfio_region_info_cap_claims - the subregions and the attribute of a BAR
  * @header: id VFIO_REGION_INFO_CAP_CLAIMS, version 1
  * @nr_claims: length of @claims
+ * @attribute: what mappings of the BAR itself are made with: one of VFIO_SUBREGION_ATTR_*
+ * @effective_type: one of VFIO_SUBREGION_TYPE_*
  * @reserved: zero
  * @claims: the claims, ordered by offset
+ *
+ * A BAR that has no subregion, and the attribute that every BAR has at first, lacks this.
  */
 struct vfio_region_info_cap_claims {
 	struct vfio_info_cap_header header;
 	__u32		nr_claims;
+	__u32		attribute;
+	__u32		effective_type;
 	__u32		reserved;
 	struct vfio_region_claim claims[];
 };

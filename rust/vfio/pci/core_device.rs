@@ -188,6 +188,13 @@ impl<'a> Bar<'a> {
         self.len().checked_next_multiple_of(page).unwrap_or(0)
     }
 
+    /// Returns whether the BAR begins and ends with a page.
+    pub(crate) fn is_whole_pages(&self) -> bool {
+        // CAST: `usize` has at most 64 bits.
+        let below_page = (PAGE_SIZE as u64).wrapping_sub(1);
+        (self.phys() | self.len()) & below_page == 0
+    }
+
     /// Returns whether this is memory, not I/O ports.
     pub(crate) fn is_memory(&self) -> bool {
         // SAFETY: As in `phys()`.

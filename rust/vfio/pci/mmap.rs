@@ -2,7 +2,6 @@
 
 //! Mappings of BARs into userspace.
 
-use super::Bar;
 use crate::{
     bindings,
     vfio::{
@@ -42,22 +41,27 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `vma` is being set up by mmap() on this device's file: the mmap lock is held for writing, and
+/// `vma` is being set up by mmap() on a file of `device`: the mmap lock is held for writing, and
 /// nobody else knows of it.
-pub(crate) struct NewMapping<'a> {
+pub(crate) struct NewMapping<'a, T: Operations> {
+    device: &'a OpenDevice<T>,
     vma: NonNull<vm_area_struct>,
     _vma: PhantomData<&'a mut vm_area_struct>,
 }
 
-impl NewMapping<'_> {
+impl<'a, T: Operations> NewMapping<'a, T> {
     /// Wraps the argument of the mmap operation.
     ///
     /// # Safety
     ///
-    /// The type's invariant holds for `vma`, for as long as the result lives.
-    pub(in crate::vfio) unsafe fn from_raw(vma: NonNull<vm_area_struct>) -> Self {
+    /// The type's invariant holds for `device` and `vma`, for as long as the result lives.
+    pub(in crate::vfio) unsafe fn from_raw(
+        device: &'a OpenDevice<T>,
+        vma: NonNull<vm_area_struct>,
+    ) -> Self {
         // INVARIANT: The caller says so.
         Self {
+            device,
             vma,
             _vma: PhantomData,
         }
@@ -80,15 +84,10 @@ impl NewMapping<'_> {
     }
 
     /// Makes it a mapping of device memory of the given type, filled in by
-    /// [`Operations::fault`].
+    /// [`Operations::fault`], and calls [`Operations::mapped`] for it.
     ///
     /// Fails with [`EINVAL`] for a private mapping.
-    pub(crate) fn map<T: Operations>(
-        self,
-        device: &OpenDevice<T>,
-        mem: MemType,
-        guest: GuestTypes,
-    ) -> Result {
+    pub(crate) fn map(self, mem: MemType, guest: GuestTypes) -> Result {
         if self.vma().flags() & flags::SHARED == 0 {
             return Err(EINVAL);
         }
@@ -97,10 +96,11 @@ impl NewMapping<'_> {
         let prot = unsafe { (*vma).vm_page_prot };
         // SAFETY: The type's invariant: the field is ours to write.
         unsafe { (*vma).vm_page_prot = mem.apply(prot) };
+        T::mapped(self.device, self.file_offset());
         let any = matches!(guest, GuestTypes::AnyUncached);
         // SAFETY: The type's invariant: the VMA is being set up.
         unsafe { bindings::vfio_rs_vma_set_flags(vma, any) };
-        let device = core::ptr::from_ref(device).cast_mut().cast::<c_void>();
+        let device = core::ptr::from_ref(self.device).cast_mut().cast::<c_void>();
         // SAFETY: The type's invariant: the field is ours to write.
         unsafe { (*vma).vm_private_data = device };
         // SAFETY: The type's invariant: the field is ours to write.
@@ -120,38 +120,23 @@ fn file_offset(vma: &VmaRef) -> u64 {
 
 /// How a fault ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FaultOutcome {
-    /// The page-table entry is there, or was not entered for a reason that the core has told.
-    Core(vm_fault_t),
-    /// Nothing is reachable there: SIGBUS.
-    Gone,
-    /// An entry of this size does not fit; ask for a smaller one.
-    TooLarge,
-}
-
-impl FaultOutcome {
-    fn into_raw(self) -> vm_fault_t {
-        match self {
-            Self::Core(raw) => raw,
-            Self::Gone => kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS,
-            Self::TooLarge => kernel::bindings::vm_fault_reason_VM_FAULT_FALLBACK,
-        }
-    }
-}
+#[must_use = "the memory manager is to be told"]
+pub(crate) struct FaultOutcome(vm_fault_t);
 
 /// A touch of a page of a mapping that has no page-table entry yet.
 ///
 /// # Invariants
 ///
-/// `vmf` describes a fault in progress, in a VMA that [`NewMapping::map`] set up; the mmap lock or
-/// the VMA's own is held for reading.
-pub(crate) struct Fault<'a> {
+/// `vmf` describes a fault in progress, in a VMA that [`NewMapping::map`] set up for `device`; the
+/// mmap lock or the VMA's own is held for reading.
+pub(crate) struct Fault<'a, T: Operations> {
+    device: &'a OpenDevice<T>,
     vmf: NonNull<vm_fault>,
     order: u32,
     _vmf: PhantomData<&'a mut vm_fault>,
 }
 
-impl Fault<'_> {
+impl<T: Operations> Fault<'_, T> {
     fn vma(&self) -> &VmaRef {
         // SAFETY: The type's invariant: `vmf` is valid.
         let vma = unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.vma };
@@ -166,9 +151,18 @@ impl Fault<'_> {
         (PAGE_SIZE as u64) << self.order
     }
 
-    /// Returns whether this is about an entry of the smallest size.
-    pub(crate) fn is_single_page(&self) -> bool {
+    fn is_single_page(&self) -> bool {
         self.order == 0
+    }
+
+    /// Enters nothing. A huge entry is then tried again as smaller ones, the touch of a single page
+    /// raises SIGBUS.
+    pub(crate) fn refuse(&self) -> FaultOutcome {
+        FaultOutcome(if self.is_single_page() {
+            kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS
+        } else {
+            kernel::bindings::vm_fault_reason_VM_FAULT_FALLBACK
+        })
     }
 
     /// Returns the offset in the device file of the first byte that the entry is to map, or `None`
@@ -187,31 +181,29 @@ impl Fault<'_> {
         file_offset(vma).checked_add(within)
     }
 
-    /// Enters the page-table entry: the bytes of `bar` from `offset`, a multiple of the page size.
-    pub(crate) fn map(self, bar: Bar<'_>, offset: u64) -> FaultOutcome {
-        let Some(end) = offset.checked_add(self.len()) else {
-            return FaultOutcome::Gone;
+    /// Enters the page-table entry: the bytes of BAR `bar` from `offset`, a multiple of the page
+    /// size. One that does not fit there is refused as by [`Fault::refuse`].
+    pub(crate) fn map(&self, bar: usize, offset: u64) -> FaultOutcome {
+        let core = self.device.core();
+        let Some(bar) = core.bar(bar) else {
+            return self.refuse();
         };
-        if !bar.is_memory() || !bar.can_mmap() || end > bar.mmap_len() {
-            // A huge entry may end behind the BAR where a small one would not.
-            return if self.is_single_page() {
-                FaultOutcome::Gone
-            } else {
-                FaultOutcome::TooLarge
-            };
-        }
+        let fits = offset
+            .checked_add(self.len())
+            .is_some_and(|end| end <= bar.mmap_len());
         let phys = bar.phys().wrapping_add(offset);
-        if phys & self.len().wrapping_sub(1) != 0 {
-            return FaultOutcome::TooLarge;
+        // A BAR that the firmware placed may begin anywhere; what is mapped then are its pages.
+        let aligned = self.is_single_page() || phys & self.len().wrapping_sub(1) == 0;
+        if !bar.is_memory() || !bar.can_mmap() || !fits || !aligned {
+            return self.refuse();
         }
         // CAST: `usize` is as wide as a physical address on the 64-bit platforms that there are.
         let pfn = (phys >> PAGE_SHIFT) as usize;
-        let core = bar.core();
         let _memory = core.memory_lock();
         // SAFETY: The memory lock is held for reading. `vmf` is valid by the type's invariant and of
         // a shared VMA of device memory (`NewMapping::map`); the frames from `pfn` on are of a BAR
-        // that can be mapped, and the core says no while it is not decoded.
-        FaultOutcome::Core(unsafe {
+        // of this device that can be mapped, and the core says no while it is not decoded.
+        FaultOutcome(unsafe {
             bindings::vfio_pci_vmf_insert_pfn(core.as_ptr(), self.vmf.as_ptr(), pfn, self.order)
         })
     }
@@ -222,6 +214,8 @@ struct MappingOps<T: Operations>(PhantomData<T>);
 
 impl<T: Operations> MappingOps<T> {
     const TABLE: vm_operations_struct = vm_operations_struct {
+        open: Some(Self::open),
+        close: Some(Self::close),
         fault: Some(Self::fault),
         huge_fault: if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
             Some(Self::huge_fault)
@@ -244,18 +238,45 @@ impl<T: Operations> MappingOps<T> {
     /// To be called by the memory manager, on a fault in a VMA that has these operations.
     unsafe extern "C" fn huge_fault(vmf: *mut vm_fault, order: c_uint) -> vm_fault_t {
         let Some(vmf) = NonNull::new(vmf) else {
-            return FaultOutcome::Gone.into_raw();
+            return kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS;
         };
+        // SAFETY: The caller says that `vmf` is valid.
+        let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
+        // SAFETY: The VMA is locked for the time of the fault.
+        let vma = unsafe { VmaRef::from_raw(vma) };
         // INVARIANT: The caller says so, and only `NewMapping::map` hands out these operations.
         let fault = Fault {
+            device: Self::device(vma),
             vmf,
             order,
             _vmf: PhantomData,
         };
+        T::fault(fault.device, &fault).0
+    }
+
+    /// Returns the device that a VMA with these operations is a mapping of.
+    fn device<'a>(vma: &'a VmaRef) -> &'a OpenDevice<T> {
         // SAFETY: `NewMapping::map` set this field, together with these operations.
-        let device = unsafe { (*fault.vma().as_ptr()).vm_private_data };
+        let device = unsafe { (*vma.as_ptr()).vm_private_data };
         // SAFETY: It was set to a device of the same `T`, which the VMA's file keeps open.
-        let device = unsafe { Device::<T>::open_from_raw(device.cast()) };
-        T::fault(device, fault).into_raw()
+        unsafe { Device::<T>::open_from_raw(device.cast()) }
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the memory manager, with a VMA that has these operations and is locked.
+    unsafe extern "C" fn open(vma: *mut vm_area_struct) {
+        // SAFETY: The caller says so.
+        let vma = unsafe { VmaRef::from_raw(vma) };
+        T::mapped(Self::device(vma), file_offset(vma));
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the memory manager, with a VMA that has these operations and is locked.
+    unsafe extern "C" fn close(vma: *mut vm_area_struct) {
+        // SAFETY: The caller says so.
+        let vma = unsafe { VmaRef::from_raw(vma) };
+        T::unmapped(Self::device(vma), file_offset(vma));
     }
 }

@@ -4,6 +4,7 @@
 
 mod core_device;
 mod driver;
+mod holders;
 mod iomap;
 mod mmap;
 
@@ -13,12 +14,13 @@ pub(crate) use self::core_device::{
     BARS, //
 };
 pub(crate) use self::driver::Registration;
-pub(super) use self::iomap::Holders;
-pub(crate) use self::iomap::{
+pub(super) use self::holders::Holders;
+pub(crate) use self::holders::{
+    Io,
     IoExclusive,
-    IoMap,
     IoShared, //
 };
+pub(crate) use self::iomap::IoMap;
 pub(crate) use self::mmap::{
     Fault,
     FaultOutcome,

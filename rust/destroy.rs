@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Destroying subregions, and setting the attribute of a whole BAR.
+
+use crate::{
+    device::{
+        mem_type,
+        parent,
+        State, //
+    },
+    driver::Driver,
+    region::{
+        Attribute,
+        Span, //
+    },
+    segments,
+    vfio::{
+        pci::{
+            Bar,
+            Io, //
+        },
+        MemType,
+        OpenDevice, //
+    },
+    wire::{
+        self,
+        Failure, //
+    }, //
+};
+use kernel::prelude::*;
+
+impl State {
+    /// Handles `VFIO_SUBREGION_DESTROY`.
+    pub(crate) fn destroy(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
+        Ok(self.try_destroy(device, arg)?)
+    }
+
+    fn try_destroy(&self, device: &OpenDevice<Driver>, arg: usize) -> Result<(), Failure> {
+        let request = wire::Destroy::read(arg)?;
+        let id = self.id(request.index).ok_or(Failure::NoSubregion)?;
+        let mut io = device.io_exclusive()?;
+        // The io lock is held exclusively: what exists now exists until it is destroyed below.
+        let region = *self.table.read().get(id).ok_or(Failure::NoSubregion)?;
+        let bar = parent(device, region.bar())?;
+        let leave = |change_type: &mut dyn FnMut()| {
+            let mut table = self.table.write();
+            table.remove(id);
+            bar.core().zap(region.file_offset(), region.span().len());
+            change_type();
+        };
+        if region.attribute().is_write_combining() {
+            segments::separate(&mut io, bar, region.span(), leave);
+        } else {
+            leave(&mut || ());
+        }
+        Ok(())
+    }
+
+    /// Handles `VFIO_SUBREGION_QUERY`.
+    pub(crate) fn query(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
+        Ok(self.try_query(device, arg)?)
+    }
+
+    fn try_query(&self, device: &OpenDevice<Driver>, arg: usize) -> Result<(), Failure> {
+        let (request, reply) = wire::Query::read(arg)?;
+        let io = device.io_shared()?;
+        let mut attributes = wire::Attributes::none();
+        match request.bar() {
+            Some(index) => {
+                if let Ok(bar) = parent(device, index) {
+                    let window = self.table.read().window(index);
+                    for attribute in Attribute::ALL {
+                        let can = window == Attribute::Noncached && can_have(&io, bar, attribute);
+                        if can {
+                            attributes.add(attribute);
+                        }
+                    }
+                }
+            }
+            None => {
+                let id = self.id(request.index).ok_or(Failure::Malformed)?;
+                let table = self.table.read();
+                let region = table.get(id).ok_or(Failure::Malformed)?;
+                attributes.add(region.attribute());
+            }
+        }
+        let count = self.table.read().len();
+        Ok(reply.write(attributes, count)?)
+    }
+
+    /// Handles `VFIO_REGION_SET_ATTR`.
+    pub(crate) fn set_attr(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
+        Ok(self.try_set_attr(device, arg)?)
+    }
+
+    fn try_set_attr(&self, device: &OpenDevice<Driver>, arg: usize) -> Result<(), Failure> {
+        let (request, reply) = wire::SetAttr::read(arg)?;
+        let bar = parent(device, request.bar)?;
+        let attribute = request.attribute;
+        if attribute.is_write_combining() && !bar.msix_table().is_empty() {
+            return Err(Failure::MsixTable);
+        }
+        let mem = mem_type(attribute);
+        let whole = Span::new(0, bar.len()).map_err(Failure::Range)?;
+
+        let mut io = device.io_exclusive()?;
+        let before = self.table.read().window(request.bar);
+        if before == attribute {
+            return Ok(reply.write(mem)?);
+        }
+        if !self.table.read().claims(request.bar).is_empty() {
+            return Err(Failure::Held);
+        }
+        if !mem.is_available() {
+            return Err(Failure::NoSuchType);
+        }
+        if self.is_mapped(request.bar) {
+            return Err(Failure::Held);
+        }
+        if before == Attribute::Noncached && !can_have(&io, bar, attribute) {
+            return Err(Failure::Held);
+        }
+        // As in `create`: this comes first because it cannot be undone.
+        reply.write(mem)?;
+
+        // The type changes under the table lock, and only if nobody has mapped the BAR by then.
+        let change = |change_type: &mut dyn FnMut() -> Result| -> Result<(), Failure> {
+            let mut table = self.table.write();
+            if self.is_mapped(request.bar) {
+                return Err(Failure::Held);
+            }
+            change_type()?;
+            table.set_window(request.bar, attribute);
+            Ok(())
+        };
+        if attribute.is_write_combining() {
+            segments::combine(&mut io, bar, whole, change)
+        } else if before.is_write_combining() {
+            let mut done = Ok(());
+            segments::separate(&mut io, bar, whole, |separate| {
+                done = change(&mut || {
+                    separate();
+                    Ok(())
+                });
+            });
+            done
+        } else {
+            change(&mut || Ok(()))
+        }
+    }
+}
+
+/// Returns whether part of `bar` can have `attribute`, as far as that can be told without trying.
+fn can_have(io: &impl Io<Driver>, bar: Bar<'_>, attribute: Attribute) -> bool {
+    if attribute.is_write_combining() {
+        return mem_type(attribute).is_available() && io.can_take(bar).is_ok();
+    }
+    // What lies between the segments of a BAR that is taken was found ordinary.
+    io.taken(bar).is_some() || io.core_map_is_of(bar, MemType::Noncached)
+}
