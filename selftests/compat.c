@@ -80,4 +80,62 @@ TEST_F(compat, errors_are_the_same)
 	EXPECT_EQ(-EINVAL, subregion_create(&self->dev, &create));
 }
 
+TEST_F(compat, destroy_works_and_its_errors_are_the_same)
+{
+	struct vfio_subregion_destroy destroy = { .argsz = 15, .index = self->sub.index };
+	char *map;
+
+	map = fixture_map(_metadata, &self->dev, self->sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+	EXPECT_EQ(-1, ioctl(self->dev.fd, VFIO_SUBREGION_DESTROY, &destroy));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-ENOENT, subregion_destroy(&self->dev, BAR2));
+	EXPECT_EQ(-ENOENT, subregion_destroy(&self->dev, UINT32_MAX));
+	EXPECT_EQ(0, subregion_destroy(&self->dev, self->sub.index));
+	EXPECT_EQ(-ENOENT, subregion_destroy(&self->dev, self->sub.index));
+	EXPECT_SIGBUS(map);
+}
+
+TEST_F(compat, query_fills_in_all_outputs)
+{
+	struct vfio_subregion_query query;
+
+	ASSERT_EQ(0, subregion_query(&self->dev, BAR2, &query));
+	EXPECT_EQ(ATTR_ALL, query.attributes);
+	EXPECT_EQ(SUBREGION_GRANULE, query.granule);
+	EXPECT_EQ(SUBREGION_LIMIT, query.limit);
+	EXPECT_EQ(1, query.count);
+	ASSERT_EQ(0, subregion_query(&self->dev, self->sub.index, &query));
+	EXPECT_EQ(ATTR_BIT(VFIO_SUBREGION_ATTR_WC), query.attributes);
+	EXPECT_EQ(-EINVAL, subregion_query(&self->dev, self->sub.index + 1, &query));
+}
+
+TEST_F(compat, set_attr_works_and_its_errors_are_the_same)
+{
+	struct vfio_subregion_set_attr set = {
+		.argsz = sizeof(set), .index = BAR2, .attribute = VFIO_SUBREGION_ATTR_WC,
+	};
+	char *map;
+
+	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
+	ASSERT_EQ(0, subregion_destroy(&self->dev, self->sub.index));
+	ASSERT_EQ(0, ioctl(self->dev.fd, VFIO_REGION_SET_ATTR, &set));
+	EXPECT_EQ(VFIO_SUBREGION_TYPE_X86_WC, set.effective_type);
+	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_WC, 0);
+	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE));
+	set.reserved = 1;
+	EXPECT_EQ(-1, ioctl(self->dev.fd, VFIO_REGION_SET_ATTR, &set));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+TEST_F(compat, the_bar_lists_its_claims)
+{
+	char *claims = subregion_claims(&self->dev);
+
+	EXPECT_STREQ("BAR 2: 1 claims, attribute 0, type 1\n"
+		     "  region 9: 0x100000 from 0x400000\n", claims);
+	free(claims);
+}
+
 TEST_HARNESS_MAIN

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * VFIO_SUBREGION_CREATE: what depends on the state of the device and of the machine, and ioctls
- * that are not there. One error a test, all other input is valid.
+ * that do not exist. One error a test, all other input is valid.
  */
-#include <sys/eventfd.h>
-
 #include "refusal.h"
 
 FIXTURE(state) {
@@ -25,44 +23,7 @@ FIXTURE_TEARDOWN(state)
 	vfio_device_close(&self->dev);
 }
 
-TEST_F(state, wc_while_an_ioeventfd_exists_is_ebusy)
-{
-	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
-	struct vfio_subregion_create create;
-	int fd = eventfd(0, 0);
-
-	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, fd));
-	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
-	expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
-	/* Nothing needs segments when the type is the BAR's own. */
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, MIB);
-	/* The teardown shows that WC can be had once it is gone. */
-	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
-}
-
-TEST_F(state, an_ioeventfd_on_a_bar_with_wc_is_ebusy)
-{
-	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
-	struct vfio_subregion_create sub;
-	int fd = eventfd(0, 0);
-
-	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
-	EXPECT_EQ(-EBUSY, vfio_add_ioeventfd(&self->dev, at, fd));
-	EXPECT_EQ(-EBUSY, vfio_add_ioeventfd(&self->dev, at + MIB, fd));
-	EXPECT_GT(0, vfio_add_ioeventfd(&self->dev, sub.mmap_offset, fd));
-}
-
-TEST_F(state, an_ioeventfd_on_another_bar_is_as_on_vfio_pci)
-{
-	uint64_t at = vfio_offset(&self->dev, 0, 0);
-	int fd = eventfd(0, 0);
-
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
-	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, fd));
-	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
-}
-
-/* More of the unbuilt ioctls' input than they need, so that no check of it comes first. */
+/* As much input as any of them needs, so that no check of it comes first. */
 static int errno_of(int fd, unsigned long request)
 {
 	uint32_t buffer[64] = { sizeof(struct vfio_subregion_query) };
@@ -70,13 +31,10 @@ static int errno_of(int fd, unsigned long request)
 	return ioctl(fd, request, buffer) ? errno : 0;
 }
 
-TEST_F(state, an_ioctl_that_is_not_built_is_enotty)
+TEST_F(state, a_number_that_no_ioctl_has_is_enotty)
 {
 	unsigned int number;
 
-	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, VFIO_SUBREGION_DESTROY));
-	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, VFIO_SUBREGION_QUERY));
-	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, VFIO_REGION_SET_ATTR));
 	for (number = 4; number < 256; number++)
 		EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, _IO(VFIO_SUBREGION_IOC, number)));
 }
@@ -86,6 +44,12 @@ TEST_F(state, an_ioctl_with_a_direction_is_enotty)
 {
 	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, _IOWR(VFIO_SUBREGION_IOC, 0,
 						       struct vfio_subregion_create)));
+	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, _IOW(VFIO_SUBREGION_IOC, 1,
+						      struct vfio_subregion_destroy)));
+	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, _IOWR(VFIO_SUBREGION_IOC, 2,
+						       struct vfio_subregion_query)));
+	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, _IOWR(VFIO_SUBREGION_IOC, 3,
+						       struct vfio_subregion_set_attr)));
 }
 
 FIXTURE(alien) {
@@ -224,28 +188,65 @@ FIXTURE_TEARDOWN(limit)
 	vfio_device_close(&self->dev);
 }
 
-#define LIMIT	16384
+static void create_up_to_the_limit(struct __test_metadata *_metadata, struct vfio_device *dev)
+{
+	unsigned int i;
+
+	for (i = 0; i < SUBREGION_LIMIT; i++)
+		fixture_create(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, i * 8 * KIB,
+			       4 * KIB);
+	ASSERT_EQ(SUBREGION_LIMIT, subregion_count(dev));
+}
 
 TEST_F_TIMEOUT(limit, one_subregion_more_than_the_limit_is_enospc, 120)
 {
 	struct vfio_subregion_create create;
+	const uint32_t last = VFIO_PCI_NUM_REGIONS + SUBREGION_LIMIT - 1;
 	struct vfio_region_info info;
-	unsigned int i;
 
-	for (i = 0; i < LIMIT; i++)
-		fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE,
-			       i * 8 * KIB, 4 * KIB);
+	create_up_to_the_limit(_metadata, &self->dev);
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, 4 * KIB);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, ENOSPC);
 	/* An overlap is found before the limit. */
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, 8 * KIB, 4 * KIB);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EEXIST);
-	EXPECT_EQ(VFIO_PCI_NUM_REGIONS + LIMIT, vfio_num_regions(&self->dev));
-	ASSERT_EQ(0, vfio_region_info(&self->dev, VFIO_PCI_NUM_REGIONS + LIMIT - 1, &info));
+	EXPECT_EQ(last + 1, vfio_num_regions(&self->dev));
+	ASSERT_EQ(0, vfio_region_info(&self->dev, last, &info));
 	EXPECT_EQ(4 * KIB, info.size);
 	vfio_device_close(&self->dev);
 	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, vfio_num_regions(&self->dev));
+}
+
+TEST_F_TIMEOUT(limit, it_is_on_those_that_exist_at_a_time, 120)
+{
+	struct vfio_subregion_create create;
+	unsigned int i;
+
+	create_up_to_the_limit(_metadata, &self->dev);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, GIB, 4 * KIB);
+	for (i = 0; i < 10; i++) {
+		expect_refused(_metadata, &self->dev, &self->bar, &create, ENOSPC);
+		fixture_destroy(_metadata, &self->dev, VFIO_PCI_NUM_REGIONS + i * 1000);
+		EXPECT_EQ(SUBREGION_LIMIT - 1, subregion_count(&self->dev));
+		ASSERT_EQ(0, subregion_create(&self->dev, &create));
+		EXPECT_EQ(VFIO_PCI_NUM_REGIONS + SUBREGION_LIMIT + i, create.index);
+		create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, GIB + (i + 1) * MIB,
+					4 * KIB);
+	}
+}
+
+/* Indices are not used twice, and are not used up either. */
+TEST_F_TIMEOUT(limit, more_than_it_can_be_created_one_after_the_other, 120)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2 * SUBREGION_LIMIT; i++)
+		fixture_destroy(_metadata, &self->dev,
+				fixture_create(_metadata, &self->dev, BAR2,
+					       VFIO_SUBREGION_ATTR_DEVICE, 0, 4 * KIB).index);
+	EXPECT_EQ(0, subregion_count(&self->dev));
+	EXPECT_EQ(VFIO_PCI_NUM_REGIONS + 2 * SUBREGION_LIMIT, vfio_num_regions(&self->dev));
 }
 
 /* The probe: on a driver without subregions the ioctls do not exist. */

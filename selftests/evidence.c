@@ -17,7 +17,9 @@
 #define MEMTYPE_LIST	"/sys/kernel/debug/x86/pat_memtype_list"
 #define TEXT_LEN	64
 
-static sigjmp_buf touch_env;
+/* Of the thread that is touching, and whether it is. */
+static __thread sigjmp_buf touch_env;
+static __thread volatile sig_atomic_t touching;
 
 int pte_read(const volatile void *address, struct pte_oracle *pte)
 {
@@ -36,7 +38,7 @@ int pte_read(const volatile void *address, struct pte_oracle *pte)
 
 const char *pte_type(const volatile void *address)
 {
-	static char text[TEXT_LEN];
+	static __thread char text[TEXT_LEN];
 	struct pte_oracle pte;
 	int ret;
 
@@ -142,42 +144,71 @@ char *memtype_lines(uint64_t start, uint64_t end)
 	return text;
 }
 
-static void touch_faulted(int signal)
+void vm_flags(const void *address, char flags[VM_FLAGS_LEN])
 {
-	siglongjmp(touch_env, signal);
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	char start[32], line[256];
+	bool found = false;
+
+	flags[0] = '\0';
+	if (!smaps)
+		return;
+	snprintf(start, sizeof(start), "%lx-", (unsigned long)address);
+	while (fgets(line, sizeof(line), smaps)) {
+		if (!strncmp(line, start, strlen(start)))
+			found = true;
+		if (!found || strncmp(line, "VmFlags:", 8))
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(flags, VM_FLAGS_LEN, "%.100s", line + 8);
+		while (flags[0] && flags[strlen(flags) - 1] == ' ')
+			flags[strlen(flags) - 1] = '\0';
+		break;
+	}
+	fclose(smaps);
 }
 
-/* Catches what a touch raises, or (a null @with) puts back what @saved holds. */
-static void catch_faults(const struct sigaction *with, struct sigaction saved[2])
+/* Another fault than that of a touch is as fatal as it was. */
+static void touch_faulted(int signal)
 {
-	sigaction(SIGBUS, with ? with : &saved[0], with ? &saved[0] : NULL);
-	sigaction(SIGSEGV, with ? with : &saved[1], with ? &saved[1] : NULL);
+	if (touching)
+		siglongjmp(touch_env, signal);
+	sigaction(signal, &(struct sigaction) { .sa_handler = SIG_DFL }, NULL);
+}
+
+/* All threads may do so at any time, since it is always the same; it is never taken back. */
+static void catch_faults(void)
+{
+	const struct sigaction action = { .sa_handler = touch_faulted };
+
+	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
 }
 
 int touch_read(const volatile uint32_t *address, uint32_t *value)
 {
-	const struct sigaction action = { .sa_handler = touch_faulted };
-	struct sigaction saved[2];
 	int signal;
 
-	catch_faults(&action, saved);
+	catch_faults();
 	signal = sigsetjmp(touch_env, 1);
-	if (!signal)
+	if (!signal) {
+		touching = 1;
 		*value = *address;
-	catch_faults(NULL, saved);
+	}
+	touching = 0;
 	return signal;
 }
 
 int touch_write(volatile uint32_t *address, uint32_t value)
 {
-	const struct sigaction action = { .sa_handler = touch_faulted };
-	struct sigaction saved[2];
 	int signal;
 
-	catch_faults(&action, saved);
+	catch_faults();
 	signal = sigsetjmp(touch_env, 1);
-	if (!signal)
+	if (!signal) {
+		touching = 1;
 		*address = value;
-	catch_faults(NULL, saved);
+	}
+	touching = 0;
 	return signal;
 }

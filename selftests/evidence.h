@@ -2,7 +2,7 @@
 /*
  * What the machine says about a mapping, as opposed to what the driver under test says: the live
  * page-table entry (by pte_oracle.ko), the kernel's list of memory type reservations, and whether
- * a touch faults.
+ * a touch faults. Threads may ask for entries and touch at the same time.
  */
 #ifndef EVIDENCE_H
 #define EVIDENCE_H
@@ -28,8 +28,8 @@ int pte_read(const volatile void *address, struct pte_oracle *pte);
 /**
  * pte_type() - the memory type of the live page-table entry of @address
  *
- * Returns a PTE_* name that is valid until the next call, PTE_NONE when there is no live entry, or
- * "error: " and the reason when the oracle cannot be asked.
+ * Returns a PTE_* name that is valid until the thread's next call, PTE_NONE when there is no live
+ * entry, or "error: " and the reason when the oracle cannot be asked.
  */
 const char *pte_type(const volatile void *address);
 
@@ -53,6 +53,13 @@ const char *memtype(uint64_t start, uint64_t end);
  * The caller frees the text. Two texts are equal if and only if the reservations are.
  */
 char *memtype_lines(uint64_t start, uint64_t end);
+
+/* The flag VM_ALLOW_ANY_UNCACHED as smaps shows it, which has no name for it and puts it last. */
+#define VM_FLAG_GUEST_CHOOSES	" ??"
+#define VM_FLAGS_LEN	128
+
+/** vm_flags() - writes the flags that smaps shows of the mapping that begins at @address */
+void vm_flags(const void *address, char flags[VM_FLAGS_LEN]);
 
 /** touch_read() - reads at @address; returns 0, or the signal that this raised */
 int touch_read(const volatile uint32_t *address, uint32_t *value);

@@ -14,7 +14,8 @@
 
 #include "evidence.h"
 #include "pci_sysfs.h"
-#include "vfio_device.h"
+#include "subregion.h"
+#include "vfio_config.h"
 
 #define BAR2	VFIO_PCI_BAR2_REGION_INDEX
 
@@ -69,6 +70,25 @@ fixture_create(struct __test_metadata *_metadata, struct vfio_device *dev, uint3
 		TH_LOG("no subregion at %#llx of BAR %u: %s", (unsigned long long)offset, bar,
 		       strerror(-ret));
 	return create;
+}
+
+/** fixture_destroy() - destroys a subregion, or fails the test */
+static inline void fixture_destroy(struct __test_metadata *_metadata, struct vfio_device *dev,
+				   uint32_t index)
+{
+	int ret = subregion_destroy(dev, index);
+
+	ASSERT_EQ(0, ret) TH_LOG("cannot destroy region %u: %s", index, strerror(-ret));
+}
+
+/** fixture_set_attr() - gives a BAR an attribute, or fails the test */
+static inline void fixture_set_attr(struct __test_metadata *_metadata, struct vfio_device *dev,
+				    uint32_t bar, uint32_t attribute)
+{
+	int ret = region_set_attr(dev, bar, attribute);
+
+	ASSERT_EQ(0, ret)
+		TH_LOG("cannot give BAR %u attribute %u: %s", bar, attribute, strerror(-ret));
 }
 
 /** fixture_map() - maps a part of the device file, or fails the test */

@@ -105,6 +105,8 @@ TEST_F(info, the_bar_lists_its_claims_by_offset)
 	ASSERT_NE(NULL, cap);
 	EXPECT_EQ(1, cap->header.version);
 	EXPECT_EQ(0, cap->reserved);
+	EXPECT_EQ(VFIO_SUBREGION_ATTR_NONCACHED, cap->attribute);
+	EXPECT_EQ(VFIO_SUBREGION_TYPE_X86_UC_MINUS, cap->effective_type);
 	ASSERT_EQ(2, cap->nr_claims);
 	EXPECT_EQ(first.index, cap->claims[0].index);
 	EXPECT_EQ(CLAIM, cap->claims[0].offset);
@@ -112,6 +114,8 @@ TEST_F(info, the_bar_lists_its_claims_by_offset)
 	EXPECT_EQ(second.index, cap->claims[1].index);
 	EXPECT_EQ(CLAIM + 2 * CLAIM_SIZE, cap->claims[1].offset);
 	EXPECT_EQ(CLAIM_SIZE, cap->claims[1].size);
+	EXPECT_EQ(0, cap->claims[0].reserved);
+	EXPECT_EQ(0, cap->claims[1].reserved);
 	free(info);
 }
 

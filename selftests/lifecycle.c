@@ -3,6 +3,8 @@
  * Subregions live from the first open to the last close of the device: nothing of them is left
  * afterwards, and nothing of them is lost before.
  */
+#include <fcntl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "fixture.h"
@@ -116,26 +118,6 @@ TEST_F(lifecycle, a_live_mapping_keeps_the_device_open)
 	expect_closed(_metadata, &self->bar);
 }
 
-TEST_F(lifecycle, a_forked_child_has_the_same_type)
-{
-	char *map = open_and_map(_metadata, &self->dev, self->bdf);
-	int status;
-	pid_t child;
-
-	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
-		/* One page that the parent has touched, and one that it has not. */
-		EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
-		EXPECT_TOUCH(map + 2 * MIB, PTE_WC, SHIFT_2M);
-		_exit(0);
-	}
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
-	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
-}
-
 TEST_F(lifecycle, the_last_of_two_processes_closes)
 {
 	char *map = open_and_map(_metadata, &self->dev, self->bdf);
@@ -159,33 +141,6 @@ TEST_F(lifecycle, the_last_of_two_processes_closes)
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);
 	expect_closed(_metadata, &self->bar);
-}
-
-TEST_F(lifecycle, a_moved_mapping_has_the_same_type_and_bytes)
-{
-	char *map = open_and_map(_metadata, &self->dev, self->bdf), *moved;
-	void *hole;
-
-	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
-	hole = mmap(NULL, CLAIM_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, hole);
-	moved = mremap(map, CLAIM_SIZE, CLAIM_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, hole);
-	ASSERT_EQ(hole, moved);
-	EXPECT_TOUCH(moved, PTE_WC, 0);
-	EXPECT_TOUCH(moved + 3 * MIB, PTE_WC, 0);
-	EXPECT_EQ(self->bar.start + CLAIM + 3 * MIB, pte_phys(moved + 3 * MIB));
-}
-
-TEST_F(lifecycle, what_is_left_of_a_split_mapping_keeps_type_and_bytes)
-{
-	char *map = open_and_map(_metadata, &self->dev, self->bdf);
-
-	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
-	ASSERT_EQ(0, munmap(map + MIB, MIB));
-	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
-	EXPECT_TOUCH(map + MIB - 4, PTE_WC, SHIFT_4K);
-	EXPECT_TOUCH(map + 2 * MIB, PTE_WC, SHIFT_2M);
-	EXPECT_EQ(self->bar.start + CLAIM + 2 * MIB, pte_phys(map + 2 * MIB));
 }
 
 TEST_F(lifecycle, the_device_can_be_unbound_and_bound_again)
@@ -225,6 +180,41 @@ TEST_F(lifecycle, unbinding_waits_for_a_live_mapping)
 	EXPECT_EQ(0, status);
 	expect_closed(_metadata, &self->bar);
 	fixture_bind(_metadata, self->bdf, vfio_driver());
+}
+
+TEST_F(lifecycle, the_module_cannot_be_unloaded_while_the_device_is_open)
+{
+	char *map = open_and_map(_metadata, &self->dev, self->bdf);
+	const char *module = vfio_driver();
+
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
+	EXPECT_EQ(-1, syscall(SYS_delete_module, module, O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	/* Nor while a mapping is all that is left of it. */
+	vfio_device_close(&self->dev);
+	EXPECT_EQ(-1, syscall(SYS_delete_module, module, O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	EXPECT_TOUCH(map + 2 * MIB, PTE_WC, SHIFT_2M);
+	munmap(map, CLAIM_SIZE);
+	expect_closed(_metadata, &self->bar);
+}
+
+/* Mappings of what was destroyed keep the device open like others, and nothing else. */
+TEST_F(lifecycle, a_dead_mapping_keeps_the_device_open)
+{
+	struct vfio_subregion_create sub;
+	char *map;
+
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->bdf));
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, CLAIM,
+			     CLAIM_SIZE);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
+	fixture_destroy(_metadata, &self->dev, sub.index);
+	vfio_device_close(&self->dev);
+	EXPECT_SIGBUS(map);
+	EXPECT_STREQ(MEMTYPE_UC_MINUS, memtype(self->bar.start, self->bar.start + self->bar.size));
+	munmap(map, CLAIM_SIZE);
+	expect_closed(_metadata, &self->bar);
 }
 
 TEST_F_TIMEOUT(lifecycle, two_devices_at_once_do_not_disturb_each_other, 120)

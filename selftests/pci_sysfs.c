@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -138,6 +139,46 @@ int pci_iommu_group(const char *bdf)
 	if (ret)
 		return ret;
 	return name[0] ? atoi(name) : -ENODEV;
+}
+
+int pci_vfio_cdev(const char *bdf, char *path, size_t size)
+{
+	char directory[PATH_LEN];
+	struct dirent *entry;
+	int ret = -ENOENT;
+	DIR *dir;
+
+	snprintf(directory, sizeof(directory), PCI_BUS "/devices/%s/vfio-dev", bdf);
+	dir = opendir(directory);
+	if (!dir)
+		return -errno;
+	while (ret && (entry = readdir(dir))) {
+		if (strncmp(entry->d_name, "vfio", 4))
+			continue;
+		snprintf(path, size, "/dev/vfio/devices/%s", entry->d_name);
+		ret = access(path, F_OK) ? -errno : 0;
+	}
+	closedir(dir);
+	return ret;
+}
+
+int pci_set_vfs(const char *bdf, unsigned int count)
+{
+	char path[PATH_LEN], text[16];
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/sriov_numvfs", bdf);
+	snprintf(text, sizeof(text), "%u", count);
+	return write_text(path, text);
+}
+
+int pci_vf(const char *bdf, unsigned int index, char name[PCI_NAME_LEN])
+{
+	char link[16];
+	int ret;
+
+	snprintf(link, sizeof(link), "virtfn%u", index);
+	ret = link_name(bdf, link, name);
+	return ret || name[0] ? ret : -ENOENT;
 }
 
 void *pci_map_resource(const char *bdf, unsigned int index, const char *suffix, uint64_t offset,

@@ -35,6 +35,15 @@ int pci_bar(const char *bdf, unsigned int index, struct pci_bar *bar);
 /** pci_iommu_group() - the number of the device's IOMMU group */
 int pci_iommu_group(const char *bdf);
 
+/** pci_vfio_cdev() - writes the path of the device's VFIO character device; -ENOENT without one */
+int pci_vfio_cdev(const char *bdf, char *path, size_t size);
+
+/** pci_set_vfs() - enables @count virtual functions of the device, or disables them (0) */
+int pci_set_vfs(const char *bdf, unsigned int count);
+
+/** pci_vf() - writes the address of virtual function @index of the device */
+int pci_vf(const char *bdf, unsigned int index, char name[PCI_NAME_LEN]);
+
 /** pci_map_resource() - maps @size bytes of sysfs's resourceN or (@suffix "_wc") resourceN_wc */
 void *pci_map_resource(const char *bdf, unsigned int index, const char *suffix, uint64_t offset,
 		       size_t size);

@@ -71,11 +71,13 @@ FIELD(vfio_region_claim, size, 8, 8);
 FIELD(vfio_region_claim, index, 16, 4);
 FIELD(vfio_region_claim, reserved, 20, 4);
 
-SIZE(vfio_region_info_cap_claims, 16);
+SIZE(vfio_region_info_cap_claims, 24);
 FIELD(vfio_region_info_cap_claims, header, 0, 8);
 FIELD(vfio_region_info_cap_claims, nr_claims, 8, 4);
-FIELD(vfio_region_info_cap_claims, reserved, 12, 4);
-ASSERT(__builtin_offsetof(struct vfio_region_info_cap_claims, claims) == 16);
+FIELD(vfio_region_info_cap_claims, attribute, 12, 4);
+FIELD(vfio_region_info_cap_claims, effective_type, 16, 4);
+FIELD(vfio_region_info_cap_claims, reserved, 20, 4);
+ASSERT(__builtin_offsetof(struct vfio_region_info_cap_claims, claims) == 24);
 ASSERT(sizeof(((struct vfio_region_info_cap_claims *)0)->claims[0]) == 24);
 
 /* The numbers are as much of the ABI as the layout. */

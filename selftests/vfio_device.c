@@ -9,9 +9,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <linux/pci_regs.h>
-
 #include "pci_sysfs.h"
+#include "vfio_config.h"
 #include "vfio_device.h"
 
 const char *vfio_driver(void)
@@ -21,19 +20,34 @@ const char *vfio_driver(void)
 	return name && *name ? name : DRIVER_SUBREGION;
 }
 
+int vfio_group_is_noiommu(const char *bdf)
+{
+	char path[64];
+	int number;
+
+	number = pci_iommu_group(bdf);
+	if (number < 0)
+		return number;
+	snprintf(path, sizeof(path), "/dev/vfio/noiommu-%d", number);
+	return !access(path, F_OK);
+}
+
 static int open_group(struct vfio_device *dev)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
+	int number, noiommu;
 	char path[64];
-	int number;
 
 	number = pci_iommu_group(dev->bdf);
 	if (number < 0)
 		return number;
+	noiommu = vfio_group_is_noiommu(dev->bdf);
+	if (noiommu < 0)
+		return noiommu;
 	dev->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	if (dev->container < 0)
 		return -errno;
-	snprintf(path, sizeof(path), "/dev/vfio/%d", number);
+	snprintf(path, sizeof(path), "/dev/vfio/%s%d", noiommu ? "noiommu-" : "", number);
 	dev->group = open(path, O_RDWR | O_CLOEXEC);
 	if (dev->group < 0)
 		return -errno;
@@ -43,32 +57,97 @@ static int open_group(struct vfio_device *dev)
 		return -EPERM;
 	if (ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->container))
 		return -errno;
-	if (ioctl(dev->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
+	if (ioctl(dev->container, VFIO_SET_IOMMU,
+		  noiommu ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU))
 		return -errno;
 	return 0;
 }
 
-int vfio_device_open(struct vfio_device *dev, const char *bdf)
+static void name_device(struct vfio_device *dev, const char *bdf)
 {
-	int ret;
-
 	dev->container = -1;
 	dev->group = -1;
 	dev->fd = -1;
 	/* A device that is opened again gives its own name. */
 	if (bdf != dev->bdf)
 		snprintf(dev->bdf, sizeof(dev->bdf), "%s", bdf);
-	ret = open_group(dev);
-	if (!ret) {
-		dev->fd = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, dev->bdf);
-		if (dev->fd < 0)
-			ret = -errno;
-	}
+}
+
+/* Enables the memory of a device that was opened, or closes one that was not quite. */
+static int finish_open(struct vfio_device *dev, int ret)
+{
 	if (!ret)
 		ret = vfio_set_memory(dev, true);
 	if (ret)
 		vfio_device_close(dev);
 	return ret;
+}
+
+static int open_by_name(struct vfio_device *dev, const char *name)
+{
+	int ret = open_group(dev);
+
+	if (ret)
+		return ret;
+	dev->fd = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, name);
+	return dev->fd < 0 ? -errno : 0;
+}
+
+int vfio_device_open(struct vfio_device *dev, const char *bdf)
+{
+	name_device(dev, bdf);
+	return finish_open(dev, open_by_name(dev, dev->bdf));
+}
+
+int vfio_device_open_vf(struct vfio_device *dev, const char *bdf, const char *token)
+{
+	char name[128];
+
+	name_device(dev, bdf);
+	snprintf(name, sizeof(name), "%s vf_token=%s", dev->bdf, token);
+	return finish_open(dev, open_by_name(dev, name));
+}
+
+static int open_in_group(struct vfio_device *dev, const struct vfio_device *opened)
+{
+	dev->container = dup(opened->container);
+	dev->group = dup(opened->group);
+	if (dev->container < 0 || dev->group < 0)
+		return -errno;
+	dev->fd = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, dev->bdf);
+	return dev->fd < 0 ? -errno : 0;
+}
+
+int vfio_device_open_sibling(struct vfio_device *dev, const char *bdf,
+			     const struct vfio_device *opened)
+{
+	name_device(dev, bdf);
+	return finish_open(dev, open_in_group(dev, opened));
+}
+
+static int open_cdev(struct vfio_device *dev)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
+	char path[300];
+	int ret;
+
+	ret = pci_vfio_cdev(dev->bdf, path, sizeof(path));
+	if (ret)
+		return ret;
+	dev->container = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	if (dev->container < 0)
+		return -errno;
+	dev->fd = open(path, O_RDWR | O_CLOEXEC);
+	if (dev->fd < 0)
+		return -errno;
+	bind.iommufd = dev->container;
+	return ioctl(dev->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) ? -errno : 0;
+}
+
+int vfio_device_open_cdev(struct vfio_device *dev, const char *bdf)
+{
+	name_device(dev, bdf);
+	return finish_open(dev, open_cdev(dev));
 }
 
 void vfio_device_close(struct vfio_device *dev)
@@ -172,80 +251,6 @@ uint64_t vfio_offset(struct vfio_device *dev, uint32_t index, uint64_t offset)
 	return vfio_region_info(dev, index, &info) ? UINT64_MAX : info.offset + offset;
 }
 
-int vfio_read16(struct vfio_device *dev, unsigned int reg)
-{
-	uint64_t offset = vfio_offset(dev, VFIO_PCI_CONFIG_REGION_INDEX, reg);
-	uint16_t value;
-	ssize_t done;
-
-	done = pread(dev->fd, &value, sizeof(value), offset);
-	if (done < 0)
-		return -errno;
-	return done == sizeof(value) ? value : -EIO;
-}
-
-int vfio_write16(struct vfio_device *dev, unsigned int reg, uint16_t value)
-{
-	uint64_t offset = vfio_offset(dev, VFIO_PCI_CONFIG_REGION_INDEX, reg);
-	ssize_t done;
-
-	done = pwrite(dev->fd, &value, sizeof(value), offset);
-	if (done < 0)
-		return -errno;
-	return done == sizeof(value) ? 0 : -EIO;
-}
-
-int vfio_set_memory(struct vfio_device *dev, bool on)
-{
-	int command = vfio_read16(dev, PCI_COMMAND);
-
-	if (command < 0)
-		return command;
-	command &= ~PCI_COMMAND_MEMORY;
-	return vfio_write16(dev, PCI_COMMAND, command | (on ? PCI_COMMAND_MEMORY : 0));
-}
-
-/* Where a capability of configuration space is, or a negative errno. */
-static int find_capability(struct vfio_device *dev, unsigned int id)
-{
-	int at, header, left = 48;
-
-	at = vfio_read16(dev, PCI_CAPABILITY_LIST);
-	for (; at >= 0 && (at & 0xfc) && left--; at = header >> 8) {
-		header = vfio_read16(dev, at & 0xfc);
-		if (header < 0)
-			return header;
-		if ((header & 0xff) == (int)id)
-			return at & 0xfc;
-	}
-	return at < 0 ? at : -ENOENT;
-}
-
-/* Changes the bits of @mask in the register @reg of the capability @id to @value. */
-static int change16(struct vfio_device *dev, unsigned int id, unsigned int reg, uint16_t mask,
-		    uint16_t value)
-{
-	int at, old;
-
-	at = find_capability(dev, id);
-	if (at < 0)
-		return at;
-	old = vfio_read16(dev, at + reg);
-	if (old < 0)
-		return old;
-	return vfio_write16(dev, at + reg, (old & ~mask) | value);
-}
-
-int vfio_set_power(struct vfio_device *dev, unsigned int state)
-{
-	return change16(dev, PCI_CAP_ID_PM, PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK, state);
-}
-
-int vfio_config_flr(struct vfio_device *dev)
-{
-	return change16(dev, PCI_CAP_ID_EXP, PCI_EXP_DEVCTL, 0, PCI_EXP_DEVCTL_BCR_FLR);
-}
-
 int vfio_set_low_power(struct vfio_device *dev, bool on)
 {
 	struct vfio_device_feature feature = {
@@ -271,21 +276,56 @@ int vfio_add_ioeventfd(struct vfio_device *dev, uint64_t offset, int eventfd)
 	return ioctl(dev->fd, VFIO_DEVICE_IOEVENTFD, &request) ? -errno : 0;
 }
 
-struct vfio_subregion_create subregion_init(uint32_t bar, uint32_t attribute, uint64_t offset,
-					    uint64_t size)
+int vfio_set_irqs(struct vfio_device *dev, uint32_t index, uint32_t flags, uint32_t count,
+		  const void *data)
 {
-	return (struct vfio_subregion_create) {
-		.argsz = sizeof(struct vfio_subregion_create),
-		.parent = bar,
-		.attribute = attribute,
-		.offset = offset,
-		.size = size,
-	};
+	size_t size = flags & VFIO_IRQ_SET_DATA_EVENTFD ? count * sizeof(__s32) :
+		      flags & VFIO_IRQ_SET_DATA_BOOL ? count : 0;
+	char buffer[sizeof(struct vfio_irq_set) + 256] = {};
+	struct vfio_irq_set *set = (void *)buffer;
+
+	set->argsz = sizeof(*set) + size;
+	set->flags = flags;
+	set->index = index;
+	set->count = count;
+	if (size)
+		memcpy(set->data, data, size);
+	return ioctl(dev->fd, VFIO_DEVICE_SET_IRQS, set) ? -errno : 0;
 }
 
-int subregion_create(struct vfio_device *dev, struct vfio_subregion_create *create)
+int vfio_map_dma(struct vfio_device *dev, const void *memory, uint64_t iova, uint64_t size)
 {
-	return ioctl(dev->fd, VFIO_SUBREGION_CREATE, create) ? -errno : 0;
+	struct vfio_iommu_type1_dma_map map = {
+		.argsz = sizeof(map),
+		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)memory,
+		.iova = iova,
+		.size = size,
+	};
+
+	return ioctl(dev->container, VFIO_IOMMU_MAP_DMA, &map) ? -errno : 0;
+}
+
+int vfio_unmap_dma(struct vfio_device *dev, uint64_t iova, uint64_t size)
+{
+	struct vfio_iommu_type1_dma_unmap unmap = {
+		.argsz = sizeof(unmap),
+		.iova = iova,
+		.size = size,
+	};
+
+	return ioctl(dev->container, VFIO_IOMMU_UNMAP_DMA, &unmap) ? -errno : 0;
+}
+
+int vfio_set_vf_token(struct vfio_device *dev, const unsigned char token[16])
+{
+	char buffer[sizeof(struct vfio_device_feature) + 16] = {};
+	struct vfio_device_feature *feature = (void *)buffer;
+
+	feature->argsz = sizeof(buffer);
+	feature->flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_PCI_VF_TOKEN;
+	memcpy(feature->data, token, 16);
+	return ioctl(dev->fd, VFIO_DEVICE_FEATURE, feature) ? -errno : 0;
 }
 
 void *map_region(struct vfio_device *dev, uint64_t offset, size_t size, size_t align)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A VFIO device opened through a container (type 1 IOMMU) and its group, and its regions.
+ * A VFIO device opened through a container and its group, or by its own file, and its regions.
  *
  * Functions that return int give 0 (or what they say) on success and a negative errno on failure.
  */
@@ -13,7 +13,6 @@
 #include <sys/types.h>
 
 #include <linux/vfio.h>
-#include <linux/vfio_subregion.h>
 
 /* The drivers that tests bind; SUBREGION_DRIVER in the environment overrides the first. */
 #define DRIVER_SUBREGION	"subregion_vfio_pci"
@@ -23,7 +22,13 @@
 #define MIB			(1024 * KIB)
 #define GIB			(1024 * MIB)
 
-/** struct vfio_device - an open device; all descriptors are -1 when it is closed */
+/**
+ * struct vfio_device - an open device; all descriptors are -1 when it is closed
+ * @bdf: its PCI address
+ * @container: a container, or an iommufd
+ * @group: its group, or -1 when it was opened by its own file
+ * @fd: the device
+ */
 struct vfio_device {
 	char bdf[32];
 	int container;
@@ -36,13 +41,32 @@ struct vfio_device {
 /** vfio_driver() - the name of the driver under test */
 const char *vfio_driver(void);
 
+/**
+ * vfio_device_open() - opens a device with its memory enabled
+ *
+ * A group without an IOMMU is opened as such, which the name of its file tells apart.
+ */
 int vfio_device_open(struct vfio_device *dev, const char *bdf);
+
+/** vfio_device_open_vf() - opens a virtual function, whose physical one may ask for @token */
+int vfio_device_open_vf(struct vfio_device *dev, const char *bdf, const char *token);
+
+/** vfio_device_open_sibling() - opens another device of the group of @opened, which is open */
+int vfio_device_open_sibling(struct vfio_device *dev, const char *bdf,
+			     const struct vfio_device *opened);
+
+/** vfio_device_open_cdev() - opens a device by its own file, its DMA going through iommufd */
+int vfio_device_open_cdev(struct vfio_device *dev, const char *bdf);
+
+/** vfio_group_is_noiommu() - whether the device's group has no IOMMU, or a negative errno */
+int vfio_group_is_noiommu(const char *bdf);
+
 void vfio_device_close(struct vfio_device *dev);
 
 /** vfio_device_reset() - VFIO_DEVICE_RESET; -ENODEV when the device cannot be reset this way */
 int vfio_device_reset(struct vfio_device *dev);
 
-/** vfio_device_hot_reset() - VFIO_DEVICE_PCI_HOT_RESET of a device alone on its bus */
+/** vfio_device_hot_reset() - VFIO_DEVICE_PCI_HOT_RESET of all devices of the group */
 int vfio_device_hot_reset(struct vfio_device *dev);
 
 /** vfio_num_regions() - num_regions of VFIO_DEVICE_GET_INFO */
@@ -60,31 +84,26 @@ const void *vfio_region_cap(const struct vfio_region_info *info, uint16_t id);
 /** vfio_offset() - where byte @offset of region @index is in the device file, or UINT64_MAX */
 uint64_t vfio_offset(struct vfio_device *dev, uint32_t index, uint64_t offset);
 
-/** vfio_read16() - reads a register of configuration space; its value or a negative errno */
-int vfio_read16(struct vfio_device *dev, unsigned int reg);
-int vfio_write16(struct vfio_device *dev, unsigned int reg, uint16_t value);
-
-/** vfio_set_memory() - sets or clears Memory Space Enable in the command register */
-int vfio_set_memory(struct vfio_device *dev, bool on);
-
-/** vfio_set_power() - writes power state @state (0 to 3) to the PM capability */
-int vfio_set_power(struct vfio_device *dev, unsigned int state);
-
-/** vfio_config_flr() - a function-level reset through the PCI Express capability */
-int vfio_config_flr(struct vfio_device *dev);
-
 /** vfio_set_low_power() - VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY or _EXIT */
 int vfio_set_low_power(struct vfio_device *dev, bool on);
 
 /** vfio_add_ioeventfd() - an ioeventfd at @offset of the device file, 4 bytes wide */
 int vfio_add_ioeventfd(struct vfio_device *dev, uint64_t offset, int eventfd);
 
-/** subregion_init() - a valid request; what else a test wants is changed in it afterwards */
-struct vfio_subregion_create subregion_init(uint32_t bar, uint32_t attribute, uint64_t offset,
-					    uint64_t size);
+/**
+ * vfio_set_irqs() - VFIO_DEVICE_SET_IRQS of vectors 0 to @count - 1 of the interrupt @index
+ *
+ * @flags says what @data holds: an int or a byte for each vector, or nothing.
+ */
+int vfio_set_irqs(struct vfio_device *dev, uint32_t index, uint32_t flags, uint32_t count,
+		  const void *data);
 
-/** subregion_create() - VFIO_SUBREGION_CREATE; outputs are in @create */
-int subregion_create(struct vfio_device *dev, struct vfio_subregion_create *create);
+/** vfio_map_dma() - maps memory for DMA at @iova; type 1 containers only */
+int vfio_map_dma(struct vfio_device *dev, const void *memory, uint64_t iova, uint64_t size);
+int vfio_unmap_dma(struct vfio_device *dev, uint64_t iova, uint64_t size);
+
+/** vfio_set_vf_token() - VFIO_DEVICE_FEATURE_PCI_VF_TOKEN of a physical function */
+int vfio_set_vf_token(struct vfio_device *dev, const unsigned char token[16]);
 
 /**
  * map_region() - maps @size bytes of the device file from @offset on, read-write and shared

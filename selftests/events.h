@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What makes VFIO revoke the mappings of a device's memory.
+ */
+#ifndef EVENTS_H
+#define EVENTS_H
+
+#include "fixture.h"
+
+static inline int memory_off(struct vfio_device *dev)
+{
+	return vfio_set_memory(dev, false);
+}
+
+static inline int memory_on(struct vfio_device *dev)
+{
+	return vfio_set_memory(dev, true);
+}
+
+static inline int enter_d3hot(struct vfio_device *dev)
+{
+	return vfio_set_power(dev, 3);
+}
+
+/* A device without No_Soft_Reset comes back with its configuration restored. */
+static inline int leave_d3hot(struct vfio_device *dev)
+{
+	int ret = vfio_set_power(dev, 0);
+
+	return ret ? ret : vfio_set_memory(dev, true);
+}
+
+static inline int enter_low_power(struct vfio_device *dev)
+{
+	return vfio_set_low_power(dev, true);
+}
+
+static inline int leave_low_power(struct vfio_device *dev)
+{
+	return vfio_set_low_power(dev, false);
+}
+
+/* A hot reset gives up with EBUSY when a fault is under way, as on vfio-pci; it is tried anew. */
+static inline int hot_reset_under_load(struct vfio_device *dev)
+{
+	unsigned int tries;
+	int ret;
+
+	ret = vfio_device_hot_reset(dev);
+	for (tries = 0; ret == -EBUSY && tries < 5000; tries++) {
+		usleep(200);
+		ret = vfio_device_hot_reset(dev);
+	}
+	return ret;
+}
+
+/**
+ * struct event - how a device is made to revoke its mappings, and what of it a test uses
+ * @device: the variable that names it
+ * @bar: the BAR that is mapped
+ * @unit: a third of what is used of the BAR
+ * @revoke: makes the device do it
+ * @restore: makes the memory accessible again, if it is not
+ * @error: what read() and write() on the BAR fail with meanwhile; 0 when they work
+ */
+struct event {
+	const char *device;
+	uint32_t bar;
+	uint64_t unit;
+	int (*revoke)(struct vfio_device *dev);
+	int (*restore)(struct vfio_device *dev);
+	int error;
+};
+
+/**
+ * struct scene - an open device with a mapping of each kind
+ *
+ * Of three units of the BAR the first stays plain, the second is DEVICE, the third is WC, which is
+ * @sub.
+ */
+struct scene {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	struct vfio_subregion_create sub;
+	char *plain;
+	char *device;
+	char *wc;
+};
+
+/** set_scene() - opens the device that @event names; false after marking the test as skipped */
+static inline bool set_scene(struct __test_metadata *_metadata, struct scene *scene,
+			     const struct event *event)
+{
+	struct vfio_subregion_create device;
+	struct vfio_device *dev = &scene->dev;
+	uint64_t unit = event->unit;
+
+	if (!fixture_open(_metadata, dev, event->device, vfio_driver()))
+		return false;
+	scene->bar = fixture_bar(_metadata, dev, event->bar);
+	ASSERT_LE(3 * unit, scene->bar.size);
+	device = fixture_create(_metadata, dev, event->bar, VFIO_SUBREGION_ATTR_DEVICE, unit, unit);
+	scene->sub = fixture_create(_metadata, dev, event->bar, VFIO_SUBREGION_ATTR_WC, 2 * unit,
+				    unit);
+	scene->plain = fixture_map(_metadata, dev, vfio_offset(dev, event->bar, 0), unit, 2 * MIB);
+	scene->device = fixture_map(_metadata, dev, device.mmap_offset, unit, 2 * MIB);
+	scene->wc = fixture_map(_metadata, dev, scene->sub.mmap_offset, unit, 2 * MIB);
+	EXPECT_TOUCH(scene->plain, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(scene->device, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(scene->wc, PTE_WC, 0);
+	EXPECT_TOUCH(scene->wc + unit - 4, PTE_WC, 0);
+	return true;
+}
+
+#endif /* EVENTS_H */

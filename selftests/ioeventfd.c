@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ioeventfds beside subregions: the kernel's mapping of a BAR is what the one writes through and
+ * the other changes, so write combining and ioeventfds keep each other off a BAR.
+ */
+#include <sys/eventfd.h>
+
+#include "refusal.h"
+
+FIXTURE(ioeventfd) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	int eventfd;
+};
+
+FIXTURE_SETUP(ioeventfd)
+{
+	self->eventfd = eventfd(0, EFD_CLOEXEC);
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+}
+
+FIXTURE_TEARDOWN(ioeventfd)
+{
+	expect_still_works(_metadata, &self->dev, BAR2, &self->bar);
+	vfio_device_close(&self->dev);
+}
+
+/* An ioeventfd at @offset writes to the device, which its bytes at @at of BAR 2 then show. */
+static void expect_ioeventfd(struct __test_metadata *_metadata, struct vfio_device *dev,
+			     int eventfd, uint64_t at)
+{
+	uint64_t offset = vfio_offset(dev, BAR2, at), one = 1;
+	uint32_t value = 0xffffffff, tries;
+
+	ASSERT_EQ(4, pwrite(dev->fd, &value, 4, offset));
+	ASSERT_EQ(0, vfio_add_ioeventfd(dev, offset, eventfd));
+	ASSERT_EQ(sizeof(one), write(eventfd, &one, sizeof(one)));
+	for (tries = 0; tries < 1000 && value != 1; tries++) {
+		usleep(1000);
+		ASSERT_EQ(4, pread(dev->fd, &value, 4, offset));
+	}
+	EXPECT_EQ(1, value) TH_LOG("the ioeventfd wrote nothing");
+	EXPECT_EQ(0, vfio_add_ioeventfd(dev, offset, -1));
+}
+
+TEST_F(ioeventfd, wc_while_an_ioeventfd_exists_is_ebusy)
+{
+	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
+	struct vfio_subregion_create create;
+
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
+	/* Nothing needs segments when the type is the BAR's own. */
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, MIB);
+	/* The teardown shows that WC can be had once it is gone. */
+	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
+}
+
+TEST_F(ioeventfd, an_ioeventfd_on_a_bar_with_wc_is_ebusy)
+{
+	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
+	struct vfio_subregion_create sub;
+
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	EXPECT_EQ(-EBUSY, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
+	EXPECT_EQ(-EBUSY, vfio_add_ioeventfd(&self->dev, at + MIB, self->eventfd));
+	EXPECT_GT(0, vfio_add_ioeventfd(&self->dev, sub.mmap_offset, self->eventfd));
+}
+
+TEST_F(ioeventfd, an_ioeventfd_on_another_bar_is_as_on_vfio_pci)
+{
+	uint64_t at = vfio_offset(&self->dev, 0, 0);
+
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
+	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
+}
+
+TEST_F(ioeventfd, it_writes_through_a_claim_of_the_type_that_the_bar_has)
+{
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, MIB);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED, 2 * MIB, MIB);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_GUEST_ANY, 3 * MIB, MIB);
+	expect_ioeventfd(_metadata, &self->dev, self->eventfd, 0);
+	expect_ioeventfd(_metadata, &self->dev, self->eventfd, MIB);
+	expect_ioeventfd(_metadata, &self->dev, self->eventfd, 2 * MIB);
+	expect_ioeventfd(_metadata, &self->dev, self->eventfd, 3 * MIB);
+}
+
+TEST_F(ioeventfd, it_works_again_when_the_last_wc_subregion_is_gone)
+{
+	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
+	struct vfio_subregion_create first, last;
+
+	first = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	last = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
+	EXPECT_EQ(-EBUSY, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
+	fixture_destroy(_metadata, &self->dev, first.index);
+	EXPECT_EQ(-EBUSY, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
+	fixture_destroy(_metadata, &self->dev, last.index);
+	expect_ioeventfd(_metadata, &self->dev, self->eventfd, 0);
+	expect_ioeventfd(_metadata, &self->dev, self->eventfd, MIB);
+	expect_ioeventfd(_metadata, &self->dev, self->eventfd, 4 * MIB);
+}
+
+TEST_F(ioeventfd, it_survives_the_end_of_a_claim_that_was_none_of_its_business)
+{
+	uint64_t one = 1, at = vfio_offset(&self->dev, BAR2, MIB);
+	struct vfio_subregion_create sub;
+	uint32_t value = 0, tries;
+
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, MIB);
+	ASSERT_EQ(4, pwrite(self->dev.fd, &value, 4, at));
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
+	fixture_destroy(_metadata, &self->dev, sub.index);
+	ASSERT_EQ(sizeof(one), write(self->eventfd, &one, sizeof(one)));
+	for (tries = 0; tries < 1000 && value != 1; tries++) {
+		usleep(1000);
+		ASSERT_EQ(4, pread(self->dev.fd, &value, 4, at));
+	}
+	EXPECT_EQ(1, value);
+	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
+}
+
+TEST_F(ioeventfd, a_wc_that_failed_for_it_leaves_it_working)
+{
+	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
+	struct vfio_subregion_create create;
+
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
+	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
+	expect_ioeventfd(_metadata, &self->dev, self->eventfd, 0);
+}
+
+TEST_HARNESS_MAIN

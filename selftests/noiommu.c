@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A device without an IOMMU, which VFIO gives to a privileged process if it is told to: subregions
+ * are as elsewhere. For a machine that has no IOMMU; on others all is skipped.
+ */
+#include "ways.h"
+
+FIXTURE(noiommu) {
+	struct vfio_device dev;
+};
+
+FIXTURE_SETUP(noiommu)
+{
+	const char *bdf = fixture_bdf(_metadata, "DEV_IVSHMEM");
+	int ret;
+
+	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	if (!bdf)
+		return;
+	ret = pci_bind(bdf, vfio_driver());
+	if (ret == -ENXIO)
+		SKIP(return, "no IOMMU, and VFIO was not told to do without");
+	ASSERT_EQ(0, ret) TH_LOG("cannot bind %s: %s", bdf, strerror(-ret));
+	if (vfio_group_is_noiommu(bdf) <= 0)
+		SKIP(return, "the machine has an IOMMU");
+	ASSERT_EQ(0, vfio_device_open(&self->dev, bdf));
+}
+
+FIXTURE_TEARDOWN(noiommu)
+{
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(noiommu, the_main_path_works)
+{
+	expect_main_path(_metadata, &self->dev);
+}
+
+TEST_F(noiommu, the_last_close_leaves_nothing)
+{
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	vfio_device_close(&self->dev);
+	expect_nothing_left(_metadata, self->dev.bdf);
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
+	EXPECT_EQ(0, subregion_count(&self->dev));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Revocation under load: other threads write to every mapping all the time, and still nothing can
+ * be reached while it must not be, and what comes back has its type.
+ */
+#include <pthread.h>
+
+#include "events.h"
+
+#define WRITERS		2
+#define ROUNDS		20
+
+/* Threads that write to all three mappings of a scene, whether they fault or not. */
+struct writers {
+	struct scene *scene;
+	uint64_t unit;
+	pthread_t thread[WRITERS];
+	volatile bool stop;
+	/* How many writes went through, and how many raised SIGBUS. */
+	volatile unsigned long written;
+	volatile unsigned long refused;
+};
+
+static void *write_all(void *data)
+{
+	struct writers *writers = data;
+	char *const maps[] = {
+		writers->scene->plain, writers->scene->device, writers->scene->wc,
+	};
+	unsigned int i;
+	uint64_t at;
+
+	/* A page in each 128 KiB, so that every mapping gets its turn soon. */
+	for (at = 0; !writers->stop; at = (at + 132 * KIB) % writers->unit) {
+		for (i = 0; i < ARRAY_SIZE(maps); i++) {
+			if (touch_write((uint32_t *)(maps[i] + at), at))
+				writers->refused++;
+			else
+				writers->written++;
+		}
+	}
+	return NULL;
+}
+
+FIXTURE(live) {
+	struct scene scene;
+	struct writers writers;
+};
+
+FIXTURE_VARIANT(live) {
+	struct event event;
+};
+
+FIXTURE_VARIANT_ADD(live, memory_disable) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, memory_off, memory_on, EIO }
+};
+
+FIXTURE_VARIANT_ADD(live, memory_disable_of_1g_entries) {
+	{ "DEV_IVSHMEM_BIG", 2, 512 * MIB, memory_off, memory_on, EIO }
+};
+
+FIXTURE_VARIANT_ADD(live, reset) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, vfio_device_reset, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(live, hot_reset) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, hot_reset_under_load, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(live, function_level_reset) {
+	{ "DEV_NVME", 2, 2 * MIB, vfio_device_reset, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(live, function_level_reset_through_config_space) {
+	{ "DEV_NVME", 2, 2 * MIB, vfio_config_flr, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(live, d3hot) {
+	{ "DEV_NVME", 2, 2 * MIB, enter_d3hot, leave_d3hot, EIO }
+};
+
+FIXTURE_VARIANT_ADD(live, low_power) {
+	{ "DEV_NVME", 2, 2 * MIB, enter_low_power, leave_low_power, 0 }
+};
+
+FIXTURE_SETUP(live)
+{
+	unsigned int i;
+
+	if (!set_scene(_metadata, &self->scene, &variant->event))
+		return;
+	self->writers = (struct writers) { .scene = &self->scene, .unit = variant->event.unit };
+	for (i = 0; i < WRITERS; i++)
+		ASSERT_EQ(0, pthread_create(&self->writers.thread[i], NULL, write_all,
+					    &self->writers));
+}
+
+static void stop_writing(struct writers *writers)
+{
+	unsigned int i;
+
+	writers->stop = true;
+	for (i = 0; i < WRITERS; i++)
+		if (writers->thread[i])
+			pthread_join(writers->thread[i], NULL);
+	memset(writers->thread, 0, sizeof(writers->thread));
+}
+
+FIXTURE_TEARDOWN(live)
+{
+	stop_writing(&self->writers);
+	vfio_device_close(&self->scene.dev);
+}
+
+/* The events that end with memory that is out of reach, until it is restored. */
+static bool is_outage(const struct event *event)
+{
+	return event->revoke == memory_off || event->revoke == enter_d3hot ||
+	       event->revoke == enter_low_power;
+}
+
+TEST_F_TIMEOUT(live, writers_never_reach_what_is_revoked, 120)
+{
+	const struct event *event = &variant->event;
+	struct scene *scene = &self->scene;
+	unsigned long before;
+	unsigned int round;
+
+	for (round = 0; round < ROUNDS; round++) {
+		before = self->writers.written;
+		while (self->writers.written == before)
+			sched_yield();
+		ASSERT_EQ(0, event->revoke(&scene->dev));
+		if (is_outage(event)) {
+			before = self->writers.refused;
+			/* Both writers have been refused, so what they wrote before is done. */
+			while (self->writers.refused < before + 2 * WRITERS * 3)
+				sched_yield();
+			EXPECT_SIGBUS(scene->plain);
+			EXPECT_SIGBUS(scene->device);
+			EXPECT_SIGBUS(scene->wc);
+			EXPECT_SIGBUS(scene->wc + event->unit - 4);
+			before = self->writers.written;
+			usleep(2000);
+			EXPECT_EQ(before, self->writers.written);
+		}
+		ASSERT_EQ(0, event->restore(&scene->dev));
+		EXPECT_TOUCH(scene->plain, PTE_UC_MINUS, 0);
+		EXPECT_TOUCH(scene->device, PTE_UC_MINUS, 0);
+		EXPECT_TOUCH(scene->wc, PTE_WC, 0);
+		EXPECT_TOUCH(scene->wc + event->unit - 4, PTE_WC, 0);
+	}
+	stop_writing(&self->writers);
+	EXPECT_STREQ(MEMTYPE_WC, memtype(scene->bar.start + 2 * event->unit,
+					 scene->bar.start + 3 * event->unit));
+	TH_LOG("%lu written, %lu refused", self->writers.written, self->writers.refused);
+}
+
+TEST_F_TIMEOUT(live, destroy_reaches_what_is_being_written, 120)
+{
+	struct vfio_device *dev = &self->scene.dev;
+	const struct event *event = &variant->event;
+	unsigned long before = self->writers.refused;
+
+	while (!self->writers.written)
+		sched_yield();
+	fixture_destroy(_metadata, dev, self->scene.sub.index);
+	EXPECT_SIGBUS(self->scene.wc);
+	EXPECT_SIGBUS(self->scene.wc + event->unit - 4);
+	while (self->writers.refused < before + 2 * WRITERS)
+		sched_yield();
+	ASSERT_EQ(0, event->revoke(dev));
+	EXPECT_SIGBUS(self->scene.wc);
+	ASSERT_EQ(0, event->restore(dev));
+	EXPECT_SIGBUS(self->scene.wc);
+	EXPECT_TOUCH(self->scene.plain, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(self->scene.device, PTE_UC_MINUS, 0);
+}
+
+/* The descriptors go while the threads write on; the last munmap() closes the device. */
+TEST_F(live, a_device_that_is_closed_meanwhile_stays_until_the_mappings_are_gone)
+{
+	uint64_t unit = variant->event.unit, start = self->scene.bar.start;
+	unsigned long before;
+	char *lines;
+
+	vfio_device_close(&self->scene.dev);
+	before = self->writers.written;
+	while (self->writers.written < before + 100)
+		sched_yield();
+	EXPECT_TOUCH(self->scene.wc, PTE_WC, 0);
+	stop_writing(&self->writers);
+	munmap(self->scene.plain, unit);
+	munmap(self->scene.device, unit);
+	EXPECT_STREQ(MEMTYPE_WC, memtype(start + 2 * unit, start + 3 * unit));
+	munmap(self->scene.wc, unit);
+	lines = memtype_lines(start, start + self->scene.bar.size);
+	EXPECT_STREQ("", lines);
+	free(lines);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * VFIO_REGION_SET_ATTR against mmap(), fork() and munmap(): whoever has mapped the BAR sees one
+ * attribute and its type for as long as the mapping is there.
+ */
+#include <pthread.h>
+#include <sys/wait.h>
+
+#include "fixture.h"
+
+#define MAPPERS		2
+#define SECONDS		4
+#define SIZE		(8 * KIB)
+
+FIXTURE(set_attr_race) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	uint64_t window;
+	char *plain;
+	pthread_t mapper[MAPPERS];
+	volatile bool stop;
+	volatile unsigned long mapped;
+	/* How often a mapping had another type than the BAR, or than before. */
+	volatile unsigned long wrong;
+	volatile unsigned long failed;
+};
+
+FIXTURE_SETUP(set_attr_race)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+	self->window = vfio_offset(&self->dev, BAR2, 0);
+	self->plain = memtype_lines(self->bar.start, self->bar.start + self->bar.size);
+}
+
+FIXTURE_TEARDOWN(set_attr_race)
+{
+	free(self->plain);
+	vfio_device_close(&self->dev);
+}
+
+/* The type that the attribute of BAR 2 means. */
+static const char *type_of_bar(struct vfio_device *dev)
+{
+	struct vfio_region_info *info = vfio_region_info_caps(dev, BAR2);
+	const struct vfio_region_info_cap_claims *cap;
+	bool wc;
+
+	if (!info)
+		return "unknown";
+	cap = vfio_region_cap(info, VFIO_REGION_INFO_CAP_CLAIMS);
+	wc = cap && cap->effective_type == VFIO_SUBREGION_TYPE_X86_WC;
+	free(info);
+	return wc ? PTE_WC : PTE_UC_MINUS;
+}
+
+/* Touches a page and looks whether it has the type. */
+static bool is_of_type(char *address, const char *type)
+{
+	uint32_t value;
+
+	return !touch_read((uint32_t *)address, &value) && !strcmp(type, pte_type(address));
+}
+
+/* Maps the BAR, and sees the same type all the time, in a child too. */
+static void *map_and_look(void *data)
+{
+	FIXTURE_DATA(set_attr_race) * self = data;
+	const char *type;
+	size_t kept;
+	pid_t child;
+	int status;
+	char *map;
+
+	while (!self->stop) {
+		map = mmap(NULL, SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, self->dev.fd,
+			   self->window);
+		if (map == MAP_FAILED) {
+			self->failed++;
+			continue;
+		}
+		kept = SIZE;
+		type = type_of_bar(&self->dev);
+		if (!is_of_type(map, type))
+			self->wrong++;
+		if (++self->mapped % 8 == 0) {
+			child = fork();
+			if (!child)
+				_exit(is_of_type(map + 4 * KIB, type) ? 0 : 1);
+			/* A page of it is the child's alone for a while. */
+			munmap(map, 4 * KIB);
+			kept = 4 * KIB;
+			if (waitpid(child, &status, 0) == child && status)
+				self->wrong++;
+		}
+		if (!is_of_type(map + 4 * KIB, type) || strcmp(type, type_of_bar(&self->dev)))
+			self->wrong++;
+		/* What was given up before may be another thread's by now. */
+		munmap(map + SIZE - kept, kept);
+		usleep(1000);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(set_attr_race, a_mapping_has_one_type_as_long_as_it_is_there, 60)
+{
+	unsigned long changed = 0, busy = 0, tries = 0;
+	uint32_t attribute, last = 0;
+	struct timespec now, end;
+	char *lines;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < MAPPERS; i++)
+		ASSERT_EQ(0, pthread_create(&self->mapper[i], NULL, map_and_look, self));
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += SECONDS;
+	do {
+		attribute = tries++ % 4;
+		ret = region_set_attr(&self->dev, BAR2, attribute);
+		if (!ret && attribute != last) {
+			changed++;
+			last = attribute;
+		}
+		busy += ret == -EBUSY;
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec < end.tv_sec && (!ret || ret == -EBUSY));
+	self->stop = true;
+	for (i = 0; i < MAPPERS; i++)
+		pthread_join(self->mapper[i], NULL);
+	TH_LOG("%lu mapped; %lu changed, %lu busy", self->mapped, changed, busy);
+	EXPECT_TRUE(!ret || ret == -EBUSY);
+	EXPECT_EQ(0, self->wrong);
+	EXPECT_EQ(0, self->failed);
+	/* Or nothing was tried. */
+	EXPECT_LT(10, self->mapped);
+	EXPECT_LT(10, changed);
+	EXPECT_LT(0, busy);
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
+	lines = memtype_lines(self->bar.start, self->bar.start + self->bar.size);
+	EXPECT_STREQ(self->plain, lines);
+	free(lines);
+}
+
+TEST_HARNESS_MAIN

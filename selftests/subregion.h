@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The ioctls under test, and what the device says about its subregions.
+ *
+ * Functions that return int give 0 on success and a negative errno on failure.
+ */
+#ifndef SUBREGION_H
+#define SUBREGION_H
+
+#include <linux/vfio_subregion.h>
+
+#include "vfio_device.h"
+
+/* What VFIO_SUBREGION_QUERY must say. */
+#define SUBREGION_LIMIT		16384
+#define SUBREGION_GRANULE	(4 * KIB)
+
+/* The bits of attributes in struct vfio_subregion_query. */
+#define ATTR_BIT(attribute)	(1U << (attribute))
+#define ATTR_NONE		0U
+#define ATTR_UNCACHED \
+	(ATTR_BIT(VFIO_SUBREGION_ATTR_NONCACHED) | ATTR_BIT(VFIO_SUBREGION_ATTR_DEVICE) | \
+	 ATTR_BIT(VFIO_SUBREGION_ATTR_GUEST_ANY))
+#define ATTR_ALL		(ATTR_UNCACHED | ATTR_BIT(VFIO_SUBREGION_ATTR_WC))
+
+/** subregion_init() - a valid request; what else a test wants is changed in it afterwards */
+struct vfio_subregion_create subregion_init(uint32_t bar, uint32_t attribute, uint64_t offset,
+					    uint64_t size);
+
+/** subregion_create() - VFIO_SUBREGION_CREATE; outputs are in @create */
+int subregion_create(struct vfio_device *dev, struct vfio_subregion_create *create);
+
+/** subregion_destroy() - VFIO_SUBREGION_DESTROY */
+int subregion_destroy(struct vfio_device *dev, uint32_t index);
+
+/** subregion_query() - VFIO_SUBREGION_QUERY; all of @query is filled in */
+int subregion_query(struct vfio_device *dev, uint32_t index, struct vfio_subregion_query *query);
+
+/** subregion_count() - how many subregions the device has, or a negative errno */
+int subregion_count(struct vfio_device *dev);
+
+/** region_set_attr() - VFIO_REGION_SET_ATTR without its output */
+int region_set_attr(struct vfio_device *dev, uint32_t index, uint32_t attribute);
+
+/**
+ * subregion_claims() - the claims and the attribute of each BAR, by VFIO_DEVICE_GET_REGION_INFO
+ *
+ * The caller frees the text. It has a line for each BAR that has anything other than what every BAR
+ * has at first, and one for each of its claims.
+ */
+char *subregion_claims(struct vfio_device *dev);
+
+#endif /* SUBREGION_H */
