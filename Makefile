@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run check module install clean
+.PHONY: help run check doc module install clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -15,6 +15,9 @@ run: ## Boot a stock kernel in QEMU, load the driver, run the sample, show what 
 
 check: ## Run every test, on the host and in QEMU
 	@rig/enter rig/check
+
+doc: ## Build the documentation as HTML in build/doc
+	@rig/enter rig/doc
 
 # The module alone. Out of the source directory, so that two kernels do not meet.
 KDIR ?= /lib/modules/$(shell uname -r)/build

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "examples.h"
+
+void *wc_create(int device, uint32_t bar, uint64_t offset, uint64_t size, uint32_t *index)
+{
+	struct vfio_subregion_create create = {
+		.argsz = sizeof(create),
+		.parent = bar,
+		.attribute = VFIO_SUBREGION_ATTR_WC,
+		.offset = offset,
+		.size = size,
+	};
+
+	/* Success means that it is write combining; there is nothing to check afterwards. */
+	if (ioctl(device, VFIO_SUBREGION_CREATE, &create))
+		return MAP_FAILED;
+	*index = create.index;
+	return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, device, create.mmap_offset);
+}

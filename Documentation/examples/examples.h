@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the examples of uapi.rst share: @device is always an open VFIO device file. */
+#ifndef EXAMPLES_H
+#define EXAMPLES_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include <linux/vfio.h>
+#include <linux/vfio_subregion.h>
+
+/** wc_supported() - whether this device's driver has subregions, and BAR @bar can be WC */
+bool wc_supported(int device, uint32_t bar);
+
+/**
+ * wc_create() - maps @size bytes of @bar write-combining
+ *
+ * Returns MAP_FAILED and sets errno on failure. @index is set as soon as there is a subregion.
+ */
+void *wc_create(int device, uint32_t bar, uint64_t offset, uint64_t size, uint32_t *index);
+
+/** wc_destroy() - ends what wc_create() made; 0, or a negative errno */
+int wc_destroy(int device, void *window, uint64_t size, uint32_t index);
+
+/** bar_set_wc() - makes all mappings of a whole BAR write-combining; 0, or a negative errno */
+int bar_set_wc(int device, uint32_t bar);
+
+/** region_info() - a region with its capabilities, which the caller frees; NULL on failure */
+struct vfio_region_info *region_info(int device, uint32_t index);
+
+/** region_cap() - the capability @id of a region, or NULL */
+const void *region_cap(const struct vfio_region_info *info, uint16_t id);
+
+/** each_subregion() - calls @found for every subregion; 0, or a negative errno */
+int each_subregion(int device, void (*found)(uint32_t index, const struct vfio_region_info *info,
+					     const struct vfio_region_info_cap_subregion *sub));
+
+/** bar_is_claimed() - whether a subregion holds byte @offset of a BAR */
+bool bar_is_claimed(int device, uint32_t bar, uint64_t offset);
+
+#endif /* EXAMPLES_H */
