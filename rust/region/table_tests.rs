@@ -62,9 +62,9 @@ mod storage {
 
     pub(super) fn room(entries: usize) -> Room<Arrays> {
         Room {
-            regions: KVec::with_capacity(entries, GFP_KERNEL).unwrap(),
-            claims: KVec::with_capacity(entries, GFP_KERNEL).unwrap(),
-            slots: KVec::with_capacity(entries, GFP_KERNEL).unwrap(),
+            regions: KVVec::with_capacity(entries, GFP_KERNEL).unwrap(),
+            claims: KVVec::with_capacity(entries, GFP_KERNEL).unwrap(),
+            slots: KVVec::with_capacity(entries, GFP_KERNEL).unwrap(),
         }
     }
 }
