@@ -18,6 +18,14 @@ die() {
 	exit 1
 }
 
+# Makes $1 the kernel that this step and those which it calls are about.
+use_kernel() {
+	case $1 in
+	stock | debug) export KERNEL=$1 ;;
+	*) die "no such kernel: $1; there are stock and debug" ;;
+	esac
+}
+
 # Prints the comment block at the top of the running script: its --help.
 usage() { sed -n '/^# Usage/,/^[^#]/{/^#/s/^# \?//p}' "$0"; }
 

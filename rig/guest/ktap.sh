@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
-# Results in KTAP, and test programs framed as subtests of it. Sourced, never run.
+# Results in KTAP, and test programs framed as subtests of it. Sourced, never run. The name of
+# each result begins with the kernel's.
+
+# How many seconds a program may take.
+PROGRAM_LIMIT=$((${PROGRAM_LIMIT:-120} * ${SLOWER:-1}))
 
 ktap_number=0
 ktap_failed=0
@@ -15,7 +19,7 @@ ktap_plan() {
 ktap_result() {
 	ktap_number=$((ktap_number + 1))
 	[ "$1" = ok ] || ktap_failed=1
-	echo "$1 $ktap_number $2${3:+ # $3}"
+	echo "$1 $ktap_number $KERNEL.$2${3:+ # $3}"
 }
 
 # Runs "$3"... for at most $2 seconds and leaves its status in $status; $1 is a file for its
@@ -39,7 +43,7 @@ run_limited() {
 # Indents the results that a program prints below the name $1, and makes comments of the rest;
 # fails when there is no plan among it.
 ktap_frame() {
-	awk -v name="$1" '
+	awk -v name="$KERNEL.$1" '
 		/^(K?TAP version|# Subtest:)/ { next }
 		/^1\.\.[1-9]/ && !planned {
 			planned = 1
@@ -55,18 +59,31 @@ ktap_frame() {
 
 # Runs the test program "$2"..., which prints KTAP, as the test $1.
 ktap_program() {
-	local name=$1 limit=${PROGRAM_LIMIT:-120} planned=yes
+	local name=$1 planned=yes begin
 	shift
+	begin=$(cut -d . -f 1 /proc/uptime)
 	{
-		run_limited - "$limit" "$@"
+		run_limited - "$PROGRAM_LIMIT" "$@"
 		echo "$status" >/tmp/status
 	} | ktap_frame "$name" || planned=
 	status=$(cat /tmp/status)
+	echo "# $name took $(($(cut -d . -f 1 /proc/uptime) - begin)) seconds"
 	case $status$planned in
 	0) ktap_result 'not ok' "$name" 'it planned no tests' ;;
 	0yes) ktap_result ok "$name" ;;
 	4 | 4yes) ktap_result ok "$name" 'SKIP by the program itself' ;;
-	137* | 143*) ktap_result 'not ok' "$name" "killed, or not done in $limit seconds" ;;
+	137* | 143*) ktap_result 'not ok' "$name" "killed, or not done in $PROGRAM_LIMIT seconds" ;;
 	*) ktap_result 'not ok' "$name" "exit status $status" ;;
 	esac
+}
+
+# The results of the KUnit suite $1, which ran when its module was loaded, as the test of that name.
+ktap_kunit() {
+	local results=$KUNIT/$1/results
+	sed -n 's/^    //p' "$results" | ktap_frame "kunit_$1"
+	if grep -q '^ok ' "$results" && ! grep -q 'not ok ' "$results"; then
+		ktap_result ok "kunit_$1"
+	else
+		ktap_result 'not ok' "kunit_$1"
+	fi
 }

@@ -21,8 +21,10 @@ DEV_IVSHMEM_BIG=$(find_device 0x1af4 0x1110 2 $((2 << 30)))
 DEV_TESTDEV=$(find_device 0x1b36 0x0005)
 DEV_NVME=$(find_device 0x1b36 0x0010)
 DEV_IGB=$(find_device 0x8086 0x10c9)
-export DEV_IVSHMEM DEV_IVSHMEM_BIG DEV_TESTDEV DEV_NVME DEV_IGB
-DEVICES="$DEV_IVSHMEM $DEV_IVSHMEM_BIG $DEV_TESTDEV $DEV_NVME $DEV_IGB"
+DEV_PAIR_0=$(find_device 0x1af4 0x1110 2 $((8 << 20)))
+DEV_PAIR_1=${DEV_PAIR_0%.0}.1
+export DEV_IVSHMEM DEV_IVSHMEM_BIG DEV_TESTDEV DEV_NVME DEV_IGB DEV_PAIR_0 DEV_PAIR_1
+DEVICES="$DEV_IVSHMEM $DEV_IVSHMEM_BIG $DEV_TESTDEV $DEV_NVME $DEV_IGB $DEV_PAIR_0 $DEV_PAIR_1"
 
 # The name of the driver that holds the device $1, if any.
 driver_of() { readlink "/sys/bus/pci/devices/$1/driver" | sed 's|.*/||'; }
@@ -40,7 +42,26 @@ bind() {
 	}
 }
 
-# Loads the driver under test.
+# Takes all devices from the driver under test.
+unbind_all() {
+	local dev
+	for dev in "/sys/bus/pci/drivers/$DRIVER"/*:*; do
+		[ -e "$dev" ] || continue
+		echo >"$dev/driver_override"
+		echo "${dev##*/}" >"/sys/bus/pci/drivers/$DRIVER/unbind" || return
+	done
+}
+
+# Loads the driver under test, so that virtual functions can be made.
 load_driver() {
-	[ -d "/sys/module/$DRIVER" ] || insmod "/modules/$DRIVER.ko"
+	[ -d "/sys/module/$DRIVER" ] || insmod "/modules/$DRIVER.ko" enable_sriov=1
+}
+
+# Gives all devices to the driver under test.
+load_and_bind() {
+	local device
+	load_driver || return
+	for device in $DEVICES; do
+		bind "$device" "$DRIVER" || return
+	done
 }

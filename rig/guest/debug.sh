@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=busybox
+# What the kernel itself has found, after the tests. Sourced, never run.
+
+KMEMLEAK=/sys/kernel/debug/kmemleak
+
+# How many results debug_results gives. The stock kernel looks for nothing.
+DEBUG_RESULTS=2
+[ "$KERNEL" != stock ] || DEBUG_RESULTS=0
+
+KUNIT=/sys/kernel/debug/kunit
+
+# The suites of the kernel itself; they run when it boots and are not what is tested here.
+ls $KUNIT >/tmp/suites 2>/dev/null
+
+# The KUnit suites of the driver, which run when it is loaded.
+kunit_suites() {
+	local suite
+	for suite in "$KUNIT"/*; do
+		[ ! -d "$suite" ] || grep -qxF "${suite##*/}" /tmp/suites || echo "${suite##*/}"
+	done
+}
+
+# Lists what kmemleak finds: by the second time, what is only on its way somewhere has arrived.
+# Nothing that is younger than 5 seconds is reported.
+leaks() {
+	sleep 6
+	echo scan >$KMEMLEAK && sleep 1 && echo scan >$KMEMLEAK && cat $KMEMLEAK
+}
+
+# Everything that the tests allocated should be free: with the driver still there, so that it can
+# be named, and without it, when what only it refers to is lost.
+find_leaks() {
+	unbind_all && leaks && rmmod "$DRIVER" && leaks
+}
+
+# The results of what looks for faults all the time.
+debug_results() {
+	[ $DEBUG_RESULTS != 0 ] || return 0
+
+	# It turns itself off with its first report, and after an overflow.
+	if grep -q 'debug_locks: *1$' /proc/lockdep_stats; then
+		ktap_result ok lockdep_is_still_on
+	else
+		ktap_result 'not ok' lockdep_is_still_on
+	fi
+
+	if find_leaks >/tmp/leaks 2>&1 && [ ! -s /tmp/leaks ]; then
+		ktap_result ok kmemleak_finds_nothing
+	else
+		head -n 200 /tmp/leaks | sed 's/^/# /'
+		ktap_result 'not ok' kmemleak_finds_nothing
+	fi
+}
+
+# The result that the kernel is not tainted for other reasons than are known, and the bits $1.
+taint_result() {
+	local known taint
+	# A module from outside the tree.
+	known=$((4096 | $1))
+	# A module without a signature; the debug kernel asks for none.
+	[ "$KERNEL" != stock ] || known=$((known | 8192))
+	# A kernel that ran unit tests.
+	[ ! -d $KUNIT ] || known=$((known | 262144))
+
+	taint=$(cat /proc/sys/kernel/tainted)
+	if [ "$taint" = "$known" ]; then
+		ktap_result ok kernel_is_not_tainted_otherwise
+	else
+		ktap_result 'not ok' kernel_is_not_tainted_otherwise "tainted is $taint, not $known"
+	fi
+}
