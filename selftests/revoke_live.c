@@ -10,20 +10,28 @@
 #define WRITERS		2
 #define ROUNDS		20
 
-/* Threads that write to all three mappings of a scene, whether they fault or not. */
-struct writers {
-	struct scene *scene;
-	uint64_t unit;
-	pthread_t thread[WRITERS];
-	volatile bool stop;
-	/* How many writes went through, and how many raised SIGBUS. */
+struct writers;
+
+/* A thread that writes to all three mappings of a scene, whether they fault or not. */
+struct writer {
+	struct writers *all;
+	pthread_t thread;
+	/* How many writes went through, and how many raised SIGBUS; nobody else counts here. */
 	volatile unsigned long written;
 	volatile unsigned long refused;
 };
 
+struct writers {
+	struct scene *scene;
+	uint64_t unit;
+	volatile bool stop;
+	struct writer writer[WRITERS];
+};
+
 static void *write_all(void *data)
 {
-	struct writers *writers = data;
+	struct writer *writer = data;
+	struct writers *writers = writer->all;
 	char *const maps[] = {
 		writers->scene->plain, writers->scene->device, writers->scene->wc,
 	};
@@ -34,12 +42,45 @@ static void *write_all(void *data)
 	for (at = 0; !writers->stop; at = (at + 132 * KIB) % writers->unit) {
 		for (i = 0; i < ARRAY_SIZE(maps); i++) {
 			if (touch_write((uint32_t *)(maps[i] + at), at))
-				writers->refused++;
+				writer->refused++;
 			else
-				writers->written++;
+				writer->written++;
 		}
 	}
 	return NULL;
+}
+
+static unsigned long written(const struct writers *writers)
+{
+	unsigned long sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < WRITERS; i++)
+		sum += writers->writer[i].written;
+	return sum;
+}
+
+static unsigned long refused(const struct writers *writers)
+{
+	unsigned long sum = 0;
+	unsigned int i;
+
+	for (i = 0; i < WRITERS; i++)
+		sum += writers->writer[i].refused;
+	return sum;
+}
+
+/* Waits until each writer has been refused @times times: what it wrote before is then counted. */
+static void wait_until_refused(const struct writers *writers, unsigned long times)
+{
+	unsigned long before[WRITERS];
+	unsigned int i;
+
+	for (i = 0; i < WRITERS; i++)
+		before[i] = writers->writer[i].refused;
+	for (i = 0; i < WRITERS; i++)
+		while (writers->writer[i].refused < before[i] + times)
+			sched_yield();
 }
 
 FIXTURE(live) {
@@ -90,9 +131,12 @@ FIXTURE_SETUP(live)
 	if (!set_scene(_metadata, &self->scene, &variant->event))
 		return;
 	self->writers = (struct writers) { .scene = &self->scene, .unit = variant->event.unit };
-	for (i = 0; i < WRITERS; i++)
-		ASSERT_EQ(0, pthread_create(&self->writers.thread[i], NULL, write_all,
-					    &self->writers));
+	for (i = 0; i < WRITERS; i++) {
+		struct writer *writer = &self->writers.writer[i];
+
+		writer->all = &self->writers;
+		ASSERT_EQ(0, pthread_create(&writer->thread, NULL, write_all, writer));
+	}
 }
 
 static void stop_writing(struct writers *writers)
@@ -100,10 +144,11 @@ static void stop_writing(struct writers *writers)
 	unsigned int i;
 
 	writers->stop = true;
-	for (i = 0; i < WRITERS; i++)
-		if (writers->thread[i])
-			pthread_join(writers->thread[i], NULL);
-	memset(writers->thread, 0, sizeof(writers->thread));
+	for (i = 0; i < WRITERS; i++) {
+		if (writers->writer[i].thread)
+			pthread_join(writers->writer[i].thread, NULL);
+		writers->writer[i].thread = 0;
+	}
 }
 
 FIXTURE_TEARDOWN(live)
@@ -127,22 +172,19 @@ TEST_F_TIMEOUT(live, writers_never_reach_what_is_revoked, 120)
 	unsigned int round;
 
 	for (round = 0; round < ROUNDS; round++) {
-		before = self->writers.written;
-		while (self->writers.written == before)
+		before = written(&self->writers);
+		while (written(&self->writers) == before)
 			sched_yield();
 		ASSERT_EQ(0, event->revoke(&scene->dev));
 		if (is_outage(event)) {
-			before = self->writers.refused;
-			/* Both writers have been refused, so what they wrote before is done. */
-			while (self->writers.refused < before + 2 * WRITERS * 3)
-				sched_yield();
+			wait_until_refused(&self->writers, 2 * 3);
 			EXPECT_SIGBUS(scene->plain);
 			EXPECT_SIGBUS(scene->device);
 			EXPECT_SIGBUS(scene->wc);
 			EXPECT_SIGBUS(scene->wc + event->unit - 4);
-			before = self->writers.written;
+			before = written(&self->writers);
 			usleep(2000);
-			EXPECT_EQ(before, self->writers.written);
+			EXPECT_EQ(before, written(&self->writers));
 		}
 		ASSERT_EQ(0, event->restore(&scene->dev));
 		EXPECT_TOUCH(scene->plain, PTE_UC_MINUS, 0);
@@ -153,22 +195,20 @@ TEST_F_TIMEOUT(live, writers_never_reach_what_is_revoked, 120)
 	stop_writing(&self->writers);
 	EXPECT_STREQ(MEMTYPE_WC, memtype(scene->bar.start + 2 * event->unit,
 					 scene->bar.start + 3 * event->unit));
-	TH_LOG("%lu written, %lu refused", self->writers.written, self->writers.refused);
+	TH_LOG("%lu written, %lu refused", written(&self->writers), refused(&self->writers));
 }
 
 TEST_F_TIMEOUT(live, destroy_reaches_what_is_being_written, 120)
 {
 	struct vfio_device *dev = &self->scene.dev;
 	const struct event *event = &variant->event;
-	unsigned long before = self->writers.refused;
 
-	while (!self->writers.written)
+	while (!written(&self->writers))
 		sched_yield();
 	fixture_destroy(_metadata, dev, self->scene.sub.index);
 	EXPECT_SIGBUS(self->scene.wc);
 	EXPECT_SIGBUS(self->scene.wc + event->unit - 4);
-	while (self->writers.refused < before + 2 * WRITERS)
-		sched_yield();
+	wait_until_refused(&self->writers, 2);
 	ASSERT_EQ(0, event->revoke(dev));
 	EXPECT_SIGBUS(self->scene.wc);
 	ASSERT_EQ(0, event->restore(dev));
@@ -185,8 +225,8 @@ TEST_F(live, a_device_that_is_closed_meanwhile_stays_until_the_mappings_are_gone
 	char *lines;
 
 	vfio_device_close(&self->scene.dev);
-	before = self->writers.written;
-	while (self->writers.written < before + 100)
+	before = written(&self->writers);
+	while (written(&self->writers) < before + 100)
 		sched_yield();
 	EXPECT_TOUCH(self->scene.wc, PTE_WC, 0);
 	stop_writing(&self->writers);
