@@ -87,3 +87,11 @@ ktap_kunit() {
 		ktap_result 'not ok' "kunit_$1"
 	fi
 }
+
+# The programs in the directory $1.
+programs() {
+	local program
+	for program in "$1"/*; do
+		[ -x "$program" ] && echo "$program"
+	done
+}
