@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/io.h>
 #include <linux/nospec.h>
 #include <linux/pci.h>
 #include <linux/pgtable.h>
@@ -32,6 +33,11 @@ pgprot_t vfio_rs_pgprot_decrypted(pgprot_t prot)
 bool vfio_rs_can_writecombine(void)
 {
 	return arch_can_pci_mmap_wc();
+}
+
+void __iomem *vfio_rs_ioremap_wc(phys_addr_t phys, size_t size)
+{
+	return ioremap_wc(phys, size);
 }
 
 /*

@@ -248,7 +248,7 @@ impl<'a> Bar<'a> {
         let size = usize::try_from(len)?;
         let io = match mem {
             // SAFETY: The range is device memory of a BAR that this driver has bound.
-            MemType::WriteCombining => unsafe { kernel::bindings::ioremap_wc(phys, size) },
+            MemType::WriteCombining => unsafe { bindings::vfio_rs_ioremap_wc(phys, size) },
             // SAFETY: As above.
             MemType::Noncached | MemType::Device => unsafe {
                 kernel::bindings::ioremap(phys, size)
