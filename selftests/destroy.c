@@ -119,7 +119,8 @@ TEST_F(destroy, takes_the_claim_out_of_the_description_of_the_bar)
 	low = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
 	fixture_destroy(_metadata, &self->dev, high.index);
 	snprintf(text, sizeof(text),
-		 "BAR 2: 1 claims, attribute 0, type 1\n  region %u: 0x1000 from 0\n", low.index);
+		 "BAR 2: 1 claims, attribute 0, type %u\n  region %u: 0x1000 from 0\n",
+		 TYPE_NONCACHED, low.index);
 	claims = subregion_claims(&self->dev);
 	EXPECT_STREQ(text, claims);
 	free(claims);
@@ -193,15 +194,14 @@ TEST_F(destroy, leaves_other_mappings_with_their_entries)
 	map_left = fixture_map(_metadata, &self->dev, left.mmap_offset, 2 * MIB, 2 * MIB);
 	map_right = fixture_map(_metadata, &self->dev, right.mmap_offset, 2 * MIB, 2 * MIB);
 	EXPECT_TOUCH(map_left, PTE_WC, SHIFT_2M);
-	EXPECT_TOUCH(map_right, PTE_UC_MINUS, SHIFT_2M);
-	EXPECT_TOUCH(bar, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(map_right, PTE_DEVICE, SHIFT_2M);
+	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_2M);
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	EXPECT_STREQ(PTE_WC, pte_type(map_left));
-	EXPECT_STREQ(PTE_UC_MINUS, pte_type(map_right));
-	EXPECT_STREQ(PTE_UC_MINUS, pte_type(bar));
-	EXPECT_STREQ(MEMTYPE_WC, memtype(self->bar.start + 2 * MIB, self->bar.start + CLAIM));
-	EXPECT_STREQ(MEMTYPE_UC_MINUS, memtype(self->bar.start + CLAIM,
-					       self->bar.start + self->bar.size));
+	EXPECT_STREQ(PTE_DEVICE, pte_type(map_right));
+	EXPECT_STREQ(PTE_NONCACHED, pte_type(bar));
+	EXPECT_MEMTYPE(MEMTYPE_WC, self->bar.start + 2 * MIB, self->bar.start + CLAIM);
+	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start + CLAIM, self->bar.start + self->bar.size);
 }
 
 TEST_F(destroy, of_the_last_wc_subregion_makes_the_bar_plain)
@@ -212,8 +212,7 @@ TEST_F(destroy, of_the_last_wc_subregion_makes_the_bar_plain)
 	low = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, 4 * KIB);
 	fixture_destroy(_metadata, &self->dev, low.index);
-	EXPECT_STREQ(MEMTYPE_WC, memtype(self->bar.start + CLAIM,
-					 self->bar.start + CLAIM + CLAIM_SIZE));
+	EXPECT_MEMTYPE(MEMTYPE_WC, self->bar.start + CLAIM, self->bar.start + CLAIM + CLAIM_SIZE);
 	fixture_destroy(_metadata, &self->dev, high.index);
 	/* One is left that is not write-combining; it needs no segments. */
 	EXPECT_PLAIN();
@@ -240,7 +239,7 @@ TEST_F(destroy, of_neighbours_in_any_order_makes_the_bar_plain)
 			at = orders[order][i] * 4 * KIB;
 			EXPECT_SIGBUS(bar + at);
 			fixture_destroy(_metadata, &self->dev, index[orders[order][i]]);
-			EXPECT_TOUCH(bar + at, PTE_UC_MINUS, SHIFT_4K);
+			EXPECT_TOUCH(bar + at, PTE_NONCACHED, SHIFT_4K);
 		}
 		EXPECT_PLAIN();
 	}
@@ -261,7 +260,7 @@ TEST_F(destroy, works_while_the_memory_is_off)
 	EXPECT_PLAIN();
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
 	EXPECT_SIGBUS(map);
-	EXPECT_TOUCH(bar + CLAIM, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(bar + CLAIM, PTE_NONCACHED, SHIFT_2M);
 }
 
 TEST_F(destroy, is_undone_by_no_reset)

@@ -105,8 +105,8 @@ static inline bool set_scene(struct __test_metadata *_metadata, struct scene *sc
 	scene->plain = fixture_map(_metadata, dev, vfio_offset(dev, event->bar, 0), unit, 2 * MIB);
 	scene->device = fixture_map(_metadata, dev, device.mmap_offset, unit, 2 * MIB);
 	scene->wc = fixture_map(_metadata, dev, scene->sub.mmap_offset, unit, 2 * MIB);
-	EXPECT_TOUCH(scene->plain, PTE_UC_MINUS, 0);
-	EXPECT_TOUCH(scene->device, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(scene->plain, PTE_NONCACHED, 0);
+	EXPECT_TOUCH(scene->device, PTE_DEVICE, 0);
 	EXPECT_TOUCH(scene->wc, PTE_WC, 0);
 	EXPECT_TOUCH(scene->wc + unit - 4, PTE_WC, 0);
 	return true;

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,8 @@
 /* Of the thread that is touching, and whether it is. */
 static __thread sigjmp_buf touch_env;
 static __thread volatile sig_atomic_t touching;
+/* The si_code of its last fault. */
+static __thread volatile sig_atomic_t fault_code;
 
 int pte_read(const volatile void *address, struct pte_oracle *pte)
 {
@@ -131,7 +132,7 @@ char *memtype_lines(uint64_t start, uint64_t end)
 	out = open_memstream(&text, &len);
 	if (!out)
 		return NULL;
-	list = fopen(MEMTYPE_LIST, "re");
+	list = memtype_tracked() ? fopen(MEMTYPE_LIST, "re") : fopen("/dev/null", "re");
 	if (!list) {
 		fprintf(out, "error: %s\n", strerror(errno));
 	} else {
@@ -169,8 +170,10 @@ void vm_flags(const void *address, char flags[VM_FLAGS_LEN])
 }
 
 /* Another fault than that of a touch is as fatal as it was. */
-static void touch_faulted(int signal)
+static void touch_faulted(int signal, siginfo_t *info, void *context)
 {
+	(void)context;
+	fault_code = info->si_code;
 	if (touching)
 		siglongjmp(touch_env, signal);
 	sigaction(signal, &(struct sigaction) { .sa_handler = SIG_DFL }, NULL);
@@ -179,7 +182,7 @@ static void touch_faulted(int signal)
 /* All threads may do so at any time, since it is always the same; it is never taken back. */
 static void catch_faults(void)
 {
-	const struct sigaction action = { .sa_handler = touch_faulted };
+	const struct sigaction action = { .sa_sigaction = touch_faulted, .sa_flags = SA_SIGINFO };
 
 	sigaction(SIGBUS, &action, NULL);
 	sigaction(SIGSEGV, &action, NULL);
@@ -210,5 +213,21 @@ int touch_write(volatile uint32_t *address, uint32_t value)
 		*address = value;
 	}
 	touching = 0;
+	return signal;
+}
+
+int touch_write64(volatile void *address, uint64_t value, int *code)
+{
+	typedef uint64_t __attribute__((aligned(1))) unaligned;
+	int signal;
+
+	catch_faults();
+	signal = sigsetjmp(touch_env, 1);
+	if (!signal) {
+		touching = 1;
+		*(volatile unaligned *)address = value;
+	}
+	touching = 0;
+	*code = signal ? fault_code : 0;
 	return signal;
 }

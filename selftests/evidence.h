@@ -7,14 +7,22 @@
 #ifndef EVIDENCE_H
 #define EVIDENCE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "pte_oracle.h"
 
-/* Memory types as the oracle names them. */
+/* Memory types as the oracle names them: what each attribute is to have in the page tables. */
 #define PTE_NONE	"none"
-#define PTE_UC_MINUS	"UC-"
+#if defined(__x86_64__) || defined(__i386__)
+#define PTE_NONCACHED	"UC-"
+#define PTE_DEVICE	"UC-"
 #define PTE_WC		"WC"
+#else
+#define PTE_NONCACHED	"Device-nGnRnE"
+#define PTE_DEVICE	"Device-nGnRE"
+#define PTE_WC		"Normal-NC"
+#endif
 
 /* Memory types as pat_memtype_list names them. */
 #define MEMTYPE_NONE	"none"
@@ -39,6 +47,19 @@ unsigned int pte_shift(const volatile void *address);
 /** pte_phys() - the physical address that @address is mapped to, or 0 when it is not */
 uint64_t pte_phys(const volatile void *address);
 
+/* Why a test of reservations is skipped where memtype_tracked() says no. */
+#define NO_MEMTYPES	"this architecture reserves no memory types: a mapping gets what it asks for"
+
+/** memtype_tracked() - whether the kernel reserves memory types, and lists them */
+static inline bool memtype_tracked(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	return true;
+#else
+	return false;
+#endif
+}
+
 /**
  * memtype() - the reserved memory type of the physical range [@start, @end)
  *
@@ -50,7 +71,8 @@ const char *memtype(uint64_t start, uint64_t end);
 /**
  * memtype_lines() - the lines of pat_memtype_list that overlap [@start, @end)
  *
- * The caller frees the text. Two texts are equal if and only if the reservations are.
+ * The caller frees the text. Two texts are equal if and only if the reservations are. It is empty
+ * where no types are reserved.
  */
 char *memtype_lines(uint64_t start, uint64_t end);
 
@@ -66,5 +88,12 @@ int touch_read(const volatile uint32_t *address, uint32_t *value);
 
 /** touch_write() - writes at @address; returns 0, or the signal that this raised */
 int touch_write(volatile uint32_t *address, uint32_t value);
+
+/**
+ * touch_write64() - writes 8 bytes by one store at @address, however that is aligned
+ *
+ * Returns 0, or the signal that this raised, with its si_code in @code.
+ */
+int touch_write64(volatile void *address, uint64_t value, int *code);
 
 #endif /* EVIDENCE_H */

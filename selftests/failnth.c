@@ -197,19 +197,19 @@ static int open_device(FIXTURE_DATA(failnth) * self)
 }
 
 FIXTURE_VARIANT_ADD(failnth, create_wc_in_an_untouched_bar) {
-	.issue = create_wc, .type = PTE_UC_MINUS,
+	.issue = create_wc, .type = PTE_NONCACHED,
 };
 
 FIXTURE_VARIANT_ADD(failnth, create_wc_in_a_segmented_bar) {
-	.prepare = segmented, .issue = create_wc, .type = PTE_UC_MINUS,
+	.prepare = segmented, .issue = create_wc, .type = PTE_NONCACHED,
 };
 
 FIXTURE_VARIANT_ADD(failnth, create_device_in_an_untouched_bar) {
-	.issue = create_device, .type = PTE_UC_MINUS, .may_do_without = true,
+	.issue = create_device, .type = PTE_NONCACHED, .may_do_without = true,
 };
 
 FIXTURE_VARIANT_ADD(failnth, create_device_in_a_segmented_bar) {
-	.prepare = segmented, .issue = create_device, .type = PTE_UC_MINUS, .may_do_without = true,
+	.prepare = segmented, .issue = create_device, .type = PTE_NONCACHED, .may_do_without = true,
 };
 
 FIXTURE_VARIANT_ADD(failnth, destroy_the_last_one) {
@@ -225,7 +225,7 @@ FIXTURE_VARIANT_ADD(failnth, query) {
 };
 
 FIXTURE_VARIANT_ADD(failnth, set_attr_to_wc) {
-	.issue = set_wc, .type = PTE_UC_MINUS,
+	.issue = set_wc, .type = PTE_NONCACHED,
 };
 
 FIXTURE_VARIANT_ADD(failnth, set_attr_to_noncached) {
@@ -322,9 +322,9 @@ static void expect_types(struct __test_metadata *_metadata, FIXTURE_DATA(failnth
 		part = fixture_map(_metadata, &self->dev, self->sub.mmap_offset, PART_SIZE,
 				   2 * MIB);
 	EXPECT_TOUCH(part, type, 0);
-	if (self->sub.index || !strcmp(type, PTE_UC_MINUS)) {
-		EXPECT_TOUCH(bar, PTE_UC_MINUS, 0);
-		EXPECT_TOUCH(bar + GAP_AT, PTE_UC_MINUS, 0);
+	if (self->sub.index || !strcmp(type, PTE_NONCACHED)) {
+		EXPECT_TOUCH(bar, PTE_NONCACHED, 0);
+		EXPECT_TOUCH(bar + GAP_AT, PTE_NONCACHED, 0);
 	}
 	if (self->sub.index)
 		munmap(part, PART_SIZE);

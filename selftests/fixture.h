@@ -19,6 +19,30 @@
 
 #define BAR2	VFIO_PCI_BAR2_REGION_INDEX
 
+/* What the driver calls the types that the attributes mean. */
+#if defined(__x86_64__) || defined(__i386__)
+#define TYPE_NONCACHED	VFIO_SUBREGION_TYPE_X86_UC_MINUS
+#define TYPE_DEVICE	VFIO_SUBREGION_TYPE_X86_UC_MINUS
+#define TYPE_WC		VFIO_SUBREGION_TYPE_X86_WC
+#else
+#define TYPE_NONCACHED	VFIO_SUBREGION_TYPE_ARM64_NGNRNE
+#define TYPE_DEVICE	VFIO_SUBREGION_TYPE_ARM64_NGNRE
+#define TYPE_WC		VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC
+#endif
+
+/** attribute_pte() - the oracle's name of the type that @attribute means */
+static inline const char *attribute_pte(uint32_t attribute)
+{
+	switch (attribute) {
+	case VFIO_SUBREGION_ATTR_NONCACHED:
+		return PTE_NONCACHED;
+	case VFIO_SUBREGION_ATTR_WC:
+		return PTE_WC;
+	default:
+		return PTE_DEVICE;
+	}
+}
+
 /** fixture_bdf() - the device that @variable names, or NULL after marking the test as skipped */
 static inline const char *fixture_bdf(struct __test_metadata *_metadata, const char *variable)
 {
@@ -142,8 +166,28 @@ static inline struct pci_bar fixture_bar(struct __test_metadata *_metadata,
 	EXPECT_STREQ(PTE_NONE, pte_type(__address)); \
 } while (0)
 
+/** EXPECT_MEMTYPE() - expects a physical range to be reserved with a type, where there is such */
+#define EXPECT_MEMTYPE(want, start, end) do { \
+	if (memtype_tracked()) \
+		EXPECT_STREQ((want), memtype((start), (end))); \
+} while (0)
+
+/** ASSERT_MEMTYPE() - the same, and ends the test when it is not */
+#define ASSERT_MEMTYPE(want, start, end) do { \
+	if (memtype_tracked()) \
+		ASSERT_STREQ((want), memtype((start), (end))); \
+} while (0)
+
 #define SHIFT_4K	12
 #define SHIFT_2M	21
 #define SHIFT_1G	30
+
+/* Of the largest entry that Linux makes for device memory: on arm64 it makes none of 1 GiB. */
+#if defined(__x86_64__) || defined(__i386__)
+#define SHIFT_LARGEST	SHIFT_1G
+#else
+#define SHIFT_LARGEST	SHIFT_2M
+#endif
+#define NO_1G_ENTRIES	"on this architecture Linux makes no entries of 1 GiB for device memory"
 
 #endif /* FIXTURE_H */

@@ -85,7 +85,7 @@ TEST_F(info, the_capability_of_a_subregion_repeats_the_request)
 	EXPECT_EQ(1, cap->header.version);
 	EXPECT_EQ(BAR2, cap->parent);
 	EXPECT_EQ(VFIO_SUBREGION_ATTR_WC, cap->attribute);
-	EXPECT_EQ(VFIO_SUBREGION_TYPE_X86_WC, cap->effective_type);
+	EXPECT_EQ(TYPE_WC, cap->effective_type);
 	EXPECT_EQ(0, cap->reserved);
 	EXPECT_EQ(CLAIM + 2 * CLAIM_SIZE, cap->offset);
 	free(info);
@@ -106,7 +106,7 @@ TEST_F(info, the_bar_lists_its_claims_by_offset)
 	EXPECT_EQ(1, cap->header.version);
 	EXPECT_EQ(0, cap->reserved);
 	EXPECT_EQ(VFIO_SUBREGION_ATTR_NONCACHED, cap->attribute);
-	EXPECT_EQ(VFIO_SUBREGION_TYPE_X86_UC_MINUS, cap->effective_type);
+	EXPECT_EQ(TYPE_NONCACHED, cap->effective_type);
 	ASSERT_EQ(2, cap->nr_claims);
 	EXPECT_EQ(first.index, cap->claims[0].index);
 	EXPECT_EQ(CLAIM, cap->claims[0].offset);

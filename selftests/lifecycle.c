@@ -86,10 +86,10 @@ TEST_F(lifecycle, the_next_open_is_like_the_first)
 	ASSERT_EQ(0, vfio_device_open(&self->dev, self->bdf));
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, vfio_num_regions(&self->dev));
 	EXPECT_EQ(-EINVAL, vfio_region_info(&self->dev, VFIO_PCI_NUM_REGIONS, &info));
-	EXPECT_STREQ(MEMTYPE_UC_MINUS, memtype(self->bar.start, self->bar.start + self->bar.size));
+	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + self->bar.size);
 	bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
-	EXPECT_TOUCH(bar, PTE_UC_MINUS, SHIFT_2M);
-	EXPECT_TOUCH(bar + CLAIM, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_2M);
+	EXPECT_TOUCH(bar + CLAIM, PTE_NONCACHED, SHIFT_2M);
 }
 
 TEST_F(lifecycle, the_next_open_on_vfio_pci_finds_the_bar_uncached)
@@ -101,7 +101,7 @@ TEST_F(lifecycle, the_next_open_on_vfio_pci_finds_the_bar_uncached)
 	fixture_bind(_metadata, self->bdf, DRIVER_STOCK);
 	ASSERT_EQ(0, vfio_device_open(&self->dev, self->bdf));
 	bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
-	EXPECT_TOUCH(bar + CLAIM, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(bar + CLAIM, PTE_NONCACHED, SHIFT_2M);
 }
 
 TEST_F(lifecycle, a_live_mapping_keeps_the_device_open)
@@ -113,7 +113,7 @@ TEST_F(lifecycle, a_live_mapping_keeps_the_device_open)
 	vfio_device_close(&self->dev);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
 	EXPECT_TOUCH(map + 2 * MIB, PTE_WC, SHIFT_2M);
-	EXPECT_STREQ(MEMTYPE_WC, memtype(start, start + CLAIM_SIZE));
+	EXPECT_MEMTYPE(MEMTYPE_WC, start, start + CLAIM_SIZE);
 	EXPECT_EQ(0, munmap(map, CLAIM_SIZE));
 	expect_closed(_metadata, &self->bar);
 }
@@ -212,7 +212,7 @@ TEST_F(lifecycle, a_dead_mapping_keeps_the_device_open)
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	vfio_device_close(&self->dev);
 	EXPECT_SIGBUS(map);
-	EXPECT_STREQ(MEMTYPE_UC_MINUS, memtype(self->bar.start, self->bar.start + self->bar.size));
+	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + self->bar.size);
 	munmap(map, CLAIM_SIZE);
 	expect_closed(_metadata, &self->bar);
 }

@@ -223,7 +223,10 @@ static const struct attempt attempts[] = {
 	ATTEMPT(try_flags, MAP_SHARED), ATTEMPT(try_flags, MAP_PRIVATE),
 	ATTEMPT(try_flags, MAP_SHARED_VALIDATE), ATTEMPT(try_flags, MAP_SHARED_VALIDATE | MAP_SYNC),
 	ATTEMPT(try_flags, MAP_SHARED | MAP_POPULATE), ATTEMPT(try_flags, MAP_SHARED | MAP_LOCKED),
-	ATTEMPT(try_flags, MAP_SHARED | MAP_HUGETLB), ATTEMPT(try_flags, MAP_SHARED | MAP_32BIT),
+	ATTEMPT(try_flags, MAP_SHARED | MAP_HUGETLB),
+#ifdef MAP_32BIT
+	ATTEMPT(try_flags, MAP_SHARED | MAP_32BIT),
+#endif
 	ATTEMPT(try_prot, PROT_NONE), ATTEMPT(try_prot, PROT_READ), ATTEMPT(try_prot, PROT_WRITE),
 	ATTEMPT(try_prot, PROT_EXEC), ATTEMPT(try_prot, PROT_READ | PROT_EXEC),
 	ATTEMPT(try_grow, 0), ATTEMPT(try_grow, MREMAP_MAYMOVE),
@@ -284,22 +287,22 @@ FIXTURE_VARIANT(as_stock) {
 	bool guest_chooses;
 };
 
-FIXTURE_VARIANT_ADD(as_stock, bar) { false, 0, PTE_UC_MINUS, true };
+FIXTURE_VARIANT_ADD(as_stock, bar) { false, 0, PTE_NONCACHED, true };
 FIXTURE_VARIANT_ADD(as_stock, noncached) {
-	true, VFIO_SUBREGION_ATTR_NONCACHED, PTE_UC_MINUS, false
+	true, VFIO_SUBREGION_ATTR_NONCACHED, PTE_NONCACHED, false
 };
 
-FIXTURE_VARIANT_ADD(as_stock, device) { true, VFIO_SUBREGION_ATTR_DEVICE, PTE_UC_MINUS, false };
+FIXTURE_VARIANT_ADD(as_stock, device) { true, VFIO_SUBREGION_ATTR_DEVICE, PTE_DEVICE, false };
 FIXTURE_VARIANT_ADD(as_stock, wc) { true, VFIO_SUBREGION_ATTR_WC, PTE_WC, true };
 FIXTURE_VARIANT_ADD(as_stock, guest_any) {
-	true, VFIO_SUBREGION_ATTR_GUEST_ANY, PTE_UC_MINUS, true
+	true, VFIO_SUBREGION_ATTR_GUEST_ANY, PTE_DEVICE, true
 };
 
 FIXTURE_SETUP(as_stock)
 {
 	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", DRIVER_STOCK))
 		return;
-	try_all(_metadata, &self->dev, vfio_offset(&self->dev, BAR2, AT), PTE_UC_MINUS,
+	try_all(_metadata, &self->dev, vfio_offset(&self->dev, BAR2, AT), PTE_NONCACHED,
 		&self->stock);
 	vfio_device_close(&self->dev);
 	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver());

@@ -26,17 +26,17 @@ FIXTURE_VARIANT(revive) {
 };
 
 FIXTURE_VARIANT_ADD(revive, noncached) {
-	"DEV_IVSHMEM", VFIO_SUBREGION_ATTR_NONCACHED, PTE_UC_MINUS, 4 * MIB, 2 * MIB, SHIFT_2M,
+	"DEV_IVSHMEM", VFIO_SUBREGION_ATTR_NONCACHED, PTE_NONCACHED, 4 * MIB, 2 * MIB, SHIFT_2M,
 	SHIFT_2M
 };
 
 FIXTURE_VARIANT_ADD(revive, device) {
-	"DEV_IVSHMEM", VFIO_SUBREGION_ATTR_DEVICE, PTE_UC_MINUS, 4 * MIB, 2 * MIB, SHIFT_2M,
+	"DEV_IVSHMEM", VFIO_SUBREGION_ATTR_DEVICE, PTE_DEVICE, 4 * MIB, 2 * MIB, SHIFT_2M,
 	SHIFT_2M
 };
 
 FIXTURE_VARIANT_ADD(revive, guest_any) {
-	"DEV_IVSHMEM", VFIO_SUBREGION_ATTR_GUEST_ANY, PTE_UC_MINUS, 4 * MIB, 2 * MIB, SHIFT_2M,
+	"DEV_IVSHMEM", VFIO_SUBREGION_ATTR_GUEST_ANY, PTE_DEVICE, 4 * MIB, 2 * MIB, SHIFT_2M,
 	SHIFT_2M
 };
 
@@ -49,7 +49,7 @@ FIXTURE_VARIANT_ADD(revive, wc_by_2m_entries) {
 };
 
 FIXTURE_VARIANT_ADD(revive, wc_by_1g_entries) {
-	"DEV_IVSHMEM_BIG", VFIO_SUBREGION_ATTR_WC, PTE_WC, GIB, GIB, SHIFT_1G, SHIFT_1G
+	"DEV_IVSHMEM_BIG", VFIO_SUBREGION_ATTR_WC, PTE_WC, GIB, GIB, SHIFT_LARGEST, SHIFT_LARGEST
 };
 
 FIXTURE_SETUP(revive)
@@ -58,7 +58,7 @@ FIXTURE_SETUP(revive)
 		return;
 	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
 	self->bar_map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
-	EXPECT_TOUCH(self->bar_map + variant->start, PTE_UC_MINUS, variant->bar_shift);
+	EXPECT_TOUCH(self->bar_map + variant->start, PTE_NONCACHED, variant->bar_shift);
 	self->sub = fixture_create(_metadata, &self->dev, BAR2, variant->attribute, variant->start,
 				   variant->size);
 	self->map = fixture_map(_metadata, &self->dev, self->sub.mmap_offset, variant->size, GIB);
@@ -91,8 +91,8 @@ TEST_F(revive, a_bar_mapping_made_before_has_the_range_again)
 
 	EXPECT_SIGBUS(at);
 	fixture_destroy(_metadata, &self->dev, self->sub.index);
-	EXPECT_TOUCH(at, PTE_UC_MINUS, 0);
-	EXPECT_TOUCH(at + variant->size - 4, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(at, PTE_NONCACHED, 0);
+	EXPECT_TOUCH(at + variant->size - 4, PTE_NONCACHED, 0);
 	EXPECT_EQ(self->bar.start + variant->start, pte_phys(at));
 	EXPECT_DEAD();
 }
@@ -104,8 +104,8 @@ TEST_F(revive, a_bar_mapping_made_meanwhile_has_the_range_too)
 	at = bar_map + variant->start;
 	EXPECT_SIGBUS(at);
 	fixture_destroy(_metadata, &self->dev, self->sub.index);
-	EXPECT_TOUCH(at, PTE_UC_MINUS, 0);
-	EXPECT_TOUCH(at + variant->size - 4, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(at, PTE_NONCACHED, 0);
+	EXPECT_TOUCH(at + variant->size - 4, PTE_NONCACHED, 0);
 }
 
 TEST_F(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before)
@@ -114,10 +114,10 @@ TEST_F(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before)
 
 	fixture_destroy(_metadata, &self->dev, self->sub.index);
 	bar_map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
-	EXPECT_TOUCH(bar_map + variant->start, PTE_UC_MINUS, variant->bar_shift);
-	EXPECT_TOUCH(bar_map + variant->start + variant->size - 4, PTE_UC_MINUS,
+	EXPECT_TOUCH(bar_map + variant->start, PTE_NONCACHED, variant->bar_shift);
+	EXPECT_TOUCH(bar_map + variant->start + variant->size - 4, PTE_NONCACHED,
 		     variant->bar_shift);
-	EXPECT_STREQ(MEMTYPE_UC_MINUS, memtype(self->bar.start, self->bar.start + self->bar.size));
+	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + self->bar.size);
 }
 
 /* The range is claimed anew with every attribute in turn. */
@@ -134,15 +134,14 @@ TEST_F(revive, a_claim_of_the_range_anew_does_not_revive_it)
 		EXPECT_NE(self->sub.index, anew.index);
 		EXPECT_NE(self->sub.mmap_offset, anew.mmap_offset);
 		map = fixture_map(_metadata, &self->dev, anew.mmap_offset, variant->size, GIB);
-		EXPECT_TOUCH(map, attribute == VFIO_SUBREGION_ATTR_WC ? PTE_WC : PTE_UC_MINUS,
-			     variant->shift);
+		EXPECT_TOUCH(map, attribute_pte(attribute), variant->shift);
 		EXPECT_DEAD();
 		EXPECT_SIGBUS(self->bar_map + variant->start);
 		fixture_destroy(_metadata, &self->dev, anew.index);
 		EXPECT_SIGBUS(map);
 		EXPECT_DEAD();
 	}
-	EXPECT_TOUCH(self->bar_map + variant->start, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(self->bar_map + variant->start, PTE_NONCACHED, 0);
 }
 
 TEST_F(revive, a_whole_bar_that_becomes_wc_does_not_revive_it)

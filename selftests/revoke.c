@@ -84,8 +84,8 @@ TEST_F(revoke, lets_a_touch_afterwards_find_the_same_type)
 	for (round = 0; round < 3; round++) {
 		ASSERT_EQ(0, event->revoke(&scene->dev));
 		ASSERT_EQ(0, event->restore(&scene->dev));
-		EXPECT_TOUCH(scene->plain, PTE_UC_MINUS, shift);
-		EXPECT_TOUCH(scene->device, PTE_UC_MINUS, shift);
+		EXPECT_TOUCH(scene->plain, PTE_NONCACHED, shift);
+		EXPECT_TOUCH(scene->device, PTE_DEVICE, shift);
 		EXPECT_TOUCH(scene->wc, PTE_WC, shift);
 		EXPECT_TOUCH(scene->wc + event->unit - 4, PTE_WC, shift);
 		EXPECT_EQ(start + 2 * event->unit, pte_phys(scene->wc));

@@ -187,14 +187,14 @@ TEST_F_TIMEOUT(live, writers_never_reach_what_is_revoked, 120)
 			EXPECT_EQ(before, written(&self->writers));
 		}
 		ASSERT_EQ(0, event->restore(&scene->dev));
-		EXPECT_TOUCH(scene->plain, PTE_UC_MINUS, 0);
-		EXPECT_TOUCH(scene->device, PTE_UC_MINUS, 0);
+		EXPECT_TOUCH(scene->plain, PTE_NONCACHED, 0);
+		EXPECT_TOUCH(scene->device, PTE_DEVICE, 0);
 		EXPECT_TOUCH(scene->wc, PTE_WC, 0);
 		EXPECT_TOUCH(scene->wc + event->unit - 4, PTE_WC, 0);
 	}
 	stop_writing(&self->writers);
-	EXPECT_STREQ(MEMTYPE_WC, memtype(scene->bar.start + 2 * event->unit,
-					 scene->bar.start + 3 * event->unit));
+	EXPECT_MEMTYPE(MEMTYPE_WC, scene->bar.start + 2 * event->unit,
+		       scene->bar.start + 3 * event->unit);
 	TH_LOG("%lu written, %lu refused", written(&self->writers), refused(&self->writers));
 }
 
@@ -213,8 +213,8 @@ TEST_F_TIMEOUT(live, destroy_reaches_what_is_being_written, 120)
 	EXPECT_SIGBUS(self->scene.wc);
 	ASSERT_EQ(0, event->restore(dev));
 	EXPECT_SIGBUS(self->scene.wc);
-	EXPECT_TOUCH(self->scene.plain, PTE_UC_MINUS, 0);
-	EXPECT_TOUCH(self->scene.device, PTE_UC_MINUS, 0);
+	EXPECT_TOUCH(self->scene.plain, PTE_NONCACHED, 0);
+	EXPECT_TOUCH(self->scene.device, PTE_DEVICE, 0);
 }
 
 /* The descriptors go while the threads write on; the last munmap() closes the device. */
@@ -232,7 +232,7 @@ TEST_F(live, a_device_that_is_closed_meanwhile_stays_until_the_mappings_are_gone
 	stop_writing(&self->writers);
 	munmap(self->scene.plain, unit);
 	munmap(self->scene.device, unit);
-	EXPECT_STREQ(MEMTYPE_WC, memtype(start + 2 * unit, start + 3 * unit));
+	EXPECT_MEMTYPE(MEMTYPE_WC, start + 2 * unit, start + 3 * unit);
 	munmap(self->scene.wc, unit);
 	lines = memtype_lines(start, start + self->scene.bar.size);
 	EXPECT_STREQ("", lines);

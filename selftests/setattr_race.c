@@ -45,14 +45,14 @@ static const char *type_of_bar(struct vfio_device *dev)
 {
 	struct vfio_region_info *info = vfio_region_info_caps(dev, BAR2);
 	const struct vfio_region_info_cap_claims *cap;
-	bool wc;
+	const char *type;
 
 	if (!info)
 		return "unknown";
 	cap = vfio_region_cap(info, VFIO_REGION_INFO_CAP_CLAIMS);
-	wc = cap && cap->effective_type == VFIO_SUBREGION_TYPE_X86_WC;
+	type = cap ? attribute_pte(cap->attribute) : PTE_NONCACHED;
 	free(info);
-	return wc ? PTE_WC : PTE_UC_MINUS;
+	return type;
 }
 
 /* Touches a page and looks whether it has the type. */

@@ -45,7 +45,7 @@ FIXTURE_SETUP(sibling)
 	self->plain = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, BAR2, 0),
 				  CLAIM_SIZE, 2 * MIB);
 	self->map = fixture_map(_metadata, &self->dev, self->sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
-	EXPECT_TOUCH(self->plain, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(self->plain, PTE_NONCACHED, SHIFT_2M);
 	EXPECT_TOUCH(self->map, PTE_WC, SHIFT_2M);
 }
 
@@ -68,7 +68,7 @@ TEST_F(sibling, that_starts_a_hot_reset_revokes_every_mapping)
 		EXPECT_STREQ(PTE_NONE, pte_type(self->map));
 		EXPECT_STREQ(PTE_NONE, pte_type(self->map + CLAIM_SIZE - 4));
 		ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
-		EXPECT_TOUCH(self->plain, PTE_UC_MINUS, SHIFT_2M);
+		EXPECT_TOUCH(self->plain, PTE_NONCACHED, SHIFT_2M);
 		EXPECT_TOUCH(self->map, PTE_WC, SHIFT_2M);
 		EXPECT_EQ(self->bar.start + CLAIM, pte_phys(self->map));
 	}
@@ -112,7 +112,7 @@ TEST_F_TIMEOUT(sibling, that_starts_hot_resets_under_load_leaves_the_type, 120)
 			sched_yield();
 		ASSERT_EQ(0, hot_reset_under_load(&self->other));
 		ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
-		EXPECT_TOUCH(self->plain, PTE_UC_MINUS, 0);
+		EXPECT_TOUCH(self->plain, PTE_NONCACHED, 0);
 		EXPECT_TOUCH(self->map, PTE_WC, 0);
 	}
 }

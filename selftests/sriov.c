@@ -93,7 +93,7 @@ static void open_vf(struct __test_metadata *_metadata, FIXTURE_DATA(vf) * self, 
 	ASSERT_EQ(0, vfio_device_open_vf(&self->vf[i], self->name[i], TOKEN));
 	offset = vfio_offset(&self->vf[i], 0, CLAIM);
 	self->bar[i] = fixture_map(_metadata, &self->vf[i], offset, PAGE, PAGE);
-	EXPECT_TOUCH(self->bar[i], PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(self->bar[i], PTE_NONCACHED, SHIFT_4K);
 }
 
 /* Claims the page and maps it. */
@@ -118,12 +118,12 @@ TEST_F(vf, has_subregions_of_its_own)
 	EXPECT_EQ(where.start + CLAIM, pte_phys(self->map[0]));
 	EXPECT_SIGBUS(self->bar[0]);
 	/* The other one and the physical function know nothing of it. */
-	EXPECT_STREQ(PTE_UC_MINUS, pte_type(self->bar[1]));
+	EXPECT_STREQ(PTE_NONCACHED, pte_type(self->bar[1]));
 	EXPECT_EQ(0, subregion_count(&self->vf[1]));
 	EXPECT_EQ(0, subregion_count(&self->pf));
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, vfio_num_regions(&self->vf[1]));
 	claim(_metadata, self, 1, VFIO_SUBREGION_ATTR_DEVICE);
-	EXPECT_TOUCH(self->map[1], PTE_UC_MINUS, SHIFT_4K);
+	EXPECT_TOUCH(self->map[1], PTE_DEVICE, SHIFT_4K);
 	EXPECT_STREQ(PTE_WC, pte_type(self->map[0]));
 }
 
@@ -162,7 +162,7 @@ TEST_F(vf, leaves_no_reservation_when_it_goes)
 	ASSERT_EQ(0, vfio_device_open_vf(&self->vf[0], self->name[0], TOKEN));
 	where = fixture_bar(_metadata, &self->vf[0], 0);
 	fixture_create(_metadata, &self->vf[0], 0, VFIO_SUBREGION_ATTR_WC, CLAIM, PAGE);
-	EXPECT_STREQ(MEMTYPE_WC, memtype(where.start + CLAIM, where.start + CLAIM + PAGE));
+	EXPECT_MEMTYPE(MEMTYPE_WC, where.start + CLAIM, where.start + CLAIM + PAGE);
 	vfio_device_close(&self->vf[0]);
 	self->enabled = false;
 	ASSERT_EQ(0, pci_set_vfs(self->pf.bdf, 0));

@@ -123,9 +123,8 @@ static void look_in_child(struct worker *worker, char *map, size_t size, const c
 /* Uses a subregion that is this worker's alone, so that nobody else can end it. */
 static void use(struct worker *worker, struct vfio_subregion_create *sub, char *map)
 {
-	bool wc = sub->attribute == VFIO_SUBREGION_ATTR_WC;
 	struct arena *arena = worker->arena;
-	const char *type = wc ? PTE_WC : PTE_UC_MINUS;
+	const char *type = attribute_pte(sub->attribute);
 	struct vfio_region_info info;
 	unsigned int i, steps = 2 + pick(worker, 8);
 	uint32_t value = 0;
@@ -226,7 +225,7 @@ static void *roam(void *data)
 
 	while (!arena->stop) {
 		at = pick(worker, arena->size / (4 * KIB)) * 4 * KIB;
-		touch_and_look(worker, arena->bar + at, PTE_UC_MINUS, "the BAR");
+		touch_and_look(worker, arena->bar + at, PTE_NONCACHED, "the BAR");
 		if (!pick(worker, 4) &&
 		    pread(arena->dev->fd, &value, 4, arena->window + at) != 4 && errno != EIO)
 			complain(arena, "pread: %s", strerror(errno));
@@ -332,7 +331,7 @@ TEST_F_TIMEOUT(stress, no_page_has_two_types_and_nothing_destroyed_is_reached, 1
 	free(lines);
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
 	for (i = 0; i < self->bar.size; i += 4 * KIB)
-		EXPECT_TOUCH(self->arena.bar + i, PTE_UC_MINUS, 0);
+		EXPECT_TOUCH(self->arena.bar + i, PTE_NONCACHED, 0);
 }
 
 TEST_HARNESS_MAIN

@@ -19,7 +19,7 @@ static inline void expect_main_path(struct __test_metadata *_metadata, struct vf
 	ASSERT_EQ(0, subregion_query(dev, BAR2, &query));
 	EXPECT_EQ(ATTR_ALL, query.attributes);
 	bar_map = fixture_map_bar(_metadata, dev, BAR2, 2 * MIB);
-	EXPECT_TOUCH(bar_map + 4 * MIB, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(bar_map + 4 * MIB, PTE_NONCACHED, SHIFT_2M);
 	sub = fixture_create(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, 4 * MIB);
 	map = fixture_map(_metadata, dev, sub.mmap_offset, 4 * MIB, 2 * MIB);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
@@ -34,7 +34,7 @@ static inline void expect_main_path(struct __test_metadata *_metadata, struct vf
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
 	fixture_destroy(_metadata, dev, sub.index);
 	EXPECT_SIGBUS(map);
-	EXPECT_TOUCH(bar_map + 4 * MIB, PTE_UC_MINUS, SHIFT_2M);
+	EXPECT_TOUCH(bar_map + 4 * MIB, PTE_NONCACHED, SHIFT_2M);
 	munmap(bar_map, bar.size);
 	fixture_set_attr(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_WC);
 	bar_map = fixture_map_bar(_metadata, dev, BAR2, 2 * MIB);
