@@ -9,6 +9,17 @@ TOP=$(dirname "$RIG")
 # shellcheck source=rig/settings
 . "$RIG/settings"
 
+# The caller's may be another program's name of it.
+[ "$ARCH" != aarch64 ] || ARCH=arm64
+export ARCH
+if [ ! -e "$RIG/arch/$ARCH" ]; then
+	printf '%s: error: no such architecture: %s; there are: %s\n' "${0##*/}" "$ARCH" \
+		"$(find "$RIG/arch" -type f -printf '%f ')" >&2
+	exit 1
+fi
+# shellcheck source=rig/arch/x86_64
+. "$RIG/arch/$ARCH"
+
 # Says what is being done, on stderr, so that a step's stdout stays its result.
 say() { printf '==> %s\n' "$*" >&2; }
 
@@ -20,9 +31,9 @@ die() {
 
 # Makes $1 the kernel that this step and those which it calls are about.
 use_kernel() {
-	case $1 in
-	stock | debug) export KERNEL=$1 ;;
-	*) die "no such kernel: $1; there are stock and debug" ;;
+	case " $KERNELS " in
+	*" $1 "*) export KERNEL=$1 ;;
+	*) die "no such kernel for $ARCH: $1; there are: $KERNELS" ;;
 	esac
 }
 

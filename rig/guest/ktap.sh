@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=busybox
 # Results in KTAP, and test programs framed as subtests of it. Sourced, never run. The name of
-# each result begins with the kernel's.
+# each result begins with the architecture's and the kernel's.
 
 # How many seconds a program may take.
 PROGRAM_LIMIT=$((${PROGRAM_LIMIT:-120} * ${SLOWER:-1}))
@@ -19,7 +19,7 @@ ktap_plan() {
 ktap_result() {
 	ktap_number=$((ktap_number + 1))
 	[ "$1" = ok ] || ktap_failed=1
-	echo "$1 $ktap_number $KERNEL.$2${3:+ # $3}"
+	echo "$1 $ktap_number $ARCH.$KERNEL.$2${3:+ # $3}"
 }
 
 # Runs "$3"... for at most $2 seconds and leaves its status in $status; $1 is a file for its
@@ -43,7 +43,7 @@ run_limited() {
 # Indents the results that a program prints below the name $1, and makes comments of the rest;
 # fails when there is no plan among it.
 ktap_frame() {
-	awk -v name="$KERNEL.$1" '
+	awk -v name="$ARCH.$KERNEL.$1" '
 		/^(K?TAP version|# Subtest:)/ { next }
 		/^1\.\.[1-9]/ && !planned {
 			planned = 1
