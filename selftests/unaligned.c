@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a memory type means to the CPU, apart from what the page tables say: on arm64 a store that is
- * not aligned raises SIGBUS where the memory is Device, and is done where it is Normal. QEMU does so
- * from version 11 on.
+ * What a memory type means to the CPU, apart from what the page tables say: on arm64 a store that
+ * is not aligned raises SIGBUS where the memory is Device, and is done where it is Normal. QEMU
+ * does so from version 11 on.
  */
 #include "fixture.h"
 
@@ -16,7 +16,7 @@ FIXTURE(unaligned) {
 };
 
 FIXTURE_VARIANT(unaligned) {
-	/* What is mapped: the BAR of this driver or of vfio-pci, with an attribute or without one ... */
+	/* What is mapped: the BAR of this driver or of vfio-pci, maybe with an attribute ... */
 	bool stock;
 	bool set_attr;
 	/* ... or a subregion. */

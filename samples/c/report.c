@@ -87,8 +87,13 @@ static void print_sizes(const struct entries *entries)
 int report(const struct row *rows, size_t count, bool oracle)
 {
 	struct entries entries;
-	int fd = -1, ret, status = STATUS_OK;
+	int fd = -1, ret, status = STATUS_OK, width = 5;
 	size_t i;
+
+	/* The names of types are of different lengths. */
+	for (i = 0; i < count; i++)
+		if ((int)strlen(rows[i].want) > width)
+			width = strlen(rows[i].want);
 
 	if (oracle) {
 		fd = open(PTE_ORACLE_DEVICE, O_RDWR | O_CLOEXEC);
@@ -96,8 +101,10 @@ int report(const struct row *rows, size_t count, bool oracle)
 			return fail(STATUS_SYSTEM, "%s: %s (is pte_oracle.ko loaded?)",
 				    PTE_ORACLE_DEVICE, strerror(errno));
 	}
-	printf("%-7s %-4s %-23s %-6s %-14s%s\n", "region", "BAR", "range", "asked", "driver says",
-	       oracle ? " PTE   entries" : "");
+	printf("%-7s %-4s %-23s %-6s %-14s", "region", "BAR", "range", "asked", "driver says");
+	if (oracle)
+		printf(" %-*s entries", width, "PTE");
+	putchar('\n');
 	for (i = 0; i < count; i++) {
 		const struct row *row = &rows[i];
 
@@ -111,7 +118,7 @@ int report(const struct row *rows, size_t count, bool oracle)
 				status = ret;
 				break;
 			}
-			printf(" %-5s ", entries.type);
+			printf(" %-*s ", width, entries.type);
 			print_sizes(&entries);
 			if (strcmp(entries.type, row->want)) {
 				printf(" (%s was wanted)", row->want);
