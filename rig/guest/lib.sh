@@ -57,6 +57,14 @@ load_driver() {
 	[ -d "/sys/module/$DRIVER" ] || insmod "/modules/$DRIVER.ko" enable_sriov=1
 }
 
+# Loads what KVM needs; only the modules for this CPU can be.
+load_kvm() {
+	local module
+	[ ! -e /modules/kvm ] || while read -r module; do
+		[ -d "/sys/module/$(echo "${module%.ko}" | tr - _)" ] || insmod "/modules/$module" 2>/dev/null
+	done </modules/kvm
+}
+
 # Gives all devices to the driver under test.
 load_and_bind() {
 	local device
