@@ -57,12 +57,12 @@ load_driver() {
 	[ -d "/sys/module/$DRIVER" ] || insmod "/modules/$DRIVER.ko" enable_sriov=1
 }
 
-# Loads what KVM needs; only the modules for this CPU can be.
-load_kvm() {
+# Loads what some tests need; of KVM's modules only those for this CPU can be.
+load_tools() {
 	local module
-	[ ! -e /modules/kvm ] || while read -r module; do
+	[ ! -e /modules/tools ] || while read -r module; do
 		[ -d "/sys/module/$(echo "${module%.ko}" | tr - _)" ] || insmod "/modules/$module" 2>/dev/null
-	done </modules/kvm
+	done </modules/tools
 }
 
 # Gives all devices to the driver under test.
