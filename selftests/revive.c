@@ -76,7 +76,7 @@ FIXTURE_TEARDOWN(revive)
 	EXPECT_SIGBUS(self->map + variant->size - 4); \
 } while (0)
 
-TEST_F(revive, destroy_leaves_no_live_entry)
+TEST_F_TIMEOUT(revive, destroy_leaves_no_live_entry, 120)
 {
 	fixture_destroy(_metadata, &self->dev, self->sub.index);
 	EXPECT_STREQ(PTE_NONE, pte_type(self->map));
@@ -85,7 +85,7 @@ TEST_F(revive, destroy_leaves_no_live_entry)
 	EXPECT_DEAD();
 }
 
-TEST_F(revive, a_bar_mapping_made_before_has_the_range_again)
+TEST_F_TIMEOUT(revive, a_bar_mapping_made_before_has_the_range_again, 120)
 {
 	char *at = self->bar_map + variant->start;
 
@@ -97,7 +97,7 @@ TEST_F(revive, a_bar_mapping_made_before_has_the_range_again)
 	EXPECT_DEAD();
 }
 
-TEST_F(revive, a_bar_mapping_made_meanwhile_has_the_range_too)
+TEST_F_TIMEOUT(revive, a_bar_mapping_made_meanwhile_has_the_range_too, 120)
 {
 	char *bar_map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), *at;
 
@@ -108,7 +108,7 @@ TEST_F(revive, a_bar_mapping_made_meanwhile_has_the_range_too)
 	EXPECT_TOUCH(at + variant->size - 4, PTE_NONCACHED, 0);
 }
 
-TEST_F(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before)
+TEST_F_TIMEOUT(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before, 120)
 {
 	char *bar_map;
 
@@ -121,7 +121,7 @@ TEST_F(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before)
 }
 
 /* The range is claimed anew with every attribute in turn. */
-TEST_F(revive, a_claim_of_the_range_anew_does_not_revive_it)
+TEST_F_TIMEOUT(revive, a_claim_of_the_range_anew_does_not_revive_it, 120)
 {
 	struct vfio_subregion_create anew;
 	uint32_t attribute;
@@ -144,7 +144,7 @@ TEST_F(revive, a_claim_of_the_range_anew_does_not_revive_it)
 	EXPECT_TOUCH(self->bar_map + variant->start, PTE_NONCACHED, 0);
 }
 
-TEST_F(revive, a_whole_bar_that_becomes_wc_does_not_revive_it)
+TEST_F_TIMEOUT(revive, a_whole_bar_that_becomes_wc_does_not_revive_it, 120)
 {
 	char *bar_map;
 

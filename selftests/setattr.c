@@ -71,7 +71,7 @@ FIXTURE_TEARDOWN(set_attr)
 	vfio_device_close(&self->dev);
 }
 
-TEST_F(set_attr, the_whole_window_is_mapped_with_its_type)
+TEST_F_TIMEOUT(set_attr, the_whole_window_is_mapped_with_its_type, 120)
 {
 	const char *type = meaning[variant->attribute].pte, *map;
 
@@ -82,7 +82,7 @@ TEST_F(set_attr, the_whole_window_is_mapped_with_its_type)
 	EXPECT_EQ(self->bar.start, pte_phys(map));
 }
 
-TEST_F(set_attr, small_entries_have_its_type)
+TEST_F_TIMEOUT(set_attr, small_entries_have_its_type, 120)
 {
 	const char *type = meaning[variant->attribute].pte, *map;
 
@@ -93,7 +93,7 @@ TEST_F(set_attr, small_entries_have_its_type)
 }
 
 /* A plain BAR lets a guest choose, as on vfio-pci; of the attributes only WC and GUEST_ANY do. */
-TEST_F(set_attr, a_guest_may_choose_the_type_or_not)
+TEST_F_TIMEOUT(set_attr, a_guest_may_choose_the_type_or_not, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), flags[VM_FLAGS_LEN];
 
@@ -102,7 +102,7 @@ TEST_F(set_attr, a_guest_may_choose_the_type_or_not)
 		  !!strstr(flags, VM_FLAG_GUEST_CHOOSES)) TH_LOG("%s", flags);
 }
 
-TEST_F(set_attr, pat_memtype_list_says_so_of_the_whole_bar)
+TEST_F_TIMEOUT(set_attr, pat_memtype_list_says_so_of_the_whole_bar, 120)
 {
 	if (!memtype_tracked())
 		SKIP(return, NO_MEMTYPES);
@@ -110,7 +110,7 @@ TEST_F(set_attr, pat_memtype_list_says_so_of_the_whole_bar)
 		       self->bar.start + self->bar.size);
 }
 
-TEST_F(set_attr, read_and_write_reach_every_byte)
+TEST_F_TIMEOUT(set_attr, read_and_write_reach_every_byte, 120)
 {
 	char out[64 * 1024], in[sizeof(out)];
 	uint64_t at[] = { 0, MIB - 8, self->bar.size - sizeof(out) };
@@ -126,7 +126,7 @@ TEST_F(set_attr, read_and_write_reach_every_byte)
 	}
 }
 
-TEST_F(set_attr, data_written_through_the_mapping_reads_back)
+TEST_F_TIMEOUT(set_attr, data_written_through_the_mapping_reads_back, 120)
 {
 	uint32_t *map = (void *)fixture_map_bar(_metadata, &self->dev, BAR2, GIB), in[16];
 	uint64_t offset = vfio_offset(&self->dev, BAR2, 0);
@@ -140,7 +140,7 @@ TEST_F(set_attr, data_written_through_the_mapping_reads_back)
 		EXPECT_EQ(0xa77e0000 + i, in[i]);
 }
 
-TEST_F(set_attr, region_info_tells_of_it)
+TEST_F_TIMEOUT(set_attr, region_info_tells_of_it, 120)
 {
 	char *claims = subregion_claims(&self->dev), text[64] = "";
 
@@ -151,7 +151,7 @@ TEST_F(set_attr, region_info_tells_of_it)
 	free(claims);
 }
 
-TEST_F(set_attr, size_offset_and_flags_of_the_bar_stay)
+TEST_F_TIMEOUT(set_attr, size_offset_and_flags_of_the_bar_stay, 120)
 {
 	struct vfio_region_info info;
 
@@ -164,7 +164,7 @@ TEST_F(set_attr, size_offset_and_flags_of_the_bar_stay)
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, vfio_num_regions(&self->dev));
 }
 
-TEST_F(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_mapped)
+TEST_F_TIMEOUT(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_mapped, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
 	struct vfio_subregion_set_attr set = {
@@ -178,7 +178,7 @@ TEST_F(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_mapped)
 	EXPECT_STREQ(meaning[variant->attribute].pte, pte_type(map));
 }
 
-TEST_F(set_attr, noncached_takes_it_back)
+TEST_F_TIMEOUT(set_attr, noncached_takes_it_back, 120)
 {
 	char *map, *lines, *claims;
 
@@ -195,7 +195,7 @@ TEST_F(set_attr, noncached_takes_it_back)
 	free(claims);
 }
 
-TEST_F(set_attr, any_other_can_follow_it)
+TEST_F_TIMEOUT(set_attr, any_other_can_follow_it, 120)
 {
 	uint32_t attribute;
 	char *map;
@@ -212,7 +212,7 @@ TEST_F(set_attr, any_other_can_follow_it)
 	}
 }
 
-TEST_F(set_attr, a_forked_child_has_its_type)
+TEST_F_TIMEOUT(set_attr, a_forked_child_has_its_type, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
 	const char *type = meaning[variant->attribute].pte;
@@ -231,7 +231,7 @@ TEST_F(set_attr, a_forked_child_has_its_type)
 	EXPECT_EQ(0, status);
 }
 
-TEST_F(set_attr, the_last_close_takes_it_back)
+TEST_F_TIMEOUT(set_attr, the_last_close_takes_it_back, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), *lines, *claims;
 
