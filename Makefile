@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run check doc module install clean
+.PHONY: help run check doc module dropin install clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -22,6 +22,7 @@ doc: ## Build the documentation as HTML in build/doc
 # The module alone. Out of the source directory, so that two kernels do not meet.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 OUT ?= $(CURDIR)/build/module
+DROPIN_OUT ?= $(CURDIR)/build/dropin
 
 module: ## Build the module alone; KDIR defaults to the running kernel's build tree
 	@test -e '$(KDIR)/Makefile' || { \
@@ -36,10 +37,13 @@ module: ## Build the module alone; KDIR defaults to the running kernel's build t
 			'packages ship none; use a source tree after make modules_prepare,' \
 			'or make run, which makes one' >&2; exit 1; }
 	@mkdir -p '$(OUT)'
-	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' modules
+	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' modules
+
+dropin: ## Build the same driver by the name of vfio-pci, which DPDK and SPDK insist on
+	+@$(MAKE) --no-print-directory module DROPIN=1 OUT='$(DROPIN_OUT)'
 
 install: module ## Install the module for the kernel in KDIR (as root)
-	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' modules_install
+	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' modules_install
 
 clean: ## Remove what was built in this checkout; the cache stays
 	rm -rf build

@@ -3,8 +3,12 @@
 //! What the driver does in its own way; everything else is vfio-pci's.
 
 use crate::{
-    bindings,
+    bindings::{
+        self,
+        module, //
+    },
     device::State,
+    refusal,
     segments::Segments,
     vfio::{
         self,
@@ -12,7 +16,9 @@ use crate::{
             CoreDevice,
             Fault,
             FaultOutcome,
-            NewMapping, //
+            IdTable,
+            NewMapping,
+            Settings, //
         },
         OpenDevice,
         RegionInfo,
@@ -20,21 +26,41 @@ use crate::{
     }, //
 };
 use kernel::{
+    pci,
     prelude::*,
     str::CStr, //
 };
 
-/// The driver `subregion_vfio_pci`.
+/// The driver `subregion_vfio_pci`, or `vfio-pci` as the drop-in.
 pub(crate) struct Driver;
 
 impl vfio::Operations for Driver {
+    #[cfg(not(subregion_dropin))]
     const NAME: &'static CStr = c"subregion_vfio_pci";
+    #[cfg(subregion_dropin)]
+    const NAME: &'static CStr = c"vfio-pci";
 
     type OpenData = State;
     type BarMaps = Segments;
 
+    fn id_table() -> IdTable {
+        module::id_table()
+    }
+
+    fn probe(pdev: &pci::Device) -> Result {
+        refusal::check(pdev)
+    }
+
+    fn settings() -> Settings {
+        Settings {
+            nointxmask: module::nointxmask(),
+            disable_idle_d3: module::disable_idle_d3(),
+            disable_vga: module::disable_vga(),
+        }
+    }
+
     fn allows_sriov() -> bool {
-        crate::module_parameters::enable_sriov.value()
+        module::enable_sriov()
     }
 
     fn open(core: &CoreDevice) -> impl PinInit<State, Error> {

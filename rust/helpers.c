@@ -192,3 +192,18 @@ u16 vfio_rs_msix_size(struct vfio_pci_core_device *core)
 {
 	return core->msix_size;
 }
+
+void vfio_rs_set_nointxmask(struct vfio_pci_core_device *core, bool value)
+{
+	core->nointxmask = value;
+}
+
+void vfio_rs_set_disable_idle_d3(struct vfio_pci_core_device *core, bool value)
+{
+	core->disable_idle_d3 = value;
+}
+
+void vfio_rs_set_disable_vga(struct vfio_pci_core_device *core, bool value)
+{
+	core->disable_vga = value;
+}

@@ -27,6 +27,9 @@ void *vfio_rs_get_drvdata(struct pci_dev *pdev);
 void vfio_rs_set_drvdata(struct pci_dev *pdev, void *data);
 struct device *vfio_rs_dev(struct pci_dev *pdev);
 
+void vfio_rs_set_nointxmask(struct vfio_pci_core_device *core, bool value);
+void vfio_rs_set_disable_idle_d3(struct vfio_pci_core_device *core, bool value);
+void vfio_rs_set_disable_vga(struct vfio_pci_core_device *core, bool value);
 struct vfio_device *vfio_rs_vdev(struct vfio_pci_core_device *core);
 void vfio_rs_put_device(struct vfio_pci_core_device *core);
 void vfio_rs_set_pci_ops(struct vfio_pci_core_device *core,
@@ -42,5 +45,14 @@ int vfio_rs_ioeventfds(struct vfio_pci_core_device *core);
 u8 vfio_rs_msix_bar(struct vfio_pci_core_device *core);
 u32 vfio_rs_msix_offset(struct vfio_pci_core_device *core);
 u16 vfio_rs_msix_size(struct vfio_pci_core_device *core);
+
+/* module.c */
+const char *subregion_param_ids(void);
+bool subregion_param_nointxmask(void);
+bool subregion_param_disable_idle_d3(void);
+bool subregion_param_disable_vga(void);
+bool subregion_param_enable_sriov(void);
+bool subregion_param_disable_denylist(void);
+const struct pci_device_id *subregion_id_table(void);
 
 #endif /* SUBREGION_HELPERS_H */

@@ -10,9 +10,11 @@ use super::{
         Fault,
         FaultOutcome,
         Holders,
+        IdTable,
         IoExclusive,
         IoShared,
         NewMapping,
+        Settings,
         BARS, //
     },
     RwSemaphore, //
@@ -34,6 +36,7 @@ use kernel::{
         from_err_ptr,
         to_result, //
     },
+    pci,
     prelude::*,
     str::CStr,
     uaccess::UserPtr, //
@@ -52,6 +55,16 @@ pub(crate) trait Operations: Sized + 'static {
 
     /// What the driver keeps of a BAR that it has taken from the core; see [`super::pci::IoMap`].
     type BarMaps: Send + Sync;
+
+    /// Returns which devices the driver may have; whatever this is, one whose `driver_override` names
+    /// the driver is bound to it.
+    fn id_table() -> IdTable;
+
+    /// Decides whether a device is taken that is being bound; an error refuses it.
+    fn probe(pdev: &pci::Device) -> Result;
+
+    /// Returns what of vfio-pci-core's doing is switched off for a device that is being bound.
+    fn settings() -> Settings;
 
     /// Returns whether virtual functions may be enabled on a device that this driver has.
     fn allows_sriov() -> bool;

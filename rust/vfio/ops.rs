@@ -89,6 +89,8 @@ impl<T: Operations> DeviceOps<T> {
         // SAFETY: `holders` is memory for a field that is not initialised, and VFIO's device stays
         // where it is.
         unsafe { pin_init::raw_init(holders, init) };
+        // SAFETY: The core's device is at the start of ours, and is being initialised.
+        unsafe { T::settings().apply(vdev.cast()) };
         // SAFETY: `vdev` is the device being initialised. When this fails VFIO frees the memory;
         // a semaphore and an array of nothing need no dropping.
         unsafe { bindings::vfio_pci_core_init_dev(vdev) }

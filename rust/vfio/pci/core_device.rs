@@ -28,6 +28,33 @@ use kernel::{
 /// How many BARs a PCI function has.
 pub(crate) const BARS: usize = kernel::bindings::PCI_STD_NUM_BARS as usize;
 
+/// What of vfio-pci-core's doing is switched off for a device.
+#[derive(Clone, Copy)]
+pub(crate) struct Settings {
+    /// INTx is masked at the interrupt controller, never in the device.
+    pub(crate) nointxmask: bool,
+    /// The device stays in full power while nobody uses it.
+    pub(crate) disable_idle_d3: bool,
+    /// The legacy ranges of a VGA device are no region.
+    pub(crate) disable_vga: bool,
+}
+
+impl Settings {
+    /// Gives a device these settings.
+    ///
+    /// # Safety
+    ///
+    /// `core` is valid, and `vfio_pci_core_init_dev()` has not been called on it.
+    pub(in crate::vfio) unsafe fn apply(self, core: *mut bindings::vfio_pci_core_device) {
+        // SAFETY: The caller's obligation: nobody else has the device yet.
+        unsafe { bindings::vfio_rs_set_nointxmask(core, self.nointxmask) };
+        // SAFETY: As above.
+        unsafe { bindings::vfio_rs_set_disable_idle_d3(core, self.disable_idle_d3) };
+        // SAFETY: As above.
+        unsafe { bindings::vfio_rs_set_disable_vga(core, self.disable_vga) };
+    }
+}
+
 /// A `struct vfio_pci_core_device`.
 ///
 /// # Invariants

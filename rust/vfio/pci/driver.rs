@@ -2,7 +2,10 @@
 
 //! The PCI driver of a VFIO driver.
 
-use super::CoreDevice;
+use super::{
+    CoreDevice,
+    DynamicId, //
+};
 use crate::{
     bindings,
     vfio::{
@@ -24,14 +27,14 @@ use kernel::{
         from_result,
         to_result, //
     },
+    pci,
     prelude::*,
     types::Opaque, //
 };
 
 /// Offers the driver `T` to the PCI core, until dropped.
 ///
-/// The driver has no id table: only a device whose `driver_override` names it is bound. It is told
-/// not to touch the device's DMA ownership, which VFIO manages for its groups.
+/// It is told not to touch the device's DMA ownership, which VFIO manages for its groups.
 ///
 /// kernel::pci::Adapter cannot do this: it knows no `driver_managed_dma`, error handlers or SR-IOV,
 /// and keeps its own data where vfio-pci-core insists on having its device.
@@ -55,6 +58,7 @@ impl<T: Operations> Registration<T> {
             driver <- Opaque::try_ffi_init(|driver: *mut pci_driver| {
                 let table = pci_driver {
                     name: T::NAME.as_char_ptr(),
+                    id_table: T::id_table().as_ptr(),
                     probe: Some(Callbacks::<T>::probe),
                     remove: Some(Callbacks::<T>::remove),
                     sriov_configure: Some(Callbacks::<T>::sriov_configure),
@@ -75,6 +79,23 @@ impl<T: Operations> Registration<T> {
                 })
             }),
             _operations: PhantomData,
+        })
+    }
+
+    /// Adds an id to those that the driver is for, and binds the devices that have it and no driver.
+    pub(crate) fn add_id(&self, id: &DynamicId) -> Result {
+        // SAFETY: `new` registered the driver, and `self` keeps it so.
+        to_result(unsafe {
+            kernel::bindings::pci_add_dynid(
+                self.driver.get(),
+                id.vendor,
+                id.device,
+                id.subvendor,
+                id.subdevice,
+                id.class,
+                id.class_mask,
+                0,
+            )
         })
     }
 }
@@ -115,6 +136,8 @@ impl<T: Operations> Callbacks<T> {
     /// See [`Callbacks`].
     unsafe extern "C" fn probe(pdev: *mut pci_dev, _id: *const pci_device_id) -> c_int {
         from_result(|| {
+            // SAFETY: The PCI core calls with a valid device, and the type is the same in memory.
+            T::probe(unsafe { &*pdev.cast::<pci::Device>() })?;
             // SAFETY: The PCI core calls with a valid device, which is being bound.
             let core: NonNull<CoreDevice> = unsafe { Device::<T>::alloc(pdev) }?;
             let core = core.as_ptr().cast::<bindings::vfio_pci_core_device>();

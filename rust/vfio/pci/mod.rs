@@ -5,12 +5,14 @@
 mod core_device;
 mod driver;
 mod holders;
+mod id;
 mod iomap;
 mod mmap;
 
 pub(crate) use self::core_device::{
     Bar,
     CoreDevice,
+    Settings,
     BARS, //
 };
 pub(crate) use self::driver::Registration;
@@ -19,6 +21,11 @@ pub(crate) use self::holders::{
     Io,
     IoExclusive,
     IoShared, //
+};
+pub(crate) use self::id::{
+    config_dword,
+    DynamicId,
+    IdTable, //
 };
 pub(crate) use self::iomap::IoMap;
 pub(crate) use self::mmap::{
