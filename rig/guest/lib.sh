@@ -2,7 +2,7 @@
 # shellcheck shell=busybox
 # What the guest's jobs share: the devices' addresses, and binding them. Sourced, never run.
 
-DRIVER=subregion_vfio_pci
+: "${DRIVER:=subregion_vfio_pci}"
 
 # The address of the first PCI device of vendor $1 and device $2 whose BAR $3 (counted from 0) is
 # $4 bytes long; BAR and length may be left out.
@@ -54,7 +54,7 @@ unbind_all() {
 
 # Loads the driver under test, so that virtual functions can be made.
 load_driver() {
-	[ -d "/sys/module/$DRIVER" ] || insmod "/modules/$DRIVER.ko" enable_sriov=1
+	[ -d "/sys/module/$(echo "$DRIVER" | tr - _)" ] || insmod "/modules/$DRIVER.ko" enable_sriov=1
 }
 
 # Loads what some tests need; of KVM's modules only those for this CPU can be.
