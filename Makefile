@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run check doc module dropin install clean
+.PHONY: help run dpdk check doc module dropin install clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -12,6 +12,10 @@ help: ## Say this
 
 run: ## Boot a stock kernel in QEMU, load the driver, run the sample, show what the PTEs hold
 	@rig/enter rig/run
+
+dpdk: ## Boot a stock kernel in QEMU, run Debian's dpdk-testpmd on the drop-in, with and without WC
+	@rig/enter rig/build dropin oracle samples
+	@rig/enter rig/vm --dpdk dpdk
 
 check: ## Run every test, on the host and in QEMU
 	@rig/enter rig/check

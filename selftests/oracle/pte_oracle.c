@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Tells what the page tables really hold at an address of the calling process.
+ * Tells what the page tables really hold at an address of a process.
  *
  * A driver that says "write combining" may be wrong about it: VM prot, return values and memtype
  * reservations all say WC where the entry is UC-. So the tests believe this module only. It is for
@@ -15,6 +15,9 @@
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/module.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
 #include <linux/uaccess.h>
 
 #include "pte_oracle.h"
@@ -82,15 +85,42 @@ static const char *memory_type(u64 flags, unsigned int shift)
 #error "the oracle decodes page tables of x86-64 and arm64 only"
 #endif
 
-/* Fills in all that is known of @oracle->address; @oracle is all zero but for that. */
+/* Returns the address space of the process @pid, or of the caller, with a reference; or NULL. */
+static struct mm_struct *address_space(pid_t pid)
+{
+	struct task_struct *task;
+	struct mm_struct *mm;
+	struct pid *found;
+
+	if (!pid) {
+		mmget(current->mm);
+		return current->mm;
+	}
+	found = find_get_pid(pid);
+	task = get_pid_task(found, PIDTYPE_PID);
+	put_pid(found);
+	if (!task)
+		return NULL;
+	mm = get_task_mm(task);
+	put_task_struct(task);
+	return mm;
+}
+
+/*
+ * Fills in all that is known of @oracle->address in @oracle->pid; the rest of @oracle is zero.
+ */
 static int read_entry(struct pte_oracle *oracle)
 {
 	struct follow_pfnmap_args args = { .address = oracle->address };
-	struct mm_struct *mm = current->mm;
+	struct mm_struct *mm = address_space(oracle->pid);
 	int ret = 0;
 
-	if (mmap_read_lock_killable(mm))
+	if (!mm)
+		return -ESRCH;
+	if (mmap_read_lock_killable(mm)) {
+		mmput(mm);
 		return -EINTR;
+	}
 
 	args.vma = vma_lookup(mm, oracle->address);
 	if (!args.vma) {
@@ -116,6 +146,7 @@ static int read_entry(struct pte_oracle *oracle)
 	strscpy(oracle->name, memory_type(oracle->flags, oracle->shift));
 unlock:
 	mmap_read_unlock(mm);
+	mmput(mm);
 	return ret;
 }
 
@@ -128,7 +159,7 @@ static long pte_oracle_ioctl(struct file *file, unsigned int cmd, unsigned long 
 	if (cmd != PTE_ORACLE_READ)
 		return -ENOTTY;
 
-	if (get_user(oracle.address, &user->address))
+	if (get_user(oracle.address, &user->address) || get_user(oracle.pid, &user->pid))
 		return -EFAULT;
 
 	ret = read_entry(&oracle);

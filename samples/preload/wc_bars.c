@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Makes BARs write-combining for a program that cannot ask for it, such as one of DPDK:
+ *
+ *	VFIO_WC_BARS=0000:03:00.0=2,0000:04:00.0=4 LD_PRELOAD=libvfio_wc.so dpdk-testpmd ...
+ *
+ * When the program gets the file of a device that is named, VFIO_REGION_SET_ATTR is called on it
+ * before the program can map anything. If that fails the program does not get the device: what was
+ * asked for is had or is an error. Nothing else that the program does is changed.
+ *
+ * It is for programs that get devices from groups. One that uses iommufd gets ENOTSUP.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <linux/vfio.h>
+#include <linux/vfio_subregion.h>
+
+#define VARIABLE	"VFIO_WC_BARS"
+
+/* Since Linux 6.6; headers may be older. */
+#ifndef VFIO_DEVICE_BIND_IOMMUFD
+#define VFIO_DEVICE_BIND_IOMMUFD	_IO(VFIO_TYPE, VFIO_BASE + 18)
+#endif
+
+/* As long as any address of a PCI function. */
+#define ADDRESS_SIZE	16
+#define REQUESTS	32
+
+struct request {
+	char address[ADDRESS_SIZE];
+	unsigned int bar;
+	bool granted;
+};
+
+static struct request requests[REQUESTS];
+static size_t count;
+static bool saw_device;
+static int (*next_ioctl)(int fd, unsigned long request, ...);
+
+#define say(format, ...) \
+	fprintf(stderr, VARIABLE ": " format "\n", ##__VA_ARGS__)
+
+/* Reads what the variable holds; what cannot be read is fatal, since it cannot be had. */
+__attribute__((constructor)) static void begin(void)
+{
+	const char *at = getenv(VARIABLE);
+	int length;
+
+	next_ioctl = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
+	if (!next_ioctl) {
+		say("there is no ioctl() to call");
+		_exit(EXIT_FAILURE);
+	}
+	while (at && *at) {
+		struct request *request = &requests[count];
+
+		if (count == REQUESTS) {
+			say("more than %d BARs are named", REQUESTS);
+			_exit(EXIT_FAILURE);
+		}
+		length = 0;
+		if (sscanf(at, "%15[0-9a-fA-F:.]=%1u%n",
+			   request->address, &request->bar, &length) != 2 || !length ||
+		    request->bar > 5 || (at[length] && at[length] != ',')) {
+			say("no ADDRESS=BAR[,ADDRESS=BAR]...: \"%s\"", at);
+			_exit(EXIT_FAILURE);
+		}
+		count++;
+		at += length + (at[length] == ',');
+	}
+}
+
+/* A program that opened devices but not those that were named may well have been told wrong. */
+__attribute__((destructor)) static void end(void)
+{
+	for (size_t i = 0; saw_device && i < count; i++)
+		if (!requests[i].granted)
+			say("%s was never opened, so BAR %u of it is not write-combining",
+			    requests[i].address, requests[i].bar);
+}
+
+/*
+ * Makes the BARs of @device that are named write-combining; @name begins with its address.
+ */
+static int make_write_combining(int device, const char *name)
+{
+	size_t length = strcspn(name, " ");
+
+	saw_device = true;
+	for (size_t i = 0; i < count; i++) {
+		struct request *request = &requests[i];
+		struct vfio_subregion_set_attr set = {
+			.argsz = sizeof(set),
+			.index = VFIO_PCI_BAR0_REGION_INDEX + request->bar,
+			.attribute = VFIO_SUBREGION_ATTR_WC,
+		};
+
+		if (strlen(request->address) != length ||
+		    strncasecmp(request->address, name, length))
+			continue;
+		if (next_ioctl(device, VFIO_REGION_SET_ATTR, &set)) {
+			int error = errno;
+
+			say("BAR %u of %s cannot be write-combining, so it cannot be had: %s",
+			    request->bar, request->address, error == ENOTTY ?
+			    "the driver of the device has no subregions" : strerror(error));
+			errno = error;
+			return -1;
+		}
+		say("BAR %u of %s is write-combining", request->bar, request->address);
+		request->granted = true;
+	}
+	return 0;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+	va_list arguments;
+	void *argument;
+	int ret;
+
+	va_start(arguments, request);
+	argument = va_arg(arguments, void *);
+	va_end(arguments);
+
+	if (count && request == VFIO_DEVICE_BIND_IOMMUFD) {
+		say("devices that are opened by iommufd cannot be made write-combining");
+		errno = ENOTSUP;
+		return -1;
+	}
+	ret = next_ioctl(fd, request, argument);
+	if (ret >= 0 && request == VFIO_GROUP_GET_DEVICE_FD &&
+	    make_write_combining(ret, argument)) {
+		int error = errno;
+
+		close(ret);
+		errno = error;
+		return -1;
+	}
+	return ret;
+}
