@@ -18,12 +18,13 @@ find_device() {
 
 DEV_IVSHMEM=$(find_device 0x1af4 0x1110 2 $((16 << 20)))
 DEV_IVSHMEM_BIG=$(find_device 0x1af4 0x1110 2 $((2 << 30)))
+DEV_IVSHMEM_HUGE=$(find_device 0x1af4 0x1110 2 $((1 << 40)))
 DEV_TESTDEV=$(find_device 0x1b36 0x0005)
 DEV_NVME=$(find_device 0x1b36 0x0010)
 DEV_IGB=$(find_device 0x8086 0x10c9)
 DEV_PAIR_0=$(find_device 0x1af4 0x1110 2 $((8 << 20)))
 DEV_PAIR_1=${DEV_PAIR_0%.0}.1
-export DEV_IVSHMEM DEV_IVSHMEM_BIG DEV_TESTDEV DEV_NVME DEV_IGB DEV_PAIR_0 DEV_PAIR_1
+export DEV_IVSHMEM DEV_IVSHMEM_BIG DEV_IVSHMEM_HUGE DEV_TESTDEV DEV_NVME DEV_IGB DEV_PAIR_0 DEV_PAIR_1
 DEVICES="$DEV_IVSHMEM $DEV_IVSHMEM_BIG $DEV_TESTDEV $DEV_NVME $DEV_IGB $DEV_PAIR_0 $DEV_PAIR_1"
 
 # The name of the driver that holds the device $1, if any.
