@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+//! An open VFIO device, and what can be asked of it.
+
+use crate::{
+    bindings as abi,
+    mapping::Mapping,
+    raw::{
+        self,
+        Memory,
+        Request, //
+    },
+    Attribute,
+    Attributes,
+    Bar,
+    ByteRange,
+    Call,
+    Claim,
+    EffectiveType,
+    Error,
+    RegionFlags,
+    RegionIndex,
+    RegionInfo,
+    SubregionInfo, //
+};
+use rustix::{
+    fd::AsFd,
+    io::Errno, //
+};
+use std::{
+    collections::BTreeMap,
+    vec,
+    vec::Vec, //
+};
+use zerocopy::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
+
+/// A region and what the kernel says of it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Region {
+    /// Its name.
+    pub index: RegionIndex,
+    /// Its length in bytes; 0 for one that is not there, such as a subregion that was destroyed.
+    pub size: u64,
+    /// Where it begins in the device file.
+    pub file_offset: u64,
+    /// What can be done with it.
+    pub flags: RegionFlags,
+    /// What it is a part of, if it is a subregion.
+    pub subregion: Option<SubregionInfo>,
+    /// What mappings of it are made with.
+    pub attribute: Attribute,
+    /// What their page tables hold, if the kernel says so: it does of subregions, and of a BAR that
+    /// has subregions or an attribute of its own.
+    pub effective: Option<EffectiveType>,
+    /// The parts of a BAR that subregions hold, ordered by offset.
+    pub claims: Vec<Claim>,
+}
+
+/// What can be had of a region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Support {
+    /// The attributes that would be effective here and now; of a subregion, the one that it has.
+    pub attributes: Attributes,
+    /// Offsets and sizes are multiples of so many bytes.
+    pub granule: u64,
+    /// How many subregions the device can have at a time.
+    pub limit: u32,
+    /// How many it has.
+    pub count: u32,
+}
+
+/// An open VFIO device, by whatever holds its file descriptor.
+///
+/// It does not matter who opened it and how: `&File`, `OwnedFd`, `BorrowedFd` and all else that is
+/// [`AsFd`] will do. Subregions belong to the open device, not to this: they end by
+/// [`Device::destroy`] or when the device is closed for the last time, mappings included.
+#[derive(Clone, Copy, Debug)]
+pub struct Device<F>(F);
+
+fn refused(call: Call, index: RegionIndex) -> impl FnOnce(Errno) -> Error {
+    move |errno| Error::Refused { call, errno, index }
+}
+
+impl<F: AsFd> Device<F> {
+    /// Takes an open device. Nothing is asked of it yet.
+    pub const fn new(fd: F) -> Self {
+        Self(fd)
+    }
+
+    /// Gives back what it was made of.
+    pub fn into_inner(self) -> F {
+        self.0
+    }
+
+    fn request<T: IntoBytes + FromBytes + Immutable>(
+        &self,
+        request: Request,
+        argument: &mut T,
+    ) -> Result<(), Errno> {
+        raw::request(self.0.as_fd(), request, argument.as_mut_bytes())
+    }
+
+    /// Makes a subregion of the part `range` of a BAR.
+    ///
+    /// Success means that its mappings have that type; there is no weaker one to fall back to. From
+    /// then on these pages can be mapped only through it.
+    ///
+    /// ```no_run
+    /// use vfio_subregion::{Attribute, Bar, ByteRange, Device};
+    ///
+    /// # fn example(device: std::fs::File) -> Result<(), Box<dyn std::error::Error>> {
+    /// let device = Device::new(device);
+    /// let bar = Bar::new(2).ok_or("there is no such BAR")?;
+    /// let range = ByteRange::new(1 << 20, 4 << 20).ok_or("an empty range")?;
+    /// let region = device.create(bar, range, Attribute::WriteCombining)?;
+    /// let window = device.map(&region)?;
+    /// window.write_combining()?.copy_from(0, b"data")?;
+    /// vfio_subregion::flush_stores();
+    /// device.destroy(region.index)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Overlaps`] names the subregion in the way; the others are the kernel's.
+    pub fn create(
+        &self,
+        bar: Bar,
+        range: ByteRange,
+        attribute: Attribute,
+    ) -> Result<Region, Error> {
+        let index = RegionIndex::from(bar);
+        let mut create = abi::vfio_subregion_create {
+            parent: index.0,
+            attribute: attribute.number(),
+            offset: range.offset(),
+            size: range.size(),
+            ..Default::default()
+        };
+        match self.request(Request::Create, &mut create) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(Error::Overlaps(RegionIndex(create.index))),
+            Err(errno) => Err(refused(Call::Create, index)(errno)),
+        }?;
+        let effective = EffectiveType::from_number(create.effective_type);
+        Ok(Region {
+            index: RegionIndex(create.index),
+            size: range.size(),
+            file_offset: create.mmap_offset,
+            flags: RegionFlags::READ | RegionFlags::WRITE | RegionFlags::MMAP | RegionFlags::CAPS,
+            subregion: Some(SubregionInfo {
+                parent: bar,
+                range,
+                attribute,
+                effective,
+            }),
+            attribute,
+            effective: Some(effective),
+            claims: Vec::new(),
+        })
+    }
+
+    /// Ends a subregion. Its mappings stay, and a touch of them raises SIGBUS.
+    ///
+    /// Stores that are still in the CPU may be lost: [`flush_stores`](crate::flush_stores) first.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; ENOENT when there is no such subregion.
+    pub fn destroy(&self, index: RegionIndex) -> Result<(), Error> {
+        let mut destroy = abi::vfio_subregion_destroy {
+            index: index.0,
+            ..Default::default()
+        };
+        self.request(Request::Destroy, &mut destroy)
+            .map_err(refused(Call::Destroy, index))
+    }
+
+    /// Says what can be had of a BAR, or what a subregion has.
+    ///
+    /// This is the probe as well: [`Error::is_unsupported`] tells of a driver without subregions.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn query(&self, index: impl Into<RegionIndex>) -> Result<Support, Error> {
+        let index = index.into();
+        let mut query = abi::vfio_subregion_query {
+            index: index.0,
+            ..Default::default()
+        };
+        self.request(Request::Query, &mut query)
+            .map_err(refused(Call::Query, index))?;
+        Ok(Support {
+            attributes: Attributes::from_bits_retain(query.attributes),
+            granule: query.granule,
+            limit: query.limit,
+            count: query.count,
+        })
+    }
+
+    /// Gives a whole BAR an attribute, before it is mapped; [`Attribute::Noncached`] takes it back.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; EBUSY while the BAR is mapped or has subregions.
+    pub fn set_attribute(&self, bar: Bar, attribute: Attribute) -> Result<EffectiveType, Error> {
+        let index = RegionIndex::from(bar);
+        let mut set = abi::vfio_subregion_set_attr {
+            index: index.0,
+            attribute: attribute.number(),
+            ..Default::default()
+        };
+        self.request(Request::SetAttr, &mut set)
+            .map_err(refused(Call::SetAttr, index))?;
+        Ok(EffectiveType::from_number(set.effective_type))
+    }
+
+    /// Asks what a region is.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, and [`Error::Malformed`].
+    pub fn region(&self, index: impl Into<RegionIndex>) -> Result<Region, Error> {
+        let index = index.into();
+        let mut size = size_of::<abi::vfio_region_info>();
+        loop {
+            // In words, so that it is aligned.
+            let mut words = vec![0_u64; size.div_ceil(size_of::<u64>())];
+            let bytes = words.as_mut_bytes();
+            let ask = abi::vfio_region_info {
+                index: index.0,
+                ..Default::default()
+            };
+            bytes
+                .get_mut(..size_of_val(&ask))
+                .ok_or(crate::Malformed)?
+                .copy_from_slice(ask.as_bytes());
+            raw::request(self.0.as_fd(), Request::RegionInfo, bytes)
+                .map_err(refused(Call::RegionInfo, index))?;
+            // What does not fit is left out, and argsz says how much there is.
+            let (said, _) = u32::read_from_prefix(bytes).map_err(|_| crate::Malformed)?;
+            let needed = usize::try_from(said).map_err(|_| crate::Malformed)?;
+            if needed > bytes.len() {
+                size = needed;
+                continue;
+            }
+            return Region::parse(bytes);
+        }
+    }
+
+    /// All regions that are there, by their index: those of the device, and its subregions.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, and [`Error::Malformed`].
+    pub fn regions(&self) -> Result<BTreeMap<RegionIndex, Region>, Error> {
+        let mut all = abi::vfio_device_info::default();
+        self.request(Request::DeviceInfo, &mut all)
+            .map_err(refused(Call::DeviceInfo, RegionIndex(0)))?;
+        let mut regions = BTreeMap::new();
+        for index in (0..all.num_regions).map(RegionIndex) {
+            match self.region(index) {
+                Ok(region) if region.size > 0 => {
+                    regions.insert(index, region);
+                }
+                // An empty one, or one that is not there at all, as VGA is on most devices.
+                Ok(_)
+                | Err(Error::Refused {
+                    errno: Errno::INVAL,
+                    ..
+                }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(regions)
+    }
+
+    /// Maps a whole region.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::map_part`].
+    pub fn map(&self, region: &Region) -> Result<Mapping, Error> {
+        let range = ByteRange::new(0, region.size).ok_or(Error::OutsideRegion(region.index))?;
+        self.map_part(region, range)
+    }
+
+    /// Maps a part of a region, which has to begin at a multiple of the page size.
+    ///
+    /// Large page-table entries are used where the device allows.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::OutsideRegion`], and the kernel's of `mmap()`.
+    pub fn map_part(&self, region: &Region, part: ByteRange) -> Result<Mapping, Error> {
+        let outside = Error::OutsideRegion(region.index);
+        if part.end() > region.size {
+            return Err(outside);
+        }
+        let size = usize::try_from(part.size()).map_err(|_| outside)?;
+        let offset = region
+            .file_offset
+            .checked_add(part.offset())
+            .ok_or(outside)?;
+        let memory =
+            Memory::map(self.0.as_fd(), offset, size).map_err(refused(Call::Mmap, region.index))?;
+        Ok(Mapping::new(memory, region.attribute))
+    }
+
+    /// Reads from a region by `pread()`, which reaches claimed pages too; returns how many bytes.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, and [`Error::OutsideRegion`].
+    pub fn read(&self, region: &Region, offset: u64, bytes: &mut [u8]) -> Result<usize, Error> {
+        let at = region.position(offset)?;
+        rustix::io::pread(self.0.as_fd(), bytes, at).map_err(refused(Call::Read, region.index))
+    }
+
+    /// Writes to a region by `pwrite()`; returns how many bytes.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's, and [`Error::OutsideRegion`].
+    pub fn write(&self, region: &Region, offset: u64, bytes: &[u8]) -> Result<usize, Error> {
+        let at = region.position(offset)?;
+        rustix::io::pwrite(self.0.as_fd(), bytes, at).map_err(refused(Call::Write, region.index))
+    }
+}
+
+impl Region {
+    fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let info = RegionInfo::parse(bytes)?;
+        let subregion = info.subregion()?;
+        let bar = info.bar()?;
+        let (attribute, effective) = match (&subregion, &bar) {
+            (Some(subregion), _) => (subregion.attribute, Some(subregion.effective)),
+            (None, Some(bar)) => (bar.attribute, Some(bar.effective)),
+            (None, None) => (Attribute::Noncached, None),
+        };
+        Ok(Self {
+            index: info.index(),
+            size: info.size(),
+            file_offset: info.file_offset(),
+            flags: info.flags(),
+            subregion,
+            attribute,
+            effective,
+            claims: bar.map_or(Ok(Vec::new()), |bar| bar.claims().collect())?,
+        })
+    }
+
+    fn position(&self, offset: u64) -> Result<u64, Error> {
+        if offset >= self.size {
+            return Err(Error::OutsideRegion(self.index));
+        }
+        self.file_offset
+            .checked_add(offset)
+            .ok_or(Error::OutsideRegion(self.index))
+    }
+}

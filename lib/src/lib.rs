@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0 OR MIT
+
+#![doc = include_str!("../README.md")]
+#![no_std]
+#![deny(unsafe_code)]
+
+#[cfg(feature = "std")]
+extern crate std;
+
+mod attribute;
+mod info;
+mod range;
+
+#[allow(
+    dead_code,
+    missing_docs,
+    non_camel_case_types,
+    clippy::pedantic,
+    reason = "bindgen's, named and complete as the header is"
+)]
+mod bindings;
+
+#[cfg(feature = "std")]
+mod device;
+#[cfg(feature = "std")]
+mod error;
+#[cfg(feature = "std")]
+mod mapping;
+#[cfg(feature = "std")]
+mod raw;
+#[cfg(feature = "std")]
+mod registers;
+#[cfg(feature = "std")]
+mod write_combining;
+
+pub use crate::{
+    attribute::{
+        Attribute,
+        Attributes,
+        EffectiveType, //
+    },
+    info::{
+        BarInfo,
+        Claim,
+        Claims,
+        Malformed,
+        RegionFlags,
+        RegionInfo,
+        SubregionInfo, //
+    },
+    range::{
+        Bar,
+        ByteRange,
+        RegionIndex, //
+    },
+};
+
+#[cfg(feature = "std")]
+pub use crate::{
+    device::{
+        Device,
+        Region,
+        Support, //
+    },
+    error::{
+        AccessError,
+        Call,
+        Error, //
+    },
+    mapping::{
+        Mapping,
+        Word, //
+    },
+    raw::{
+        flush_stores,
+        order_stores, //
+    },
+    registers::{
+        Register,
+        Registers, //
+    },
+    write_combining::{
+        Ring,
+        WriteCombining, //
+    },
+};
