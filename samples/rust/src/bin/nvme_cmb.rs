@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A poll-mode driver of NVM Express whose submission queue is in the controller's memory buffer.
+//!
+//! Usage: `nvme_cmb ADDRESS [BLOCK]`. Reads blocks 0 to 63 by commands that it writes through a
+//! write-combining subregion of the BAR that has the buffer, and prints the beginning of BLOCK. Names and
+//! numbers are those of the NVM Express base specification, 2.0.
+
+use subregion_samples::{
+    device_argument,
+    poll,
+    Dma,
+    Failure,
+    Opened, //
+};
+use vfio_subregion::{
+    Attribute,
+    Bar,
+    ByteRange,
+    Register,
+    Registers,
+    Ring, //
+};
+use zerocopy::{
+    Immutable,
+    IntoBytes, //
+};
+
+const CAP: usize = 0x0;
+const CC: usize = 0x14;
+const CSTS: usize = 0x1c;
+const AQA: usize = 0x24;
+const ASQ: usize = 0x28;
+const ACQ: usize = 0x30;
+const CMBLOC: usize = 0x38;
+const CMBSZ: usize = 0x3c;
+const CMBMSC: usize = 0x50;
+const DOORBELLS: usize = 0x1000;
+
+const CREATE_SQ: u32 = 0x01;
+const READ: u32 = 0x02;
+const CREATE_CQ: u32 = 0x05;
+
+const ENTRIES: u16 = 16;
+const BLOCKS: u32 = 64;
+const BLOCK: usize = 512;
+const PAGE: usize = 4096;
+
+// Where things are in the memory for DMA: pages.
+const ADMIN_SQ: usize = 0;
+const ADMIN_CQ: usize = PAGE;
+const IO_CQ: usize = 2 * PAGE;
+const DATA: usize = 3 * PAGE;
+const MEMORY: usize = 4 * PAGE;
+const IOVA: u64 = 1 << 32;
+/// Where the controller sees its own buffer.
+const CMB_IOVA: u64 = 1 << 40;
+
+/// A submission queue entry.
+#[derive(Clone, Copy, Default, IntoBytes, Immutable)]
+#[repr(C)]
+struct Command {
+    opcode_and_id: u32,
+    namespace: u32,
+    reserved: [u32; 4],
+    data: [u64; 2],
+    arguments: [u32; 6],
+}
+
+/// Where commands are put.
+enum Submission<'a> {
+    Host(usize),
+    Controller(Ring<'a, Command>),
+}
+
+/// A submission queue with its completion queue.
+struct Queue<'a> {
+    memory: &'a Dma,
+    submission: Submission<'a>,
+    completion: usize,
+    tail_bell: Register<'a, u32>,
+    head_bell: Register<'a, u32>,
+    tail: u16,
+    head: u16,
+    phase: u32,
+}
+
+impl<'a> Queue<'a> {
+    fn new(
+        registers: Registers<'a>,
+        stride: usize,
+        id: usize,
+        memory: &'a Dma,
+        (submission, completion): (Submission<'a>, usize),
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            memory,
+            submission,
+            completion,
+            tail_bell: registers.register(DOORBELLS + 2 * id * stride)?,
+            head_bell: registers.register(DOORBELLS + (2 * id + 1) * stride)?,
+            tail: 0,
+            head: 0,
+            phase: 1,
+        })
+    }
+
+    /// Performs one command and waits for it.
+    fn perform(&mut self, mut command: Command) -> Result<(), Failure> {
+        command.opcode_and_id |= u32::from(self.tail) << 16;
+        let entry = usize::from(self.tail);
+        match &self.submission {
+            Submission::Host(at) => {
+                self.memory
+                    .put(at + entry * size_of::<Command>(), command)?;
+            }
+            Submission::Controller(ring) => ring.write(entry, &command)?,
+        }
+        self.tail = (self.tail + 1) % ENTRIES;
+        // The command has to be there before the doorbell says so.
+        self.tail_bell.write_ordered(u32::from(self.tail));
+
+        let at = self.completion + usize::from(self.head) * 16 + 12;
+        let mut status = 0;
+        poll("the completion of a command", || {
+            status = self.memory.get::<u32>(at)? >> 16;
+            Ok(status & 1 == self.phase)
+        })?;
+        // What the device wrote before the completion is to be read after it.
+        std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
+        self.head = (self.head + 1) % ENTRIES;
+        if self.head == 0 {
+            self.phase ^= 1;
+        }
+        self.head_bell.write(u32::from(self.head));
+        if status >> 1 != 0 {
+            let opcode = command.opcode_and_id & 0xff;
+            return Err(
+                format!("command {opcode:#x} failed with status {:#x}", status >> 1).into(),
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Resets the controller and starts it with its admin queue.
+fn start(registers: Registers<'_>, memory: &Dma) -> Result<(), Failure> {
+    let size = u32::from(ENTRIES) - 1;
+    registers.write(CC, 0_u32)?;
+    poll("the reset of the controller", || {
+        Ok(registers.read::<u32>(CSTS)? & 1 == 0)
+    })?;
+    registers.write(AQA, size << 16 | size)?;
+    registers.write(ASQ, memory.iova(ADMIN_SQ))?;
+    registers.write(ACQ, memory.iova(ADMIN_CQ))?;
+    // Entries of 64 and 16 bytes.
+    registers.write(CC, 4_u32 << 20 | 6 << 16 | 1)?;
+    poll("the start of the controller", || {
+        Ok(registers.read::<u32>(CSTS)? & 1 == 1)
+    })
+}
+
+/// Turns the controller memory buffer on; gives the BAR and the part of it that it is.
+fn find_buffer(registers: Registers<'_>) -> Result<(Bar, ByteRange), Failure> {
+    if registers.read::<u64>(CAP)? & 1 << 57 == 0 {
+        return Err("the controller has no memory buffer".into());
+    }
+    registers.write(CMBMSC, CMB_IOVA | 3)?;
+    let location: u32 = registers.read(CMBLOC)?;
+    let size: u32 = registers.read(CMBSZ)?;
+    if size & 1 == 0 {
+        return Err("submission queues cannot be in the buffer".into());
+    }
+    let unit = 4096_u64 << (4 * (size >> 8 & 0xf));
+    let bar = u8::try_from(location & 7)?;
+    let range = ByteRange::new(
+        u64::from(location >> 12) * unit,
+        u64::from(size >> 12) * unit,
+    );
+    Bar::new(bar)
+        .zip(range)
+        .ok_or_else(|| "the buffer is nowhere".into())
+}
+
+fn main() -> Result<(), Failure> {
+    let opened = Opened::new(&device_argument("DEV_NVME")?)?;
+    let shown: u32 = std::env::args().nth(2).map_or(Ok(0), |word| word.parse())?;
+    opened.enable()?;
+    let device = opened.device();
+    let bar = Bar::new(0).ok_or("there are BARs 0 to 5")?;
+    let mapping = device.map(&device.region(bar)?)?;
+    let registers = mapping.registers()?;
+    let memory = Dma::new(&opened, IOVA, MEMORY)?;
+
+    start(registers, &memory)?;
+    let stride = 4 << (registers.read::<u64>(CAP)? >> 32 & 0xf);
+    let admin = (Submission::Host(ADMIN_SQ), ADMIN_CQ);
+    let mut admin = Queue::new(registers, stride, 0, &memory, admin)?;
+
+    let (bar, buffer) = find_buffer(registers)?;
+    let region = device.create(bar, buffer, Attribute::WriteCombining)?;
+    let window = device.map(&region)?;
+    let ring = window.write_combining()?.ring(0, usize::from(ENTRIES))?;
+
+    let size = u32::from(ENTRIES) - 1;
+    let mut create = Command {
+        opcode_and_id: CREATE_CQ,
+        data: [memory.iova(IO_CQ), 0],
+        arguments: [size << 16 | 1, 1, 0, 0, 0, 0],
+        ..Command::default()
+    };
+    admin.perform(create)?;
+    create.opcode_and_id = CREATE_SQ;
+    create.data = [CMB_IOVA, 0];
+    create.arguments[1] = 1 << 16 | 1;
+    admin.perform(create)?;
+
+    let queue = (Submission::Controller(ring), IO_CQ);
+    let mut queue = Queue::new(registers, stride, 1, &memory, queue)?;
+    let mut text = String::new();
+    for block in 0..BLOCKS {
+        memory.put(DATA, [0xaa_u8; BLOCK])?;
+        queue.perform(Command {
+            opcode_and_id: READ,
+            namespace: 1,
+            data: [memory.iova(DATA), 0],
+            arguments: [block, 0, 0, 0, 0, 0],
+            ..Command::default()
+        })?;
+        let data: [u8; BLOCK] = memory.get(DATA)?;
+        if data == [0xaa; BLOCK] {
+            return Err(format!("nothing was read of block {block}").into());
+        }
+        if block == shown {
+            text = data[..16].escape_ascii().to_string();
+        }
+    }
+    registers.write(CC, 0_u32)?;
+    println!(
+        "{BLOCKS} blocks were read by commands in BAR {bar}, which is {} there; block {shown} begins \
+         with {text}",
+        region.effective.ok_or("no type is told")?
+    );
+    Ok(())
+}

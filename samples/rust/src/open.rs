@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Opening a device, by rust-vmm's vfio-ioctls.
+
+use crate::Failure;
+use std::{
+    os::fd::{
+        AsFd,
+        AsRawFd,
+        BorrowedFd, //
+    },
+    path::PathBuf,
+    sync::Arc,
+};
+use vfio_ioctls::{
+    VfioContainer,
+    VfioDevice,
+    VfioOps, //
+};
+use vfio_subregion::{
+    Device,
+    RegionIndex, //
+};
+
+/// The command register of configuration space.
+const COMMAND: u64 = 4;
+const MEMORY_AND_MASTER: u16 = 0x6;
+
+/// An open device together with what maps memory for it.
+pub struct Opened {
+    device: VfioDevice,
+    ops: Arc<dyn VfioOps>,
+}
+
+/// The device file of an [`Opened`].
+#[derive(Clone, Copy)]
+pub struct Function<'a>(&'a Opened);
+
+impl AsFd for Function<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: vfio-ioctls keeps it open as long as its device lives, which self borrows.
+        unsafe { BorrowedFd::borrow_raw(self.0.device.as_raw_fd()) }
+    }
+}
+
+impl Opened {
+    /// Opens a device by its PCI address and its group.
+    ///
+    /// # Errors
+    ///
+    /// What is missing, in words.
+    pub fn new(address: &str) -> Result<Self, Failure> {
+        let sysfs = PathBuf::from("/sys/bus/pci/devices").join(address);
+        if !sysfs.exists() {
+            return Err(format!("there is no PCI device {address}").into());
+        }
+        let driver = sysfs.join("driver").read_link().ok();
+        let driver = driver
+            .as_deref()
+            .and_then(|path| path.file_name())
+            .map_or("none".into(), |name| name.to_string_lossy().into_owned());
+        let ops: Arc<dyn VfioOps> = Arc::new(VfioContainer::new(None)?);
+        let device = VfioDevice::new(&sysfs, ops.clone(), true).map_err(|error| {
+            format!(
+                "{address} cannot be opened: {error} (its driver is {driver}; bind it to \
+                 subregion_vfio_pci)"
+            )
+        })?;
+        Ok(Self { device, ops })
+    }
+
+    /// Opens the same device once more, beside this.
+    ///
+    /// # Errors
+    ///
+    /// Those of vfio-ioctls.
+    pub fn again(&self, address: &str) -> Result<Self, Failure> {
+        let sysfs = PathBuf::from("/sys/bus/pci/devices").join(address);
+        Ok(Self {
+            device: VfioDevice::new(&sysfs, self.ops.clone(), true)?,
+            ops: self.ops.clone(),
+        })
+    }
+
+    /// The device for this crate's calls.
+    #[must_use]
+    pub fn device(&self) -> Device<Function<'_>> {
+        Device::new(Function(self))
+    }
+
+    /// The device for those of vfio-ioctls.
+    #[must_use]
+    pub fn vfio(&self) -> &VfioDevice {
+        &self.device
+    }
+
+    pub(crate) fn ops(&self) -> &Arc<dyn VfioOps> {
+        &self.ops
+    }
+
+    /// Lets the device be accessed, and access memory.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn enable(&self) -> Result<(), Failure> {
+        let device = self.device();
+        let config = device.region(RegionIndex::CONFIG)?;
+        let mut command = [0; 2];
+        device.read(&config, COMMAND, &mut command)?;
+        let command = u16::from_le_bytes(command) | MEMORY_AND_MASTER;
+        device.write(&config, COMMAND, &command.to_le_bytes())?;
+        Ok(())
+    }
+
+    /// The device and vendor id of PCI.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn id(&self) -> Result<u32, Failure> {
+        let device = self.device();
+        let mut id = [0; 4];
+        device.read(&device.region(RegionIndex::CONFIG)?, 0, &mut id)?;
+        Ok(u32::from_le_bytes(id))
+    }
+}
