@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run dpdk check doc module dropin install clean
+.PHONY: help run sample dpdk check doc module dropin install clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -12,6 +12,9 @@ help: ## Say this
 
 run: ## Boot a stock kernel in QEMU, load the driver, run the sample, show what the PTEs hold
 	@rig/enter rig/run
+
+sample: ## Run another sample there: SAMPLE=rust_ring, igb_loop, nvme_cmb or subregionctl
+	@rig/enter rig/run '$(SAMPLE)'
 
 dpdk: ## Boot a stock kernel in QEMU, run Debian's dpdk-testpmd on the drop-in, with and without WC
 	@rig/enter rig/build dropin oracle samples

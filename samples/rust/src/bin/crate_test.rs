@@ -223,8 +223,10 @@ fn sample(name: &str, arguments: &[&str], says: &str) -> Outcome {
     Ok(())
 }
 
+/// The first lines of a text as comments.
 fn indented(text: &str) -> String {
-    text.lines().flat_map(|line| ["# ", line, "\n"]).collect()
+    text.lines()
+        .take(20).flat_map(|line| ["# ", line, "\n"]).collect()
 }
 
 fn sample_rust_ring_fills_a_wc_window() -> Outcome {
@@ -240,7 +242,70 @@ fn sample_nvme_cmb_reads_blocks_by_commands_in_the_controller() -> Outcome {
     sample("nvme_cmb", &[&device, "42"], "begins with block 42")
 }
 
+/// What `subregionctl` says with the arguments, in words, and whether it succeeds.
+fn tool(arguments: &str) -> Result<(bool, String), Failure> {
+    let device = std::env::var("DEV_IVSHMEM")?;
+    let arguments = arguments.replace("DEVICE", &device);
+    let output = Command::new("/samples/subregionctl")
+        .args(arguments.split_whitespace())
+        .output()?;
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    print!("{}", indented(&said));
+    Ok((output.status.success(), said))
+}
+
+fn subregionctl_shows_what_it_holds() -> Outcome {
+    let (success, said) = tool("hold DEVICE --part 2:1M:4M:wc --part 2:0:4K:device --seconds 0")?;
+    ensure!(success);
+    ensure!(said.contains("claimed 0x00100000-0x004fffff   by region 9"));
+    ensure!(said.contains("claimed 0x00000000-0x00000fff   by region 10"));
+    ensure!(said.contains("in BAR 2"));
+    Ok(())
+}
+
+fn subregionctl_lists_devices_as_json() -> Outcome {
+    let (success, said) = tool("list --json")?;
+    ensure!(success);
+    for device in ["DEV_IVSHMEM", "DEV_NVME", "DEV_IGB"] {
+        ensure!(said.contains(&format!("\"device\": \"{}\"", std::env::var(device)?)));
+    }
+    ensure!(said.contains("\"subregions\": true") && !said.contains("\"subregions\": false"));
+    Ok(())
+}
+
+fn subregionctl_dumps_a_region() -> Outcome {
+    let (success, said) = tool("dump DEVICE 7 --length 4")?;
+    ensure!(success && said == "00000000  f4 1a 10 11\n");
+    let (success, said) = tool("dump DEVICE 9 --part 2:1M:4K:wc --offset 4K")?;
+    ensure!(!success && said.contains("region 9 ends at 0x1000"));
+    Ok(())
+}
+
+fn subregionctl_says_why_it_cannot() -> Outcome {
+    let (success, said) = tool("hold DEVICE --part 2:1:4K:wc --seconds 0")?;
+    ensure!(!success && said.contains("whole granules"));
+    let (success, said) = tool("list 0000:ff:00.0")?;
+    ensure!(!success && said.contains("there is no PCI device"));
+    let (success, said) = tool("list 0000:00:00.0")?;
+    ensure!(!success && said.contains("its driver is none"));
+    Ok(())
+}
+
 const TESTS: &[Test] = &[
+    (
+        "subregionctl_shows_what_it_holds",
+        subregionctl_shows_what_it_holds,
+    ),
+    (
+        "subregionctl_lists_devices_as_json",
+        subregionctl_lists_devices_as_json,
+    ),
+    ("subregionctl_dumps_a_region", subregionctl_dumps_a_region),
+    (
+        "subregionctl_says_why_it_cannot",
+        subregionctl_says_why_it_cannot,
+    ),
     (
         "what_is_written_through_a_subregion_is_read_through_the_bar",
         what_is_written_through_a_subregion_is_read_through_the_bar,

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The command line.
+
+use clap::{
+    Parser,
+    Subcommand, //
+};
+use vfio_subregion::{
+    Attribute,
+    Bar,
+    ByteRange, //
+};
+
+/// Shows regions and subregions of VFIO devices, and makes some for debugging.
+///
+/// Subregions belong to the open device and end with its last close. So a device is shown as this
+/// program finds it when it opens it; one that another program has open cannot be opened again.
+#[derive(Parser)]
+#[command(
+    name = "subregionctl",
+    version,
+    disable_help_subcommand = true,
+    after_help = "DEVICE is a PCI address, as 0000:01:00.0 or 01:00.0."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Shows the regions of devices, what they are mapped as, and what they could be
+    List {
+        /// The devices; without any, all that are bound to `subregion_vfio_pci` or vfio-pci
+        devices: Vec<String>,
+        /// Print JSON in place of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Makes subregions, shows the device, and keeps it open
+    Hold {
+        /// The device
+        device: String,
+        /// A part of a BAR as BAR:OFFSET:SIZE:ATTRIBUTE, where ATTRIBUTE is noncached, device, wc
+        /// or guest-any, and numbers may end in K, M or G
+        #[arg(long = "part", required = true)]
+        parts: Vec<Part>,
+        /// End after so many seconds, and not with the end of input
+        #[arg(long)]
+        seconds: Option<u64>,
+        /// Print JSON in place of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints bytes of a region, as `read()` gets them, in hexadecimal
+    Dump {
+        /// The device
+        device: String,
+        /// The index of the region
+        region: u32,
+        /// Where to begin
+        #[arg(long, default_value = "0", value_parser = number)]
+        offset: u64,
+        /// How many bytes
+        #[arg(long, default_value = "256", value_parser = number)]
+        length: u64,
+        /// Subregions to make before; the first one has the index 9 on most devices
+        #[arg(long = "part")]
+        parts: Vec<Part>,
+    },
+    /// Writes the manual pages to a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        directory: std::path::PathBuf,
+    },
+}
+
+/// A part of a BAR and what it is to be.
+#[derive(Clone)]
+pub(crate) struct Part {
+    pub(crate) bar: Bar,
+    pub(crate) range: ByteRange,
+    pub(crate) attribute: Attribute,
+}
+
+impl std::str::FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let fields: Vec<_> = text.split(':').collect();
+        let [bar, offset, size, attribute] = fields[..] else {
+            return Err("it is not BAR:OFFSET:SIZE:ATTRIBUTE".into());
+        };
+        let bar = bar.parse().ok().and_then(Bar::new);
+        let attribute = Attribute::ALL.into_iter().find(|a| a.name() == attribute);
+        Ok(Self {
+            bar: bar.ok_or("there are BARs 0 to 5")?,
+            range: ByteRange::new(number(offset)?, number(size)?)
+                .ok_or("it is empty, or too large")?,
+            attribute: attribute.ok_or("the attribute is none")?,
+        })
+    }
+}
+
+/// A decimal or, after 0x, hexadecimal number, which may end in K, M or G.
+fn number(text: &str) -> Result<u64, String> {
+    let (digits, unit) = match text.strip_suffix(['K', 'M', 'G']) {
+        Some(digits) if text.ends_with('K') => (digits, 1 << 10),
+        Some(digits) if text.ends_with('M') => (digits, 1 << 20),
+        Some(digits) => (digits, 1 << 30),
+        None => (text, 1),
+    };
+    match digits.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => digits.parse(),
+    }
+    .ok()
+    .and_then(|value| value.checked_mul(unit))
+    .ok_or_else(|| format!("{text} is no number"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_have_units_and_bases() {
+        assert_eq!(number("4K"), Ok(4096));
+        assert_eq!(number("0x10M"), Ok(16 << 20));
+        assert_eq!(number("2G"), Ok(2 << 30));
+        for wrong in ["", "K", "-1", "4T", "0x", "17179869184G"] {
+            assert!(number(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_part_has_four_fields() {
+        let part: Part = "2:1M:4M:wc".parse().unwrap();
+        assert_eq!(part.bar.number(), 2);
+        assert_eq!(ByteRange::new(1 << 20, 4 << 20), Some(part.range));
+        assert_eq!(part.attribute, Attribute::WriteCombining);
+        for wrong in [
+            "2:1M:4M",
+            "6:0:4K:wc",
+            "2:0:0:wc",
+            "2:0:4K:wb",
+            "2:0:4K:wc:",
+        ] {
+            assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Shows regions and subregions of devices, and makes some for debugging.
+
+mod command;
+mod dump;
+mod show;
+
+use clap::{
+    CommandFactory,
+    Parser, //
+};
+use command::{
+    Arguments,
+    Command,
+    Part, //
+};
+use std::{
+    io::Read,
+    process::ExitCode,
+    time::Duration, //
+};
+use subregion_samples::{
+    Failure,
+    Opened, //
+};
+
+/// 01:00.0 is short for 0000:01:00.0.
+fn address(name: &str) -> String {
+    if name.len() == 7 {
+        format!("0000:{name}")
+    } else {
+        name.into()
+    }
+}
+
+/// The devices whose driver is this project's, by whichever of its names, or stock vfio-pci.
+fn bound() -> Result<Vec<String>, Failure> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/sys/bus/pci/devices")? {
+        let entry = entry?;
+        let driver = entry.path().join("driver").read_link().ok();
+        let name = driver.as_deref().and_then(|path| path.file_name());
+        if name.is_some_and(|name| name == "vfio-pci" || name == "subregion_vfio_pci") {
+            found.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn create(opened: &Opened, parts: &[Part]) -> Result<(), Failure> {
+    for part in parts {
+        opened
+            .device()
+            .create(part.bar, part.range, part.attribute)?;
+    }
+    Ok(())
+}
+
+/// Waits for the end of stdin, or for so many seconds.
+fn wait(seconds: Option<u64>) -> Result<(), Failure> {
+    if let Some(seconds) = seconds {
+        std::thread::sleep(Duration::from_secs(seconds));
+    } else {
+        eprintln!("held until the end of input (Ctrl-D)");
+        std::io::stdin().read_to_end(&mut Vec::new())?;
+    }
+    Ok(())
+}
+
+/// A list shows what it can of each device, and fails in the end when it could not show one.
+fn list(devices: Vec<String>, json: bool) -> Result<(), Failure> {
+    let devices = if devices.is_empty() {
+        bound()?
+    } else {
+        devices
+    };
+    let mut shown = Vec::new();
+    let mut failed = false;
+    for device in devices.iter().map(|name| address(name)) {
+        match Opened::new(&device).and_then(|opened| show::Listing::new(&device, &opened)) {
+            Ok(listing) => shown.push(listing),
+            Err(error) => {
+                failed = true;
+                eprintln!("subregionctl: {error}");
+            }
+        }
+    }
+    show::print(&shown, json);
+    if failed {
+        return Err("not every device could be shown".into());
+    }
+    Ok(())
+}
+
+fn run(arguments: Arguments) -> Result<(), Failure> {
+    match arguments.command {
+        Command::List { devices, json } => list(devices, json),
+        Command::Hold {
+            device,
+            parts,
+            seconds,
+            json,
+        } => {
+            let device = address(&device);
+            let opened = Opened::new(&device)?;
+            create(&opened, &parts)?;
+            show::print(&[show::Listing::new(&device, &opened)?], json);
+            wait(seconds)
+        }
+        Command::Dump {
+            device,
+            region,
+            offset,
+            length,
+            parts,
+        } => {
+            let opened = Opened::new(&address(&device))?;
+            create(&opened, &parts)?;
+            dump::dump(&opened, region, offset, length)
+        }
+        Command::Man { directory } => {
+            clap_mangen::generate_to(Arguments::command(), directory)?;
+            Ok(())
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("subregionctl: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

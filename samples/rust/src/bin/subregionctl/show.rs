@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A device's regions as a table or as JSON.
+
+use serde_json::{
+    json,
+    Value, //
+};
+use subregion_samples::{
+    Failure,
+    Opened, //
+};
+use vfio_subregion::{
+    Attribute,
+    Attributes,
+    Bar,
+    Region,
+    RegionFlags,
+    RegionIndex, //
+};
+
+/// What is shown of a device.
+pub(crate) struct Listing {
+    device: String,
+    /// Whether the driver has subregions.
+    supported: bool,
+    rows: Vec<(Region, Option<Attributes>)>,
+}
+
+impl Listing {
+    pub(crate) fn new(name: &str, opened: &Opened) -> Result<Self, Failure> {
+        let device = opened.device();
+        let mut rows = Vec::new();
+        let mut supported = true;
+        for region in device.regions()?.into_values() {
+            let can = match device.query(region.index) {
+                Ok(support) => Some(support.attributes),
+                Err(error) => {
+                    supported &= !error.is_unsupported();
+                    None
+                }
+            };
+            rows.push((region, can));
+        }
+        Ok(Self {
+            device: name.into(),
+            supported,
+            rows,
+        })
+    }
+}
+
+fn kind(region: &Region) -> String {
+    if let Some(subregion) = &region.subregion {
+        return format!("in BAR {}", subregion.parent);
+    }
+    match (Bar::from_index(region.index), region.index.0) {
+        (Some(bar), _) => format!("BAR {bar}"),
+        (None, 6) => "ROM".into(),
+        (None, 8) => "VGA".into(),
+        (None, _) if region.index == RegionIndex::CONFIG => "config".into(),
+        (None, _) => "other".into(),
+    }
+}
+
+fn flags(region: &Region) -> String {
+    [
+        (RegionFlags::READ, 'r'),
+        (RegionFlags::WRITE, 'w'),
+        (RegionFlags::MMAP, 'm'),
+    ]
+    .into_iter()
+    .map(|(flag, letter)| {
+        if region.flags.contains(flag) {
+            letter
+        } else {
+            '-'
+        }
+    })
+    .collect()
+}
+
+fn names(attributes: Attributes) -> Vec<&'static str> {
+    Attribute::ALL
+        .into_iter()
+        .filter(|&attribute| attributes.contains(attribute.into()))
+        .map(Attribute::name)
+        .collect()
+}
+
+/// What mappings are made with, where there can be one.
+fn attribute(region: &Region) -> Option<Attribute> {
+    region
+        .flags
+        .contains(RegionFlags::MMAP)
+        .then_some(region.attribute)
+}
+
+fn table(listing: &Listing) {
+    let note = if listing.supported {
+        ""
+    } else {
+        "  (its driver has no subregions)"
+    };
+    println!("{}{note}", listing.device);
+    println!(
+        "  {:<6} {:<9} {:<23} {:>12} {:<5} {:<9} {:<13} can be",
+        "region", "what", "range", "size", "flags", "attribute", "type"
+    );
+    for (region, can) in &listing.rows {
+        let range = region
+            .subregion
+            .as_ref()
+            .map_or("-".into(), |subregion| subregion.range.to_string());
+        let effective = region
+            .effective
+            .map_or("-".into(), |effective| effective.to_string());
+        let can = can.map(names).filter(|names| !names.is_empty());
+        println!(
+            "  {:<6} {:<9} {range:<23} {:>#12x} {:<5} {:<9} {effective:<13} {}",
+            region.index.0,
+            kind(region),
+            region.size,
+            flags(region),
+            attribute(region).map_or("-", Attribute::name),
+            can.map_or("-".into(), |names| names.join(" "))
+        );
+        for claim in &region.claims {
+            println!(
+                "         claimed {:<23} by region {}",
+                claim.range.to_string(),
+                claim.index
+            );
+        }
+    }
+}
+
+fn as_json(listing: &Listing) -> Value {
+    let regions: Vec<_> = listing
+        .rows
+        .iter()
+        .map(|(region, can)| {
+            let claims: Vec<_> = region
+                .claims
+                .iter()
+                .map(|claim| {
+                    json!({
+                        "offset": claim.range.offset(),
+                        "size": claim.range.size(),
+                        "region": claim.index.0,
+                    })
+                })
+                .collect();
+            json!({
+                "region": region.index.0,
+                "kind": kind(region),
+                "size": region.size,
+                "file_offset": region.file_offset,
+                "flags": flags(region),
+                "parent": region.subregion.map(|subregion| subregion.parent.number()),
+                "offset": region.subregion.map(|subregion| subregion.range.offset()),
+                "attribute": attribute(region).map(Attribute::name),
+                "type": region.effective.map(|effective| effective.to_string()),
+                "can_be": can.map(names),
+                "claims": claims,
+            })
+        })
+        .collect();
+    json!({
+        "device": listing.device,
+        "subregions": listing.supported,
+        "regions": regions,
+    })
+}
+
+/// Prints all of them.
+pub(crate) fn print(listings: &[Listing], json: bool) {
+    if json {
+        println!("{:#}", listings.iter().map(as_json).collect::<Value>());
+    } else {
+        listings.iter().for_each(table);
+    }
+}
