@@ -43,4 +43,7 @@ int each_subregion(int device, void (*found)(uint32_t index, const struct vfio_r
 /** bar_is_claimed() - whether a subregion holds byte @offset of a BAR */
 bool bar_is_claimed(int device, uint32_t bar, uint64_t offset);
 
+/** send_packet() - writes a packet to a write-combining window and rings; 0, or a negative errno */
+int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uint64_t packet[8]);
+
 #endif /* EXAMPLES_H */

@@ -11,10 +11,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <vfio_subregion_helpers.h>
+
 #include "device.h"
 
 #define PATH_LEN	512
-#define LARGE_PAGE	(2UL << 20)
 
 int fail(int status, const char *format, ...)
 {
@@ -190,16 +191,16 @@ uint32_t device_id(struct device *dev)
 }
 
 int device_create_wc(struct device *dev, uint32_t bar, uint64_t offset, uint64_t size,
-		     struct vfio_subregion_create *created)
+		     struct vfio_subregion_create *created, void **map)
 {
 	*created = (struct vfio_subregion_create) {
-		.argsz = sizeof(*created),
 		.parent = bar,
 		.attribute = VFIO_SUBREGION_ATTR_WC,
 		.offset = offset,
 		.size = size,
 	};
-	if (!ioctl(dev->fd, VFIO_SUBREGION_CREATE, created))
+	*map = vfio_subregion_create_map(dev->fd, created);
+	if (*map != MAP_FAILED)
 		return STATUS_OK;
 	switch (errno) {
 	case ENOTTY:
@@ -221,27 +222,13 @@ int device_create_wc(struct device *dev, uint32_t bar, uint64_t offset, uint64_t
 		return fail(STATUS_REFUSED,
 			    "the memory is held with another type, or the device has an ioeventfd");
 	default:
-		return fail(STATUS_REFUSED, "VFIO_SUBREGION_CREATE: %s", strerror(errno));
+		return fail(STATUS_REFUSED, "the subregion or its mapping: %s", strerror(errno));
 	}
 }
 
 int device_map(struct device *dev, uint64_t offset, size_t size, void **map)
 {
-	uintptr_t hole, address;
-
-	/*
-	 * The kernel can use entries of 2 MiB where address and offset agree in the lower bits. The
-	 * address that mmap() picks by itself need not, so a hole with room for one that does is
-	 * looked for first.
-	 */
-	*map = mmap(NULL, size + LARGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (*map != MAP_FAILED) {
-		hole = (uintptr_t)*map;
-		address = hole + ((offset - hole) & (LARGE_PAGE - 1));
-		munmap(*map, size + LARGE_PAGE);
-		*map = mmap((void *)address, size, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_FIXED_NOREPLACE, dev->fd, offset);
-	}
+	*map = vfio_subregion_map(dev->fd, offset, size);
 	if (*map == MAP_FAILED)
 		return fail(STATUS_SYSTEM, "mmap of %#zx bytes: %s", size, strerror(errno));
 	return STATUS_OK;

@@ -44,9 +44,9 @@ int device_region(struct device *dev, uint32_t index, struct vfio_region_info *i
 /** device_id() - the PCI device id in the high half, the vendor id in the low half; 0: unknown */
 uint32_t device_id(struct device *dev);
 
-/** device_create_wc() - creates a write-combining subregion; what it is then is in @created */
+/** device_create_wc() - creates and maps a write-combining subregion; @created says what it is */
 int device_create_wc(struct device *dev, uint32_t bar, uint64_t offset, uint64_t size,
-		     struct vfio_subregion_create *created);
+		     struct vfio_subregion_create *created, void **map);
 
 /** device_map() - maps @size bytes of the device file from @offset on, ready for large entries */
 int device_map(struct device *dev, uint64_t offset, size_t size, void **map);

@@ -6,8 +6,7 @@
  * write-combining subregion of the part of a BAR that takes data, maps that and the registers,
  * writes descriptors, orders them before the doorbell, and shows what it got.
  *
- * What differs from a driver for vfio-pci is device_create_wc() and the offset that it gives to
- * mmap(); all the rest is as ever.
+ * What differs from a driver for vfio-pci is device_create_wc(); all the rest is as ever.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -18,8 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <vfio_subregion_helpers.h>
+
 #include "device.h"
-#include "fence.h"
 #include "report.h"
 
 #define MIB		(1ULL << 20)
@@ -123,10 +123,10 @@ static void ring_doorbell(struct ring *ring, uint64_t doorbell)
 	volatile uint32_t *registers = ring->registers;
 
 	if (doorbell == NONE) {
-		wc_flush();
+		vfio_subregion_flush();
 		return;
 	}
-	wc_fence();
+	vfio_subregion_fence();
 	registers[(doorbell - ring->registers_offset) / sizeof(*registers)] = ring->count;
 }
 
@@ -262,11 +262,8 @@ static int set_up(const struct options *options, struct ring *ring)
 	int ret;
 
 	ret = device_create_wc(&ring->dev, options->bar, options->offset, options->size,
-			       &ring->window);
-	if (ret)
-		return ret;
+			       &ring->window, &ring->descriptors);
 	ring->count = ring_size / sizeof(struct descriptor);
-	ret = device_map(&ring->dev, ring->window.mmap_offset, options->size, &ring->descriptors);
 	if (ret || !ring->registers_size)
 		return ret;
 	return device_map(&ring->dev, ring->bar.offset + ring->registers_offset,

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "examples.h"
+
+#include <vfio_subregion_helpers.h>
+
+int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uint64_t packet[8])
+{
+	struct vfio_subregion_create create = {
+		.parent = bar,
+		.attribute = VFIO_SUBREGION_ATTR_WC,
+		.offset = 1 << 20,
+		.size = 1 << 20,
+	};
+	volatile uint64_t *window = vfio_subregion_create_map(device, &create);
+	int i;
+
+	if ((void *)window == MAP_FAILED)
+		return -errno;
+	/* Ascending and without gaps, so that a buffer fills up and leaves as one burst. */
+	for (i = 0; i < 8; i++)
+		window[i] = packet[i];
+	vfio_subregion_fence();
+	*doorbell = 1;
+	return munmap((void *)window, create.size);
+}
