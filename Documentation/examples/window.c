@@ -11,15 +11,13 @@ int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uin
 		.offset = 1 << 20,
 		.size = 1 << 20,
 	};
-	volatile uint64_t *window = vfio_subregion_create_map(device, &create);
-	int i;
+	void *window = vfio_subregion_create_map(device, &create);
 
-	if ((void *)window == MAP_FAILED)
+	if (window == MAP_FAILED)
 		return -errno;
 	/* Ascending and without gaps, so that a buffer fills up and leaves as one burst. */
-	for (i = 0; i < 8; i++)
-		window[i] = packet[i];
+	vfio_subregion_copy(window, packet, 8 * sizeof(*packet));
 	vfio_subregion_fence();
 	*doorbell = 1;
-	return munmap((void *)window, create.size);
+	return munmap(window, create.size);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 OR MIT */
 /*
- * What a program in C or C++ needs beside linux/vfio_subregion.h to use a subregion: a mapping that
- * can have large page-table entries, and the fences. Needs _GNU_SOURCE, and in 32-bit programs
- * _FILE_OFFSET_BITS=64.
+ * What a program in C or C++ needs beside linux/vfio_subregion.h to use a subregion: a mapping
+ * that can have large page-table entries, a copy by ascending stores, and the fences. Needs
+ * _GNU_SOURCE, and in 32-bit programs _FILE_OFFSET_BITS=64.
  */
 #ifndef VFIO_SUBREGION_HELPERS_H
 #define VFIO_SUBREGION_HELPERS_H
@@ -10,30 +10,40 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 #include <linux/vfio_subregion.h>
+
+/* Of the device file; smaller ones would lose the BAR's number. */
+extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
 
 /**
  * vfio_subregion_map() - maps @size bytes of a region from @offset of the device file on
  *
- * The kernel can use entries of 2 MiB or 1 GiB where address and offset agree in the lower bits. The
- * address that mmap() picks by itself need not, so a hole with room for one that does is taken first
- * and the mapping put into it.
+ * The kernel can use entries of 2 MiB or 1 GiB where address and offset agree in the lower bits.
+ * The address that mmap() picks by itself need not, so a hole with room for one that does is taken
+ * first and the mapping put into it.
  *
- * Returns MAP_FAILED and sets errno on failure.
+ * Returns MAP_FAILED and sets errno on failure; munmap() with the same @size ends the mapping.
  */
-static inline void *vfio_subregion_map(int device, uint64_t offset, size_t size)
+static inline void *vfio_subregion_map(int device, uint64_t offset, uint64_t size)
 {
 	const size_t align = size >= 1UL << 30 ? 1UL << 30 : size >= 2UL << 20 ? 2UL << 20 : 1;
-	const size_t room = size + align - 1;
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	/* What mmap() makes of it, and munmap() must be told. */
+	const size_t whole = ((size_t)size + page - 1) & ~(page - 1);
+	const size_t room = whole + align - 1;
 	size_t skip;
 	char *hole;
 	void *map;
 	int error;
 
-	if (room < size) {
+	/* Also where size_t has 32 bits and @size does not fit. */
+	if (whole < size || room < whole) {
 		errno = ENOMEM;
 		return MAP_FAILED;
 	}
@@ -41,19 +51,19 @@ static inline void *vfio_subregion_map(int device, uint64_t offset, size_t size)
 	if ((void *)hole == MAP_FAILED)
 		return MAP_FAILED;
 	skip = ((size_t)offset - (size_t)hole) & (align - 1);
-	map = mmap(hole + skip, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, device,
-		   offset);
+	map = mmap(hole + skip, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		   device, (off_t)offset);
 	if (map == MAP_FAILED) {
 		error = errno;
 		munmap(hole, room);
 		errno = error;
 		return MAP_FAILED;
 	}
-	/* @size is whole pages, or mmap() would have failed, and so is what is left. */
+	/* @offset is where a page begins, or mmap() would have failed: @skip is whole pages. */
 	if (skip)
 		munmap(hole, skip);
 	if (align - 1 > skip)
-		munmap(hole + skip + size, align - 1 - skip);
+		munmap(hole + skip + whole, align - 1 - skip);
 	return map;
 }
 
@@ -83,6 +93,32 @@ static inline void *vfio_subregion_create_map(int device, struct vfio_subregion_
 		errno = error;
 	}
 	return map;
+}
+
+/**
+ * vfio_subregion_copy() - copies @size bytes to write-combining memory by ascending stores
+ *
+ * Of 8 bytes where @to is aligned, of single bytes before and behind, each of them once: what fills
+ * a whole buffer of the CPU leaves as one burst. memcpy() promises none of that, and a compiler may
+ * take it apart.
+ */
+static inline void vfio_subregion_copy(volatile void *to, const void *from, size_t size)
+{
+	const unsigned char *source = (const unsigned char *)from;
+	volatile unsigned char *bytes = (volatile unsigned char *)to;
+	volatile uint64_t *words;
+	uint64_t word;
+
+	for (; size && (uintptr_t)bytes % sizeof(word); size--)
+		*bytes++ = *source++;
+	words = (volatile uint64_t *)(volatile void *)bytes;
+	for (; size >= sizeof(word); size -= sizeof(word), source += sizeof(word)) {
+		memcpy(&word, source, sizeof(word));
+		*words++ = word;
+	}
+	bytes = (volatile unsigned char *)words;
+	for (; size; size--)
+		*bytes++ = *source++;
 }
 
 /*
@@ -127,6 +163,21 @@ static inline void vfio_subregion_flush(void)
 	__asm__ volatile("dsb st" ::: "memory");
 #else
 	vfio_subregion_fence();
+#endif
+}
+
+/**
+ * vfio_subregion_load_fence() - orders loads of ordinary memory before it before any load after it
+ *
+ * For what is read after a flag that the device set in memory by DMA.
+ */
+static inline void vfio_subregion_load_fence(void)
+{
+#if defined(__aarch64__)
+	__asm__ volatile("dmb oshld" ::: "memory");
+#else
+	/* x86 orders such loads by itself; the compiler has to be told. */
+	__asm__ volatile("" ::: "memory");
 #endif
 }
 

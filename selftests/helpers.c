@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * lib/include/vfio_subregion_helpers.h does what it says, on the driver, and leaves nothing behind
+ * where it fails.
+ */
+#include <fcntl.h>
+#include <sys/resource.h>
+
+#include <vfio_subregion_helpers.h>
+
+#include "fixture.h"
+
+#define AT	(1 * MIB)
+#define SIZE	(4 * MIB)
+
+FIXTURE(helpers) {
+	struct vfio_device dev;
+};
+
+FIXTURE_SETUP(helpers)
+{
+	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver());
+}
+
+FIXTURE_TEARDOWN(helpers)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* How many pages of address space the process has. */
+static long pages(void)
+{
+	long pages = -1;
+	FILE *statm = fopen("/proc/self/statm", "r");
+
+	if (statm) {
+		if (fscanf(statm, "%ld", &pages) != 1)
+			pages = -1;
+		fclose(statm);
+	}
+	return pages;
+}
+
+TEST_F(helpers, a_window_is_mapped_by_large_entries_and_unmapped_whole)
+{
+	struct vfio_subregion_create create =
+		subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, AT, SIZE);
+	/* The first file that is opened takes memory for stdio. */
+	long before = pages();
+	char *map;
+
+	before = pages();
+	map = vfio_subregion_create_map(self->dev.fd, &create);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(TYPE_WC, create.effective_type);
+	EXPECT_EQ(create.mmap_offset % (2 * MIB), (uintptr_t)map % (2 * MIB));
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(map + MIB, PTE_WC, SHIFT_2M);
+	EXPECT_EQ(before + (long)(SIZE / (4 * KIB)), pages());
+	EXPECT_EQ(0, munmap(map, SIZE));
+	EXPECT_EQ(before, pages());
+}
+
+TEST_F(helpers, a_size_that_is_not_whole_pages_leaves_no_hole)
+{
+	struct vfio_region_info info;
+	long before = pages();
+	char *map;
+
+	ASSERT_EQ(0, vfio_region_info(&self->dev, BAR2, &info));
+	before = pages();
+	map = vfio_subregion_map(self->dev.fd, info.offset, 3 * MIB + 1);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_EQ(before + (long)(3 * MIB / (4 * KIB)) + 1, pages());
+	EXPECT_EQ(0, munmap(map, 3 * MIB + 1));
+	EXPECT_EQ(before, pages());
+}
+
+TEST_F(helpers, a_refusal_keeps_its_errno_and_makes_nothing)
+{
+	struct vfio_subregion_create create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 1, SIZE);
+
+	EXPECT_EQ(MAP_FAILED, vfio_subregion_create_map(self->dev.fd, &create));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, subregion_count(&self->dev));
+	EXPECT_EQ(MAP_FAILED, vfio_subregion_create_map(-1, &create));
+	EXPECT_EQ(EBADF, errno);
+}
+
+TEST_F(helpers, a_map_that_fails_leaves_no_hole)
+{
+	struct vfio_region_info info;
+	long before = pages();
+
+	ASSERT_EQ(0, vfio_region_info(&self->dev, BAR2, &info));
+	before = pages();
+	EXPECT_EQ(MAP_FAILED, vfio_subregion_map(self->dev.fd, info.offset, 2 * info.size));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, vfio_subregion_map(self->dev.fd, info.offset + 1, SIZE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, vfio_subregion_map(self->dev.fd, info.offset, UINT64_MAX));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(MAP_FAILED, vfio_subregion_map(self->dev.fd, info.offset, 0));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(before, pages());
+}
+
+TEST_F(helpers, a_subregion_that_cannot_be_mapped_is_destroyed_again)
+{
+	struct vfio_subregion_create create =
+		subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, AT, SIZE);
+	struct rlimit old, small;
+
+	ASSERT_EQ(0, getrlimit(RLIMIT_AS, &old));
+	small = old;
+	small.rlim_cur = pages() * 4 * KIB + MIB;
+	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &small));
+	EXPECT_EQ(MAP_FAILED, vfio_subregion_create_map(self->dev.fd, &create));
+	EXPECT_EQ(ENOMEM, errno);
+	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &old));
+	EXPECT_EQ(0, subregion_count(&self->dev));
+	ASSERT_NE(MAP_FAILED, vfio_subregion_create_map(self->dev.fd, &create));
+}
+
+TEST_F(helpers, a_copy_stores_its_bytes_and_no_others)
+{
+	struct vfio_subregion_create create =
+		subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, AT, 4 * KIB);
+	unsigned char from[40], got[96];
+	unsigned int offset, size, i;
+	char *map = vfio_subregion_create_map(self->dev.fd, &create);
+
+	ASSERT_NE(MAP_FAILED, map);
+	for (i = 0; i < sizeof(from); i++)
+		from[i] = i + 1;
+	for (offset = 8; offset < 24; offset++) {
+		for (size = 0; size <= sizeof(from); size++) {
+			memset(got, 0xee, sizeof(got));
+			vfio_subregion_copy(map, got, sizeof(got));
+			vfio_subregion_copy(map + offset, from, size);
+			vfio_subregion_flush();
+			ASSERT_EQ(sizeof(got),
+				  pread(self->dev.fd, got, sizeof(got), create.mmap_offset));
+			for (i = 0; i < sizeof(got); i++) {
+				bool inside = i >= offset && i - offset < size;
+
+				ASSERT_EQ(inside ? from[i - offset] : 0xee, got[i])
+					TH_LOG("byte %u of %u at %u", i, size, offset);
+			}
+		}
+	}
+}
+
+TEST_HARNESS_MAIN

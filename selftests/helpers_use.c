@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Every function of the helpers is used once, in C and in C++. The header comes first, so that it
+ * must stand alone.
+ */
+#include <vfio_subregion_helpers.h>
+
+void use(int device, struct vfio_subregion_create *create, const void *data, size_t size);
+
+void use(int device, struct vfio_subregion_create *create, const void *data, size_t size)
+{
+	void *map = vfio_subregion_create_map(device, create);
+	void *bar = vfio_subregion_map(device, 0, 4096);
+
+	if (map == MAP_FAILED || bar == MAP_FAILED)
+		return;
+	vfio_subregion_copy(map, data, size);
+	vfio_subregion_fence();
+	*(volatile uint32_t *)bar = 1;
+	vfio_subregion_load_fence();
+	vfio_subregion_flush();
+}
