@@ -13,7 +13,7 @@ help: ## Say this
 run: ## Boot a stock kernel in QEMU, load the driver, run the sample, show what the PTEs hold
 	@rig/enter rig/run
 
-sample: ## Run another sample there: SAMPLE=rust_ring, igb_loop, nvme_cmb or subregionctl
+sample: ## Run another sample there, in C or Rust: SAMPLE=NAME, see rig/run --help
 	@rig/enter rig/run '$(SAMPLE)'
 
 dpdk: ## Boot a stock kernel in QEMU, run Debian's dpdk-testpmd on the drop-in, with and without WC

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <linux/pci_regs.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <vfio_subregion_helpers.h>
@@ -21,7 +24,7 @@ int fail(int status, const char *format, ...)
 {
 	va_list args;
 
-	fputs("wc_ring: ", stderr);
+	fprintf(stderr, "%s: ", program_invocation_short_name);
 	va_start(args, format);
 	vfprintf(stderr, format, args);
 	va_end(args);
@@ -179,23 +182,33 @@ int device_region(struct device *dev, uint32_t index, struct vfio_region_info *i
 	return STATUS_OK;
 }
 
-uint32_t device_id(struct device *dev)
+static uint32_t config_read(struct device *dev, uint64_t offset)
 {
 	struct vfio_region_info config;
-	uint32_t id;
+	uint32_t value;
 
 	if (device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX, &config) ||
-	    pread(dev->fd, &id, sizeof(id), config.offset) != sizeof(id))
+	    pread(dev->fd, &value, sizeof(value), config.offset + offset) != sizeof(value))
 		return 0;
-	return id;
+	return value;
 }
 
-int device_create_wc(struct device *dev, uint32_t bar, uint64_t offset, uint64_t size,
-		     struct vfio_subregion_create *created, void **map)
+uint32_t device_id(struct device *dev)
+{
+	return config_read(dev, PCI_VENDOR_ID);
+}
+
+uint32_t device_class(struct device *dev)
+{
+	return config_read(dev, PCI_CLASS_REVISION) >> 8;
+}
+
+int device_create(struct device *dev, uint32_t bar, uint32_t attribute, uint64_t offset,
+		  uint64_t size, struct vfio_subregion_create *created, void **map)
 {
 	*created = (struct vfio_subregion_create) {
 		.parent = bar,
-		.attribute = VFIO_SUBREGION_ATTR_WC,
+		.attribute = attribute,
 		.offset = offset,
 		.size = size,
 	};
@@ -214,7 +227,7 @@ int device_create_wc(struct device *dev, uint32_t bar, uint64_t offset, uint64_t
 			    "BAR %u has no such range: it must be whole pages of a memory BAR",
 			    bar);
 	case EOPNOTSUPP:
-		return fail(STATUS_REFUSED, "this machine has no write combining");
+		return fail(STATUS_REFUSED, "this machine cannot give that type");
 	case EPERM:
 		return fail(STATUS_REFUSED,
 			    "the MSI-X table is in the range, and must stay strict");
@@ -224,6 +237,35 @@ int device_create_wc(struct device *dev, uint32_t bar, uint64_t offset, uint64_t
 	default:
 		return fail(STATUS_REFUSED, "the subregion or its mapping: %s", strerror(errno));
 	}
+}
+
+int device_enable(struct device *dev)
+{
+	struct vfio_region_info config;
+	uint64_t at;
+	uint16_t command;
+
+	if (device_region(dev, VFIO_PCI_CONFIG_REGION_INDEX, &config))
+		return STATUS_SYSTEM;
+	at = config.offset + PCI_COMMAND;
+	if (pread(dev->fd, &command, sizeof(command), at) != sizeof(command))
+		return fail(STATUS_SYSTEM, "the command register cannot be read");
+	command |= PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER;
+	if (pwrite(dev->fd, &command, sizeof(command), at) != sizeof(command))
+		return fail(STATUS_SYSTEM, "the command register cannot be written");
+	return STATUS_OK;
+}
+
+int device_poll(const char *what, bool (*done)(void *data), void *data)
+{
+	time_t begin = time(NULL);
+
+	while (!done(data)) {
+		if (time(NULL) - begin > 5)
+			return fail(STATUS_DATA, "%s did not happen within 5 seconds", what);
+		sched_yield();
+	}
+	return STATUS_OK;
 }
 
 int device_map(struct device *dev, uint64_t offset, size_t size, void **map)

@@ -8,6 +8,7 @@
 #ifndef DEVICE_H
 #define DEVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,9 +45,18 @@ int device_region(struct device *dev, uint32_t index, struct vfio_region_info *i
 /** device_id() - the PCI device id in the high half, the vendor id in the low half; 0: unknown */
 uint32_t device_id(struct device *dev);
 
-/** device_create_wc() - creates and maps a write-combining subregion; @created says what it is */
-int device_create_wc(struct device *dev, uint32_t bar, uint64_t offset, uint64_t size,
-		     struct vfio_subregion_create *created, void **map);
+/** device_class() - the PCI class, subclass and programming interface; 0: unknown */
+uint32_t device_class(struct device *dev);
+
+/** device_enable() - lets the device be accessed, and access memory */
+int device_enable(struct device *dev);
+
+/** device_poll() - asks @done until it says yes, for some seconds; @what is for the message */
+int device_poll(const char *what, bool (*done)(void *data), void *data);
+
+/** device_create() - creates and maps a subregion; @created says what it is */
+int device_create(struct device *dev, uint32_t bar, uint32_t attribute, uint64_t offset,
+		  uint64_t size, struct vfio_subregion_create *created, void **map);
 
 /** device_map() - maps @size bytes of the device file from @offset on, ready for large entries */
 int device_map(struct device *dev, uint64_t offset, size_t size, void **map);

@@ -6,7 +6,7 @@
  * write-combining subregion of the part of a BAR that takes data, maps that and the registers,
  * writes descriptors, orders them before the doorbell, and shows what it got.
  *
- * What differs from a driver for vfio-pci is device_create_wc(); all the rest is as ever.
+ * What differs from a driver for vfio-pci is device_create(); all the rest is as ever.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -104,16 +104,13 @@ static struct descriptor make_descriptor(uint64_t sequence)
  */
 static void write_ring(struct ring *ring)
 {
-	volatile uint64_t *slot = ring->descriptors;
-	uint64_t words[WORDS];
+	struct descriptor *slot = ring->descriptors;
 	struct descriptor next;
-	size_t i, word;
+	size_t i;
 
 	for (i = 0; i < ring->count; i++) {
 		next = make_descriptor(i);
-		memcpy(words, &next, sizeof(words));
-		for (word = 0; word < WORDS; word++)
-			*slot++ = words[word];
+		vfio_subregion_copy(&slot[i], &next, sizeof(next));
 	}
 }
 
@@ -261,8 +258,8 @@ static int set_up(const struct options *options, struct ring *ring)
 	size_t ring_size = options->size < RING_MAX ? options->size : RING_MAX;
 	int ret;
 
-	ret = device_create_wc(&ring->dev, options->bar, options->offset, options->size,
-			       &ring->window, &ring->descriptors);
+	ret = device_create(&ring->dev, options->bar, VFIO_SUBREGION_ATTR_WC, options->offset,
+			    options->size, &ring->window, &ring->descriptors);
 	ring->count = ring_size / sizeof(struct descriptor);
 	if (ret || !ring->registers_size)
 		return ret;
