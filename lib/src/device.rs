@@ -15,12 +15,11 @@ use crate::{
     Bar,
     ByteRange,
     Call,
-    Claim,
     EffectiveType,
     Error,
+    Region,
     RegionFlags,
     RegionIndex,
-    RegionInfo,
     SubregionInfo, //
 };
 use rustix::{
@@ -37,29 +36,6 @@ use zerocopy::{
     Immutable,
     IntoBytes, //
 };
-
-/// A region and what the kernel says of it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Region {
-    /// Its name.
-    pub index: RegionIndex,
-    /// Its length in bytes; 0 for one that is not there, such as a subregion that was destroyed.
-    pub size: u64,
-    /// Where it begins in the device file.
-    pub file_offset: u64,
-    /// What can be done with it.
-    pub flags: RegionFlags,
-    /// What it is a part of, if it is a subregion.
-    pub subregion: Option<SubregionInfo>,
-    /// What mappings of it are made with.
-    pub attribute: Attribute,
-    /// What their page tables hold, if the kernel says so: it does of subregions, and of a BAR that
-    /// has subregions or an attribute of its own.
-    pub effective: Option<EffectiveType>,
-    /// The parts of a BAR that subregions hold, ordered by offset.
-    pub claims: Vec<Claim>,
-}
 
 /// What can be had of a region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,17 +88,15 @@ impl<F: AsFd> Device<F> {
     /// then on these pages can be mapped only through it.
     ///
     /// ```no_run
-    /// use vfio_subregion::{Attribute, Bar, ByteRange, Device};
-    ///
+    /// # use vfio_subregion::{Attribute, Bar, ByteRange, Device};
     /// # fn example(device: std::fs::File) -> Result<(), Box<dyn std::error::Error>> {
     /// let device = Device::new(device);
-    /// let bar = Bar::new(2).ok_or("there is no such BAR")?;
-    /// let range = ByteRange::new(1 << 20, 4 << 20).ok_or("an empty range")?;
-    /// let region = device.create(bar, range, Attribute::WriteCombining)?;
+    /// const WINDOW: ByteRange = ByteRange::new(1 << 20, 4 << 20).unwrap(); // as it is compiled
+    /// let region = device.create(Bar::ALL[2], WINDOW, Attribute::WriteCombining)?;
     /// let window = device.map(&region)?;
     /// window.write_combining()?.copy_from(0, b"data")?;
     /// vfio_subregion::flush_stores();
-    /// device.destroy(region.index)?;
+    /// device.destroy(region.index())?;
     /// # Ok(())
     /// # }
     /// ```
@@ -158,10 +132,10 @@ impl<F: AsFd> Device<F> {
             subregion: Some(SubregionInfo {
                 parent: bar,
                 range,
-                attribute,
+                attribute: Some(attribute),
                 effective,
             }),
-            attribute,
+            attribute: Some(attribute),
             effective: Some(effective),
             claims: Vec::new(),
         })
@@ -295,11 +269,14 @@ impl<F: AsFd> Device<F> {
 
     /// Maps a part of a region, which has to begin at a multiple of the page size.
     ///
-    /// Large page-table entries are used where the device allows.
+    /// Large page-table entries are used where the device allows. What the mapping is comes from the
+    /// kernel once it is there, since from then on its type cannot be changed; so a `Region` that is
+    /// out of date does no harm.
     ///
     /// # Errors
     ///
-    /// [`Error::OutsideRegion`], and the kernel's of `mmap()`.
+    /// [`Error::OutsideRegion`]; [`Error::Changed`] when the region is not there any more, or is another
+    /// device's; and the kernel's of `mmap()`.
     pub fn map_part(&self, region: &Region, part: ByteRange) -> Result<Mapping, Error> {
         let outside = Error::OutsideRegion(region.index);
         if part.end() > region.size {
@@ -312,7 +289,11 @@ impl<F: AsFd> Device<F> {
             .ok_or(outside)?;
         let memory =
             Memory::map(self.0.as_fd(), offset, size).map_err(refused(Call::Mmap, region.index))?;
-        Ok(Mapping::new(memory, region.attribute))
+        let now = self.region(region.index)?;
+        if now.file_offset != region.file_offset || part.end() > now.size {
+            return Err(Error::Changed(region.index));
+        }
+        Ok(Mapping::new(memory, now.attribute))
     }
 
     /// Reads from a region by `pread()`, which reaches claimed pages too; returns how many bytes.
@@ -336,34 +317,6 @@ impl<F: AsFd> Device<F> {
     }
 }
 
-impl Region {
-    fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let info = RegionInfo::parse(bytes)?;
-        let subregion = info.subregion()?;
-        let bar = info.bar()?;
-        let (attribute, effective) = match (&subregion, &bar) {
-            (Some(subregion), _) => (subregion.attribute, Some(subregion.effective)),
-            (None, Some(bar)) => (bar.attribute, Some(bar.effective)),
-            (None, None) => (Attribute::Noncached, None),
-        };
-        Ok(Self {
-            index: info.index(),
-            size: info.size(),
-            file_offset: info.file_offset(),
-            flags: info.flags(),
-            subregion,
-            attribute,
-            effective,
-            claims: bar.map_or(Ok(Vec::new()), |bar| bar.claims().collect())?,
-        })
-    }
-
-    fn position(&self, offset: u64) -> Result<u64, Error> {
-        if offset >= self.size {
-            return Err(Error::OutsideRegion(self.index));
-        }
-        self.file_offset
-            .checked_add(offset)
-            .ok_or(Error::OutsideRegion(self.index))
-    }
-}
+#[cfg(test)]
+#[path = "device_tests.rs"]
+mod tests;

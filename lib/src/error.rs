@@ -35,7 +35,9 @@ pub enum Call {
 }
 
 impl Call {
-    const fn name(self) -> &'static str {
+    /// Its name in C.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Create => "VFIO_SUBREGION_CREATE",
             Self::Destroy => "VFIO_SUBREGION_DESTROY",
@@ -57,6 +59,12 @@ impl Call {
     }
 }
 
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
 /// Why a call on a device failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -74,6 +82,8 @@ pub enum Error {
     },
     /// The part that was to be mapped is not within the region, or not of whole pages.
     OutsideRegion(RegionIndex),
+    /// The region is not what it was when it was asked for: it was destroyed, or it is another device's.
+    Changed(RegionIndex),
     /// The kernel's answer makes no sense.
     Malformed(Malformed),
 }
@@ -85,7 +95,17 @@ impl Error {
         match self {
             Self::Overlaps(_) => Some(Errno::EXIST),
             Self::Refused { errno, .. } => Some(*errno),
-            Self::OutsideRegion(_) | Self::Malformed(_) => None,
+            Self::OutsideRegion(_) | Self::Changed(_) | Self::Malformed(_) => None,
+        }
+    }
+
+    /// The call that failed, if it was one.
+    #[must_use]
+    pub const fn call(&self) -> Option<Call> {
+        match self {
+            Self::Overlaps(_) => Some(Call::Create),
+            Self::Refused { call, .. } => Some(*call),
+            Self::OutsideRegion(_) | Self::Changed(_) | Self::Malformed(_) => None,
         }
     }
 
@@ -98,17 +118,30 @@ impl Error {
     /// What to do about it, where that can be told.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
-        let Self::Refused { call, errno, .. } = self else {
-            return matches!(self, Self::Overlaps(_))
-                .then_some("use that subregion, or destroy it first");
+        let (call, errno) = match self {
+            Self::Refused { call, errno, .. } => (call, errno),
+            Self::Overlaps(_) => return Some("use that subregion, or destroy it first"),
+            Self::Changed(_) => return Some("ask the device for its regions anew"),
+            Self::OutsideRegion(_) => {
+                return Some("keep to the region's size, and map from the begin of a page on")
+            }
+            Self::Malformed(_) => return Some("this is a fault of the driver's: report it"),
         };
         Some(match (call, *errno) {
             (call, Errno::NOTTY) if call.is_own() => {
                 "the driver has no subregions: bind the device to subregion_vfio_pci"
             }
+            (Call::DeviceInfo | Call::RegionInfo, Errno::NOTTY) => {
+                "the file is no VFIO device: take the one that its group or /dev/vfio/devices gives"
+            }
             (Call::Create, Errno::INVAL) => {
                 "the range must be whole granules (query tells their size) of a memory BAR that \
                  can be mapped"
+            }
+            (Call::SetAttr, Errno::INVAL) => "it must be a memory BAR that can be mapped",
+            (Call::Query, Errno::INVAL) => "ask about a BAR or a subregion",
+            (Call::RegionInfo, Errno::INVAL) => {
+                "there is no such region: ask the device for its regions"
             }
             (Call::Create | Call::SetAttr, Errno::PERM) => {
                 "the MSI-X table is in the range and has to stay strict: leave its page out"
@@ -130,7 +163,15 @@ impl Error {
             (Call::Destroy, Errno::NOENT) => {
                 "there is no such subregion, or it was destroyed before"
             }
-            (Call::Mmap, Errno::INVAL) => "the region cannot be mapped, or a subregion claims it",
+            (Call::Mmap, Errno::INVAL) => {
+                "the region cannot be mapped, or was destroyed, or the part does not begin with a page"
+            }
+            (Call::Read | Call::Write, Errno::IO) => {
+                "the device's memory cannot be accessed: Memory Space is off, or its power is low"
+            }
+            (_, Errno::NOMEM) => {
+                "memory or address space is used up, or a limit on it (RLIMIT_AS, cgroup)"
+            }
             _ => return None,
         })
     }
@@ -142,10 +183,10 @@ impl fmt::Display for Error {
             Self::Overlaps(index) => write!(
                 f,
                 "{}: the range overlaps subregion {index} (EEXIST)",
-                Call::Create.name()
+                Call::Create
             )?,
             Self::Refused { call, errno, index } => {
-                f.write_str(call.name())?;
+                write!(f, "{call}")?;
                 match (call, Bar::from_index(*index)) {
                     (Call::DeviceInfo, _) => {}
                     (_, Some(bar)) => write!(f, " of BAR {bar}")?,
@@ -159,6 +200,7 @@ impl fmt::Display for Error {
                     "that part of region {index} does not exist or is not of whole pages"
                 )?;
             }
+            Self::Changed(index) => write!(f, "region {index} is not what it was")?,
             Self::Malformed(malformed) => malformed.fmt(f)?,
         }
         match self.advice() {
@@ -210,3 +252,104 @@ impl fmt::Display for AccessError {
 }
 
 impl core::error::Error for AccessError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::string::ToString;
+
+    fn refused(call: Call, errno: Errno, index: u32) -> Error {
+        Error::Refused {
+            call,
+            errno,
+            index: RegionIndex(index),
+        }
+    }
+
+    #[test]
+    fn the_text_has_the_call_what_it_was_about_and_the_errno() {
+        let text = refused(Call::Create, Errno::PERM, 2).to_string();
+        assert!(
+            text.starts_with("VFIO_SUBREGION_CREATE of BAR 2: "),
+            "{text}"
+        );
+        assert!(text.contains("(os error 1)"), "{text}");
+        let text = refused(Call::Destroy, Errno::NOENT, 9).to_string();
+        assert!(
+            text.starts_with("VFIO_SUBREGION_DESTROY of region 9: "),
+            "{text}"
+        );
+        let text = refused(Call::DeviceInfo, Errno::NODEV, 0).to_string();
+        assert!(text.starts_with("VFIO_DEVICE_GET_INFO: "), "{text}");
+    }
+
+    #[test]
+    fn every_errno_of_the_interface_comes_with_advice() {
+        for (call, errno) in [
+            (Call::Create, Errno::INVAL),
+            (Call::Create, Errno::BUSY),
+            (Call::Create, Errno::OPNOTSUPP),
+            (Call::Create, Errno::PERM),
+            (Call::Create, Errno::NOSPC),
+            (Call::Create, Errno::NOTTY),
+            (Call::Create, Errno::NOMEM),
+            (Call::Destroy, Errno::NOENT),
+            (Call::Destroy, Errno::NOTTY),
+            (Call::Query, Errno::INVAL),
+            (Call::Query, Errno::NOTTY),
+            (Call::SetAttr, Errno::INVAL),
+            (Call::SetAttr, Errno::BUSY),
+            (Call::SetAttr, Errno::OPNOTSUPP),
+            (Call::SetAttr, Errno::PERM),
+            (Call::SetAttr, Errno::NOTTY),
+            (Call::DeviceInfo, Errno::NOTTY),
+            (Call::RegionInfo, Errno::INVAL),
+            (Call::RegionInfo, Errno::NOTTY),
+            (Call::Mmap, Errno::INVAL),
+            (Call::Mmap, Errno::NOMEM),
+            (Call::Read, Errno::IO),
+            (Call::Write, Errno::IO),
+        ] {
+            let error = refused(call, errno, 2);
+            let advice = error.advice().unwrap();
+            assert!(error.to_string().ends_with(&std::format!("; {advice}")));
+        }
+        for error in [
+            Error::Overlaps(RegionIndex(9)),
+            Error::Changed(RegionIndex(9)),
+            Error::OutsideRegion(RegionIndex(9)),
+            Error::Malformed(Malformed),
+        ] {
+            let advice = error.advice().unwrap();
+            assert!(error.to_string().ends_with(&std::format!("; {advice}")));
+        }
+        // Of others there is nothing to be said but what the kernel says.
+        assert_eq!(refused(Call::Create, Errno::FAULT, 2).advice(), None);
+    }
+
+    #[test]
+    fn only_an_unknown_ioctl_of_this_interface_means_that_there_is_none() {
+        assert!(refused(Call::Query, Errno::NOTTY, 2).is_unsupported());
+        assert!(!refused(Call::RegionInfo, Errno::NOTTY, 2).is_unsupported());
+        assert!(!refused(Call::Query, Errno::INVAL, 2).is_unsupported());
+        assert!(!Error::Overlaps(RegionIndex(9)).is_unsupported());
+    }
+
+    #[test]
+    fn an_io_error_keeps_the_kind_and_the_text() {
+        let error = refused(Call::Destroy, Errno::NOENT, 9);
+        let io = std::io::Error::from(error);
+        assert_eq!(io.kind(), std::io::ErrorKind::NotFound);
+        assert_eq!(io.to_string(), error.to_string());
+        let io = std::io::Error::from(Error::Malformed(Malformed));
+        assert_eq!(io.kind(), std::io::ErrorKind::InvalidData);
+    }
+
+    #[test]
+    fn an_overlap_is_an_eexist_of_create() {
+        let error = Error::Overlaps(RegionIndex(9));
+        assert_eq!(error.errno(), Some(Errno::EXIST));
+        assert_eq!(error.call(), Some(Call::Create));
+        assert!(error.to_string().contains("overlaps subregion 9"));
+    }
+}

@@ -39,6 +39,7 @@ bitflags::bitflags! {
 
 /// The kernel's answer makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Malformed;
 
 impl fmt::Display for Malformed {
@@ -51,19 +52,21 @@ impl core::error::Error for Malformed {}
 
 /// What a subregion is, out of its region's capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SubregionInfo {
     /// The BAR that it is a part of.
     pub parent: Bar,
     /// Which part.
     pub range: ByteRange,
-    /// What was asked for.
-    pub attribute: Attribute,
+    /// What was asked for; `None` for what this crate does not know.
+    pub attribute: Option<Attribute>,
     /// What the page tables hold.
     pub effective: EffectiveType,
 }
 
 /// A part of a BAR that a subregion holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Claim {
     /// Which part.
     pub range: ByteRange,
@@ -73,9 +76,10 @@ pub struct Claim {
 
 /// What a BAR's own mappings are made with, and which parts of it subregions hold.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct BarInfo<'a> {
-    /// The attribute of the BAR's own window.
-    pub attribute: Attribute,
+    /// The attribute of the BAR's own window; `None` for one that this crate does not know.
+    pub attribute: Option<Attribute>,
     /// What its page tables hold.
     pub effective: EffectiveType,
     claims: &'a [abi::vfio_region_claim],
@@ -107,7 +111,14 @@ impl Iterator for Claims<'_> {
                 .ok_or(Malformed),
         )
     }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
 }
+
+impl ExactSizeIterator for Claims<'_> {}
+impl core::iter::FusedIterator for Claims<'_> {}
 
 /// The part of `vfio_region_info_cap_claims` that has a length of its own.
 #[derive(FromBytes, Immutable, KnownLayout)]
@@ -200,7 +211,7 @@ impl<'a> RegionInfo<'a> {
         Ok(Some(SubregionInfo {
             parent: Bar::from_index(RegionIndex(cap.parent)).ok_or(Malformed)?,
             range: ByteRange::new(cap.offset, self.size()).ok_or(Malformed)?,
-            attribute: Attribute::from_number(cap.attribute).ok_or(Malformed)?,
+            attribute: Attribute::from_number(cap.attribute),
             effective: EffectiveType::from_number(cap.effective_type),
         }))
     }
@@ -219,7 +230,7 @@ impl<'a> RegionInfo<'a> {
         let (claims, _) = <[abi::vfio_region_claim]>::ref_from_prefix_with_elems(rest, count)
             .map_err(|_| Malformed)?;
         Ok(Some(BarInfo {
-            attribute: Attribute::from_number(head.attribute).ok_or(Malformed)?,
+            attribute: Attribute::from_number(head.attribute),
             effective: EffectiveType::from_number(head.effective_type),
             claims,
         }))
@@ -227,131 +238,5 @@ impl<'a> RegionInfo<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    extern crate std;
-    use super::*;
-    use proptest::prelude::*;
-    use std::{
-        vec,
-        vec::Vec, //
-    };
-    use zerocopy::IntoBytes;
-
-    const HEAD: u32 = 32;
-
-    /// A description with `caps` behind the structure, in memory that is aligned.
-    fn description(head: abi::vfio_region_info, caps: &[u32]) -> Vec<u64> {
-        let mut words = vec![0_u64; 4 + caps.len().div_ceil(2)];
-        let bytes = words.as_mut_bytes();
-        bytes[..32].copy_from_slice(head.as_bytes());
-        bytes[32..32 + caps.len() * 4].copy_from_slice(caps.as_bytes());
-        words
-    }
-
-    fn with_caps() -> abi::vfio_region_info {
-        abi::vfio_region_info {
-            flags: abi::VFIO_REGION_INFO_FLAG_CAPS,
-            cap_offset: HEAD,
-            size: 0x4000,
-            ..Default::default()
-        }
-    }
-
-    fn subregion(next: u32) -> [u32; 8] {
-        let id = abi::VFIO_REGION_INFO_CAP_SUBREGION | (1 << 16);
-        [id, next, 2, abi::VFIO_SUBREGION_ATTR_WC, 2, 0, 0x1000, 0]
-    }
-
-    #[test]
-    fn the_generated_head_of_claims_is_as_long_as_the_headers() {
-        assert_eq!(size_of::<ClaimsHead>(), 24);
-        assert_eq!(size_of::<abi::vfio_region_info>(), 32);
-    }
-
-    #[test]
-    fn a_subregion_is_found_behind_another_capability() {
-        let mut caps = vec![1 | (1 << 16), HEAD + 8];
-        caps.extend(subregion(0));
-        let words = description(with_caps(), &caps);
-        let info = RegionInfo::parse(words.as_bytes()).unwrap();
-        let found = info.subregion().unwrap().unwrap();
-        assert_eq!(found.parent.number(), 2);
-        assert_eq!(found.range, ByteRange::new(0x1000, 0x4000).unwrap());
-        assert_eq!(found.attribute, Attribute::WriteCombining);
-        assert_eq!(found.effective, EffectiveType::X86_WC);
-        assert!(info.bar().unwrap().is_none());
-    }
-
-    #[test]
-    fn claims_come_in_their_order() {
-        let id = abi::VFIO_REGION_INFO_CAP_CLAIMS | (1 << 16);
-        let mut caps = vec![id, 0, 2, 0, 1, 0];
-        caps.extend([0x1000, 0, 0x1000, 0, 9, 0]);
-        caps.extend([0x3000, 0, 0x2000, 0, 10, 0]);
-        let words = description(with_caps(), &caps);
-        let info = RegionInfo::parse(words.as_bytes()).unwrap();
-        let bar = info.bar().unwrap().unwrap();
-        let claims: Result<Vec<_>, _> = bar.claims().collect();
-        let indices: Vec<_> = claims.unwrap().iter().map(|claim| claim.index.0).collect();
-        assert_eq!(indices, [9, 10]);
-    }
-
-    #[test]
-    fn more_claims_than_there_are_bytes_are_malformed() {
-        let id = abi::VFIO_REGION_INFO_CAP_CLAIMS | (1 << 16);
-        let words = description(with_caps(), &[id, 0, u32::MAX, 0, 1, 0]);
-        let info = RegionInfo::parse(words.as_bytes()).unwrap();
-        assert_eq!(info.bar().unwrap_err(), Malformed);
-    }
-
-    #[test]
-    fn a_chain_that_runs_in_a_circle_is_malformed() {
-        let words = description(with_caps(), &[1 | (1 << 16), HEAD]);
-        let info = RegionInfo::parse(words.as_bytes()).unwrap();
-        assert_eq!(info.subregion(), Err(Malformed));
-    }
-
-    #[test]
-    fn an_unknown_attribute_is_malformed() {
-        let mut caps = subregion(0);
-        caps[3] = 17;
-        let words = description(with_caps(), &caps);
-        let info = RegionInfo::parse(words.as_bytes()).unwrap();
-        assert_eq!(info.subregion(), Err(Malformed));
-    }
-
-    #[test]
-    fn without_the_flag_there_are_no_capabilities() {
-        let mut head = with_caps();
-        head.flags = 0;
-        let words = description(head, &subregion(0));
-        let info = RegionInfo::parse(words.as_bytes()).unwrap();
-        assert_eq!(info.subregion(), Ok(None));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(
-            words in proptest::collection::vec(any::<u64>(), 0..40),
-            offset in 0_u32..400,
-            id in prop_oneof![Just(abi::VFIO_REGION_INFO_CAP_CLAIMS),
-                Just(abi::VFIO_REGION_INFO_CAP_SUBREGION)],
-            next in 0_u32..400,
-            count in 0_u32..9,
-        ) {
-            let mut words = words;
-            // Random alone would rarely have a chain to follow.
-            for (at, value) in [(1, 8), (3, offset), (8, id | (1 << 16)), (9, next), (10, count)] {
-                if let Some(bytes) = words.as_mut_bytes().get_mut(at * 4..at * 4 + 4) {
-                    bytes.copy_from_slice(&value.to_ne_bytes());
-                }
-            }
-            if let Ok(info) = RegionInfo::parse(words.as_bytes()) {
-                let _ = info.subregion();
-                if let Ok(Some(bar)) = info.bar() {
-                    prop_assert!(bar.claims().count() <= words.len());
-                }
-            }
-        }
-    }
-}
+#[path = "info_tests.rs"]
+mod tests;

@@ -4,8 +4,16 @@
 #![no_std]
 #![deny(unsafe_code)]
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("VFIO is Linux's");
+
 #[cfg(feature = "std")]
 extern crate std;
+
+// What is seen of other crates in this one's interface, in the versions that it is made with.
+#[cfg(feature = "std")]
+pub use rustix::io::Errno;
+pub use zerocopy;
 
 mod attribute;
 mod info;
@@ -28,6 +36,8 @@ mod error;
 mod mapping;
 #[cfg(feature = "std")]
 mod raw;
+#[cfg(feature = "std")]
+mod region;
 #[cfg(feature = "std")]
 mod registers;
 #[cfg(feature = "std")]
@@ -59,7 +69,6 @@ pub use crate::{
 pub use crate::{
     device::{
         Device,
-        Region,
         Support, //
     },
     error::{
@@ -73,8 +82,10 @@ pub use crate::{
     },
     raw::{
         flush_stores,
+        order_loads,
         order_stores, //
     },
+    region::Region,
     registers::{
         Register,
         Registers, //

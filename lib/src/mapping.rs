@@ -44,14 +44,27 @@ impl Word for u64 {}
 /// cannot be accessed (Memory Space is off, D3hot, low power). After a reset the pages come back with
 /// the same type, and what the device has in them then. That a mapping of this crate's outlives its
 /// subregion is memory-safe: what was destroyed never leads to other memory.
+///
+/// # Lifetime
+///
+/// Views and registers borrow the mapping, so that none of them can outlive it:
+///
+/// ```compile_fail,E0505
+/// # use vfio_subregion::{AccessError, Mapping};
+/// fn outlives(mapping: Mapping) -> Result<u32, AccessError> {
+///     let doorbell = mapping.registers()?.register::<u32>(0)?;
+///     drop(mapping); // error: it is borrowed
+///     Ok(doorbell.read())
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Mapping {
     memory: Memory,
-    attribute: Attribute,
+    attribute: Option<Attribute>,
 }
 
 impl Mapping {
-    pub(crate) const fn new(memory: Memory, attribute: Attribute) -> Self {
+    pub(crate) const fn new(memory: Memory, attribute: Option<Attribute>) -> Self {
         Self { memory, attribute }
     }
 
@@ -65,9 +78,9 @@ impl Mapping {
         self.memory.size()
     }
 
-    /// What it was mapped as.
+    /// What it is mapped as; `None` for what this crate does not know, which has no view either.
     #[must_use]
-    pub const fn attribute(&self) -> Attribute {
+    pub const fn attribute(&self) -> Option<Attribute> {
         self.attribute
     }
 
@@ -82,7 +95,7 @@ impl Mapping {
     pub(crate) fn check<T>(&self, offset: usize) -> Result<(), AccessError> {
         if self.memory.has::<T>(offset) {
             Ok(())
-        } else if offset % align_of::<T>() != 0 {
+        } else if self.memory.fits(offset, size_of::<T>()) {
             Err(AccessError::Unaligned)
         } else {
             Err(AccessError::OutOfBounds)
@@ -140,15 +153,19 @@ mod tests {
         fs::File,
         io,
         os::fd::OwnedFd,
+        string::String,
         vec::Vec, //
     };
 
+    /// The name of this test's file, no other's.
+    fn file_name() -> String {
+        let thread = std::thread::current().id();
+        std::format!("vfio-subregion-{}-{thread:?}", std::process::id())
+    }
+
     /// Plain memory in place of a device's, which is enough for what is not about types.
     fn mapping(offset: u64, size: usize, attribute: Attribute) -> io::Result<Mapping> {
-        let name = std::format!("vfio-subregion-{}", std::process::id());
-        let path = std::env::temp_dir()
-            .join(name)
-            .with_extension(std::format!("{:?}", std::thread::current().id()));
+        let path = std::env::temp_dir().join(file_name());
         let file = File::options()
             .read(true)
             .write(true)
@@ -160,8 +177,52 @@ mod tests {
         let file = OwnedFd::from(file);
         Ok(Mapping::new(
             Memory::map(file.as_fd(), offset, size)?,
-            attribute,
+            Some(attribute),
         ))
+    }
+
+    #[test]
+    fn threads_can_share_a_mapping_and_its_views() {
+        const fn shared<T: Send + Sync>() {}
+        const {
+            shared::<Mapping>();
+            shared::<Registers<'_>>();
+            shared::<crate::Register<'_, u32>>();
+            shared::<WriteCombining<'_>>();
+            shared::<Ring<'_, u64>>();
+        }
+        let mapping = mapping(0, 4096, Attribute::Noncached).unwrap();
+        std::thread::scope(|scope| {
+            for at in [0, 8] {
+                let mapping = &mapping;
+                scope.spawn(move || (0..1000).try_for_each(|n: u64| mapping.write(at, n)));
+            }
+        });
+        assert_eq!(mapping.read::<u64>(0), Ok(999));
+        assert_eq!(mapping.read::<u64>(8), Ok(999));
+    }
+
+    #[test]
+    fn a_type_that_is_not_known_has_no_view() {
+        let mut mapping = mapping(0, 4096, Attribute::Device).unwrap();
+        mapping.attribute = None;
+        assert_eq!(mapping.registers().err(), Some(AccessError::WrongType));
+        assert_eq!(
+            mapping.write_combining().err(),
+            Some(AccessError::WrongType)
+        );
+    }
+
+    #[test]
+    fn what_is_mapped_is_unmapped_when_it_is_dropped() {
+        let mapped = mapping(0, 3 << 20, Attribute::Device).unwrap();
+        let is_mapped = || {
+            let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+            maps.contains(&file_name())
+        };
+        assert!(is_mapped());
+        drop(mapped);
+        assert!(!is_mapped());
     }
 
     #[test]

@@ -4,7 +4,10 @@
 
 #![allow(unsafe_code, reason = "this is where it is")]
 
-use crate::bindings as abi;
+use crate::{
+    bindings as abi,
+    Word, //
+};
 use core::{
     arch::asm,
     ffi::c_void,
@@ -31,6 +34,8 @@ use rustix::{
         ProtFlags, //
     },
 };
+
+const WORD: usize = size_of::<u64>();
 
 /// Addresses that agree with the file offset in so many bytes let the kernel use its largest entries.
 const HUGE: [usize; 2] = [1 << 30, 2 << 20];
@@ -75,7 +80,9 @@ struct Argument<'a> {
 }
 
 // SAFETY: all of these requests write to the argument only, and there at most as many bytes as its
-// first field says; `request()` makes that the length of `bytes`. None returns anything else.
+// first field says; `request()` makes that the length of `bytes`. None returns anything else. A file
+// that is no VFIO device does not know them: the numbers of the type ';' are VFIO's, and the kernel's
+// list of types (Documentation/userspace-api/ioctl/ioctl-number.rst) has no other user of 0xD5.
 unsafe impl Ioctl for Argument<'_> {
     type Output = ();
     const IS_MUTATING: bool = true;
@@ -111,10 +118,12 @@ pub(crate) struct Memory {
     size: usize,
 }
 
-// SAFETY: it is an address range of the process that no thread has for itself, and all accesses to
-// it are volatile.
+// SAFETY: munmap() can be called by any thread, and nothing here belongs to the thread that mapped.
 unsafe impl Send for Memory {}
-// SAFETY: as above.
+// SAFETY: through `&Memory` there are only volatile accesses, of memory that is outside of all Rust
+// allocations and that no reference points into. What such an access does is the machine's to say, not
+// the language's (core::ptr::read_volatile), also where another thread or the device makes one at the
+// same time; and whatever is read is a valid Word.
 unsafe impl Sync for Memory {}
 
 impl Memory {
@@ -168,12 +177,16 @@ impl Memory {
         self.size
     }
 
+    /// Whether `size` bytes from `offset` on are within the memory.
+    #[inline]
+    pub(crate) fn fits(&self, offset: usize, size: usize) -> bool {
+        offset.checked_add(size).is_some_and(|end| end <= self.size)
+    }
+
     /// Whether a `T` at `offset` can be accessed.
+    #[inline]
     pub(crate) fn has<T>(&self, offset: usize) -> bool {
-        offset % align_of::<T>() == 0
-            && offset
-                .checked_add(size_of::<T>())
-                .is_some_and(|end| end <= self.size)
+        offset % align_of::<T>() == 0 && self.fits(offset, size_of::<T>())
     }
 
     /// Reads a `T` at `offset`.
@@ -181,7 +194,8 @@ impl Memory {
     /// # Panics
     ///
     /// When [`Self::has`] is false: its callers have asked.
-    pub(crate) fn read<T: super::Word>(&self, offset: usize) -> T {
+    #[inline]
+    pub(crate) fn read<T: Word>(&self, offset: usize) -> T {
         assert!(self.has::<T>(offset));
         // SAFETY: offset + size is within the mapping.
         let at = unsafe { self.base.add(offset) };
@@ -195,12 +209,61 @@ impl Memory {
     /// # Panics
     ///
     /// As for [`Self::read`].
-    pub(crate) fn write<T: super::Word>(&self, offset: usize, value: T) {
+    #[inline]
+    pub(crate) fn write<T: Word>(&self, offset: usize, value: T) {
         assert!(self.has::<T>(offset));
-        // SAFETY: offset + size is within the mapping.
+        // SAFETY: has() said so.
+        unsafe { self.store(offset, value) }
+    }
+
+    /// Copies `bytes` to `offset` by ascending stores: of 8 bytes where they are aligned, of single
+    /// bytes before and behind.
+    ///
+    /// One check is for all of them, so that nothing but stores is in the loop.
+    ///
+    /// # Panics
+    ///
+    /// When they do not fit: its callers have asked.
+    #[inline]
+    pub(crate) fn copy_from(&self, offset: usize, bytes: &[u8]) {
+        assert!(self.fits(offset, bytes.len()));
+        let head = (offset.next_multiple_of(WORD) - offset).min(bytes.len());
+        let (head, rest) = bytes.split_at(head);
+        let words = rest.chunks_exact(WORD);
+        let tail = words.remainder();
+
+        let mut at = offset;
+        for &byte in head {
+            // SAFETY: at < offset + bytes.len(), which fits() has seen.
+            unsafe { self.store(at, byte) };
+            at += 1;
+        }
+        for word in words {
+            let mut value = [0; WORD];
+            value.copy_from_slice(word);
+            // SAFETY: as above, for all 8 bytes; and `head` ended at a multiple of 8.
+            unsafe { self.store(at, u64::from_ne_bytes(value)) };
+            at += WORD;
+        }
+        for &byte in tail {
+            // SAFETY: as for `head`.
+            unsafe { self.store(at, byte) };
+            at += 1;
+        }
+    }
+
+    /// Writes a `T` at `offset`.
+    ///
+    /// # Safety
+    ///
+    /// [`Self::has`] must be true of it.
+    #[inline]
+    unsafe fn store<T: Word>(&self, offset: usize, value: T) {
+        // SAFETY: offset + size is within the mapping, says the caller.
         let at = unsafe { self.base.add(offset) };
-        // SAFETY: it is mapped and writable as long as self lives, and aligned as above; no
-        // reference to device memory is ever made, so that none is violated.
+        // SAFETY: it is mapped and writable as long as self lives, and aligned, since the base is
+        // page-aligned and the offset aligned; no reference to device memory is ever made, so that
+        // none is violated.
         unsafe { at.cast::<T>().write_volatile(value) }
     }
 }
@@ -248,5 +311,25 @@ pub fn flush_stores() {
     // SAFETY: it has no operands and changes nothing but the order of memory accesses.
     unsafe {
         asm!("dsb st", options(nostack, preserves_flags));
+    }
+}
+
+/// Orders loads of ordinary memory, such as a device writes to by DMA: all that were made before are done
+/// before any that follows.
+///
+/// For what is read after a flag that the device set. x86 orders such loads by itself, so that only
+/// the compiler is told. arm64: `dmb oshld`, for the device is in the outer shareable domain, which
+/// [`fence`](core::sync::atomic::fence) does not reach.
+#[inline]
+pub fn order_loads() {
+    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
+    // SAFETY: there is no instruction; it changes nothing but the order of memory accesses.
+    unsafe {
+        asm!("", options(nostack, preserves_flags));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: it has no operands and changes nothing but the order of memory accesses.
+    unsafe {
+        asm!("dmb oshld", options(nostack, preserves_flags));
     }
 }

@@ -17,8 +17,10 @@ pub struct Registers<'a>(&'a Mapping);
 impl<'a> Registers<'a> {
     pub(crate) fn new(mapping: &'a Mapping) -> Result<Self, AccessError> {
         match mapping.attribute() {
-            Attribute::WriteCombining => Err(AccessError::WrongType),
-            _ => Ok(Self(mapping)),
+            Some(Attribute::Noncached | Attribute::Device | Attribute::GuestAny) => {
+                Ok(Self(mapping))
+            }
+            Some(Attribute::WriteCombining) | None => Err(AccessError::WrongType),
         }
     }
 

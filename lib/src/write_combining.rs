@@ -31,44 +31,23 @@ pub struct WriteCombining<'a>(&'a Mapping);
 impl<'a> WriteCombining<'a> {
     pub(crate) fn new(mapping: &'a Mapping) -> Result<Self, AccessError> {
         match mapping.attribute() {
-            Attribute::WriteCombining => Ok(Self(mapping)),
+            Some(Attribute::WriteCombining) => Ok(Self(mapping)),
             _ => Err(AccessError::WrongType),
         }
     }
 
-    /// Copies bytes to `offset` by ascending stores, as wide as the place allows.
-    ///
-    /// Bytes in front of and behind the words of 8 are stored one by one.
+    /// Copies bytes to `offset` by ascending stores: of 8 bytes where they are aligned, of single
+    /// bytes before and behind.
     ///
     /// # Errors
     ///
     /// [`AccessError::OutOfBounds`]; then nothing was stored.
+    #[inline]
     pub fn copy_from(self, offset: usize, bytes: &[u8]) -> Result<(), AccessError> {
-        offset
-            .checked_add(bytes.len())
-            .filter(|&end| end <= self.0.size())
-            .ok_or(AccessError::OutOfBounds)?;
-        let head = (offset.next_multiple_of(WORD) - offset).min(bytes.len());
-        let (head, rest) = bytes.split_at(head);
-        let words = rest.chunks_exact(WORD);
-        let tail = words.remainder();
-
-        let mut at = offset;
-        let store_bytes = |at: &mut usize, bytes: &[u8]| {
-            for &byte in bytes {
-                self.0.memory().write(*at, byte);
-                *at += 1;
-            }
-        };
-        store_bytes(&mut at, head);
-        let mut word_at = at;
-        for word in words {
-            let mut value = [0; WORD];
-            value.copy_from_slice(word);
-            self.0.memory().write(word_at, u64::from_ne_bytes(value));
-            word_at += WORD;
+        if !self.0.memory().fits(offset, bytes.len()) {
+            return Err(AccessError::OutOfBounds);
         }
-        store_bytes(&mut word_at, tail);
+        self.0.memory().copy_from(offset, bytes);
         Ok(())
     }
 
@@ -88,8 +67,7 @@ impl<'a> WriteCombining<'a> {
         }
         count
             .checked_mul(size_of::<T>())
-            .and_then(|size| size.checked_add(offset))
-            .filter(|&end| end <= self.0.size())
+            .filter(|&size| self.0.memory().fits(offset, size))
             .ok_or(AccessError::OutOfBounds)?;
         Ok(Ring {
             memory: self,

@@ -13,8 +13,22 @@ pub use crate::{
     },
 };
 
+use std::process::ExitCode;
+
 /// What all of them fail with.
 pub type Failure = Box<dyn std::error::Error>;
+
+/// What a sample ends with; a failure is told in words.
+#[must_use]
+pub fn exit(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// Asks `done` until it says yes, for at most 5 seconds.
 ///

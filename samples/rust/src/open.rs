@@ -22,9 +22,10 @@ use vfio_subregion::{
     RegionIndex, //
 };
 
-/// The command register of configuration space.
+// Of configuration space.
 const COMMAND: u64 = 4;
 const MEMORY_AND_MASTER: u16 = 0x6;
+const CLASS_REVISION: u64 = 8;
 
 /// An open device together with what maps memory for it.
 pub struct Opened {
@@ -119,9 +120,22 @@ impl Opened {
     ///
     /// The kernel's.
     pub fn id(&self) -> Result<u32, Failure> {
+        self.config(0)
+    }
+
+    /// The class code of PCI: class, subclass and programming interface.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's.
+    pub fn class(&self) -> Result<u32, Failure> {
+        Ok(self.config(CLASS_REVISION)? >> 8)
+    }
+
+    fn config(&self, offset: u64) -> Result<u32, Failure> {
         let device = self.device();
-        let mut id = [0; 4];
-        device.read(&device.region(RegionIndex::CONFIG)?, 0, &mut id)?;
-        Ok(u32::from_le_bytes(id))
+        let mut bytes = [0; 4];
+        device.read(&device.region(RegionIndex::CONFIG)?, offset, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
     }
 }

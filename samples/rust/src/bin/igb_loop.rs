@@ -9,11 +9,13 @@
 //! and a link that was negotiated, is known from the kernel's VFIO selftests.
 
 use std::{
+    process::ExitCode,
     thread::sleep,
     time::Duration, //
 };
 use subregion_samples::{
     device_argument,
+    exit,
     poll,
     Dma,
     Failure,
@@ -27,6 +29,7 @@ use vfio_subregion::{
 };
 
 const ID: u32 = 0x10c9_8086;
+const BAR: Bar = Bar::new(0).unwrap();
 
 const CTRL: usize = 0x0;
 const STATUS: usize = 0x8;
@@ -172,7 +175,7 @@ impl Port<'_> {
             Ok(status & DONE != 0)
         })?;
         // What the device wrote before the status is to be read after it.
-        std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
+        vfio_subregion::order_loads();
         let length: u16 = self.memory.get(RX_RING + entry * ENTRY + 12)?;
         let got: [u8; FRAME] = self.memory.get(rx)?;
         if usize::from(length) != FRAME || got != frame {
@@ -197,17 +200,20 @@ fn frame(number: usize) -> [u8; FRAME] {
     frame
 }
 
-fn main() -> Result<(), Failure> {
+fn main() -> ExitCode {
+    exit(drive())
+}
+
+fn drive() -> Result<(), Failure> {
     let opened = Opened::new(&device_argument("DEV_IGB")?)?;
     if opened.id()? != ID {
         return Err("this is a driver for the 82576".into());
     }
     opened.enable()?;
     let device = opened.device();
-    let bar = Bar::new(0).ok_or("there are BARs 0 to 5")?;
-    let size = device.region(bar)?.size;
+    let size = device.region(BAR)?.size();
     let all = ByteRange::new(0, size).ok_or("BAR 0 is not there")?;
-    let region = device.create(bar, all, Attribute::Device)?;
+    let region = device.create(BAR, all, Attribute::Device)?;
     let mapping = device.map(&region)?;
 
     let memory = Dma::new(&opened, IOVA, MEMORY)?;

@@ -6,8 +6,10 @@
 //! write-combining subregion of the BAR that has the buffer, and prints the beginning of BLOCK. Names and
 //! numbers are those of the NVM Express base specification, 2.0.
 
+use std::process::ExitCode;
 use subregion_samples::{
     device_argument,
+    exit,
     poll,
     Dma,
     Failure,
@@ -25,6 +27,10 @@ use zerocopy::{
     Immutable,
     IntoBytes, //
 };
+
+/// Mass storage, non-volatile memory, NVM Express.
+const CLASS: u32 = 0x01_08_02;
+const REGISTERS: Bar = Bar::new(0).unwrap();
 
 const CAP: usize = 0x0;
 const CC: usize = 0x14;
@@ -127,7 +133,7 @@ impl<'a> Queue<'a> {
             Ok(status & 1 == self.phase)
         })?;
         // What the device wrote before the completion is to be read after it.
-        std::sync::atomic::fence(std::sync::atomic::Ordering::Acquire);
+        vfio_subregion::order_loads();
         self.head = (self.head + 1) % ENTRIES;
         if self.head == 0 {
             self.phase ^= 1;
@@ -182,13 +188,19 @@ fn find_buffer(registers: Registers<'_>) -> Result<(Bar, ByteRange), Failure> {
         .ok_or_else(|| "the buffer is nowhere".into())
 }
 
-fn main() -> Result<(), Failure> {
+fn main() -> ExitCode {
+    exit(drive())
+}
+
+fn drive() -> Result<(), Failure> {
     let opened = Opened::new(&device_argument("DEV_NVME")?)?;
     let shown: u32 = std::env::args().nth(2).map_or(Ok(0), |word| word.parse())?;
-    opened.enable()?;
     let device = opened.device();
-    let bar = Bar::new(0).ok_or("there are BARs 0 to 5")?;
-    let mapping = device.map(&device.region(bar)?)?;
+    if opened.class()? != CLASS {
+        return Err("this is no NVMe controller".into());
+    }
+    opened.enable()?;
+    let mapping = device.map(&device.region(REGISTERS)?)?;
     let registers = mapping.registers()?;
     let memory = Dma::new(&opened, IOVA, MEMORY)?;
 
@@ -239,7 +251,7 @@ fn main() -> Result<(), Failure> {
     println!(
         "{BLOCKS} blocks were read by commands in BAR {bar}, which is {} there; block {shown} begins \
          with {text}",
-        region.effective.ok_or("no type is told")?
+        region.effective().ok_or("no type is told")?
     );
     Ok(())
 }

@@ -4,8 +4,10 @@
 //!
 //! Usage: `rust_ring ADDRESS`, for QEMU's ivshmem, whose BAR 2 is plain memory.
 
+use std::process::ExitCode;
 use subregion_samples::{
     device_argument,
+    exit,
     Failure,
     Opened, //
 };
@@ -18,21 +20,26 @@ use vfio_subregion::{
 /// As long as a cache line, so that each one fills a write-combining buffer exactly.
 type Descriptor = [u64; 8];
 
-const WINDOW: u64 = 1 << 20;
+// What a data sheet would say.
+const BAR: Bar = Bar::new(2).unwrap();
+const REGISTERS: ByteRange = ByteRange::new(0, 1 << 20).unwrap();
+const WINDOW: ByteRange = ByteRange::new(1 << 20, 4 << 20).unwrap();
+const DOORBELL: usize = 0;
 const COUNT: usize = 1024;
 
-fn main() -> Result<(), Failure> {
+fn main() -> ExitCode {
+    exit(drive())
+}
+
+fn drive() -> Result<(), Failure> {
     let opened = Opened::new(&device_argument("DEV_IVSHMEM")?)?;
     let device = opened.device();
-    let bar = Bar::new(2).ok_or("there are BARs 0 to 5")?;
 
     // First the claim: from then on the window cannot be mapped with the wrong type.
-    let range = ByteRange::new(WINDOW, 4 << 20).ok_or("an empty range")?;
-    let region = device.create(bar, range, Attribute::WriteCombining)?;
+    let region = device.create(BAR, WINDOW, Attribute::WriteCombining)?;
     let window = device.map(&region)?;
-    let registers = ByteRange::new(0, WINDOW).ok_or("an empty range")?;
-    let registers = device.map_part(&device.region(bar)?, registers)?;
-    let doorbell = registers.registers()?.register::<u32>(0)?;
+    let registers = device.map_part(&device.region(BAR)?, REGISTERS)?;
+    let doorbell = registers.registers()?.register::<u32>(DOORBELL)?;
 
     let ring = window.write_combining()?.ring::<Descriptor>(0, COUNT)?;
     for index in 0..COUNT {
@@ -49,8 +56,8 @@ fn main() -> Result<(), Failure> {
     }
     println!(
         "{COUNT} descriptors are in region {}, which is {}; the doorbell says {}",
-        region.index,
-        region.effective.ok_or("no type is told")?,
+        region.index(),
+        region.effective().ok_or("no type is told")?,
         doorbell.read()
     );
     Ok(())

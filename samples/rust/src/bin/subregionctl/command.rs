@@ -21,7 +21,9 @@ use vfio_subregion::{
     name = "subregionctl",
     version,
     disable_help_subcommand = true,
-    after_help = "DEVICE is a PCI address, as 0000:01:00.0 or 01:00.0."
+    after_help = "DEVICE is a PCI address, as 0000:01:00.0 or 01:00.0. For example,\n\n  \
+        subregionctl hold 01:00.0 --part 2:1M:4M:wc\n\n\
+        shows what the device is like while 4 MiB of its BAR 2 are write-combining."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -34,7 +36,7 @@ pub(crate) enum Command {
     List {
         /// The devices; without any, all that are bound to `subregion_vfio_pci` or vfio-pci
         devices: Vec<String>,
-        /// Print JSON in place of a table
+        /// Print JSON in place of a table: a list of devices, each with the list of its regions
         #[arg(long)]
         json: bool,
     },
@@ -53,7 +55,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Prints bytes of a region, as `read()` gets them, in hexadecimal
+    /// Prints bytes of a region in hexadecimal, without mapping it
     Dump {
         /// The device
         device: String,

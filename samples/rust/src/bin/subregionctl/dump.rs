@@ -19,9 +19,9 @@ pub(crate) fn dump(
 ) -> Result<(), Failure> {
     let device = opened.device();
     let region = device.region(RegionIndex(region))?;
-    let end = offset.saturating_add(length).min(region.size);
+    let end = offset.saturating_add(length).min(region.size());
     if offset >= end {
-        return Err(format!("region {} ends at {:#x}", region.index, region.size).into());
+        return Err(format!("region {} ends at {:#x}", region.index(), region.size()).into());
     }
     while offset < end {
         let mut line = [0; LINE];

@@ -4,12 +4,10 @@
 
 mod command;
 mod dump;
+mod manual;
 mod show;
 
-use clap::{
-    CommandFactory,
-    Parser, //
-};
+use clap::Parser;
 use command::{
     Arguments,
     Command,
@@ -21,6 +19,7 @@ use std::{
     time::Duration, //
 };
 use subregion_samples::{
+    exit,
     Failure,
     Opened, //
 };
@@ -83,7 +82,7 @@ fn list(devices: Vec<String>, json: bool) -> Result<(), Failure> {
             Ok(listing) => shown.push(listing),
             Err(error) => {
                 failed = true;
-                eprintln!("subregionctl: {error}");
+                eprintln!("error: {error}");
             }
         }
     }
@@ -120,19 +119,10 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             create(&opened, &parts)?;
             dump::dump(&opened, region, offset, length)
         }
-        Command::Man { directory } => {
-            clap_mangen::generate_to(Arguments::command(), directory)?;
-            Ok(())
-        }
+        Command::Man { directory } => manual::write(&directory),
     }
 }
 
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("subregionctl: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    exit(run(Arguments::parse()))
 }

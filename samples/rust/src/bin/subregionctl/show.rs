@@ -33,7 +33,7 @@ impl Listing {
         let mut rows = Vec::new();
         let mut supported = true;
         for region in device.regions()?.into_values() {
-            let can = match device.query(region.index) {
+            let can = match device.query(region.index()) {
                 Ok(support) => Some(support.attributes),
                 Err(error) => {
                     supported &= !error.is_unsupported();
@@ -51,14 +51,14 @@ impl Listing {
 }
 
 fn kind(region: &Region) -> String {
-    if let Some(subregion) = &region.subregion {
+    if let Some(subregion) = region.subregion() {
         return format!("in BAR {}", subregion.parent);
     }
-    match (Bar::from_index(region.index), region.index.0) {
+    match (Bar::from_index(region.index()), region.index().0) {
         (Some(bar), _) => format!("BAR {bar}"),
         (None, 6) => "ROM".into(),
         (None, 8) => "VGA".into(),
-        (None, _) if region.index == RegionIndex::CONFIG => "config".into(),
+        (None, _) if region.index() == RegionIndex::CONFIG => "config".into(),
         (None, _) => "other".into(),
     }
 }
@@ -71,7 +71,7 @@ fn flags(region: &Region) -> String {
     ]
     .into_iter()
     .map(|(flag, letter)| {
-        if region.flags.contains(flag) {
+        if region.flags().contains(flag) {
             letter
         } else {
             '-'
@@ -91,9 +91,8 @@ fn names(attributes: Attributes) -> Vec<&'static str> {
 /// What mappings are made with, where there can be one.
 fn attribute(region: &Region) -> Option<Attribute> {
     region
-        .flags
-        .contains(RegionFlags::MMAP)
-        .then_some(region.attribute)
+        .attribute()
+        .filter(|_| region.flags().contains(RegionFlags::MMAP))
 }
 
 fn table(listing: &Listing) {
@@ -109,23 +108,22 @@ fn table(listing: &Listing) {
     );
     for (region, can) in &listing.rows {
         let range = region
-            .subregion
-            .as_ref()
+            .subregion()
             .map_or("-".into(), |subregion| subregion.range.to_string());
         let effective = region
-            .effective
+            .effective()
             .map_or("-".into(), |effective| effective.to_string());
         let can = can.map(names).filter(|names| !names.is_empty());
         println!(
             "  {:<6} {:<9} {range:<23} {:>#12x} {:<5} {:<9} {effective:<13} {}",
-            region.index.0,
+            region.index().0,
             kind(region),
-            region.size,
+            region.size(),
             flags(region),
             attribute(region).map_or("-", Attribute::name),
             can.map_or("-".into(), |names| names.join(" "))
         );
-        for claim in &region.claims {
+        for claim in region.claims() {
             println!(
                 "         claimed {:<23} by region {}",
                 claim.range.to_string(),
@@ -141,7 +139,7 @@ fn as_json(listing: &Listing) -> Value {
         .iter()
         .map(|(region, can)| {
             let claims: Vec<_> = region
-                .claims
+                .claims()
                 .iter()
                 .map(|claim| {
                     json!({
@@ -152,15 +150,15 @@ fn as_json(listing: &Listing) -> Value {
                 })
                 .collect();
             json!({
-                "region": region.index.0,
+                "region": region.index().0,
                 "kind": kind(region),
-                "size": region.size,
-                "file_offset": region.file_offset,
+                "size": region.size(),
+                "file_offset": region.file_offset(),
                 "flags": flags(region),
-                "parent": region.subregion.map(|subregion| subregion.parent.number()),
-                "offset": region.subregion.map(|subregion| subregion.range.offset()),
+                "parent": region.subregion().map(|subregion| subregion.parent.number()),
+                "offset": region.subregion().map(|subregion| subregion.range.offset()),
                 "attribute": attribute(region).map(Attribute::name),
-                "type": region.effective.map(|effective| effective.to_string()),
+                "type": region.effective().map(|effective| effective.to_string()),
                 "can_be": can.map(names),
                 "claims": claims,
             })

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the crate makes of the driver's answers.
+
+use crate::{
+    ensure,
+    open,
+    range,
+    tests,
+    Outcome,
+    BAR,
+    MIB, //
+};
+use vfio_subregion::{
+    Attribute,
+    Attributes,
+    EffectiveType,
+    RegionFlags, //
+};
+
+tests! {
+    what_is_written_through_a_subregion_is_read_through_the_bar,
+    every_attribute_can_be_had_and_says_what_it_became,
+    subregions_are_found_by_their_index_and_bars_tell_of_them,
+    a_whole_bar_can_have_an_attribute,
+    a_mapping_has_the_type_that_the_bar_has_by_then,
+    a_mapping_outlives_the_descriptor_and_keeps_the_device_open,
+}
+
+fn what_is_written_through_a_subregion_is_read_through_the_bar() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let region = device.create(BAR, range(MIB, MIB), Attribute::WriteCombining)?;
+    let mapping = device.map(&region)?;
+    mapping
+        .write_combining()?
+        .copy_from(5, b"by write combining")?;
+    vfio_subregion::flush_stores();
+    let mut bytes = [0; 18];
+    device.read(&device.region(BAR)?, MIB + 5, &mut bytes)?;
+    ensure!(&bytes == b"by write combining");
+    Ok(())
+}
+
+/// What an attribute is on this architecture.
+fn wanted(attribute: Attribute) -> EffectiveType {
+    let (strict, device, combining) = if cfg!(target_arch = "aarch64") {
+        (
+            EffectiveType::ARM64_NGNRNE,
+            EffectiveType::ARM64_NGNRE,
+            EffectiveType::ARM64_NORMAL_NC,
+        )
+    } else {
+        (
+            EffectiveType::X86_UC_MINUS,
+            EffectiveType::X86_UC_MINUS,
+            EffectiveType::X86_WC,
+        )
+    };
+    match attribute {
+        Attribute::WriteCombining => combining,
+        Attribute::Device | Attribute::GuestAny => device,
+        _ => strict,
+    }
+}
+
+fn every_attribute_can_be_had_and_says_what_it_became() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let support = device.query(BAR)?;
+    ensure!(support.attributes == Attributes::from_bits_retain(15));
+    ensure!(support.count == 0 && support.limit > 0);
+    for (at, attribute) in (0_u64..).zip(Attribute::ALL) {
+        let part = range(at * support.granule, support.granule);
+        let region = device.create(BAR, part, attribute)?;
+        ensure!(region.effective() == Some(wanted(attribute)));
+        ensure!(region.attribute() == Some(attribute));
+        ensure!(device.query(region.index())?.attributes == Attributes::from(attribute));
+        let mapping = device.map(&region)?;
+        ensure!(mapping.registers().is_err() == (attribute == Attribute::WriteCombining));
+        ensure!(mapping.write_combining().is_ok() == mapping.registers().is_err());
+        mapping.write(0, 0x5a_u32)?;
+        ensure!(mapping.read::<u32>(0)? == 0x5a);
+    }
+    Ok(())
+}
+
+fn subregions_are_found_by_their_index_and_bars_tell_of_them() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let first = device.create(BAR, range(4 * MIB, MIB), Attribute::Device)?;
+    let second = device.create(BAR, range(0, MIB), Attribute::WriteCombining)?;
+    let regions = device.regions()?;
+    for made in [&first, &second] {
+        let found = regions.get(&made.index()).ok_or("it is not found")?;
+        ensure!(found.subregion() == made.subregion() && found.file_offset() == made.file_offset());
+        ensure!(found.size() == MIB && found.effective() == made.effective());
+        ensure!(found.flags().contains(RegionFlags::MMAP));
+    }
+    let claims = regions.get(&BAR.into()).ok_or("there is no BAR")?.claims();
+    let indices: Vec<_> = claims.iter().map(|claim| claim.index).collect();
+    ensure!(indices == [second.index(), first.index()]);
+    device.destroy(first.index())?;
+    ensure!(!device.regions()?.contains_key(&first.index()));
+    Ok(())
+}
+
+fn a_whole_bar_can_have_an_attribute() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let effective = device.set_attribute(BAR, Attribute::WriteCombining)?;
+    let region = device.region(BAR)?;
+    ensure!(region.attribute() == Some(Attribute::WriteCombining));
+    ensure!(region.effective() == Some(effective));
+    let mapping = device.map(&region)?;
+    mapping.write_combining()?.copy_from(0, &[7; 64])?;
+    ensure!(mapping.read::<u8>(63)? == 7);
+    drop(mapping);
+    device.set_attribute(BAR, Attribute::Noncached)?;
+    ensure!(device.region(BAR)?.effective().is_none());
+    Ok(())
+}
+
+fn a_mapping_has_the_type_that_the_bar_has_by_then() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let before = device.region(BAR)?;
+    device.set_attribute(BAR, Attribute::WriteCombining)?;
+    ensure!(before.attribute() == Some(Attribute::Noncached));
+    let mapping = device.map(&before)?;
+    ensure!(mapping.attribute() == Some(Attribute::WriteCombining));
+    ensure!(mapping.registers().is_err());
+    Ok(())
+}
+
+fn a_mapping_outlives_the_descriptor_and_keeps_the_device_open() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let region = device.create(BAR, range(0, MIB), Attribute::WriteCombining)?;
+    let mapping = device.map(&region)?;
+    drop(opened);
+    mapping.write(8, 3_u64)?;
+    ensure!(mapping.read::<u64>(8)? == 3);
+    Ok(())
+}

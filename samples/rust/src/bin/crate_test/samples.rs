@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The samples, each as a user would run it.
+
+use crate::{
+    address,
+    ensure,
+    tests,
+    touch::Elsewhere,
+    Failure,
+    Outcome, //
+};
+use serde_json::{
+    json,
+    Value, //
+};
+use std::process::Command;
+
+tests! {
+    sample_rust_ring_fills_a_wc_window,
+    sample_igb_loop_gets_back_every_frame,
+    sample_nvme_cmb_reads_blocks_by_commands_in_the_controller,
+    samples_in_c_do_the_same,
+    samples_say_why_they_cannot,
+    subregionctl_shows_what_it_holds,
+    subregionctl_lists_devices_as_json,
+    subregionctl_tells_of_a_driver_without_subregions,
+    subregionctl_dumps_a_region,
+    subregionctl_says_why_it_cannot,
+}
+
+/// What a sample says with the arguments, and whether it succeeds.
+fn run(name: &str, arguments: &[&str]) -> Result<(bool, String), Failure> {
+    let output = Command::new(format!("/samples/{name}"))
+        .args(arguments)
+        .output()?;
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    for line in said.lines().take(20) {
+        println!("# {line}");
+    }
+    Ok((output.status.success(), said))
+}
+
+/// As [`run`] of the tool, with the arguments in one text, where DEVICE is ivshmem.
+fn tool(arguments: &str) -> Result<(bool, String), Failure> {
+    let arguments = arguments.replace("DEVICE", &address("DEV_IVSHMEM")?);
+    let arguments: Vec<_> = arguments.split_whitespace().collect();
+    run("subregionctl", &arguments)
+}
+
+fn sample_rust_ring_fills_a_wc_window() -> Outcome {
+    let (success, said) = run("rust_ring", &[])?;
+    ensure!(success && said.contains("1024 descriptors are in region"));
+    Ok(())
+}
+
+fn sample_igb_loop_gets_back_every_frame() -> Outcome {
+    let (success, said) = run("igb_loop", &[])?;
+    ensure!(success && said.contains("1000 frames were sent and 1000 received"));
+    Ok(())
+}
+
+fn sample_nvme_cmb_reads_blocks_by_commands_in_the_controller() -> Outcome {
+    let (success, said) = run("nvme_cmb", &[&address("DEV_NVME")?, "42"])?;
+    ensure!(success && said.contains("begins with block 42"));
+    Ok(())
+}
+
+fn samples_in_c_do_the_same() -> Outcome {
+    let (success, said) = run("wc_ring", &["--oracle", &address("DEV_IVSHMEM")?])?;
+    ensure!(success && said.contains("65536 descriptors of 64 bytes were written and read back"));
+    let (success, said) = run("c_igb_loop", &[])?;
+    ensure!(success && said.contains("1000 frames were sent and 1000 received"));
+    let (success, said) = run("c_nvme_cmb", &[&address("DEV_NVME")?, "42"])?;
+    ensure!(success && said.contains("begins with block 42"));
+    Ok(())
+}
+
+fn samples_say_why_they_cannot() -> Outcome {
+    for name in ["igb_loop", "c_igb_loop"] {
+        let (success, said) = run(name, &[&address("DEV_NVME")?])?;
+        ensure!(!success && said.contains("this is a driver for the 82576"));
+    }
+    for name in ["nvme_cmb", "c_nvme_cmb"] {
+        let (success, said) = run(name, &[&address("DEV_IGB")?])?;
+        ensure!(!success && said.contains("this is no NVMe controller"));
+    }
+    let (success, said) = run("rust_ring", &["0000:ff:00.0"])?;
+    ensure!(!success && said.contains("there is no PCI device"));
+    let elsewhere = Elsewhere::new(&address("DEV_IVSHMEM")?)?;
+    let (success, said) = run("rust_ring", &[])?;
+    ensure!(!success && said.contains("bind the device to subregion_vfio_pci"));
+    elsewhere.back()
+}
+
+fn subregionctl_shows_what_it_holds() -> Outcome {
+    let (success, said) = tool("hold DEVICE --part 2:1M:4M:wc --part 2:0:4K:device --seconds 0")?;
+    ensure!(success);
+    ensure!(said.contains("claimed 0x00100000-0x004fffff   by region 9"));
+    ensure!(said.contains("claimed 0x00000000-0x00000fff   by region 10"));
+    ensure!(said.contains("in BAR 2"));
+    Ok(())
+}
+
+fn subregionctl_lists_devices_as_json() -> Outcome {
+    let (success, said) = tool("list --json")?;
+    ensure!(success);
+    let said: Value = serde_json::from_str(&said)?;
+    let devices = said.as_array().ok_or("it is no list")?;
+    for name in ["DEV_IVSHMEM", "DEV_NVME", "DEV_IGB"] {
+        let address = address(name)?;
+        ensure!(devices.iter().any(|device| device["device"] == *address));
+    }
+    ensure!(devices.iter().all(|device| device["subregions"] == true));
+
+    let (success, said) = tool("hold DEVICE --part 2:1M:4M:wc --seconds 0 --json")?;
+    ensure!(success);
+    let said: Value = serde_json::from_str(&said)?;
+    let regions = said[0]["regions"]
+        .as_array()
+        .ok_or("there are no regions")?;
+    let find = |index: u32| regions.iter().find(|region| region["region"] == index);
+    let made = find(9).ok_or("the subregion is not there")?;
+    ensure!(made["parent"] == 2 && made["offset"] == 1 << 20 && made["size"] == 4 << 20);
+    ensure!(made["attribute"] == "wc" && made["can_be"] == json!(["wc"]));
+    let bar = find(2).ok_or("the BAR is not there")?;
+    ensure!(bar["claims"][0]["region"] == 9 && bar["claims"][1].is_null());
+    Ok(())
+}
+
+fn subregionctl_tells_of_a_driver_without_subregions() -> Outcome {
+    let elsewhere = Elsewhere::new(&address("DEV_IVSHMEM")?)?;
+    let (success, said) = tool("list DEVICE")?;
+    ensure!(success && said.contains("(its driver has no subregions)"));
+    let (success, said) = tool("list DEVICE --json")?;
+    let said: Value = serde_json::from_str(&said)?;
+    ensure!(success && said[0]["subregions"] == false);
+    ensure!(said[0]["regions"][0]["can_be"].is_null());
+    let (success, said) = tool("hold DEVICE --part 2:1M:4M:wc --seconds 0")?;
+    ensure!(!success && said.contains("bind the device to subregion_vfio_pci"));
+    elsewhere.back()
+}
+
+fn subregionctl_dumps_a_region() -> Outcome {
+    let (success, said) = tool("dump DEVICE 7 --length 4")?;
+    ensure!(success && said == "00000000  f4 1a 10 11\n");
+    let (success, said) = tool("dump DEVICE 9 --part 2:1M:4K:wc --offset 4K")?;
+    ensure!(!success && said.contains("region 9 ends at 0x1000"));
+    Ok(())
+}
+
+fn subregionctl_says_why_it_cannot() -> Outcome {
+    let (success, said) = tool("hold DEVICE --part 2:1:4K:wc --seconds 0")?;
+    ensure!(!success && said.contains("whole granules"));
+    let (success, said) = tool("list 0000:ff:00.0")?;
+    ensure!(!success && said.contains("there is no PCI device"));
+    let (success, said) = tool("list 0000:00:00.0")?;
+    ensure!(!success && said.contains("its driver is none"));
+    Ok(())
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The manual pages, which are made of the command line.
+
+use crate::command::Arguments;
+use clap::CommandFactory;
+use clap_mangen::Man;
+use std::{
+    fs::File,
+    io::{
+        self,
+        Write, //
+    },
+    path::Path,
+};
+use subregion_samples::Failure;
+
+/// When the command line was changed last.
+const DATE: &str = "2026-11-21";
+
+/// What the command line itself does not say.
+const END: &str = r".SH DEVICES
+A device is named by its PCI address, as 0000:01:00.0 or 01:00.0, and has to be bound to
+subregion_vfio_pci or, to be looked at, to vfio\-pci.
+.SH EXIT STATUS
+0; 1 when something could not be done or shown, with the reason on stderr; 2 when the command line
+is wrong.
+.SH EXAMPLES
+Show what the device is like while 4 MiB of its BAR 2 are write\-combining:
+.PP
+.nf
+    subregionctl hold 01:00.0 \-\-part 2:1M:4M:wc
+.fi
+.PP
+The attribute and type of each region that can be mapped, for a script:
+.PP
+.nf
+    subregionctl list \-\-json 01:00.0 | jq '.[].regions[] | {region, attribute, type}'
+.fi
+.SH SEE ALSO
+";
+
+/// Writes a page for the program and one for each of its commands.
+pub(crate) fn write(directory: &Path) -> Result<(), Failure> {
+    let mut all = Arguments::command();
+    all.build();
+    let commands: Vec<_> = all
+        .get_subcommands()
+        .filter(|command| !command.is_hide_set())
+        .cloned()
+        .chain([all.clone()])
+        .collect();
+    let names: Vec<_> = commands.iter().map(name).collect();
+    for command in commands {
+        let own = name(&command);
+        let others: Vec<_> = names
+            .iter()
+            .filter(|&other| *other != own)
+            .map(|other| format!("\\fB{}\\fR(1)", other.replace('-', "\\-")))
+            .collect();
+        let mut page = File::create(directory.join(format!("{own}.1")))?;
+        render(command, &mut page)?;
+        writeln!(page, "{END}{}", others.join(",\n"))?;
+    }
+    Ok(())
+}
+
+fn name(command: &clap::Command) -> String {
+    command
+        .get_display_name()
+        .unwrap_or("subregionctl")
+        .to_string()
+}
+
+/// What the command line says.
+fn render(command: clap::Command, page: &mut File) -> io::Result<()> {
+    let title = name(&command).to_uppercase();
+    Man::new(command.after_help(None::<&str>).version(None::<&str>))
+        .title(title)
+        .date(DATE)
+        .source(concat!("subregionctl ", env!("CARGO_PKG_VERSION")))
+        .manual("Subregions of PCI BARs")
+        .render(page)
+}
