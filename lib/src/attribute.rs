@@ -22,8 +22,8 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// All that this crate knows.
-    pub const ALL: [Self; 4] = [
+    /// All that this crate knows; a later version may know more.
+    pub const ALL: &'static [Self] = &[
         Self::Noncached,
         Self::Device,
         Self::WriteCombining,
@@ -39,7 +39,7 @@ impl Attribute {
     /// The attribute of that number, if it is known.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|a| a.number() == number)
+        Self::ALL.iter().copied().find(|a| a.number() == number)
     }
 
     /// Its short name, as the command line of `subregionctl` takes it.
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn every_attribute_is_found_by_its_number() {
-        for attribute in Attribute::ALL {
+        for &attribute in Attribute::ALL {
             assert_eq!(Attribute::from_number(attribute.number()), Some(attribute));
             assert_eq!(Attributes::from(attribute).bits(), 1 << attribute.number());
         }

@@ -70,7 +70,7 @@ fn every_attribute_can_be_had_and_says_what_it_became() -> Outcome {
     let support = device.query(BAR)?;
     ensure!(support.attributes == Attributes::from_bits_retain(15));
     ensure!(support.count == 0 && support.limit > 0);
-    for (at, attribute) in (0_u64..).zip(Attribute::ALL) {
+    for (at, &attribute) in (0_u64..).zip(Attribute::ALL) {
         let part = range(at * support.granule, support.granule);
         let region = device.create(BAR, part, attribute)?;
         ensure!(region.effective() == Some(wanted(attribute)));

@@ -96,12 +96,12 @@ impl std::str::FromStr for Part {
             return Err("it is not BAR:OFFSET:SIZE:ATTRIBUTE".into());
         };
         let bar = bar.parse().ok().and_then(Bar::new);
-        let attribute = Attribute::ALL.into_iter().find(|a| a.name() == attribute);
+        let attribute = Attribute::ALL.iter().find(|a| a.name() == attribute);
         Ok(Self {
             bar: bar.ok_or("there are BARs 0 to 5")?,
             range: ByteRange::new(number(offset)?, number(size)?)
                 .ok_or("it is empty, or too large")?,
-            attribute: attribute.ok_or("the attribute is none")?,
+            attribute: *attribute.ok_or("the attribute is none")?,
         })
     }
 }

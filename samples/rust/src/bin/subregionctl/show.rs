@@ -82,7 +82,8 @@ fn flags(region: &Region) -> String {
 
 fn names(attributes: Attributes) -> Vec<&'static str> {
     Attribute::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .filter(|&attribute| attributes.contains(attribute.into()))
         .map(Attribute::name)
         .collect()
