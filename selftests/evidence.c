@@ -22,19 +22,30 @@ static __thread volatile sig_atomic_t touching;
 /* The si_code of its last fault. */
 static __thread volatile sig_atomic_t fault_code;
 
-int pte_read(const volatile void *address, struct pte_oracle *pte)
+/* Asks the oracle the question @cmd, of which @pte has all inputs. */
+static int ask(unsigned long cmd, struct pte_oracle *pte)
 {
 	int fd, ret = 0;
 
-	memset(pte, 0, sizeof(*pte));
-	pte->address = (uintptr_t)address;
 	fd = open(PTE_ORACLE_DEVICE, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (ioctl(fd, PTE_ORACLE_READ, pte))
+	if (ioctl(fd, cmd, pte))
 		ret = -errno;
 	close(fd);
 	return ret;
+}
+
+int pte_read(const volatile void *address, struct pte_oracle *pte)
+{
+	*pte = (struct pte_oracle) { .address = (uintptr_t)address };
+	return ask(PTE_ORACLE_READ, pte);
+}
+
+int pte_read_guest(int vcpu, uint64_t gpa, struct pte_oracle *pte)
+{
+	*pte = (struct pte_oracle) { .address = gpa, .vcpu = vcpu };
+	return ask(PTE_ORACLE_READ_GUEST, pte);
 }
 
 const char *pte_type(const volatile void *address)

@@ -33,6 +33,9 @@
 /** pte_read() - asks the oracle about @address; 0 or a negative errno */
 int pte_read(const volatile void *address, struct pte_oracle *pte);
 
+/** pte_read_guest() - asks it about the guest-physical address @gpa of the virtual CPU @vcpu */
+int pte_read_guest(int vcpu, uint64_t gpa, struct pte_oracle *pte);
+
 /**
  * pte_type() - the memory type of the live page-table entry of @address
  *

@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a guest of KVM may make of a subregion: by what it stores, by what that does to it, and by
- * what happens to it when the memory is taken away.
+ * What a guest of KVM may make of a subregion: by what it stores, by what that does to it, by what
+ * the second stage of its page tables holds, and by what happens when the memory is taken away.
  */
 #include <pthread.h>
 #include <signal.h>
 
-#include "fixture.h"
-#include "vm.h"
+#include "fixture_vm.h"
 
 #define AT		(4 * MIB)
 #define SIZE		(2 * MIB)
-#define VALUE		0x8877665544332211ull
 
 /** struct subject - one range of a BAR, as a guest's device memory */
 struct subject {
@@ -42,17 +40,6 @@ FIXTURE_VARIANT_ADD(kvm, device) { { OF_SUBREGION, VFIO_SUBREGION_ATTR_DEVICE, f
 FIXTURE_VARIANT_ADD(kvm, wc) { { OF_SUBREGION, VFIO_SUBREGION_ATTR_WC, true } };
 FIXTURE_VARIANT_ADD(kvm, guest_any) { { OF_SUBREGION, VFIO_SUBREGION_ATTR_GUEST_ANY, true } };
 
-/* Makes a machine, or marks the test as skipped. */
-static bool fixture_vm(struct __test_metadata *_metadata, struct vm *vm)
-{
-	int ret = vm_create(vm);
-
-	if (ret == -ENOENT || ret == -ENODEV)
-		SKIP(return false, "there is no KVM in this kernel or on this CPU");
-	ASSERT_EQ(0, ret) TH_LOG("no virtual machine: %s", strerror(-ret));
-	return true;
-}
-
 FIXTURE_SETUP(kvm)
 {
 	const struct subject *subject = &variant->subject;
@@ -82,14 +69,42 @@ FIXTURE_TEARDOWN(kvm)
 	vfio_device_close(&self->dev);
 }
 
-/* The 8 bytes at @at of the BAR, by read(). */
-static uint64_t in_bar(struct __test_metadata *_metadata, struct vfio_device *dev, uint64_t at)
+TEST_F(kvm, the_second_stage_has_the_entry_that_the_attribute_means)
 {
-	uint64_t value;
+	const struct subject *subject = &variant->subject;
+	struct pte_oracle pte;
 
-	EXPECT_EQ(sizeof(value), pread(dev->fd, &value, sizeof(value),
-				       vfio_offset(dev, BAR2, at)));
-	return value;
+	expect_no_entry(_metadata, &self->vm, 0);
+	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
+	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, SIZE - 8, VALUE));
+	expect_entry(_metadata, &self->vm, 0, self->map, subject->normal);
+	expect_entry(_metadata, &self->vm, SIZE - 8, (char *)self->map + SIZE - 8, subject->normal);
+	expect_no_entry(_metadata, &self->vm, SIZE);
+
+	/* The host's of the same bytes, by the same oracle, has the type that was asked for. */
+	EXPECT_STREQ(subject->of == OF_SUBREGION ? attribute_pte(subject->attribute) :
+		     PTE_NONCACHED, pte_type(self->map));
+
+	/* Ordinary memory is another thing. */
+	ASSERT_EQ(0, pte_read_guest(self->vm.vcpu, vm_arch_code(), &pte));
+	ASSERT_EQ(1, pte.present);
+	EXPECT_TRUE(is_ram_type(pte.name));
+	TH_LOG("memory: %.*s, entry bits %#llx", (int)sizeof(pte.name), pte.name,
+	       (unsigned long long)pte.flags);
+	ASSERT_EQ(0, pte_read_guest(self->vm.vcpu, VM_DEVICE_MEMORY, &pte));
+	TH_LOG("device: %.*s, entry bits %#llx, 1 << %u bytes", (int)sizeof(pte.name), pte.name,
+	       (unsigned long long)pte.flags, pte.shift);
+}
+
+TEST_F(kvm, the_second_stage_loses_the_entry_at_a_reset_and_gets_it_again)
+{
+	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
+	expect_entry(_metadata, &self->vm, 0, self->map, variant->subject.normal);
+	ASSERT_EQ(0, vfio_device_reset(&self->dev));
+	expect_no_entry(_metadata, &self->vm, 0);
+	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
+	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
+	expect_entry(_metadata, &self->vm, 0, self->map, variant->subject.normal);
 }
 
 TEST_F(kvm, a_store_by_the_guest_arrives)
@@ -98,21 +113,6 @@ TEST_F(kvm, a_store_by_the_guest_arrives)
 	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_DEVICE, SIZE - 8, ~VALUE));
 	EXPECT_EQ(VALUE, in_bar(_metadata, &self->dev, AT));
 	EXPECT_EQ(~VALUE, in_bar(_metadata, &self->dev, AT + SIZE - 8));
-}
-
-/*
- * What a guest has is seen by what a store does that is not aligned; see also unaligned.c. Where
- * stage 1 makes it Device, the guest gets an alignment fault. Where stage 2 does, QEMU gives that
- * fault to the hypervisor, and KVM, which knows of none there, ends KVM_RUN with EFAULT.
- */
-static void expect_type(struct __test_metadata *_metadata, struct vm *vm, uint64_t at, bool normal)
-{
-	/* The guest's own choice of Device is always heeded: a control that it is what is seen. */
-	EXPECT_EQ(VM_UNALIGNED, vm_store(vm, GUEST_DEVICE, at + 3, VALUE));
-	EXPECT_EQ(VM_DONE, vm_store(vm, GUEST_NORMAL, at, VALUE));
-	EXPECT_EQ(normal ? VM_DONE : -EFAULT, vm_store(vm, GUEST_NORMAL, at + 3, VALUE));
-	/* Nothing but the alignment was wrong. */
-	EXPECT_EQ(VM_DONE, vm_store(vm, GUEST_NORMAL, at, VALUE));
 }
 
 TEST_F(kvm, the_guest_has_normal_memory_where_it_may_and_device_memory_elsewhere)
@@ -172,14 +172,17 @@ static void stop_counting(struct __test_metadata *_metadata, FIXTURE_DATA(kvm) *
 
 TEST_F(kvm, a_running_guest_is_stopped_while_the_memory_is_off)
 {
+	struct pte_oracle pte;
 	uint64_t reached;
 
 	start_counting(_metadata, self);
+	ASSERT_EQ(-EBUSY, pte_read_guest(self->vm.vcpu, VM_DEVICE_MEMORY, &pte));
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, false));
 	/* KVM cannot give it the page, and says so. */
 	ASSERT_EQ(0, pthread_join(self->runner, NULL));
 	EXPECT_EQ(-EFAULT, self->ended);
 	EXPECT_EQ(-EFAULT, vm_store(&self->vm, GUEST_NORMAL, 0, 0));
+	expect_no_entry(_metadata, &self->vm, 0);
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
 	reached = self->map[0];
 	EXPECT_LE(100, reached);
@@ -225,71 +228,11 @@ TEST_F(kvm, a_running_guest_never_reaches_what_is_destroyed)
 	reached = in_bar(_metadata, &self->dev, AT);
 	EXPECT_LE(100, reached);
 	EXPECT_EQ(-EFAULT, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
+	expect_no_entry(_metadata, &self->vm, 0);
 	/* Claimed anew, it is another region, which the guest does not have. */
 	fixture_create(_metadata, &self->dev, BAR2, variant->subject.attribute, AT, SIZE);
 	EXPECT_EQ(-EFAULT, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
 	EXPECT_EQ(reached, in_bar(_metadata, &self->dev, AT));
-}
-
-/* One BAR in one machine: strict registers, a window for the guest's choice, one for WC. */
-FIXTURE(kvm_mixed) {
-	struct vfio_device dev;
-	struct vm vm;
-};
-
-FIXTURE_SETUP(kvm_mixed)
-{
-	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
-	if (!fixture_vm(_metadata, &self->vm))
-		return;
-	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver());
-}
-
-FIXTURE_TEARDOWN(kvm_mixed)
-{
-	vm_destroy(&self->vm);
-	vfio_device_close(&self->dev);
-}
-
-/* Makes @attribute's subregion the guest's device memory at the same place as in the BAR. */
-static void add(struct __test_metadata *_metadata, struct vfio_device *dev, struct vm *vm,
-		uint64_t at, uint32_t attribute)
-{
-	struct vfio_subregion_create sub;
-	char *map;
-
-	sub = fixture_create(_metadata, dev, BAR2, attribute, at, MIB);
-	map = fixture_map(_metadata, dev, sub.mmap_offset, MIB, 2 * MIB);
-	ASSERT_EQ(0, vm_add(vm, at, map, MIB));
-}
-
-TEST_F(kvm_mixed, one_bar_has_parts_of_all_kinds_side_by_side)
-{
-	char *rest;
-
-	add(_metadata, &self->dev, &self->vm, 0, VFIO_SUBREGION_ATTR_DEVICE);
-	add(_metadata, &self->dev, &self->vm, MIB, VFIO_SUBREGION_ATTR_GUEST_ANY);
-	add(_metadata, &self->dev, &self->vm, 2 * MIB, VFIO_SUBREGION_ATTR_NONCACHED);
-	add(_metadata, &self->dev, &self->vm, 3 * MIB, VFIO_SUBREGION_ATTR_WC);
-	rest = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, BAR2, 4 * MIB),
-			   4 * MIB, 2 * MIB);
-	ASSERT_EQ(0, vm_add(&self->vm, 4 * MIB, rest, 4 * MIB));
-	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, MIB - 8, VALUE));
-	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, MIB, ~VALUE));
-	EXPECT_EQ(VALUE, in_bar(_metadata, &self->dev, MIB - 8));
-	EXPECT_EQ(~VALUE, in_bar(_metadata, &self->dev, MIB));
-#if defined(__aarch64__)
-	/* At both ends of each, so that a block of stage 2 that reaches too far is found. */
-	expect_type(_metadata, &self->vm, 0, false);
-	expect_type(_metadata, &self->vm, MIB - 64, false);
-	expect_type(_metadata, &self->vm, MIB, true);
-	expect_type(_metadata, &self->vm, 2 * MIB - 64, true);
-	expect_type(_metadata, &self->vm, 2 * MIB, false);
-	expect_type(_metadata, &self->vm, 3 * MIB - 64, false);
-	expect_type(_metadata, &self->vm, 3 * MIB, true);
-	expect_type(_metadata, &self->vm, 4 * MIB - 64, true);
-	expect_type(_metadata, &self->vm, 4 * MIB, true);
-#endif
 }
 
 TEST_HARNESS_MAIN

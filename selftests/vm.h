@@ -75,6 +75,9 @@ extern const char guest_store[], guest_count[], guest_vector[], guest_end[];
 /** vm_arch_ram() - the guest-physical address of its memory */
 uint64_t vm_arch_ram(void);
 
+/** vm_arch_code() - the guest-physical address of its code */
+uint64_t vm_arch_code(void);
+
 /** vm_arch_init() - sets up the virtual CPU's MMU and the guest's code */
 int vm_arch_init(struct vm *vm);
 

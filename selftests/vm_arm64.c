@@ -91,6 +91,11 @@ uint64_t vm_arch_ram(void)
 	return RAM;
 }
 
+uint64_t vm_arch_code(void)
+{
+	return RAM + CODE;
+}
+
 int vm_arch_init(struct vm *vm)
 {
 	const uint64_t regs[][2] = {

@@ -111,6 +111,11 @@ uint64_t vm_arch_ram(void)
 	return 0;
 }
 
+uint64_t vm_arch_code(void)
+{
+	return CODE;
+}
+
 int vm_arch_init(struct vm *vm)
 {
 	uint64_t *pdpt = (uint64_t *)(vm->ram + PDPT);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What pte_oracle.ko tells about an address of a process. It reads the page tables by
- * follow_pfnmap_start() and shares no code with the driver under test.
+ * What pte_oracle.ko tells about an address of a process or of a guest. It reads the page tables
+ * itself and shares no code with the driver under test.
  */
 #ifndef PTE_ORACLE_H
 #define PTE_ORACLE_H
@@ -12,19 +12,27 @@
 #define PTE_ORACLE_DEVICE	"/dev/pte_oracle"
 
 /**
- * struct pte_oracle - PTE_ORACLE_READ
- * @address: in: an address in the address space of the process
+ * struct pte_oracle - PTE_ORACLE_READ and PTE_ORACLE_READ_GUEST
+ * @address: in: an address in the address space of the process, or a physical one of the guest
  * @pfn: out: page frame number that @address is mapped to
  * @flags: out: the entry's bits without the page frame number, as the hardware has them
  * @present: out: 1 when a live page-table entry maps @address, else 0 and the rest is zero
  * @shift: out: log2 of the size of the entry: 12, 21 or 30
  * @name: out: the memory type that the entry gives, decoded from @flags and the CPU's PAT
- *	register (x86: "UC", "UC-", "WC", "WT", "WP", "WB")
+ *	register (x86: "UC", "UC-", "WC", "WT", "WP", "WB") or MAIR (arm64: "Normal-NC" and so
+ *	on). In the second stage of arm64 it is in the entry itself: with HCR_EL2.FWB, memory is
+ *	"forced WB" where it is "Normal-WB" without
  * @pid: in: the process, or 0 for the caller; out: the same
+ * @vcpu: in: for PTE_ORACLE_READ_GUEST, the file descriptor of a virtual CPU of KVM, whose second
+ *	stage it is; out: the same
  * @reserved: not used
  *
- * Fails with ESRCH when there is no such process, with EFAULT when no VMA covers @address, with
- * EINVAL when that VMA maps no device memory.
+ * PTE_ORACLE_READ fails with ESRCH when there is no such process, with EFAULT when no VMA covers
+ * @address, with EINVAL when that VMA maps no device memory.
+ *
+ * PTE_ORACLE_READ_GUEST fails with EBADF or EINVAL when @vcpu is no file, or no virtual CPU's, with
+ * EINVAL when the second stage has no such address, with EBUSY while the virtual CPU runs, with
+ * EOPNOTSUPP when the kernel has no KVM or a kind of second stage that cannot be read.
  */
 struct pte_oracle {
 	__aligned_u64	address;
@@ -33,10 +41,14 @@ struct pte_oracle {
 	__u32		present;
 	__u32		shift;
 	char		name[16];
-	__u32		pid;
+	union {
+		__u32	pid;
+		__s32	vcpu;
+	};
 	__u32		reserved;
 };
 
 #define PTE_ORACLE_READ		_IOWR(0xD6, 0, struct pte_oracle)
+#define PTE_ORACLE_READ_GUEST	_IOWR(0xD6, 1, struct pte_oracle)
 
 #endif /* PTE_ORACLE_H */

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What tests with a guest of KVM share: making one, and what to expect of its device memory.
+ */
+#ifndef FIXTURE_VM_H
+#define FIXTURE_VM_H
+
+#include "fixture.h"
+#include "vm.h"
+
+/* What guests store. */
+#define VALUE		0x8877665544332211ull
+
+/** fixture_vm() - makes a machine; returns false after marking the test as skipped */
+static inline bool fixture_vm(struct __test_metadata *_metadata, struct vm *vm)
+{
+	int ret = vm_create(vm);
+
+	if (ret == -ENOENT || ret == -ENODEV)
+		SKIP(return false, "there is no KVM in this kernel or on this CPU");
+	ASSERT_EQ(0, ret) TH_LOG("no virtual machine: %s", strerror(-ret));
+	return true;
+}
+
+/** in_bar() - the 8 bytes at @at of the BAR, by read() */
+static inline uint64_t in_bar(struct __test_metadata *_metadata, struct vfio_device *dev,
+			      uint64_t at)
+{
+	uint64_t value;
+
+	EXPECT_EQ(sizeof(value), pread(dev->fd, &value, sizeof(value),
+				       vfio_offset(dev, BAR2, at)));
+	return value;
+}
+
+/**
+ * expect_type() - expects the guest to have its device memory at @at as Normal-NC, or as Device
+ *
+ * arm64 only. What a guest has is seen by what a store does that is not aligned; see also
+ * unaligned.c. Where stage 1 makes it Device, the guest gets an alignment fault. Where stage 2
+ * does, QEMU gives that fault to the hypervisor, and KVM, which knows of none there, ends KVM_RUN
+ * with EFAULT.
+ */
+static inline void expect_type(struct __test_metadata *_metadata, struct vm *vm, uint64_t at,
+			       bool normal)
+{
+	/* The guest's own choice of Device is always heeded: a control that it is what is seen. */
+	EXPECT_EQ(VM_UNALIGNED, vm_store(vm, GUEST_DEVICE, at + 3, VALUE));
+	EXPECT_EQ(VM_DONE, vm_store(vm, GUEST_NORMAL, at, VALUE));
+	EXPECT_EQ(normal ? VM_DONE : -EFAULT, vm_store(vm, GUEST_NORMAL, at + 3, VALUE));
+	/* Nothing but the alignment was wrong. */
+	EXPECT_EQ(VM_DONE, vm_store(vm, GUEST_NORMAL, at, VALUE));
+}
+
+/*
+ * What KVM puts into the second stage: for device memory of which the guest may choose the type,
+ * and for such as it is held to Device. On x86, under AMD's nested paging, the entries say the same
+ * of both, which leaves the choice to the guest.
+ */
+#if defined(__aarch64__)
+#define STAGE2_FREE	"Normal-NC"
+#define STAGE2_HELD	"Device-nGnRE"
+#else
+#define STAGE2_FREE	"WB"
+#define STAGE2_HELD	"WB"
+#endif
+
+/**
+ * is_ram_type() - whether @name is that of ordinary memory
+ *
+ * On arm64 HCR_EL2.FWB makes a difference, so STAGE2_MEMORY may say which it has to be here.
+ */
+static inline bool is_ram_type(const char *name)
+{
+	const char *want = getenv("STAGE2_MEMORY");
+
+	if (want)
+		return !strcmp(name, want);
+#if defined(__aarch64__)
+	return !strcmp(name, "Normal-WB") || !strcmp(name, "forced WB");
+#else
+	return !strcmp(name, "WB");
+#endif
+}
+
+/**
+ * expect_entry() - expects the guest to have an entry at @at of its device memory
+ *
+ * It has to lead to what @host is mapped to, and be such that the guest may have it as Normal-NC,
+ * or not.
+ */
+static inline void expect_entry(struct __test_metadata *_metadata, struct vm *vm, uint64_t at,
+				const volatile void *host, bool normal)
+{
+	struct pte_oracle pte;
+
+	ASSERT_EQ(0, pte_read_guest(vm->vcpu, VM_DEVICE_MEMORY + at, &pte));
+	ASSERT_EQ(1, pte.present);
+	EXPECT_STREQ(normal ? STAGE2_FREE : STAGE2_HELD, pte.name)
+		TH_LOG("at %#llx: entry bits %#llx", (unsigned long long)at,
+		       (unsigned long long)pte.flags);
+	EXPECT_EQ(pte_phys(host) >> SHIFT_4K, pte.pfn);
+}
+
+/** expect_no_entry() - expects the guest to have none at @at of its device memory */
+static inline void expect_no_entry(struct __test_metadata *_metadata, struct vm *vm,
+				   uint64_t at)
+{
+	struct pte_oracle pte;
+
+	ASSERT_EQ(0, pte_read_guest(vm->vcpu, VM_DEVICE_MEMORY + at, &pte));
+	EXPECT_EQ(0, pte.present);
+}
+
+#endif /* FIXTURE_VM_H */

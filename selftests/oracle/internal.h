@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the parts of pte_oracle.ko are to each other: main.c is the device and reads the tables of
+ * processes, guest.c those of guests, and the file of the architecture knows its entries.
+ */
+#ifndef INTERNAL_H
+#define INTERNAL_H
+
+#include <linux/errno.h>
+#include <linux/kconfig.h>
+#include <linux/types.h>
+
+#include "pte_oracle.h"
+
+struct kvm_vcpu;
+
+/** memory_type() - decodes an entry of a process that covers 1 << @shift bytes */
+const char *memory_type(u64 flags, unsigned int shift);
+
+/** struct guest_entry - a live leaf entry of a second stage */
+struct guest_entry {
+	/* As the hardware has it. */
+	u64 entry;
+	/* What of it is the physical address that it maps. */
+	u64 address;
+	/* log2 of the bytes that it covers. */
+	unsigned int shift;
+	/* The memory type. */
+	const char *name;
+};
+
+/**
+ * find_guest_entry() - finds the entry by which @vcpu reaches the guest-physical address @gpa
+ *
+ * The caller holds @vcpu's mutex, the lock of the VM's MMU for reading, and RCU for reading, so
+ * that neither the root nor a table below it is freed meanwhile. Returns -ENOENT when there is
+ * none.
+ */
+int find_guest_entry(struct kvm_vcpu *vcpu, u64 gpa, struct guest_entry *found);
+
+/** read_guest_entry() - PTE_ORACLE_READ_GUEST; all of @oracle but its inputs is zero */
+#if IS_ENABLED(CONFIG_KVM)
+int read_guest_entry(struct pte_oracle *oracle);
+#else
+static inline int read_guest_entry(struct pte_oracle *oracle)
+{
+	return -EOPNOTSUPP;
+}
+#endif
+
+#endif /* INTERNAL_H */
