@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk check doc module dropin install clean
+.PHONY: help run sample dpdk vmm check doc module dropin install clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -19,6 +19,10 @@ sample: ## Run another sample there, in C or Rust: SAMPLE=NAME, see rig/run --he
 dpdk: ## Boot a stock kernel in QEMU, run Debian's dpdk-testpmd on the drop-in, with and without WC
 	@rig/enter rig/build dropin oracle samples
 	@rig/enter rig/vm --dpdk dpdk
+
+vmm: ## Boot a stock kernel in QEMU, give a guest of KVM one BAR in parts of different attributes
+	@rig/enter rig/build module oracle samples
+	@rig/enter rig/vm vmm
 
 check: ## Run every test, on the host and in QEMU
 	@rig/enter rig/check
