@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk vmm check doc module dropin install clean
+.PHONY: help run sample dpdk nested vmm check doc module dropin install clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -19,6 +19,10 @@ sample: ## Run another sample there, in C or Rust: SAMPLE=NAME, see rig/run --he
 dpdk: ## Boot a stock kernel in QEMU, run Debian's dpdk-testpmd on the drop-in, with and without WC
 	@rig/enter rig/build dropin oracle samples
 	@rig/enter rig/vm --dpdk dpdk
+
+nested: ## Boot a stock kernel in QEMU, have Debian's QEMU there pass a device through to a guest
+	@rig/enter rig/build module oracle samples
+	@rig/enter rig/vm --limit 1200 --nested nested
 
 vmm: ## Boot a stock kernel in QEMU, give a guest of KVM one BAR in parts of different attributes
 	@rig/enter rig/build module oracle samples
