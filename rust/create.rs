@@ -129,7 +129,7 @@ impl State {
 /// mapping has.
 fn expect_ordinary(io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>, span: Span) -> Result {
     if let Some(segments) = io.taken_mut(bar) {
-        return segments.map_gap(bar, span.start());
+        return segments.hold_gap(bar, span.start());
     }
     if !io.core_map_is_of(bar, MemType::Noncached) {
         return Err(EBUSY);

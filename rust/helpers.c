@@ -40,6 +40,16 @@ void __iomem *vfio_rs_ioremap_wc(phys_addr_t phys, size_t size)
 	return ioremap_wc(phys, size);
 }
 
+int vfio_rs_reserve_memtype(resource_size_t phys, resource_size_t size)
+{
+	return arch_io_reserve_memtype_wc(phys, size);
+}
+
+void vfio_rs_free_memtype(resource_size_t phys, resource_size_t size)
+{
+	arch_io_free_memtype_wc(phys, size);
+}
+
 /*
  * Whether the kernel's mapping at @io has the memory type of @prot. x86 alone needs to be asked:
  * there ioremap_wc() and its like may give another type than they were asked for.

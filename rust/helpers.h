@@ -15,6 +15,8 @@ pgprot_t vfio_rs_pgprot_writecombine(pgprot_t prot);
 pgprot_t vfio_rs_pgprot_decrypted(pgprot_t prot);
 bool vfio_rs_can_writecombine(void);
 void __iomem *vfio_rs_ioremap_wc(phys_addr_t phys, size_t size);
+int vfio_rs_reserve_memtype(resource_size_t phys, resource_size_t size);
+void vfio_rs_free_memtype(resource_size_t phys, resource_size_t size);
 bool vfio_rs_kernel_is_mapped(void __iomem *io, pgprot_t prot);
 void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached);
 u32 vfio_rs_index_nospec(u32 index, u32 size);

@@ -59,34 +59,37 @@ fn transfer_bar(
     transfer: &mut Transfer<'_>,
 ) -> Result<usize> {
     let bar = device.core().bar(parent.index()).ok_or(EINVAL)?;
+    let mut io = device.io_shared()?;
+    if io.taken(bar).is_none() {
+        let offset = parent.window().saturating_add(at);
+        return io.core_transfer(offset, limit, transfer);
+    }
     if at >= bar.len() {
         return Err(EINVAL);
     }
+    let _power = device.core().power_on()?;
     let mut at = at;
     let mut left = limit;
-    let mut power = None;
     while left != 0 && at < bar.len() {
-        let io = device.io_shared()?;
         let Some(segments) = io.taken(bar) else {
-            // All that is left: a BAR is in one piece here, or stays taken.
+            // It was given back meanwhile, so all that is left is in one piece.
             let offset = parent.window().saturating_add(at);
             left = left.saturating_sub(io.core_transfer(offset, left, transfer)?);
             break;
         };
-        let Some(segment) = segments.find(at) else {
+        let Some(piece) = segments.find(at) else {
             drop(io);
-            let mut io = device.io_exclusive()?;
-            if let Some(segments) = io.taken_mut(bar) {
-                segments.map_gap(bar, at)?;
+            let mut exclusive = device.io_exclusive()?;
+            if let Some(segments) = exclusive.taken_mut(bar) {
+                segments.map(bar, at)?;
             }
+            // Not released in between, so that the piece is still there.
+            io = exclusive.downgrade();
             continue;
         };
-        if power.is_none() {
-            power = Some(device.core().power_on()?);
-        }
-        let span = segment.span();
+        let span = piece.span();
         let rest = usize::try_from(span.end().saturating_sub(at)).unwrap_or(usize::MAX);
-        let done = segment.map().transfer(
+        let done = piece.map().transfer(
             device.core(),
             at.saturating_sub(span.start()),
             left.min(rest),

@@ -49,6 +49,12 @@ impl Span {
         Ok(Self { start: offset, end })
     }
 
+    /// Makes the span from `start` to just before `end`, if there is anything between them.
+    pub(crate) fn between(start: u64, end: u64) -> Option<Self> {
+        // INVARIANT: This is the check.
+        (start < end).then_some(Self { start, end })
+    }
+
     /// Returns the first byte's offset.
     pub(crate) fn start(self) -> u64 {
         self.start
@@ -77,39 +83,12 @@ impl Span {
 
     /// Returns the part of this span that lies below `limit`.
     pub(crate) fn below(self, limit: u64) -> Option<Self> {
-        let end = self.end.min(limit);
-        // INVARIANT: an empty result is not returned.
-        (self.start < end).then_some(Self { end, ..self })
+        Self::between(self.start, self.end.min(limit))
     }
 
     /// Returns the part of this span that lies at or above `limit`.
     pub(crate) fn above(self, limit: u64) -> Option<Self> {
-        let start = self.start.max(limit);
-        // INVARIANT: an empty result is not returned.
-        (start < self.end).then_some(Self { start, ..self })
-    }
-
-    /// Returns the largest span around `at` within this one that touches none of `taken`.
-    ///
-    /// `taken` is sorted and its spans do not overlap. `None` if `at` is outside this span or
-    /// inside one of `taken`.
-    pub(crate) fn gap_around<T>(
-        self,
-        at: u64,
-        taken: &[T],
-        span_of: impl Fn(&T) -> Self,
-    ) -> Option<Self> {
-        let above = taken.partition_point(|taken| span_of(taken).end() <= at);
-        let (below, above) = taken.split_at_checked(above)?;
-        let gap = match below.last() {
-            Some(neighbour) => self.above(span_of(neighbour).end())?,
-            None => self,
-        };
-        let gap = match above.first() {
-            Some(neighbour) => gap.below(span_of(neighbour).start())?,
-            None => gap,
-        };
-        (gap.start <= at && at < gap.end).then_some(gap)
+        Self::between(self.start.max(limit), self.end)
     }
 }
 
@@ -159,34 +138,6 @@ mod tests {
         assert!(Span::aligned(top - 0x1000, 0x1000, 0x1000).is_ok());
     }
 
-    #[test]
-    fn a_gap_ends_at_its_neighbours() {
-        let bar = span(0, 0x10000);
-        let taken = [span(0x2000, 0x1000), span(0x8000, 0x2000)];
-        let gap = |at| bar.gap_around(at, &taken, |taken| *taken);
-        assert_eq!(gap(0), Some(span(0, 0x2000)));
-        assert_eq!(gap(0x1fff), Some(span(0, 0x2000)));
-        assert_eq!(gap(0x2000), None);
-        assert_eq!(gap(0x3000), Some(span(0x3000, 0x5000)));
-        assert_eq!(gap(0x9fff), None);
-        assert_eq!(gap(0xa000), Some(span(0xa000, 0x6000)));
-        assert_eq!(gap(0x10000), None);
-    }
-
-    #[test]
-    fn a_gap_without_neighbours_is_the_whole() {
-        let bar = span(0, 0x10000);
-        assert_eq!(bar.gap_around(0x123, &[], |taken: &Span| *taken), Some(bar));
-    }
-
-    #[test]
-    fn between_touching_neighbours_is_no_gap() {
-        let bar = span(0, 0x4000);
-        let taken = [span(0, 0x2000), span(0x2000, 0x2000)];
-        for at in [0, 0x1fff, 0x2000, 0x3fff, 0x4000] {
-            assert_eq!(bar.gap_around(at, &taken, |taken| *taken), None);
-        }
-    }
     /// Values at which arithmetic on offsets can go wrong.
     const EDGES: [u64; 19] = [
         0,
@@ -262,38 +213,6 @@ mod tests {
             for limit in EDGES {
                 assert_eq!(one.below(limit), between(one.start(), one.end().min(limit)));
                 assert_eq!(one.above(limit), between(one.start().max(limit), one.end()));
-            }
-        }
-    }
-
-    #[test]
-    fn at_every_edge_a_gap_is_the_largest_one() {
-        const FEW: [u64; 8] = [
-            0,
-            1,
-            0xfff,
-            0x1000,
-            1 << 39,
-            1 << 63,
-            u64::MAX - 1,
-            u64::MAX,
-        ];
-        for low in spans(&FEW) {
-            for high in spans(&FEW).filter(|high| low.end() <= high.start()) {
-                let taken = [low, high];
-                for whole in spans(&FEW) {
-                    for at in FEW {
-                        let holds = |span: &Span| span.start() <= at && at < span.end();
-                        let begins = taken.iter().map(|taken| taken.end());
-                        let begins = begins.filter(|end| *end <= at).max().unwrap_or(0);
-                        let ends = taken.iter().map(|taken| taken.start());
-                        let ends = ends.filter(|start| *start > at).min().unwrap_or(u64::MAX);
-                        let free = holds(&whole) && !taken.iter().any(holds);
-                        let largest = between(whole.start().max(begins), whole.end().min(ends));
-                        let gap = whole.gap_around(at, &taken, |taken| *taken);
-                        assert_eq!(gap, largest.filter(|_| free));
-                    }
-                }
             }
         }
     }

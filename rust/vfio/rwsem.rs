@@ -6,6 +6,7 @@
 
 use core::{
     cell::UnsafeCell,
+    mem::ManuallyDrop,
     ops::{
         Deref,
         DerefMut, //
@@ -129,6 +130,20 @@ pub(crate) struct WriteGuard<'a, T> {
     lock: &'a RwSemaphore<T>,
     // A semaphore is released by the thread that took it.
     _thread: NotThreadSafe,
+}
+
+impl<'a, T> WriteGuard<'a, T> {
+    /// Goes on holding it for reading; nobody else can hold it for writing in between.
+    pub(crate) fn downgrade(self) -> ReadGuard<'a, T> {
+        // Not dropped: it would release the semaphore.
+        let lock = ManuallyDrop::new(self).lock;
+        // SAFETY: The guard was made by taking the semaphore for writing on this thread.
+        unsafe { bindings::downgrade_write(lock.sem.get()) };
+        ReadGuard {
+            lock,
+            _thread: NotThreadSafe,
+        }
+    }
 }
 
 impl<T> Deref for WriteGuard<'_, T> {

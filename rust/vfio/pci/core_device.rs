@@ -264,14 +264,19 @@ impl<'a> Bar<'a> {
         Excluded::new(u64::from(start), u64::from(size))
     }
 
-    /// Maps `len` bytes from `start` for the kernel; what the CPU then has may be of another type
-    /// than `mem`, so ask [`IoMap::is_of`].
-    pub(crate) fn ioremap(&self, start: u64, len: u64, mem: MemType) -> Result<IoMap> {
+    /// Returns the physical address of `len` bytes from `start`, if these are memory of this BAR.
+    pub(super) fn range(&self, start: u64, len: u64) -> Result<u64> {
         let end = start.checked_add(len).ok_or(EINVAL)?;
         if len == 0 || end > self.len() || !self.is_memory() {
             return Err(EINVAL);
         }
-        let phys = self.phys().checked_add(start).ok_or(EINVAL)?;
+        self.phys().checked_add(start).ok_or(EINVAL)
+    }
+
+    /// Maps `len` bytes from `start` for the kernel; what the CPU then has may be of another type
+    /// than `mem`, so ask [`IoMap::is_of`].
+    pub(crate) fn ioremap(&self, start: u64, len: u64, mem: MemType) -> Result<IoMap> {
+        let phys = self.range(start, len)?;
         let size = usize::try_from(len)?;
         let io = match mem {
             // SAFETY: The range is device memory of a BAR that this driver has bound.

@@ -194,6 +194,11 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         Self { device, holders }
     }
 
+    /// Goes on keeping the mappings as they are; nobody can change them in between.
+    pub(crate) fn downgrade(self) -> IoShared<'a, T> {
+        IoShared::new(self.device, self.holders.downgrade())
+    }
+
     /// Returns what the driver holds of `bar`, if it does, to be changed.
     pub(crate) fn taken_mut(&mut self, bar: Bar<'_>) -> Option<&mut T::BarMaps> {
         match self.holders.0.get_mut(bar.index())? {

@@ -8,6 +8,7 @@ mod holders;
 mod id;
 mod iomap;
 mod mmap;
+mod reservation;
 
 pub(crate) use self::core_device::{
     Bar,
@@ -33,3 +34,4 @@ pub(crate) use self::mmap::{
     FaultOutcome,
     NewMapping, //
 };
+pub(crate) use self::reservation::Reservation;

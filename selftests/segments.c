@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A BAR of which parts are write-combining: what lies between them keeps its type through all
+ * changes, read() and write() reach every byte, and the kernel maps no more than they need.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+/* One part in each MiB but the first and the last, so that the gaps are of many lengths. */
+#define PARTS		14
+#define PART_AT(n)	((uint64_t)((n) + 1) * MIB + (n) * 8 * KIB)
+#define PART_SIZE	(64 * KIB)
+
+/* What one transfer moves: the end of a gap, the whole part, and the start of the next gap. */
+#define BEFORE		(32 * KIB + 4)
+#define CHUNK		(PART_SIZE + 64 * KIB)
+
+FIXTURE(segments) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	uint64_t window;
+	uint32_t index[PARTS];
+};
+
+FIXTURE_SETUP(segments)
+{
+	unsigned int n;
+
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+	self->window = vfio_offset(&self->dev, BAR2, 0);
+	ASSERT_LE(PART_AT(PARTS), self->bar.size);
+	/* From both ends to the middle, so that gaps are divided on either side. */
+	for (n = 0; n < PARTS; n++) {
+		unsigned int part = n % 2 ? PARTS - 1 - n / 2 : n / 2;
+
+		self->index[part] = fixture_create(_metadata, &self->dev, BAR2,
+						   VFIO_SUBREGION_ATTR_WC, PART_AT(part),
+						   PART_SIZE).index;
+	}
+}
+
+FIXTURE_TEARDOWN(segments)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* Every byte between the parts that there are is reserved as UC-, and every part as WC. */
+static void expect_reserved(struct __test_metadata *_metadata, FIXTURE_DATA(segments) * self)
+{
+	uint64_t start = self->bar.start;
+	unsigned int n;
+
+	for (n = 0; n < PARTS; n++) {
+		uint64_t part = self->bar.start + PART_AT(n);
+
+		if (!self->index[n])
+			continue;
+		EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, start, part);
+		EXPECT_MEMTYPE(MEMTYPE_WC, part, part + PART_SIZE);
+		start = part + PART_SIZE;
+	}
+	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, start, self->bar.start + self->bar.size);
+}
+
+TEST_F(segments, are_reserved_with_their_types_whatever_comes_and_goes)
+{
+	unsigned int n;
+
+	if (!memtype_tracked())
+		SKIP(return, NO_MEMTYPES);
+	expect_reserved(_metadata, self);
+	/* 5 and 14 have no factor in common, so this comes to every part. */
+	for (n = 0; n < PARTS; n++) {
+		unsigned int part = n * 5 % PARTS;
+
+		fixture_destroy(_metadata, &self->dev, self->index[part]);
+		self->index[part] = 0;
+		expect_reserved(_metadata, self);
+	}
+}
+
+TEST_F(segments, leave_no_gap_that_another_mapping_could_make_wc)
+{
+	uint64_t gap = PART_AT(3) + PART_SIZE;
+	void *map;
+
+	if (!memtype_tracked())
+		SKIP(return, NO_MEMTYPES);
+	fixture_destroy(_metadata, &self->dev, self->index[4]);
+	map = pci_map_resource(self->dev.bdf, 2, "_wc", gap, PART_AT(5) - gap);
+	if (map == MAP_FAILED && errno == EINVAL)
+		SKIP(return, "the kernel was not booted with iomem=relaxed");
+	ASSERT_NE(MAP_FAILED, map) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_TOUCH(map, PTE_NONCACHED, 0);
+	EXPECT_TOUCH((char *)map + PART_AT(4) - gap, PTE_NONCACHED, 0);
+}
+
+/* What is to be at byte @at of the chunk of part @n. */
+static unsigned char pattern(unsigned int n, unsigned int at)
+{
+	return n * 37 + at * 5 + (at >> 8) * 11;
+}
+
+TEST_F(segments, are_all_reached_by_read_and_write)
+{
+	static unsigned char chunk[CHUNK];
+	unsigned int n, at, round, wrong;
+	uint64_t offset;
+
+	for (n = 0; n < PARTS; n++) {
+		offset = self->window + PART_AT(n) - BEFORE;
+		for (at = 0; at < CHUNK; at++)
+			chunk[at] = pattern(n, at);
+		ASSERT_EQ(CHUNK, pwrite(self->dev.fd, chunk, CHUNK, offset));
+	}
+	/* The second time, what is mapped for the first ones has long been given up. */
+	for (round = 0; round < 2; round++) {
+		for (n = 0; n < PARTS; n++) {
+			offset = self->window + PART_AT(n) - BEFORE;
+			memset(chunk, 0, CHUNK);
+			ASSERT_EQ(CHUNK, pread(self->dev.fd, chunk, CHUNK, offset));
+			for (at = wrong = 0; at < CHUNK; at++)
+				wrong += chunk[at] != pattern(n, at);
+			EXPECT_EQ(0, wrong) TH_LOG("part %u", n);
+		}
+	}
+}
+
+TEST_F(segments, show_the_same_bytes_by_read_as_by_mapping)
+{
+	uint64_t value, written;
+	unsigned int n;
+	char *bar, *map;
+
+	bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	for (n = 0; n < PARTS; n++) {
+		struct vfio_region_info info;
+
+		ASSERT_EQ(0, vfio_region_info(&self->dev, self->index[n], &info));
+		map = fixture_map(_metadata, &self->dev, info.offset, PART_SIZE, 2 * MIB);
+		written = 0x1234567800000000 + n;
+		*(volatile uint64_t *)(map + PART_SIZE - 8) = written;
+		*(volatile uint64_t *)(bar + PART_AT(n) + PART_SIZE) = ~written;
+		__sync_synchronize();
+		ASSERT_EQ(8, pread(self->dev.fd, &value, 8,
+				   self->window + PART_AT(n) + PART_SIZE - 8));
+		EXPECT_EQ(written, value);
+		ASSERT_EQ(8, pread(self->dev.fd, &value, 8,
+				   self->window + PART_AT(n) + PART_SIZE));
+		EXPECT_EQ(~written, value);
+		munmap(map, PART_SIZE);
+	}
+}
+
+/* How many bytes of the kernel's address space are mappings of @bar. */
+static uint64_t kernel_mappings(struct __test_metadata *_metadata, const struct pci_bar *bar)
+{
+	FILE *list = fopen("/proc/vmallocinfo", "re");
+	uint64_t size, phys, sum = 0;
+	const char *where;
+	char line[512];
+
+	ASSERT_NE(NULL, list) TH_LOG("/proc/vmallocinfo: %s", strerror(errno));
+	while (fgets(line, sizeof(line), list)) {
+		where = strstr(line, "phys=");
+		if (where && sscanf(where, "phys=%" SCNx64, &phys) == 1 && phys >= bar->start &&
+		    phys - bar->start < bar->size && sscanf(line, "%*s %" SCNu64, &size) == 1)
+			sum += size;
+	}
+	fclose(list);
+	return sum;
+}
+
+FIXTURE(big_segments) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+};
+
+FIXTURE_SETUP(big_segments)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+	ASSERT_LE(2 * GIB, self->bar.size);
+}
+
+FIXTURE_TEARDOWN(big_segments)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* Sizes in that list have a page more, which guards the mapping; what was freed may linger. */
+TEST_F(big_segments, have_no_kernel_mapping_but_of_what_read_touches)
+{
+	uint64_t at = GIB / 2 + 4 * KIB, sum;
+	struct vfio_subregion_create sub;
+	unsigned int n;
+	uint32_t value;
+
+	EXPECT_LE(self->bar.size, kernel_mappings(_metadata, &self->bar));
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, at, GIB);
+	EXPECT_EQ(0, kernel_mappings(_metadata, &self->bar));
+	ASSERT_EQ(4, pread(self->dev.fd, &value, 4, sub.mmap_offset + GIB / 2));
+	sum = kernel_mappings(_metadata, &self->bar);
+	EXPECT_LT(0, sum);
+	EXPECT_GE(2 * MIB + 4 * KIB, sum);
+	for (n = 0; n < 32; n++)
+		ASSERT_EQ(4, pread(self->dev.fd, &value, 4,
+				   vfio_offset(&self->dev, BAR2, n * 48 * MIB)));
+	EXPECT_GE(8 * (2 * MIB + 4 * KIB), kernel_mappings(_metadata, &self->bar));
+	fixture_destroy(_metadata, &self->dev, sub.index);
+	EXPECT_LE(self->bar.size, kernel_mappings(_metadata, &self->bar));
+}
+
+TEST_HARNESS_MAIN
