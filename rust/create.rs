@@ -2,9 +2,10 @@
 
 //! Creating subregions.
 //!
-//! Everything that can be found out is found out first, and then the answer is written: userspace
-//! memory can fail too. After that only a lack of memory, or another mapping in the kernel, makes
-//! the call fail, and then what was done is undone.
+//! Everything that can be found out is found out first, then the table gets the memory that it will
+//! need, and then the answer is written: userspace memory can fail too. After that only what a change
+//! of the pages' type needs, memory or that no other mapping in the kernel disagrees, makes the call
+//! fail, and then what was done is undone.
 
 use crate::{
     device::{
@@ -15,11 +16,12 @@ use crate::{
     driver::Driver,
     region::{
         self,
+        ClaimMemory,
         Refusal,
-        Room,
         Span, //
     },
     segments,
+    storage,
     vfio::{
         pci::{
             Bar,
@@ -34,7 +36,10 @@ use crate::{
         Failure, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    rbtree::RBTreeNodeReservation, //
+};
 
 impl State {
     /// Handles `VFIO_SUBREGION_CREATE`.
@@ -56,10 +61,12 @@ impl State {
         let mem = mem_type(request.attribute);
 
         let mut io = device.io_exclusive()?;
-        let plan =
-            self.table
-                .read()
-                .plan(request.parent, request.span, request.attribute, bar.phys());
+        let plan = device.memory_shared().plan(
+            request.parent,
+            request.span,
+            request.attribute,
+            bar.phys(),
+        );
         let plan = match plan {
             Ok(plan) => plan,
             Err(refusal) => {
@@ -77,52 +84,51 @@ impl State {
         } else {
             expect_ordinary(&mut io, bar, request.span)?;
         }
+        make_room(device, request.parent)?;
+        let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         // Whatever fails from here on is undone; this comes first because it cannot be.
         reply.created(self.index(plan.id()), plan.region(), mem)?;
-        self.make_room(request.parent)?;
+        self.touch(request.parent);
+        let commit =
+            |change_type: &mut dyn FnMut() -> Result| commit(device, plan, memory, change_type);
         if request.attribute.is_write_combining() {
-            segments::combine(&mut io, bar, request.span, |change_type| {
-                self.commit(bar, plan, change_type)
-            })
+            segments::combine(&mut io, bar, request.span, commit)
         } else {
-            self.commit(bar, plan, &mut || Ok(()))
+            commit(&mut || Ok(()))
         }
     }
+}
 
-    /// Makes the table large enough for one more subregion. The io lock is held exclusively, so it
-    /// stays that.
-    fn make_room(&self, parent: region::Bar) -> Result {
-        let Some(entries) = self.table.read().lacks_room(parent) else {
-            return Ok(());
-        };
-        let room = Room {
-            regions: KVVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?,
-            claims: KVVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?,
-            slots: KVVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?,
-        };
-        let old = self.table.write().move_into(parent, room);
-        drop(old);
-        Ok(())
-    }
+/// Makes the table large enough for one more subregion. The io lock is held exclusively, so it
+/// stays that.
+fn make_room(device: &OpenDevice<Driver>, parent: region::Bar) -> Result {
+    let Some(entries) = device.memory_shared().lacks_room(parent) else {
+        return Ok(());
+    };
+    let entries = KVVec::with_capacity(entries, GFP_KERNEL_ACCOUNT)?;
+    let moved = device.memory_shared().moved_to(parent, entries);
+    let old = device.memory_exclusive().adopt(moved);
+    drop(old);
+    Ok(())
+}
 
-    /// Enters a subregion, after `change_type` has changed the type of its pages, which no mapping
-    /// has an entry for at that time.
-    fn commit(
-        &self,
-        bar: Bar<'_>,
-        plan: region::Plan,
-        change_type: &mut dyn FnMut() -> Result,
-    ) -> Result<(), Failure> {
-        let region = *plan.region();
-        let mut table = self.table.write();
-        // The plan is of this table and there is room for it: the io lock has been held all along.
-        let admission = table.admit(plan).map_err(|_| Failure::Kernel(ENOMEM))?;
-        let offset = region.bar().window().saturating_add(region.span().start());
-        bar.core().zap(offset, region.span().len());
-        change_type()?;
-        admission.enter();
-        Ok(())
-    }
+/// Enters a subregion, after `change_type` has changed the type of its pages, which no mapping has
+/// an entry for at that time.
+fn commit(
+    device: &OpenDevice<Driver>,
+    plan: region::Plan,
+    memory: ClaimMemory<storage::Kernel>,
+    change_type: &mut dyn FnMut() -> Result,
+) -> Result<(), Failure> {
+    let region = *plan.region();
+    let offset = region.bar().window().saturating_add(region.span().start());
+    let mut table = device.memory_exclusive();
+    table.zap(offset, region.span().len());
+    // The plan is of this table and there is room for it: the io lock has been held all along.
+    let admission = table.admit(plan).map_err(|_| Failure::Kernel(ENOMEM))?;
+    change_type()?;
+    admission.enter(memory);
+    Ok(())
 }
 
 /// Makes sure that the pages of `span`, no part of which is claimed, have the type that an ordinary

@@ -37,16 +37,22 @@ impl State {
 
     fn try_destroy(&self, device: &OpenDevice<Driver>, arg: usize) -> Result<(), Failure> {
         let request = wire::Destroy::read(arg)?;
-        let id = self.id(request.index).ok_or(Failure::NoSubregion)?;
         let mut io = device.io_exclusive()?;
         // The io lock is held exclusively: what exists now exists until it is destroyed below.
-        let region = *self.table.read().get(id).ok_or(Failure::NoSubregion)?;
+        let region = {
+            let table = device.memory_shared();
+            let id = self.id(&table, request.index);
+            id.and_then(|id| table.get(id))
+        };
+        let region = region.ok_or(Failure::NoSubregion)?;
         let bar = parent(device, region.bar())?;
         let leave = |change_type: &mut dyn FnMut()| {
-            let mut table = self.table.write();
-            table.remove(id);
-            bar.core().zap(region.file_offset(), region.span().len());
+            let mut table = device.memory_exclusive();
+            let removed = table.remove(region.id());
+            table.zap(region.file_offset(), region.span().len());
             change_type();
+            drop(table);
+            drop(removed);
         };
         if region.attribute().is_write_combining() {
             segments::separate(&mut io, bar, region.span(), leave);
@@ -68,7 +74,7 @@ impl State {
         match request.bar() {
             Some(index) => {
                 if let Ok(bar) = parent(device, index) {
-                    let window = self.table.read().window(index);
+                    let window = device.memory_shared().window(index);
                     for attribute in Attribute::ALL {
                         let can = window == Attribute::Noncached && can_have(&io, bar, attribute);
                         if can {
@@ -78,13 +84,13 @@ impl State {
                 }
             }
             None => {
-                let id = self.id(request.index).ok_or(Failure::Malformed)?;
-                let table = self.table.read();
+                let table = device.memory_shared();
+                let id = self.id(&table, request.index).ok_or(Failure::Malformed)?;
                 let region = table.get(id).ok_or(Failure::Malformed)?;
                 attributes.add(region.attribute());
             }
         }
-        let count = self.table.read().len();
+        let count = device.memory_shared().len();
         Ok(reply.write(attributes, count)?)
     }
 
@@ -104,11 +110,11 @@ impl State {
         let whole = Span::new(0, bar.len()).map_err(Failure::Range)?;
 
         let mut io = device.io_exclusive()?;
-        let before = self.table.read().window(request.bar);
+        let before = device.memory_shared().window(request.bar);
         if before == attribute {
             return Ok(reply.write(mem)?);
         }
-        if !self.table.read().claims(request.bar).is_empty() {
+        if device.memory_shared().count(request.bar) != 0 {
             return Err(Failure::Held);
         }
         if !mem.is_available() {
@@ -122,10 +128,11 @@ impl State {
         }
         // As in `create`: this comes first because it cannot be undone.
         reply.write(mem)?;
+        self.touch(request.bar);
 
-        // The type changes under the table lock, and only if nobody has mapped the BAR by then.
+        // The type changes under the memory lock, and only if nobody has mapped the BAR by then.
         let change = |change_type: &mut dyn FnMut() -> Result| -> Result<(), Failure> {
-            let mut table = self.table.write();
+            let mut table = device.memory_exclusive();
             if self.is_mapped(request.bar) {
                 return Err(Failure::Held);
             }

@@ -12,23 +12,25 @@
 //!    thread.
 //!    User memory may be touched while it is held.
 //! 3. the mmap lock or a VMA's own, the memory manager's
-//! 4. the table lock ([`State`]'s `table`): what is claimed. User memory must not be touched.
-//! 5. the memory lock, vfio-pci-core's; held for writing while the device cannot be accessed
-//! 6. the memory manager's locks of the file's mappings
+//! 4. the memory lock, vfio-pci-core's ([`OpenDevice::memory_shared`],
+//!    [`OpenDevice::memory_exclusive`]): what is claimed, the driver's [`Claims`]. The core holds it
+//!    for writing while the device cannot be accessed. User memory must not be touched.
+//! 5. the memory manager's locks of the file's mappings
 //!
 //! # Why no page ever has two types
 //!
-//! New page-table entries are made by [`State::fault`] alone, under the table lock for reading. Creating
-//! a subregion takes that lock for writing, removes all entries for the range, changes its type and
-//! enters the claim; a fault comes before all of this, and then its entry is removed, or after it.
-//! Destroying one does the same the other way round. The attribute of a BAR's own window changes
-//! only, under that lock, while no VMA maps it; what mmap() makes of it is decided under that lock
-//! too.
+//! New page-table entries are made by [`State::fault`] alone, under the memory lock for reading.
+//! Creating a subregion takes that lock for writing, removes all entries for the range, changes its
+//! type and enters the claim; a fault comes before all of this, and then its entry is removed, or
+//! after it. Destroying one does the same the other way round. The attribute of a BAR's own window
+//! changes only, under that lock, while no VMA maps it; what mmap() makes of it is decided under that
+//! lock too.
 //!
 //! fork() copies entries, under locks of the memory manager that keep removal away, but for huge
 //! ones; see Documentation/todo.rst.
 
 use crate::{
+    bindings,
     driver::Driver,
     region::{
         self,
@@ -38,6 +40,7 @@ use crate::{
         Span,
         Table, //
     },
+    storage,
     vfio::{
         self,
         pci::{
@@ -50,8 +53,7 @@ use crate::{
         GuestTypes,
         MemType,
         OpenDevice,
-        RegionInfo,
-        RwSemaphore, //
+        RegionInfo, //
     },
     wire::{
         self,
@@ -60,7 +62,6 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    static_lock_class,
     sync::atomic::{
         Acquire,
         Atomic,
@@ -69,67 +70,45 @@ use kernel::{
     }, //
 };
 
-/// The arrays of the module's tables.
-pub(crate) struct KernelStores;
+/// What is claimed of an open device; under the memory lock.
+pub(crate) type Claims = Table<storage::Kernel>;
 
-impl region::Stores for KernelStores {
-    type Of<T: Copy> = KVVec<T>;
-}
-
-impl<T: Copy> region::Store<T> for KVVec<T> {
-    fn elements(&self) -> &[T] {
-        self
-    }
-
-    fn room(&self) -> usize {
-        self.capacity()
-    }
-
-    fn insert(&mut self, at: usize, value: T) -> Result<(), T> {
-        self.insert_within_capacity(at, value).map_err(|_| value)
-    }
-
-    fn remove(&mut self, at: usize) -> Option<T> {
-        KVVec::remove(self, at).ok()
-    }
-}
-
-/// What an open device has beside vfio-pci-core's state.
-#[pin_data]
+/// What an open device has beside vfio-pci-core's state and its [`Claims`].
 pub(crate) struct State {
-    #[pin]
-    pub(crate) table: RwSemaphore<Table<KernelStores>>,
     /// The region index of the first subregion.
     first_index: u32,
-    /// Whether each BAR is there to be mapped.
-    mapped: [Result; vfio::pci::BARS],
+    /// Which BARs have had a subregion or an attribute since the device was opened, by bits: no
+    /// other differs from a BAR of vfio-pci in anything that can be asked.
+    touched: Atomic<u32>,
     /// How many VMAs map each BAR's own window.
     mappings: [Atomic<i64>; vfio::pci::BARS],
 }
 
 impl State {
     /// Makes the state of a device that is being opened.
-    pub(crate) fn new(core: &CoreDevice) -> impl PinInit<Self, Error> {
-        let mut mapped = [Err(EINVAL); vfio::pci::BARS];
-        for (index, mapped) in mapped.iter_mut().enumerate() {
-            if let Some(bar) = core.bar(index) {
-                *mapped = bar.was_mapped();
-            }
-        }
-        let first_index = core.num_regions();
-        try_pin_init!(Self {
-            table <- RwSemaphore::new(Table::new(), c"vfio_subregions", static_lock_class!()),
-            first_index,
-            mapped,
+    pub(crate) fn new(core: &CoreDevice) -> Self {
+        Self {
+            first_index: core.num_regions(),
+            touched: Atomic::new(0),
             mappings: [const { Atomic::new(0) }; vfio::pci::BARS],
-        })
+        }
+    }
+
+    /// Takes note that `bar` is to have a subregion or an attribute. The io lock is held
+    /// exclusively.
+    pub(crate) fn touch(&self, bar: region::Bar) {
+        let touched = self.touched.load(Relaxed);
+        self.touched.store(touched | bit(bar), Relaxed);
     }
 
     /// Handles `VFIO_DEVICE_GET_INFO`.
-    pub(crate) fn get_info(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
-        device.core_ioctl(crate::bindings::VFIO_DEVICE_GET_INFO, arg)?;
-        let subregions = self.table.read().created();
-        wire::put_num_regions(arg, self.first_index.saturating_add(subregions))
+    pub(crate) fn get_info(&self, device: &OpenDevice<Driver>, arg: usize) -> Result<c_long> {
+        let done = device.core_ioctl(bindings::VFIO_DEVICE_GET_INFO, arg)?;
+        if self.touched.load(Relaxed) != 0 {
+            let subregions = device.memory_shared().created();
+            wire::put_num_regions(arg, self.first_index.saturating_add(subregions))?;
+        }
+        Ok(done)
     }
 
     /// Handles `VFIO_DEVICE_GET_REGION_INFO`.
@@ -138,20 +117,32 @@ impl State {
         device: &OpenDevice<Driver>,
         info: &mut RegionInfo<'_>,
     ) -> Result {
-        let Some(number) = info.index().checked_sub(self.first_index) else {
-            device.core_region_info(info)?;
-            return match region::Bar::new(u64::from(info.index())) {
-                Some(bar) => self.add_claims(bar, info),
-                None => Ok(()),
-            };
-        };
+        if let Some(number) = info.index().checked_sub(self.first_index) {
+            return self.subregion_info(device, number, info);
+        }
+        device.core_region_info(info)?;
+        match region::Bar::new(u64::from(info.index())) {
+            Some(bar) if self.touched.load(Relaxed) & bit(bar) != 0 => {
+                self.add_claims(device, bar, info)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Describes the subregion that is or was the `number`th.
+    fn subregion_info(
+        &self,
+        device: &OpenDevice<Driver>,
+        number: u32,
+        info: &mut RegionInfo<'_>,
+    ) -> Result {
         let region = {
-            let table = self.table.read();
+            let table = device.memory_shared();
             if number >= table.created() {
                 return Err(EINVAL);
             }
             let number = vfio::index_nospec(number, table.created());
-            table.get(RegionId::new(number)).copied()
+            table.get(RegionId::new(number))
         };
         let Some(region) = region else {
             // It was destroyed. Programs that ask about all indices do not expect one to fail.
@@ -164,17 +155,22 @@ impl State {
     }
 
     /// Adds the capability that tells the subregions and the attribute of `bar`, if it has any.
-    fn add_claims(&self, bar: region::Bar, info: &mut RegionInfo<'_>) -> Result {
+    fn add_claims(
+        &self,
+        device: &OpenDevice<Driver>,
+        bar: region::Bar,
+        info: &mut RegionInfo<'_>,
+    ) -> Result {
         loop {
-            let expected = self.table.read().claims(bar).len();
+            let expected = device.memory_shared().count(bar);
             let mut claims = wire::Claims::with_capacity(expected)?;
-            let table = self.table.read();
-            if table.claims(bar).len() > expected {
+            let table = device.memory_shared();
+            if table.count(bar) > expected {
                 // Others came while there was no lock.
                 continue;
             }
             let window = table.window(bar);
-            if table.claims(bar).is_empty() && window == Attribute::Noncached {
+            if table.count(bar) == 0 && window == Attribute::Noncached {
                 return Ok(());
             }
             for claim in table.claims(bar) {
@@ -186,9 +182,9 @@ impl State {
     }
 
     /// Returns the id of the subregion that has the region index `index`, if that can be one.
-    pub(crate) fn id(&self, index: u32) -> Option<RegionId> {
+    pub(crate) fn id(&self, claims: &Claims, index: u32) -> Option<RegionId> {
         let number = index.checked_sub(self.first_index)?;
-        let created = self.table.read().created();
+        let created = claims.created();
         (number < created).then(|| RegionId::new(vfio::index_nospec(number, created)))
     }
 
@@ -205,18 +201,17 @@ impl State {
     ) -> Result {
         let len = mapping.len();
         // Held until the mapping is counted, so that the attribute cannot change meanwhile.
-        let table = self.table.read();
+        let table = device.memory_shared();
         let attribute = match place(device, mapping.file_offset()) {
             Place::Other => return Err(EINVAL),
             Place::Bar(bar, at) => {
-                let mapped = *self.mapped.get(bar.index()).ok_or(EINVAL)?;
                 let window = table.window(bar);
-                let bar = device.core().bar(bar.index()).ok_or(EINVAL)?;
+                let bar = device.bar(bar.index()).ok_or(EINVAL)?;
                 let end = at.checked_add(len).ok_or(EINVAL)?;
                 if !bar.can_mmap() || end > bar.mmap_len() {
                     return Err(EINVAL);
                 }
-                mapped?;
+                bar.was_mapped()?;
                 if window == Attribute::Noncached {
                     // As vfio-pci does; a subregion of this attribute holds a guest to it.
                     return mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
@@ -237,7 +232,7 @@ impl State {
         mapping.map(mem_type(attribute), guest)
     }
 
-    /// Takes note of one more VMA. The first one of a BAR is made under the table lock, in `mmap`.
+    /// Takes note of one more VMA. The first one of a BAR is made under the memory lock, in `mmap`.
     pub(crate) fn mapped(&self, device: &OpenDevice<Driver>, offset: u64) {
         if let Some(mappings) = self.mappings(device, offset) {
             mappings.add(1, Relaxed);
@@ -261,7 +256,7 @@ impl State {
         }
     }
 
-    /// Returns whether the own window of `bar` is mapped anywhere. No while the table lock is held
+    /// Returns whether the own window of `bar` is mapped anywhere. No while the memory lock is held
     /// for writing means that it stays so.
     pub(crate) fn is_mapped(&self, bar: region::Bar) -> bool {
         self.mappings
@@ -279,17 +274,19 @@ impl State {
             return fault.refuse();
         };
         // The lock is held until the entry is made; see the top of this file.
-        let table = self.table.read();
+        let table = device.memory_shared();
         match place(device, offset) {
             Place::Other => fault.refuse(),
             Place::Bar(bar, at) => match Span::new(at, fault.len()) {
-                Ok(span) if table.claimed(bar, span).is_none() => fault.map(bar.index(), at),
+                Ok(span) if table.claimed(bar, span).is_none() => {
+                    fault.map(&table, bar.index(), at)
+                }
                 _ => fault.refuse(),
             },
             Place::Slot(bar, slot) => {
                 let slots = Span::new(slot, fault.len()).ok();
                 match slots.and_then(|slots| table.resolve(bar, slots)) {
-                    Some((span, _)) => fault.map(bar.index(), span.start()),
+                    Some((span, _)) => fault.map(&table, bar.index(), span.start()),
                     None => fault.refuse(),
                 }
             }
@@ -297,9 +294,14 @@ impl State {
     }
 }
 
+/// Returns the bit that stands for `bar`.
+fn bit(bar: region::Bar) -> u32 {
+    1 << bar.index()
+}
+
 /// Returns the BAR `parent` if it can have subregions.
 pub(crate) fn parent(device: &OpenDevice<Driver>, parent: region::Bar) -> Result<Bar<'_>, Failure> {
-    let bar = device.core().bar(parent.index());
+    let bar = device.bar(parent.index());
     let bar = bar.ok_or(Failure::NoParent)?;
     if !bar.is_memory() || !bar.can_mmap() || !bar.is_whole_pages() {
         return Err(Failure::NoParent);
@@ -324,7 +326,7 @@ pub(crate) fn mem_type(attribute: Attribute) -> MemType {
 pub(crate) fn place(device: &OpenDevice<Driver>, offset: u64) -> Place {
     let place = Place::of(offset);
     if let Place::Slot(bar, _) = place {
-        if let Some(large) = device.core().bar(bar.index()) {
+        if let Some(large) = device.bar(bar.index()) {
             if large.len() > region::SLOTS_SIZE {
                 return Place::Bar(bar, offset.saturating_sub(bar.window()));
             }

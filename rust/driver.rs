@@ -7,7 +7,10 @@ use crate::{
         self,
         module, //
     },
-    device::State,
+    device::{
+        Claims,
+        State, //
+    },
     refusal,
     segments::Segments,
     vfio::{
@@ -41,6 +44,7 @@ impl vfio::Operations for Driver {
     const NAME: &'static CStr = c"vfio-pci";
 
     type OpenData = State;
+    type Locked = Claims;
     type BarMaps = Segments;
 
     fn id_table() -> IdTable {
@@ -63,8 +67,8 @@ impl vfio::Operations for Driver {
         module::enable_sriov()
     }
 
-    fn open(core: &CoreDevice) -> impl PinInit<State, Error> {
-        State::new(core)
+    fn open(core: &CoreDevice) -> Result<State> {
+        Ok(State::new(core))
     }
 
     fn ioctl(device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long> {
@@ -74,7 +78,7 @@ impl vfio::Operations for Driver {
             bindings::VFIO_SUBREGION_DESTROY => state.destroy(device, arg).map(|()| 0),
             bindings::VFIO_SUBREGION_QUERY => state.query(device, arg).map(|()| 0),
             bindings::VFIO_REGION_SET_ATTR => state.set_attr(device, arg).map(|()| 0),
-            bindings::VFIO_DEVICE_GET_INFO => state.get_info(device, arg).map(|()| 0),
+            bindings::VFIO_DEVICE_GET_INFO => state.get_info(device, arg),
             _ => device.core_ioctl(cmd, arg),
         }
     }

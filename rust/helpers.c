@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/build_bug.h>
 #include <linux/io.h>
 #include <linux/nospec.h>
 #include <linux/pci.h>
@@ -130,12 +131,9 @@ struct device *vfio_rs_dev(struct pci_dev *pdev)
 	return &pdev->dev;
 }
 
-/* The VFIO PCI core device. */
+/* The VFIO PCI core device, which begins with its VFIO device: either pointer is the other. */
 
-struct vfio_device *vfio_rs_vdev(struct vfio_pci_core_device *core)
-{
-	return &core->vdev;
-}
+static_assert(!offsetof(struct vfio_pci_core_device, vdev));
 
 void vfio_rs_put_device(struct vfio_pci_core_device *core)
 {

@@ -32,7 +32,6 @@ struct device *vfio_rs_dev(struct pci_dev *pdev);
 void vfio_rs_set_nointxmask(struct vfio_pci_core_device *core, bool value);
 void vfio_rs_set_disable_idle_d3(struct vfio_pci_core_device *core, bool value);
 void vfio_rs_set_disable_vga(struct vfio_pci_core_device *core, bool value);
-struct vfio_device *vfio_rs_vdev(struct vfio_pci_core_device *core);
 void vfio_rs_put_device(struct vfio_pci_core_device *core);
 void vfio_rs_set_pci_ops(struct vfio_pci_core_device *core,
 			 const struct vfio_pci_device_ops *ops);

@@ -4,9 +4,9 @@
 //! and a memory attribute of their own.
 //!
 //! Documentation/design.rst says what it is for and why it is made this way. Dependencies point one
-//! way: [`driver`] to [`device`] with [`create`], [`destroy`] and [`transfer`]; those to [`wire`], [`segments`], [`region`] and [`vfio`]; [`vfio`]
-//! to the kernel crate and [`bindings`]; [`region`] to `core` alone. All that is unsafe is in
-//! [`vfio`] and [`bindings`].
+//! way: [`driver`] to [`device`] with [`create`], [`destroy`] and [`transfer`]; those to [`wire`],
+//! [`segments`], [`storage`], [`region`] and [`vfio`]; [`vfio`] to the kernel crate and [`bindings`];
+//! [`region`] to `core` alone. All that is unsafe is in [`vfio`] and [`bindings`].
 
 mod bindings;
 mod create;
@@ -17,6 +17,7 @@ mod ids;
 mod refusal;
 mod region;
 mod segments;
+mod storage;
 mod transfer;
 mod vfio;
 mod wire;

@@ -38,7 +38,7 @@ impl State {
                 // What is claimed may change as soon as the lock is released; read() and write()
                 // reach the BAR's bytes all the same.
                 let (at, rest) = {
-                    let table = self.table.read();
+                    let table = device.memory_shared();
                     let (span, region) = table.resolve(parent, byte).ok_or(EINVAL)?;
                     let rest = region.span().end().saturating_sub(span.start());
                     (span.start(), usize::try_from(rest).unwrap_or(usize::MAX))
@@ -58,7 +58,7 @@ fn transfer_bar(
     limit: usize,
     transfer: &mut Transfer<'_>,
 ) -> Result<usize> {
-    let bar = device.core().bar(parent.index()).ok_or(EINVAL)?;
+    let bar = device.bar(parent.index()).ok_or(EINVAL)?;
     let mut io = device.io_shared()?;
     if io.taken(bar).is_none() {
         let offset = parent.window().saturating_add(at);

@@ -43,7 +43,7 @@ fn every_op() -> Vec<Op> {
 
 /// Does `sequence` from an empty table on and checks what came of it.
 fn try_out(sequence: &[Op], page: u64) {
-    let mut table = Table::new();
+    let mut table = Table::default();
     let mut model = Model::new(PAGES, page, 0x38_0000_0000);
     for op in sequence {
         model.step(&mut table, *op);

@@ -9,6 +9,7 @@
 //! - [`attr`]: the attributes
 //! - [`window`]: where a file offset of the device leads
 //! - [`store`]: storage that somebody else allocates
+//! - [`subregion`]: what a subregion is
 //! - [`table`]: which subregion holds which pages of which BAR
 
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@
 pub(crate) mod attr;
 pub(crate) mod span;
 pub(crate) mod store;
+pub(crate) mod subregion;
 pub(crate) mod table;
 pub(crate) mod window;
 
@@ -25,15 +27,18 @@ pub(crate) use self::span::{
     SpanError, //
 };
 pub(crate) use self::store::{
-    Store,
+    Array,
+    Map,
     Stores, //
 };
-pub(crate) use self::table::{
-    Plan,
+pub(crate) use self::subregion::{
     Refusal,
     RegionId,
-    Room,
-    Subregion,
+    Subregion, //
+};
+pub(crate) use self::table::{
+    ClaimMemory,
+    Plan,
     Table,
     LIMIT, //
 };

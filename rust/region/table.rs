@@ -5,23 +5,36 @@
 //! A [`Table`] lives from the first open of a device to its last close. Creating a subregion is done
 //! in two steps, so that everything that can fail comes before anything that shows:
 //! [`Table::plan`] says what a new subregion would be without changing the table, and
-//! [`Table::admit`] enters it. The table allocates nothing: [`Table::lacks_room`] says when storage
-//! is short, the caller makes a [`Room`] of the size it is told, outside any lock, and
-//! [`Table::move_into`] moves the entries there.
+//! [`Table::admit`] makes sure that it can be entered.
 //!
-//! Ids and slots only ever grow while the table lives, so neither is used twice.
+//! The table allocates nothing. The memory for the claim of a subregion is given to
+//! [`Admission::enter`]. [`Table::lacks_room`] says when the array of subregions is full; the caller
+//! makes one of the size it is told, outside any lock, has it filled by [`Table::moved_to`], and puts
+//! it in place by [`Table::adopt`], which takes no time.
+//!
+//! # Order
+//!
+//! Ids and slots only ever grow while the table lives, so neither is used twice, and the subregions
+//! of a BAR are in the order of both as they are entered. One that is removed is only marked; those
+//! are left behind when the others move. Only claims come in any order, so they are in a map. Nothing
+//! but a move takes longer the more subregions there are, except for looking something up.
 
 use super::{
     attr::Attribute,
     span::Span,
     store::{
-        exchange,
-        Store,
+        Array,
+        Map,
         Stores, //
+    },
+    subregion::{
+        Claim,
+        Refusal,
+        RegionId,
+        Subregion, //
     },
     window::{
         place_slot,
-        slot_offset,
         Bar,
         PARENTS, //
     }, //
@@ -33,96 +46,12 @@ pub(crate) const LIMIT: u32 = 16384;
 /// How many ids there are; far fewer than indices, so that the sum of the two cannot wrap.
 const IDS: u32 = 1 << 30;
 
-/// Numbers a device's subregions in the order in which they were created, from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RegionId(u32);
-
-impl RegionId {
-    /// Takes a number for an id; whether there is such a subregion is for the table to say.
-    pub(crate) fn new(number: u32) -> Self {
-        Self(number)
-    }
-
-    /// Returns the number.
-    pub(crate) fn number(self) -> u32 {
-        self.0
-    }
-}
-
-/// A range of a BAR with an attribute and an mmap offset of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Subregion {
-    id: RegionId,
-    bar: Bar,
-    attribute: Attribute,
-    span: Span,
-    slot: Span,
-}
-
-impl Subregion {
-    /// Returns the BAR it is a part of.
-    pub(crate) fn bar(&self) -> Bar {
-        self.bar
-    }
-
-    /// Returns its attribute.
-    pub(crate) fn attribute(&self) -> Attribute {
-        self.attribute
-    }
-
-    /// Returns its bytes within the BAR.
-    pub(crate) fn span(&self) -> Span {
-        self.span
-    }
-
-    /// Returns the file offset of its first byte.
-    pub(crate) fn file_offset(&self) -> u64 {
-        slot_offset(self.bar, self.slot.start())
-    }
-}
-
-/// A range of a BAR that a subregion holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Claim {
-    span: Span,
-    id: RegionId,
-}
-
-impl Claim {
-    /// Returns which bytes of the BAR these are.
-    pub(crate) fn span(&self) -> Span {
-        self.span
-    }
-
-    /// Returns which subregion holds them.
-    pub(crate) fn id(&self) -> RegionId {
-        self.id
-    }
-}
-
-/// Why a subregion cannot be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// The range overlaps this subregion, the first one that it does.
-    Overlap(RegionId),
-    /// There are as many subregions, or as many bytes of slots, as a device can have.
-    Limit,
-    /// The BAR's own window has an attribute other than the one that every BAR has at first.
-    Attributed,
-}
-
-/// Where a subregion has its slot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Slot {
-    start: u64,
-    id: RegionId,
-}
-
 /// What a new subregion would be. Good until the table changes.
 #[derive(Debug)]
 pub(crate) struct Plan {
     region: Subregion,
-    at: usize,
+    /// The end of its slot.
+    cursor: u64,
 }
 
 impl Plan {
@@ -137,30 +66,72 @@ impl Plan {
     }
 }
 
-/// Storage for a table to move into; see [`Table::move_into`].
-pub(crate) struct Room<S: Stores> {
-    pub(crate) regions: S::Of<Subregion>,
-    pub(crate) claims: S::Of<Claim>,
-    pub(crate) slots: S::Of<Slot>,
+/// A subregion as its BAR keeps it, or what is left of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    span: Span,
+    slot: u64,
+    id: RegionId,
+    /// None once the subregion was removed.
+    attribute: Option<Attribute>,
+}
+
+impl Entry {
+    /// Returns the subregion of `bar` that this is, if it was not removed.
+    fn region(&self, bar: Bar) -> Option<Subregion> {
+        Some(Subregion {
+            id: self.id,
+            bar,
+            attribute: self.attribute?,
+            span: self.span,
+            slot: self.slot,
+        })
+    }
+}
+
+/// The array in which a BAR keeps its subregions.
+pub(crate) type Entries<S> = <S as Stores>::Array<Entry>;
+
+/// The memory for one claim.
+pub(crate) type ClaimMemory<S> = <<S as Stores>::Map<Claim> as Map<Claim>>::Memory;
+
+/// An array that the subregions of a BAR have been copied to; good until the table changes.
+pub(crate) struct Moved<S: Stores> {
+    bar: Bar,
+    entries: Entries<S>,
+    /// The next id at that time.
+    next: u32,
+    /// How many subregions the BAR had.
+    live: u32,
 }
 
 /// The subregions of one BAR.
 struct Parent<S: Stores> {
-    /// What is claimed, by offset.
-    claims: S::Of<Claim>,
-    /// Who has the slots, in the order of both.
-    slots: S::Of<Slot>,
+    /// Those that there are, and some that there were, in the order of their ids and slots.
+    entries: Entries<S>,
+    /// How many there are.
+    live: u32,
+    /// What is claimed, by the end of each.
+    claims: S::Map<Claim>,
     /// Where the next slot can begin.
     cursor: u64,
     /// The attribute of the BAR's own window.
     window: Attribute,
 }
 
+impl<S: Stores> Parent<S> {
+    /// Returns where among the entries the first is for which `before` says no.
+    fn position(&self, before: impl FnMut(&Entry) -> bool) -> usize {
+        self.entries.elements().partition_point(before)
+    }
+}
+
 impl<S: Stores> Default for Parent<S> {
     fn default() -> Self {
         Self {
+            entries: Default::default(),
+            live: 0,
             claims: Default::default(),
-            slots: Default::default(),
             cursor: 0,
             window: Attribute::Noncached,
         }
@@ -169,23 +140,25 @@ impl<S: Stores> Default for Parent<S> {
 
 /// All subregions of an open device.
 pub(crate) struct Table<S: Stores> {
-    /// By id.
-    regions: S::Of<Subregion>,
     /// The next id.
     next: u32,
+    /// How many subregions there are.
+    live: u32,
     parents: [Parent<S>; PARENTS],
 }
 
-impl<S: Stores> Table<S> {
+impl<S: Stores> Default for Table<S> {
     /// Makes an empty table.
-    pub(crate) fn new() -> Self {
+    fn default() -> Self {
         Self {
-            regions: Default::default(),
             next: 0,
+            live: 0,
             parents: Default::default(),
         }
     }
+}
 
+impl<S: Stores> Table<S> {
     /// Returns how many subregions have been created: the ids that there are or were are below.
     pub(crate) fn created(&self) -> u32 {
         self.next
@@ -193,42 +166,47 @@ impl<S: Stores> Table<S> {
 
     /// Returns how many subregions there are.
     pub(crate) fn len(&self) -> u32 {
-        // CAST: `plan` lets no table grow beyond `LIMIT`.
-        self.regions.elements().len() as u32
-    }
-
-    /// Returns where in storage the subregion `id` is, or would be.
-    fn position(&self, id: RegionId) -> usize {
-        self.regions
-            .elements()
-            .partition_point(|region| region.id < id)
-    }
-
-    /// Returns the subregion `id`, if it exists.
-    pub(crate) fn get(&self, id: RegionId) -> Option<&Subregion> {
-        let region = self.regions.elements().get(self.position(id))?;
-        (region.id == id).then_some(region)
+        self.live
     }
 
     fn parent(&self, bar: Bar) -> Option<&Parent<S>> {
         self.parents.get(bar.index())
     }
 
-    /// Returns what is claimed of `bar`, by offset.
-    pub(crate) fn claims(&self, bar: Bar) -> &[Claim] {
-        self.parent(bar)
-            .map_or(&[], |parent| parent.claims.elements())
+    /// Returns the subregion `id`, if it exists.
+    pub(crate) fn get(&self, id: RegionId) -> Option<Subregion> {
+        Bar::all().find_map(|bar| {
+            let parent = self.parent(bar)?;
+            let at = parent.position(|entry| entry.id < id);
+            let entry = parent.entries.elements().get(at)?;
+            (entry.id == id).then(|| entry.region(bar))?
+        })
     }
 
-    /// Returns how many claims of `bar` end before `span` begins.
-    fn place(&self, bar: Bar, span: Span) -> usize {
-        self.claims(bar)
-            .partition_point(|claim| claim.span.end() <= span.start())
+    /// Returns how many subregions `bar` has.
+    pub(crate) fn count(&self, bar: Bar) -> u32 {
+        self.parent(bar).map_or(0, |parent| parent.live)
+    }
+
+    /// Returns what is claimed of `bar`, by offset.
+    pub(crate) fn claims(&self, bar: Bar) -> impl Iterator<Item = Claim> + '_ {
+        let mut end = 0u64;
+        core::iter::from_fn(move || {
+            let claim = self.first_behind(bar, end)?;
+            end = claim.span.end();
+            Some(claim)
+        })
+    }
+
+    /// Returns the first claim of `bar` that has bytes at or behind `at`.
+    fn first_behind(&self, bar: Bar, at: u64) -> Option<Claim> {
+        let parent = self.parent(bar)?;
+        parent.claims.at_or_above(at.checked_add(1)?)
     }
 
     /// Returns the first subregion of `bar` that `span` overlaps.
     pub(crate) fn claimed(&self, bar: Bar, span: Span) -> Option<RegionId> {
-        let claim = self.claims(bar).get(self.place(bar, span))?;
+        let claim = self.first_behind(bar, span.start())?;
         claim.span.overlaps(span).then_some(claim.id)
     }
 
@@ -245,19 +223,14 @@ impl<S: Stores> Table<S> {
         }
     }
 
-    /// Returns the subregion that has byte `slot` in the slots of `bar`.
-    pub(crate) fn at_slot(&self, bar: Bar, slot: u64) -> Option<&Subregion> {
-        let slots = self.parent(bar)?.slots.elements();
-        let behind = slots.partition_point(|entry| entry.start <= slot);
-        let region = self.get(slots.get(behind.checked_sub(1)?)?.id)?;
-        (slot < region.slot.end()).then_some(region)
-    }
-
     /// Returns the bytes of the BAR that the bytes `slots` of the slots of `bar` stand for, if they
     /// are all of one subregion, and that subregion.
-    pub(crate) fn resolve(&self, bar: Bar, slots: Span) -> Option<(Span, &Subregion)> {
-        let region = self.at_slot(bar, slots.start())?;
-        let within = slots.start().checked_sub(region.slot.start())?;
+    pub(crate) fn resolve(&self, bar: Bar, slots: Span) -> Option<(Span, Subregion)> {
+        let parent = self.parent(bar)?;
+        let behind = parent.position(|entry| entry.slot <= slots.start());
+        let entry = parent.entries.elements().get(behind.checked_sub(1)?)?;
+        let region = entry.region(bar)?;
+        let within = slots.start().checked_sub(region.slot)?;
         let start = region.span.start().checked_add(within)?;
         let span = Span::new(start, slots.len()).ok()?;
         region.span.contains(span).then_some((span, region))
@@ -279,57 +252,72 @@ impl<S: Stores> Table<S> {
         if self.window(bar) != Attribute::Noncached {
             return Err(Refusal::Attributed);
         }
-        if self.len() >= LIMIT || self.next >= IDS {
+        if self.live >= LIMIT || self.next >= IDS {
             return Err(Refusal::Limit);
         }
         let cursor = self.parent(bar).map_or(0, |parent| parent.cursor);
         let slot = place_slot(cursor, phys, span).ok_or(Refusal::Limit)?;
-        let at = self.place(bar, span);
         Ok(Plan {
             region: Subregion {
-                id: RegionId(self.next),
+                id: RegionId::new(self.next),
                 bar,
                 attribute,
                 span,
-                slot,
+                slot: slot.start(),
             },
-            at,
+            cursor: slot.end(),
         })
     }
 
-    /// Returns how many entries a new [`Room`] needs to have, if one more subregion of `bar` does
-    /// not fit into the present one.
+    /// Returns how many entries a new array for the subregions of `bar` needs to have, if the
+    /// present one is full.
     pub(crate) fn lacks_room(&self, bar: Bar) -> Option<usize> {
         let parent = self.parent(bar)?;
-        let full = |used: usize, room: usize| used >= room;
-        let lacks = full(self.regions.elements().len(), self.regions.room())
-            || full(parent.claims.elements().len(), parent.claims.room())
-            || full(parent.slots.elements().len(), parent.slots.room());
-        let most = self.regions.elements().len();
-        lacks.then(|| most.saturating_mul(2).max(8))
+        let full = parent.entries.elements().len() >= parent.entries.room();
+        // CAST: `usize` has at least 32 bits. After a move half of the array is free, so that the
+        // next one is as far away as this one took to do.
+        full.then(|| (parent.live as usize).saturating_mul(2).max(8))
     }
 
-    /// Moves the entries for `bar` into `room` and returns the storage that they were in, to be
-    /// freed outside the lock. An array that is too small to help is returned as it came.
-    pub(crate) fn move_into(&mut self, bar: Bar, room: Room<S>) -> Room<S> {
-        let Some(parent) = self.parents.get_mut(bar.index()) else {
-            return room;
-        };
-        Room {
-            regions: exchange(&mut self.regions, room.regions),
-            claims: exchange(&mut parent.claims, room.claims),
-            slots: exchange(&mut parent.slots, room.slots),
+    /// Copies the subregions of `bar` to `entries`, which is empty, as far as they fit.
+    pub(crate) fn moved_to(&self, bar: Bar, mut entries: Entries<S>) -> Moved<S> {
+        let live = self.count(bar);
+        let old = self
+            .parent(bar)
+            .map_or(&[][..], |parent| parent.entries.elements());
+        for entry in old.iter().filter(|entry| entry.attribute.is_some()) {
+            let _ = entries.push(*entry);
+        }
+        Moved {
+            bar,
+            entries,
+            next: self.next,
+            live,
         }
     }
 
+    /// Puts an array that the subregions of a BAR have been copied to in the place of the present
+    /// one, and returns what is no longer needed, to be freed outside the lock: the new one, if not
+    /// all of them fitted or the table has changed.
+    pub(crate) fn adopt(&mut self, moved: Moved<S>) -> Entries<S> {
+        let Some(parent) = self.parents.get_mut(moved.bar.index()) else {
+            return moved.entries;
+        };
+        // Whatever was entered since has taken an id, and what was only removed is missed here.
+        let same = moved.next == self.next && moved.live == parent.live;
+        // CAST: `usize` has at least 32 bits.
+        if !same || moved.entries.elements().len() != moved.live as usize {
+            return moved.entries;
+        }
+        core::mem::replace(&mut parent.entries, moved.entries)
+    }
+
     /// Makes sure that the subregion of `plan`, which was made from the table as it is now, can be
-    /// entered. When there is no room, or the table is not as it was, gives the plan back.
+    /// entered. When there is no room, or something was entered since, gives the plan back.
     pub(crate) fn admit(&mut self, plan: Plan) -> Result<Admission<'_, S>, Plan> {
-        let Subregion { bar, span, .. } = plan.region;
-        // Ids tell what was entered since, places what was removed.
-        let stale = plan.id().0 != self.next
-            || plan.at != self.place(bar, span)
-            || self.window(bar) != Attribute::Noncached;
+        let bar = plan.region.bar;
+        // Whatever was entered since has taken the id. What was removed since is in nobody's way.
+        let stale = plan.id().number() != self.next || self.window(bar) != Attribute::Noncached;
         if stale || self.lacks_room(bar).is_some() {
             return Err(plan);
         }
@@ -337,18 +325,16 @@ impl<S: Stores> Table<S> {
         Ok(Admission { table: self, plan })
     }
 
-    /// Takes the subregion `id` out, if it exists. Its id and its slot stay used.
-    pub(crate) fn remove(&mut self, id: RegionId) -> Option<Subregion> {
-        self.get(id)?;
-        let region = self.regions.remove(self.position(id))?;
+    /// Takes the subregion `id` out, if it exists, and returns it and the memory of its claim, to be
+    /// freed outside the lock. Its id and its slot stay used.
+    pub(crate) fn remove(&mut self, id: RegionId) -> Option<(Subregion, Option<ClaimMemory<S>>)> {
+        let region = self.get(id)?;
         let parent = self.parents.get_mut(region.bar.index())?;
-        let claims = parent.claims.elements();
-        let at = claims.partition_point(|claim| claim.span.start() < region.span.start());
-        parent.claims.remove(at);
-        let slots = parent.slots.elements();
-        let at = slots.partition_point(|slot| slot.start < region.slot.start());
-        parent.slots.remove(at);
-        Some(region)
+        let at = parent.position(|entry| entry.id < id);
+        parent.entries.elements_mut().get_mut(at)?.attribute = None;
+        parent.live = parent.live.saturating_sub(1);
+        self.live = self.live.saturating_sub(1);
+        Some((region, parent.claims.remove(region.span.end())))
     }
 }
 
@@ -356,16 +342,16 @@ impl<S: Stores> Table<S> {
 ///
 /// # Invariants
 ///
-/// Each array of `table` that `plan` adds to is not full, and `plan` is of the table as it is.
+/// The array of entries of the BAR is not full, and `plan` is of `table` as it is.
 pub(crate) struct Admission<'a, S: Stores> {
     table: &'a mut Table<S>,
     plan: Plan,
 }
 
 impl<S: Stores> Admission<'_, S> {
-    /// Enters the subregion.
-    pub(crate) fn enter(self) {
-        let Plan { region, at } = self.plan;
+    /// Enters the subregion, with `memory` for its claim.
+    pub(crate) fn enter(self, memory: ClaimMemory<S>) {
+        let Plan { region, cursor } = self.plan;
         let Some(parent) = self.table.parents.get_mut(region.bar.index()) else {
             return;
         };
@@ -373,17 +359,19 @@ impl<S: Stores> Admission<'_, S> {
             span: region.span,
             id: region.id,
         };
-        let slot = Slot {
-            start: region.slot.start(),
+        let entry = Entry {
+            span: region.span,
+            slot: region.slot,
             id: region.id,
+            attribute: Some(region.attribute),
         };
-        // The type's invariant: none of these fails.
-        let _ = parent.claims.insert(at, claim);
-        let _ = parent.slots.insert(parent.slots.elements().len(), slot);
-        let last = self.table.regions.elements().len();
-        let _ = self.table.regions.insert(last, region);
-        parent.cursor = region.slot.end();
-        self.table.next = region.id.0.saturating_add(1);
+        // The type's invariant: there is room, and no claim that ends where this one does.
+        let _ = parent.entries.push(entry);
+        parent.claims.insert(memory, claim.span.end(), claim);
+        parent.cursor = cursor;
+        parent.live = parent.live.saturating_add(1);
+        self.table.live = self.table.live.saturating_add(1);
+        self.table.next = region.id.number().saturating_add(1);
     }
 }
 

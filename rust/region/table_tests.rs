@@ -3,6 +3,11 @@
 //! Tests of the table: examples, which run on the host and in the kernel's own test runner alike,
 //! and on the host a model and a proof (`model_tests.rs`, `exhaustive_tests.rs`).
 
+use super::{
+    Bar,
+    Table, //
+};
+
 #[cfg(test)]
 #[path = "exhaustive_tests.rs"]
 mod exhaustive;
@@ -10,63 +15,13 @@ mod exhaustive;
 #[path = "model_tests.rs"]
 mod model;
 
-/// The arrays of the tables that are tested, on the host.
-#[cfg(test)]
-mod storage {
-    use super::super::*;
+#[path = "store_tests.rs"]
+mod storage;
 
-    pub(super) struct Arrays;
-
-    impl Stores for Arrays {
-        type Of<T: Copy> = Vec<T>;
-    }
-
-    impl<T: Copy> Store<T> for Vec<T> {
-        fn elements(&self) -> &[T] {
-            self
-        }
-
-        fn room(&self) -> usize {
-            self.capacity()
-        }
-
-        fn insert(&mut self, at: usize, value: T) -> Result<(), T> {
-            if at > self.len() || self.len() == self.capacity() {
-                return Err(value);
-            }
-            Vec::insert(self, at, value);
-            Ok(())
-        }
-
-        fn remove(&mut self, at: usize) -> Option<T> {
-            (at < self.len()).then(|| Vec::remove(self, at))
-        }
-    }
-
-    pub(super) fn room(entries: usize) -> Room<Arrays> {
-        Room {
-            regions: Vec::with_capacity(entries),
-            claims: Vec::with_capacity(entries),
-            slots: Vec::with_capacity(entries),
-        }
-    }
-}
-
-/// The arrays of the tables that are tested, in the kernel: the driver's own.
-#[cfg(not(test))]
-mod storage {
-    use super::super::*;
-    use kernel::prelude::*;
-
-    pub(super) use crate::device::KernelStores as Arrays;
-
-    pub(super) fn room(entries: usize) -> Room<Arrays> {
-        Room {
-            regions: KVVec::with_capacity(entries, GFP_KERNEL).unwrap(),
-            claims: KVVec::with_capacity(entries, GFP_KERNEL).unwrap(),
-            slots: KVVec::with_capacity(entries, GFP_KERNEL).unwrap(),
-        }
-    }
+/// Has `table` keep the subregions of `bar` in an array for `room` of them.
+fn give_room(table: &mut Table<storage::Storage>, bar: Bar, room: usize) {
+    let moved = table.moved_to(bar, storage::entries(room));
+    table.adopt(moved);
 }
 
 #[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(subregion_table))]
@@ -79,9 +34,11 @@ mod cases {
             },
             *, //
         },
+        give_room,
         storage::{
-            room,
-            Arrays, //
+            entries,
+            memory,
+            Storage, //
         }, //
     };
 
@@ -96,12 +53,12 @@ mod cases {
         Span::new(offset, size).unwrap()
     }
 
-    fn enter(table: &mut Table<Arrays>, plan: Plan) -> Result<(), Plan> {
-        table.admit(plan).map(Admission::enter)
+    fn enter(table: &mut Table<Storage>, plan: Plan) -> Result<(), Plan> {
+        table.admit(plan).map(|admission| admission.enter(memory()))
     }
 
     fn create(
-        table: &mut Table<Arrays>,
+        table: &mut Table<Storage>,
         bar: Bar,
         span: Span,
         attribute: Attribute,
@@ -109,33 +66,33 @@ mod cases {
         let plan = table.plan(bar, span, attribute, PHYS)?;
         let id = plan.id();
         if let Some(entries) = table.lacks_room(bar) {
-            table.move_into(bar, room(entries));
+            give_room(table, bar, entries);
         }
         enter(table, plan).unwrap();
         Ok(id)
     }
 
-    fn claim(table: &mut Table<Arrays>, offset: u64, size: u64) -> Result<RegionId, Refusal> {
+    fn claim(table: &mut Table<Storage>, offset: u64, size: u64) -> Result<RegionId, Refusal> {
         let span = span(offset, size);
         create(table, bar(2), span, Attribute::WriteCombining)
     }
 
     #[test]
     fn a_new_table_claims_nothing() {
-        let table = Table::<Arrays>::new();
+        let table = Table::<Storage>::default();
         assert_eq!(table.len(), 0);
         assert_eq!(table.claimed(bar(0), span(0, 1 << 40)), None);
         assert_eq!(table.get(RegionId::new(0)), None);
-        assert!(table.at_slot(bar(0), 0).is_none());
+        assert!(table.resolve(bar(0), span(0, 1)).is_none());
     }
 
     #[test]
     fn an_overlap_names_the_first_subregion_that_it_meets() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         let high = claim(&mut table, 0x8000, 0x2000).unwrap();
         let low = claim(&mut table, 0x2000, 0x2000).unwrap();
         let refused =
-            |table: &mut Table<Arrays>, offset, size| claim(table, offset, size).unwrap_err();
+            |table: &mut Table<Storage>, offset, size| claim(table, offset, size).unwrap_err();
         assert_eq!(refused(&mut table, 0x2000, 0x2000), Refusal::Overlap(low));
         assert_eq!(refused(&mut table, 0x1000, 0x2000), Refusal::Overlap(low));
         assert_eq!(refused(&mut table, 0x3000, 0x2000), Refusal::Overlap(low));
@@ -146,7 +103,7 @@ mod cases {
 
     #[test]
     fn touching_subregions_are_both_granted() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         claim(&mut table, 0x2000, 0x1000).unwrap();
         claim(&mut table, 0x3000, 0x1000).unwrap();
         claim(&mut table, 0x1000, 0x1000).unwrap();
@@ -155,7 +112,7 @@ mod cases {
 
     #[test]
     fn the_same_range_of_another_bar_is_free() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         claim(&mut table, 0, PAGE).unwrap();
         create(&mut table, bar(4), span(0, PAGE), Attribute::Device).unwrap();
         assert_eq!(table.claimed(bar(4), span(0, 1)), Some(RegionId::new(1)));
@@ -164,7 +121,7 @@ mod cases {
 
     #[test]
     fn a_plan_changes_nothing() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         claim(&mut table, 0, PAGE).unwrap();
         let plan = table
             .plan(bar(2), span(PAGE, PAGE), Attribute::Device, PHYS)
@@ -176,23 +133,23 @@ mod cases {
 
     #[test]
     fn without_room_a_plan_is_given_back() {
-        let mut table = Table::<Arrays>::new();
+        let mut table = Table::<Storage>::default();
         let plan = table
             .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
             .unwrap();
         let plan = enter(&mut table, plan).unwrap_err();
         assert_eq!(table.len(), 0);
         assert_eq!(table.claimed(bar(2), span(0, PAGE)), None);
-        table.move_into(bar(2), room(1));
+        give_room(&mut table, bar(2), 1);
         enter(&mut table, plan).unwrap();
         assert_eq!(table.len(), 1);
     }
 
     #[test]
     fn an_outdated_plan_is_given_back() {
-        let mut table = Table::<Arrays>::new();
-        table.move_into(bar(2), room(4));
-        let plan = |table: &Table<Arrays>| {
+        let mut table = Table::<Storage>::default();
+        give_room(&mut table, bar(2), 4);
+        let plan = |table: &Table<Storage>| {
             table
                 .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
                 .unwrap()
@@ -205,11 +162,11 @@ mod cases {
 
     #[test]
     fn a_slot_resolves_to_its_bytes_of_the_bar_and_no_others() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         let first = claim(&mut table, 0x8000, 0x2000).unwrap();
         let second = claim(&mut table, 0x1000, 0x3000).unwrap();
         for id in [first, second] {
-            let region = *table.get(id).unwrap();
+            let region = table.get(id).unwrap();
             let Place::Slot(bar, slot) = Place::of(region.file_offset()) else {
                 panic!("the offset is in no slot");
             };
@@ -226,7 +183,7 @@ mod cases {
 
     #[test]
     fn the_limit_is_a_refusal() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         for n in 0..u64::from(LIMIT) {
             claim(&mut table, n * PAGE, PAGE).unwrap();
         }
@@ -237,7 +194,7 @@ mod cases {
 
     #[test]
     fn running_out_of_slots_is_a_refusal() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         claim(&mut table, 0, SLOTS_SIZE).unwrap();
         let refused = claim(&mut table, SLOTS_SIZE, PAGE);
         assert_eq!(refused, Err(Refusal::Limit));
@@ -258,7 +215,7 @@ mod cases {
         const PAGES: u64 = 256;
         for seed in 0..50 {
             let mut next = numbers(seed);
-            let mut table = Table::new();
+            let mut table = Table::default();
             let mut model = [None; PAGES as usize];
             for _ in 0..200 {
                 let first = next(PAGES);
@@ -289,50 +246,93 @@ mod cases {
 
     #[test]
     fn a_removed_subregion_leaves_its_pages_free_but_not_its_id_or_its_slot() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         let old = claim(&mut table, 0x2000, 0x2000).unwrap();
         let beside = claim(&mut table, 0x4000, 0x1000).unwrap();
-        let region = *table.get(old).unwrap();
-        assert_eq!(table.remove(old), Some(region));
+        let region = table.get(old).unwrap();
+        assert_eq!(table.remove(old).map(|(removed, _)| removed), Some(region));
         assert_eq!(table.len(), 1);
         assert_eq!(table.claimed(bar(2), span(0, 0x4000)), None);
         assert_eq!(table.claimed(bar(2), span(0, 0x4001)), Some(beside));
         let new = claim(&mut table, 0x2000, 0x2000).unwrap();
         assert_eq!(new, RegionId::new(2));
         assert!(table.get(old).is_none());
-        assert!(table.at_slot(bar(2), region.slot.start()).is_none());
-        assert!(!table.get(new).unwrap().slot.overlaps(region.slot));
+        assert!(table.resolve(bar(2), span(region.slot, 1)).is_none());
+        assert!(table.get(new).unwrap().slot >= region.slot + region.span.len());
     }
 
     #[test]
     fn what_is_not_there_cannot_be_removed() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         let id = claim(&mut table, 0, PAGE).unwrap();
-        assert_eq!(table.remove(RegionId::new(1)), None);
-        assert_eq!(table.remove(RegionId::new(u32::MAX)), None);
+        assert!(table.remove(RegionId::new(1)).is_none());
+        assert!(table.remove(RegionId::new(u32::MAX)).is_none());
         assert!(table.remove(id).is_some());
-        assert_eq!(table.remove(id), None);
+        assert!(table.remove(id).is_none());
         assert_eq!(table.len(), 0);
         assert_eq!(table.created(), 1);
     }
 
     #[test]
-    fn a_plan_made_before_a_removal_is_given_back() {
-        let mut table = Table::new();
+    fn a_plan_outlives_a_removal() {
+        let mut table = Table::default();
         let low = claim(&mut table, 0, PAGE).unwrap();
         claim(&mut table, 9 * PAGE, PAGE).unwrap();
         let middle = span(5 * PAGE, PAGE);
         let plan = table.plan(bar(2), middle, Attribute::Device, PHYS).unwrap();
+        let id = plan.id();
         table.remove(low).unwrap();
-        table.move_into(bar(2), room(8));
-        assert!(enter(&mut table, plan).is_err());
-        assert_eq!(table.len(), 1);
+        enter(&mut table, plan).unwrap();
+        assert_eq!(table.claimed(bar(2), middle), Some(id));
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn a_move_leaves_out_what_was_removed() {
+        let mut table = Table::default();
+        let ids: [_; 8] = core::array::from_fn(|n| claim(&mut table, n as u64 * PAGE, PAGE));
+        assert_eq!(table.lacks_room(bar(2)), Some(16));
+        for id in &ids[1..7] {
+            table.remove(id.unwrap()).unwrap();
+        }
+        assert_eq!(table.lacks_room(bar(2)), Some(8));
+        give_room(&mut table, bar(2), 3);
+        assert_eq!(table.lacks_room(bar(2)), None);
+        assert!([0, 7].iter().all(|n| table.get(ids[*n].unwrap()).is_some()));
+        assert!(ids[1..7].iter().all(|id| table.get(id.unwrap()).is_none()));
+        let new = claim(&mut table, 3 * PAGE, PAGE).unwrap();
+        assert_eq!(new, RegionId::new(8));
+        assert_eq!(table.lacks_room(bar(2)), Some(8));
+    }
+
+    #[test]
+    fn a_copy_of_a_table_that_changed_is_not_adopted() {
+        let mut table = Table::default();
+        let first = claim(&mut table, 0, PAGE).unwrap();
+        let moved = table.moved_to(bar(2), entries(8));
+        let second = claim(&mut table, PAGE, PAGE).unwrap();
+        table.adopt(moved);
+        assert!(table.get(second).is_some());
+        let moved = table.moved_to(bar(2), entries(8));
+        table.remove(first).unwrap();
+        table.adopt(moved);
+        assert!(table.get(first).is_none());
+        assert!(table.resolve(bar(2), span(0, 1)).is_none());
+    }
+
+    #[test]
+    fn an_array_that_is_too_small_is_not_adopted() {
+        let mut table = Table::default();
+        let first = claim(&mut table, 0, PAGE).unwrap();
+        let second = claim(&mut table, PAGE, PAGE).unwrap();
+        give_room(&mut table, bar(2), 1);
+        assert!(table.get(first).is_some() && table.get(second).is_some());
     }
 
     #[test]
     fn a_plan_made_before_the_window_got_an_attribute_is_given_back() {
-        let mut table = Table::<Arrays>::new();
-        table.move_into(bar(2), room(8));
+        let mut table = Table::<Storage>::default();
+        give_room(&mut table, bar(2), 8);
         let plan = table
             .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
             .unwrap();
@@ -342,7 +342,7 @@ mod cases {
 
     #[test]
     fn a_bar_whose_window_has_an_attribute_has_no_subregions() {
-        let mut table = Table::new();
+        let mut table = Table::default();
         assert_eq!(table.window(bar(2)), Attribute::Noncached);
         table.set_window(bar(2), Attribute::WriteCombining);
         assert_eq!(table.window(bar(2)), Attribute::WriteCombining);

@@ -42,6 +42,13 @@ impl Bar {
         (usize::from(index) < BARS).then_some(Self(index))
     }
 
+    /// Returns each BAR that a device can have.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        // INVARIANT: Less than `BARS`.
+        // CAST: There are 6.
+        (0..BARS as u8).map(Self)
+    }
+
     /// Returns the BAR's number, which is less than [`BARS`].
     pub(crate) fn index(self) -> usize {
         // Beyond the invariant this is for a CPU that speculates past the check of `new`: it stays

@@ -6,6 +6,8 @@ use super::{
     info::RegionInfo,
     ops::DeviceOps,
     pci::{
+        Bar,
+        Bars,
         CoreDevice,
         Fault,
         FaultOutcome,
@@ -13,6 +15,8 @@ use super::{
         IdTable,
         IoExclusive,
         IoShared,
+        MemoryExclusive,
+        MemoryShared,
         NewMapping,
         Settings,
         BARS, //
@@ -53,6 +57,10 @@ pub(crate) trait Operations: Sized + 'static {
     /// What the driver keeps while the device is open.
     type OpenData: Send + Sync;
 
+    /// What the driver keeps under vfio-pci-core's memory lock while the device is open; see
+    /// [`MemoryShared`].
+    type Locked: Default + Send + Sync;
+
     /// What the driver keeps of a BAR that it has taken from the core; see [`super::pci::IoMap`].
     type BarMaps: Send + Sync;
 
@@ -70,7 +78,7 @@ pub(crate) trait Operations: Sized + 'static {
     fn allows_sriov() -> bool;
 
     /// Makes the data for a device that is being opened. Nothing else runs on it yet.
-    fn open(core: &CoreDevice) -> impl PinInit<Self::OpenData, Error>;
+    fn open(core: &CoreDevice) -> Result<Self::OpenData>;
 
     /// Handles an ioctl other than those of VFIO itself; [`OpenDevice::core_ioctl`] is what
     /// vfio-pci does.
@@ -109,7 +117,15 @@ pub(crate) trait Operations: Sized + 'static {
 pub(crate) struct Device<T: Operations> {
     pub(super) core: CoreDevice,
     pub(super) holders: RwSemaphore<Holders<T::BarMaps>>,
-    pub(super) open: UnsafeCell<MaybeUninit<T::OpenData>>,
+    pub(super) open: UnsafeCell<MaybeUninit<Opened<T>>>,
+}
+
+/// What a [`Device`] has while it is open.
+pub(super) struct Opened<T: Operations> {
+    pub(super) bars: Bars,
+    /// Accessed by those who hold the memory lock.
+    pub(super) locked: UnsafeCell<T::Locked>,
+    pub(super) data: T::OpenData,
 }
 
 /// A [`Device`] between its first open and its last close.
@@ -153,13 +169,41 @@ impl<T: Operations> OpenDevice<T> {
         &self.0.core
     }
 
+    fn opened(&self) -> &Opened<T> {
+        // SAFETY: `Device`'s invariant: it is initialised as long as the device is open, and shared
+        // only.
+        let opened = unsafe { &*self.0.open.get() };
+        // SAFETY: As above.
+        unsafe { opened.assume_init_ref() }
+    }
+
     /// Returns the driver's part.
     pub(crate) fn data(&self) -> &T::OpenData {
-        // SAFETY: `Device`'s invariant: the data is initialised as long as the device is open, and
-        // shared only.
-        let data = unsafe { &*self.0.open.get() };
-        // SAFETY: As above.
-        unsafe { data.assume_init_ref() }
+        &self.opened().data
+    }
+
+    /// Returns BAR `index`, if the device has such a one.
+    pub(crate) fn bar(&self, index: usize) -> Option<Bar<'_>> {
+        self.opened().bars.get(self.core(), index)
+    }
+
+    /// Returns what the memory lock protects; which references can be made is for the guards to say.
+    pub(super) fn locked(&self) -> *mut T::Locked {
+        self.opened().locked.get()
+    }
+
+    /// Holds vfio-pci-core's memory lock for reading, until the guard goes.
+    ///
+    /// The calling thread must not hold it already. User memory must not be touched under it.
+    pub(crate) fn memory_shared(&self) -> MemoryShared<'_, T> {
+        MemoryShared::new(self)
+    }
+
+    /// Holds vfio-pci-core's memory lock for writing, until the guard goes.
+    ///
+    /// The calling thread must not hold it already. User memory must not be touched under it.
+    pub(crate) fn memory_exclusive(&self) -> MemoryExclusive<'_, T> {
+        MemoryExclusive::new(self)
     }
 
     /// Keeps the kernel's mappings of the BARs as they are, until the guard goes; a fatal signal

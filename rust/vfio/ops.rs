@@ -6,6 +6,7 @@ use super::{
     device::{
         Device,
         Direction,
+        Opened,
         Operations,
         Transfer, //
     },
@@ -14,6 +15,7 @@ use super::{
         RegionInfo, //
     },
     pci::{
+        Bars,
         Holders,
         NewMapping, //
     },
@@ -24,6 +26,7 @@ use core::{
     cell::UnsafeCell,
     ffi::c_void,
     marker::PhantomData,
+    mem::MaybeUninit,
     ptr::NonNull, //
 };
 use kernel::{
@@ -115,18 +118,22 @@ impl<T: Operations> DeviceOps<T> {
         from_result(|| {
             // SAFETY: VFIO holds the lock of the device set, and the device is closed.
             to_result(unsafe { bindings::vfio_pci_core_enable(core.as_ptr()) })?;
-            // SAFETY: The address of a field of a valid structure.
-            let open = unsafe { &raw const (*device).open };
-            let open: *mut T::OpenData = UnsafeCell::raw_get(open).cast();
-            // SAFETY: The device is closed, so this field is not initialised and not used; and
-            // the device stays where it is.
-            if let Err(error) = unsafe { T::open(core).__init(open) } {
+            let data = T::open(core).inspect_err(|_| {
                 // SAFETY: The core was enabled above, and not used since.
                 unsafe { bindings::vfio_pci_core_disable(core.as_ptr()) };
-                return Err(error);
-            }
+            })?;
             // SAFETY: The core was enabled above.
             unsafe { bindings::vfio_pci_core_finish_enable(core.as_ptr()) };
+            let opened = Opened {
+                // SAFETY: That is done, and the device is not open yet.
+                bars: unsafe { Bars::new(core) },
+                locked: UnsafeCell::new(T::Locked::default()),
+                data,
+            };
+            // SAFETY: The address of a field of a valid structure.
+            let open = unsafe { &raw const (*device).open };
+            // SAFETY: The device is closed, so this field is not initialised and not used.
+            unsafe { UnsafeCell::raw_get(open).write(MaybeUninit::new(opened)) };
             Ok(0)
         })
     }
@@ -140,7 +147,7 @@ impl<T: Operations> DeviceOps<T> {
         let device = unsafe { &*device };
         // SAFETY: The last file that had the device open is gone, and with it all mappings.
         let taken = unsafe { device.holders.write().close() };
-        let open: *mut T::OpenData = device.open.get().cast();
+        let open: *mut Opened<T> = device.open.get().cast();
         // SAFETY: `open_device` initialised this, and no operation runs any more.
         unsafe { core::ptr::drop_in_place(open) };
         // SAFETY: The device is open to the core, and VFIO holds the lock of the device set.

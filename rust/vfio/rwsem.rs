@@ -59,16 +59,6 @@ impl<T> RwSemaphore<T> {
         })
     }
 
-    /// Waits until it can be held for reading.
-    pub(crate) fn read(&self) -> ReadGuard<'_, T> {
-        // SAFETY: `new` initialised the semaphore.
-        unsafe { bindings::down_read(self.sem.get()) };
-        ReadGuard {
-            lock: self,
-            _thread: NotThreadSafe,
-        }
-    }
-
     /// Waits until it can be held for reading; a fatal signal ends the wait with [`EINTR`].
     pub(crate) fn read_killable(&self) -> Result<ReadGuard<'_, T>> {
         // SAFETY: `new` initialised the semaphore.

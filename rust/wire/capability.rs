@@ -54,8 +54,9 @@ const CLAIM: usize = 3;
 
 impl Claims {
     /// Makes the capability for `claims` subregions that are yet to be given.
-    pub(crate) fn with_capacity(claims: usize) -> Result<Self> {
-        let words = claims.checked_mul(CLAIM).ok_or(EOVERFLOW)?;
+    pub(crate) fn with_capacity(claims: u32) -> Result<Self> {
+        let words = usize::try_from(claims)?.checked_mul(CLAIM);
+        let words = words.ok_or(EOVERFLOW)?;
         let words = words.checked_add(CLAIMS_HEADER).ok_or(EOVERFLOW)?;
         let mut words = KVec::with_capacity(words, GFP_KERNEL)?;
         for _ in 0..CLAIMS_HEADER {

@@ -76,34 +76,20 @@ impl CoreDevice {
 
     /// Returns the embedded `struct vfio_device`.
     pub(in crate::vfio) fn as_vdev(&self) -> *mut bindings::vfio_device {
+        // It is the first field, as helpers.c makes sure.
+        self.as_ptr().cast()
+    }
+
+    /// Returns vfio-pci-core's memory lock, which is initialised.
+    pub(super) fn memory_lock(&self) -> *mut rw_semaphore {
         // SAFETY: The type's invariant; this is the address of a field.
-        unsafe { bindings::vfio_rs_vdev(self.as_ptr()) }
+        unsafe { bindings::vfio_rs_memory_lock(self.as_ptr()) }
     }
 
     /// Returns the PCI device, whose memory VFIO's device keeps in being.
     pub(in crate::vfio) fn pdev(&self) -> *mut pci_dev {
         // SAFETY: The type's invariant: the field was set by `vfio_pci_core_init_dev()`.
         unsafe { bindings::vfio_rs_pdev(self.as_ptr()) }
-    }
-
-    /// Holds vfio-pci-core's memory lock for reading: while it is held, memory decoding is neither
-    /// switched off nor is the device reset.
-    pub(super) fn memory_lock(&self) -> MemoryGuard<'_> {
-        // SAFETY: The type's invariant; this is the address of a field.
-        let lock = unsafe { bindings::vfio_rs_memory_lock(self.as_ptr()) };
-        // SAFETY: `vfio_pci_core_init_dev()` initialised the semaphore.
-        unsafe { kernel::bindings::down_read(lock) };
-        MemoryGuard { _core: self, lock }
-    }
-
-    /// Returns BAR `index`, if the device has such a one.
-    pub(crate) fn bar(&self, index: usize) -> Option<Bar<'_>> {
-        if index >= BARS {
-            return None;
-        }
-        // INVARIANT: This is the check.
-        let bar = Bar { core: self, index };
-        (bar.len() != 0).then_some(bar)
     }
 
     /// Returns how many region indices vfio-pci-core uses; fixed while the device is open.
@@ -122,37 +108,11 @@ impl CoreDevice {
         unsafe { bindings::vfio_rs_ioeventfds(self.as_ptr()) != 0 }
     }
 
-    /// Removes all page-table entries of all mappings of the `len` bytes of the device file from
-    /// `offset`. What keeps faults from entering new ones meanwhile is the caller's affair.
-    pub(crate) fn zap(&self, offset: u64, len: u64) {
-        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
-            return;
-        };
-        // SAFETY: The type's invariant: the inode is the VFIO device's and lives as long.
-        let mapping = unsafe { bindings::vfio_rs_mapping(self.as_ptr()) };
-        // SAFETY: `mapping` is valid, and unmapping file pages is possible at any time.
-        unsafe { kernel::bindings::unmap_mapping_range(mapping, offset, len, 1) };
-    }
-
     /// Wakes the PCI device up and keeps it so until the guard goes.
     pub(crate) fn power_on(&self) -> Result<PowerGuard<'_>> {
         // SAFETY: The type's invariant: the PCI device is valid.
         to_result(unsafe { bindings::vfio_rs_pm_get(self.pdev()) }).map_err(|_| EIO)?;
         Ok(PowerGuard(self))
-    }
-}
-
-/// Holds vfio-pci-core's memory lock for reading.
-pub(super) struct MemoryGuard<'a> {
-    _core: &'a CoreDevice,
-    lock: *mut rw_semaphore,
-}
-
-impl Drop for MemoryGuard<'_> {
-    fn drop(&mut self) {
-        // SAFETY: The guard was made by taking this semaphore for reading; it is not `Send`,
-        // because of the raw pointer, so this is the same thread.
-        unsafe { kernel::bindings::up_read(self.lock) };
     }
 }
 
@@ -167,23 +127,96 @@ impl Drop for PowerGuard<'_> {
     }
 }
 
-/// A BAR of a device, which is not empty.
+/// What is fixed about a BAR while its device is open.
+///
+/// It is kept because only C code can reach these fields, and every fault asks for most of them.
+#[derive(Clone, Copy)]
+struct Facts {
+    /// The physical address of the first byte.
+    phys: u64,
+    /// The length in bytes; 0 if the device has no such BAR.
+    len: u64,
+    /// Whether this is memory, not I/O ports.
+    is_memory: bool,
+    /// Whether the core lets userspace mmap it.
+    can_mmap: bool,
+    /// Whether the core could reserve and map it, or why not.
+    was_mapped: Result,
+}
+
+impl Facts {
+    /// Asks C about BAR `index`, which is less than [`BARS`].
+    ///
+    /// # Safety
+    ///
+    /// `vfio_pci_core_finish_enable()` was called, and nobody else uses the device yet.
+    unsafe fn of(core: &CoreDevice, index: usize) -> Self {
+        let pdev = core.pdev();
+        // CAST: Less than 6, as the caller says.
+        let number = index as c_int;
+        // SAFETY: The core device is valid, and the caller says that nobody changes the field.
+        let io = unsafe { bindings::vfio_rs_barmap(core.as_ptr(), number) };
+        let was_mapped = match from_err_ptr(io) {
+            Ok(io) if io.is_null() => Err(ENODEV),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        Self {
+            // SAFETY: The PCI device is valid and `number` a BAR's.
+            phys: unsafe { bindings::vfio_rs_bar_start(pdev, number) },
+            // SAFETY: As above.
+            len: unsafe { bindings::vfio_rs_bar_len(pdev, number) },
+            // SAFETY: As above.
+            is_memory: unsafe { bindings::vfio_rs_bar_is_mem(pdev, number) },
+            // SAFETY: The core device is valid; the caller says that the array is written.
+            can_mmap: unsafe { bindings::vfio_rs_bar_mmap_supported(core.as_ptr(), number) },
+            was_mapped,
+        }
+    }
+}
+
+/// The BARs of a device that is open.
+pub(in crate::vfio) struct Bars([Facts; BARS]);
+
+impl Bars {
+    /// Finds out about the BARs of a device that is being opened. Resources are fixed while a
+    /// driver is bound.
+    ///
+    /// # Safety
+    ///
+    /// `vfio_pci_core_finish_enable()` was called, and nobody else uses the device yet.
+    pub(in crate::vfio) unsafe fn new(core: &CoreDevice) -> Self {
+        Self(core::array::from_fn(|index| {
+            // SAFETY: The caller's obligations, and the array has `BARS` elements.
+            unsafe { Facts::of(core, index) }
+        }))
+    }
+
+    /// Returns BAR `index` of `core`, whose BARs these are, if it has such a one.
+    pub(in crate::vfio) fn get<'a>(
+        &'a self,
+        core: &'a CoreDevice,
+        index: usize,
+    ) -> Option<Bar<'a>> {
+        let facts = self.0.get(index)?;
+        // INVARIANT: The array has `BARS` elements, and the length is looked at.
+        (facts.len != 0).then_some(Bar { core, index, facts })
+    }
+}
+
+/// A BAR of an open device, which is not empty.
 ///
 /// # Invariants
 ///
-/// `index` is less than [`BARS`].
+/// `index` is less than [`BARS`], and `facts.len` is not 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Bar<'a> {
     core: &'a CoreDevice,
     index: usize,
+    facts: &'a Facts,
 }
 
-impl<'a> Bar<'a> {
-    /// Returns the device.
-    pub(crate) fn core(&self) -> &'a CoreDevice {
-        self.core
-    }
-
+impl Bar<'_> {
     /// Returns the BAR's number.
     pub(crate) fn index(&self) -> usize {
         self.index
@@ -197,15 +230,12 @@ impl<'a> Bar<'a> {
 
     /// Returns the physical address of the first byte.
     pub(crate) fn phys(&self) -> u64 {
-        // SAFETY: The PCI device is valid and has this BAR, whose resource is fixed while a driver
-        // is bound.
-        unsafe { bindings::vfio_rs_bar_start(self.core.pdev(), self.number()) }
+        self.facts.phys
     }
 
     /// Returns the length in bytes, which can be less than a page.
     pub(crate) fn len(&self) -> u64 {
-        // SAFETY: As in `phys()`.
-        unsafe { bindings::vfio_rs_bar_len(self.core.pdev(), self.number()) }
+        self.facts.len
     }
 
     /// Returns the length of what can be mapped: whole pages.
@@ -224,28 +254,17 @@ impl<'a> Bar<'a> {
 
     /// Returns whether this is memory, not I/O ports.
     pub(crate) fn is_memory(&self) -> bool {
-        // SAFETY: As in `phys()`.
-        unsafe { bindings::vfio_rs_bar_is_mem(self.core.pdev(), self.number()) }
+        self.facts.is_memory
     }
 
     /// Returns whether userspace may mmap it: it is memory, in pages of its own.
     pub(crate) fn can_mmap(&self) -> bool {
-        // SAFETY: The core device is valid; the array is written by
-        // `vfio_pci_core_finish_enable()`, before the device can be used.
-        unsafe { bindings::vfio_rs_bar_mmap_supported(self.core.as_ptr(), self.number()) }
+        self.facts.can_mmap
     }
 
-    /// Returns whether the core could reserve and map the BAR when it was opened, or why not.
-    ///
-    /// Says so only until the device is open: afterwards the answer is another, for a BAR that is
-    /// taken from the core.
+    /// Returns whether the core could reserve and map it when the device was opened, or why not.
     pub(crate) fn was_mapped(&self) -> Result {
-        // SAFETY: The core device is valid; before the device is open nothing changes the field.
-        let io = unsafe { bindings::vfio_rs_barmap(self.core.as_ptr(), self.number()) };
-        match NonNull::new(from_err_ptr(io)?) {
-            Some(_) => Ok(()),
-            None => Err(ENODEV),
-        }
+        self.facts.was_mapped
     }
 
     /// Returns the bytes of the MSI-X table, which userspace cannot reach by read() and write(), or

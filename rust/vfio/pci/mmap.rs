@@ -2,6 +2,7 @@
 
 //! Mappings of BARs into userspace.
 
+use super::MemoryShared;
 use crate::{
     bindings,
     vfio::{
@@ -183,9 +184,16 @@ impl<T: Operations> Fault<'_, T> {
 
     /// Enters the page-table entry: the bytes of BAR `bar` from `offset`, a multiple of the page
     /// size. One that does not fit there is refused as by [`Fault::refuse`].
-    pub(crate) fn map(&self, bar: usize, offset: u64) -> FaultOutcome {
-        let core = self.device.core();
-        let Some(bar) = core.bar(bar) else {
+    ///
+    /// `memory` is of the same device, and held since before it was decided what the entry is to be.
+    pub(crate) fn map(
+        &self,
+        memory: &MemoryShared<'_, T>,
+        bar: usize,
+        offset: u64,
+    ) -> FaultOutcome {
+        let device = memory.device();
+        let Some(bar) = device.bar(bar) else {
             return self.refuse();
         };
         let fits = offset
@@ -194,17 +202,19 @@ impl<T: Operations> Fault<'_, T> {
         let phys = bar.phys().wrapping_add(offset);
         // A BAR that the firmware placed may begin anywhere; what is mapped then are its pages.
         let aligned = self.is_single_page() || phys & self.len().wrapping_sub(1) == 0;
-        if !bar.is_memory() || !bar.can_mmap() || !fits || !aligned {
+        let ours = core::ptr::eq(device, self.device);
+        if !bar.is_memory() || !bar.can_mmap() || !fits || !aligned || !ours {
             return self.refuse();
         }
         // CAST: `usize` is as wide as a physical address on the 64-bit platforms that there are.
         let pfn = (phys >> PAGE_SHIFT) as usize;
-        let _memory = core.memory_lock();
-        // SAFETY: The memory lock is held for reading. `vmf` is valid by the type's invariant and of
-        // a shared VMA of device memory (`NewMapping::map`); the frames from `pfn` on are of a BAR
-        // of this device that can be mapped, and the core says no while it is not decoded.
+        let core = device.core().as_ptr();
+        // SAFETY: `memory` holds the memory lock of `core` for reading. `vmf` is valid by the type's
+        // invariant and of a shared VMA of device memory (`NewMapping::map`); the frames from `pfn`
+        // on are of a BAR of this device that can be mapped, and the core says no while it is not
+        // decoded.
         FaultOutcome(unsafe {
-            bindings::vfio_pci_vmf_insert_pfn(core.as_ptr(), self.vmf.as_ptr(), pfn, self.order)
+            bindings::vfio_pci_vmf_insert_pfn(core, self.vmf.as_ptr(), pfn, self.order)
         })
     }
 }

@@ -7,9 +7,11 @@ mod driver;
 mod holders;
 mod id;
 mod iomap;
+mod memory;
 mod mmap;
 mod reservation;
 
+pub(super) use self::core_device::Bars;
 pub(crate) use self::core_device::{
     Bar,
     CoreDevice,
@@ -29,6 +31,10 @@ pub(crate) use self::id::{
     IdTable, //
 };
 pub(crate) use self::iomap::IoMap;
+pub(crate) use self::memory::{
+    MemoryExclusive,
+    MemoryShared, //
+};
 pub(crate) use self::mmap::{
     Fault,
     FaultOutcome,

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the module's tables are stored in: the kernel's arrays and trees.
+
+use crate::region::{
+    Array,
+    Map,
+    Stores, //
+};
+use kernel::{
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode,
+        RBTreeNodeReservation, //
+    }, //
+};
+
+/// The storage of the module's tables.
+pub(crate) struct Kernel;
+
+impl Stores for Kernel {
+    type Array<T: Copy> = KVVec<T>;
+    type Map<V: Copy> = RBTree<u64, V>;
+}
+
+impl<T: Copy> Array<T> for KVVec<T> {
+    fn elements(&self) -> &[T] {
+        self
+    }
+
+    fn elements_mut(&mut self) -> &mut [T] {
+        self
+    }
+
+    fn room(&self) -> usize {
+        self.capacity()
+    }
+
+    fn push(&mut self, value: T) -> Result<(), T> {
+        self.push_within_capacity(value).map_err(|_| value)
+    }
+}
+
+impl<V: Copy> Map<V> for RBTree<u64, V> {
+    type Memory = RBTreeNodeReservation<u64, V>;
+
+    fn insert(&mut self, memory: Self::Memory, key: u64, value: V) {
+        RBTree::insert(self, memory.into_node(key, value));
+    }
+
+    fn remove(&mut self, key: u64) -> Option<Self::Memory> {
+        self.remove_node(&key).map(RBTreeNode::into_reservation)
+    }
+
+    fn at_or_above(&self, key: u64) -> Option<V> {
+        let cursor = self.cursor_lower_bound(&key)?;
+        Some(*cursor.current().1)
+    }
+}

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! vfio-pci-core's memory lock, and what a driver keeps under it.
+//!
+//! The core holds the lock for reading while it accesses a BAR or makes a page-table entry for one,
+//! and for writing while the device cannot be accessed. So whoever has it for writing can remove
+//! entries and change what new ones will be, and no other lock is needed on the way of a fault.
+
+use crate::{
+    bindings,
+    vfio::{
+        OpenDevice,
+        Operations, //
+    }, //
+};
+use core::ops::{
+    Deref,
+    DerefMut, //
+};
+use kernel::bindings::rw_semaphore;
+
+/// Holds the memory lock for reading: memory decoding is not switched off and the device is not
+/// reset meanwhile, and [`Operations::Locked`] does not change.
+#[must_use = "the lock is released with the guard"]
+pub(crate) struct MemoryShared<'a, T: Operations> {
+    device: &'a OpenDevice<T>,
+    // A semaphore is released by the thread that took it; a raw pointer keeps the guard there.
+    lock: *mut rw_semaphore,
+}
+
+impl<'a, T: Operations> MemoryShared<'a, T> {
+    /// Waits until the lock can be held for reading.
+    ///
+    /// A waiting writer keeps new readers out, so a thread that holds it must not call this.
+    pub(in crate::vfio) fn new(device: &'a OpenDevice<T>) -> Self {
+        let lock = device.core().memory_lock();
+        // SAFETY: `vfio_pci_core_init_dev()` initialised the semaphore.
+        unsafe { kernel::bindings::down_read(lock) };
+        Self { device, lock }
+    }
+
+    /// Returns the device.
+    pub(super) fn device(&self) -> &OpenDevice<T> {
+        self.device
+    }
+}
+
+impl<T: Operations> Deref for MemoryShared<'_, T> {
+    type Target = T::Locked;
+
+    fn deref(&self) -> &T::Locked {
+        // SAFETY: The guard holds the lock for reading, so nobody has a mutable reference.
+        unsafe { &*self.device.locked() }
+    }
+}
+
+impl<T: Operations> Drop for MemoryShared<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: The guard was made by taking the semaphore for reading on this thread.
+        unsafe { kernel::bindings::up_read(self.lock) };
+    }
+}
+
+/// Holds the memory lock for writing: nobody accesses a BAR by read() or write(), or makes a
+/// page-table entry for one, meanwhile.
+#[must_use = "the lock is released with the guard"]
+pub(crate) struct MemoryExclusive<'a, T: Operations> {
+    device: &'a OpenDevice<T>,
+    // A semaphore is released by the thread that took it; a raw pointer keeps the guard there.
+    lock: *mut rw_semaphore,
+}
+
+impl<'a, T: Operations> MemoryExclusive<'a, T> {
+    /// Waits until the lock can be held for writing.
+    pub(in crate::vfio) fn new(device: &'a OpenDevice<T>) -> Self {
+        let lock = device.core().memory_lock();
+        // SAFETY: `vfio_pci_core_init_dev()` initialised the semaphore.
+        unsafe { kernel::bindings::down_write(lock) };
+        Self { device, lock }
+    }
+
+    /// Removes all page-table entries of all mappings of the `len` bytes of the device file from
+    /// `offset`; none comes back while the guard lives.
+    pub(crate) fn zap(&self, offset: u64, len: u64) {
+        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else {
+            return;
+        };
+        // SAFETY: The device is open, so it has an inode, VFIO's.
+        let mapping = unsafe { bindings::vfio_rs_mapping(self.device.core().as_ptr()) };
+        // SAFETY: `mapping` is valid, and unmapping file pages is possible at any time.
+        unsafe { kernel::bindings::unmap_mapping_range(mapping, offset, len, 1) };
+    }
+}
+
+impl<T: Operations> Deref for MemoryExclusive<'_, T> {
+    type Target = T::Locked;
+
+    fn deref(&self) -> &T::Locked {
+        // SAFETY: The guard holds the lock for writing, so nobody else has a reference.
+        unsafe { &*self.device.locked() }
+    }
+}
+
+impl<T: Operations> DerefMut for MemoryExclusive<'_, T> {
+    fn deref_mut(&mut self) -> &mut T::Locked {
+        // SAFETY: The guard holds the lock for writing, so nobody else has a reference.
+        unsafe { &mut *self.device.locked() }
+    }
+}
+
+impl<T: Operations> Drop for MemoryExclusive<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: The guard was made by taking the semaphore for writing on this thread.
+        unsafe { kernel::bindings::up_write(self.lock) };
+    }
+}
