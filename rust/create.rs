@@ -135,7 +135,7 @@ fn commit(
 /// mapping has.
 fn expect_ordinary(io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>, span: Span) -> Result {
     if let Some(segments) = io.taken_mut(bar) {
-        return segments.hold_gap(bar, span.start());
+        return segments.expect_gap(bar, span);
     }
     if !io.core_map_is_of(bar, MemType::Noncached) {
         return Err(EBUSY);

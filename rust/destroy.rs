@@ -143,14 +143,7 @@ impl State {
         if attribute.is_write_combining() {
             segments::combine(&mut io, bar, whole, change)
         } else if before.is_write_combining() {
-            let mut done = Ok(());
-            segments::separate(&mut io, bar, whole, |separate| {
-                done = change(&mut || {
-                    separate();
-                    Ok(())
-                });
-            });
-            done
+            segments::try_separate(&mut io, bar, whole, change)
         } else {
             change(&mut || Ok(()))
         }

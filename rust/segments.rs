@@ -5,18 +5,24 @@
 //! Each write-combining subregion is a part of its own; what lies between two of them, or one and an
 //! end of the BAR, is a gap. On x86 the pages of either have their type because they are reserved
 //! under it ([`Reservation`]), for as long as the part or the gap exists. None of that takes a mapping.
-//! read() and write() do, and get one of what they touch: a few pieces of at most [`PIECE`] bytes,
-//! none of which has bytes of two parts.
+//! read() and write() do, and get one of what they touch ([`Pieces`]).
 //!
-//! A gap is left without a reservation in one case: when something that cannot fail has made it, and
-//! there was no memory for one. x86 takes pages that nobody has reserved as UC-, which is what an
-//! ordinary mapping has, so that alone costs no page its type. Whatever creates a subregion in such a
-//! gap reserves it first, or fails.
+//! A part that stops being write-combining joins the gap between its neighbours. That cannot be
+//! done while somebody else has its pages mapped write-combining, or when there is no memory for
+//! the reservation. It then stays apart as a *stray*, which has no type of its own: on x86 that of
+//! the other mapping, or UC-. What lies beside it stays reserved as it was, no subregion can be
+//! created in it, and whatever changes segments next tries again.
 //!
 //! The BAR's memory is reserved, so that no other driver maps these pages. The kernel itself may, for
 //! a while: some devices are reset by way of their BAR 0 (drivers/pci/quirks.c). Where that meets a
 //! write-combining part the mapping is refused, or write-combining too.
 
+mod pieces;
+
+use self::pieces::{
+    Piece,
+    Pieces, //
+};
 use crate::{
     driver::Driver,
     region::Span,
@@ -25,7 +31,6 @@ use crate::{
             Bar,
             Io,
             IoExclusive,
-            IoMap,
             Reservation, //
         },
         MemType, //
@@ -39,38 +44,54 @@ use kernel::{
     }, //
 };
 
-/// How many bytes are mapped at most for one read() or write(), from a multiple of it on: what one
-/// entry of the kernel's page tables can map.
-const PIECE: u64 = 2 << 20;
-
-/// How many pieces of a BAR stay mapped. A program that is in no hurry to map a BAR reads registers
-/// in a place or two.
-const PIECES: usize = 8;
-
-/// Some bytes of a BAR that the kernel has mapped.
-pub(crate) struct Piece {
-    span: Span,
-    map: IoMap,
+/// What a part is.
+enum Held {
+    /// Write-combining, and reserved as that.
+    Combining(Reservation),
+    /// A stray of so many bytes.
+    Stray(u64),
 }
 
-impl Piece {
-    /// Returns which bytes of the BAR these are.
-    pub(crate) fn span(&self) -> Span {
-        self.span
-    }
-
-    /// Returns the mapping.
-    pub(crate) fn map(&self) -> &IoMap {
-        &self.map
-    }
-}
-
-/// A write-combining part, and the gap below it.
+/// A part, and the gap below it.
 struct Part {
-    /// Keeps the type of the part, and has its length.
-    held: Reservation,
+    held: Held,
     /// Keeps the type of the gap, if there is one.
     gap: Option<Reservation>,
+}
+
+impl Part {
+    /// Returns the length of the part in bytes.
+    fn len(&self) -> u64 {
+        match &self.held {
+            Held::Combining(held) => held.len(),
+            Held::Stray(len) => *len,
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        match self.held {
+            Held::Combining(_) => Kind::Combining,
+            Held::Stray(_) => Kind::Stray,
+        }
+    }
+}
+
+/// What a byte of the BAR lies in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Gap,
+    Combining,
+    Stray,
+}
+
+impl Kind {
+    /// Returns the type by which the kernel is to map it.
+    fn mem(self) -> MemType {
+        match self {
+            Self::Gap | Self::Stray => MemType::Noncached,
+            Self::Combining => MemType::WriteCombining,
+        }
+    }
 }
 
 /// The parts of a BAR.
@@ -78,6 +99,7 @@ struct Part {
 /// # Invariants
 ///
 /// - No two parts overlap.
+/// - Each gap is reserved.
 /// - Each of `pieces` lies within one part or one gap, and has its type.
 pub(crate) struct Segments {
     bar: Span,
@@ -85,9 +107,9 @@ pub(crate) struct Segments {
     parts: RBTree<u64, Part>,
     /// Keeps the type of the gap above all parts, if there is one.
     gap: Option<Reservation>,
-    pieces: [Option<Piece>; PIECES],
-    /// Which piece goes when another one comes.
-    oldest: usize,
+    /// How many of the parts are strays.
+    strays: usize,
+    pieces: Pieces,
 }
 
 impl Segments {
@@ -102,25 +124,25 @@ impl Segments {
             bar: whole,
             parts: RBTree::new(),
             gap: Some(reserve(bar, whole, MemType::Noncached)?),
-            pieces: [const { None }; PIECES],
-            oldest: 0,
+            strays: 0,
+            pieces: Pieces::default(),
         })
     }
 
-    /// Returns whether no part is write-combining.
+    /// Returns whether all of the BAR is one gap.
     fn is_plain(&self) -> bool {
         self.parts.is_empty()
     }
 
-    /// Returns the part or the gap that has byte `at` of the BAR, and its type.
-    fn extent(&self, at: u64) -> Option<(Span, MemType)> {
+    /// Returns the part or the gap that has byte `at` of the BAR, and which it is.
+    fn extent(&self, at: u64) -> Option<(Span, Kind)> {
         let behind = self.parts.cursor_lower_bound(&at.checked_add(1)?);
         let (below, limit) = match &behind {
             Some(cursor) => {
                 let (end, part) = cursor.current();
-                let start = end.checked_sub(part.held.len())?;
+                let start = end.checked_sub(part.len())?;
                 if start <= at {
-                    return Some((Span::between(start, *end)?, MemType::WriteCombining));
+                    return Some((Span::between(start, *end)?, part.kind()));
                 }
                 (cursor.peek_prev().map(|(end, _)| *end), start)
             }
@@ -130,7 +152,7 @@ impl Segments {
             }
         };
         let gap = Span::between(below.unwrap_or(self.bar.start()), limit)?;
-        (at < gap.end()).then_some((gap, MemType::Noncached))
+        (at < gap.end()).then_some((gap, Kind::Gap))
     }
 
     /// Returns what keeps the type of `gap`.
@@ -144,26 +166,21 @@ impl Segments {
         }
     }
 
-    /// Makes sure that the gap that has byte `at` has the type of an ordinary mapping.
+    /// Makes sure that `span`, none of which is write-combining, lies within one gap, and so has the
+    /// type of an ordinary mapping.
     ///
-    /// Fails with [`EBUSY`] when the byte is in no gap, or when something else in the kernel has any
-    /// of the gap with another type.
-    pub(crate) fn hold_gap(&mut self, bar: Bar<'_>, at: u64) -> Result {
-        let (gap, mem) = self.extent(at).ok_or(EINVAL)?;
-        if mem == MemType::WriteCombining {
-            return Err(EBUSY);
+    /// Fails with [`EBUSY`] when any of it is in a stray that has to stay one.
+    pub(crate) fn expect_gap(&mut self, bar: Bar<'_>, span: Span) -> Result {
+        self.join_all(bar);
+        match self.extent(span.start()) {
+            Some((gap, Kind::Gap)) if gap.contains(span) => Ok(()),
+            _ => Err(EBUSY),
         }
-        let holder = self.holder(gap);
-        if holder.is_none() {
-            *holder = Some(reserve(bar, gap, mem)?);
-        }
-        Ok(())
     }
 
     /// Returns the piece that has byte `at`, if that is mapped.
     pub(crate) fn find(&self, at: u64) -> Option<&Piece> {
-        let has = |piece: &&Piece| piece.span.start() <= at && at < piece.span.end();
-        self.pieces.iter().flatten().find(has)
+        self.pieces.find(at)
     }
 
     /// Maps a piece that has byte `at`, unless there is one.
@@ -171,41 +188,17 @@ impl Segments {
     /// Fails with [`EBUSY`] when something else in the kernel has the memory mapped with another
     /// type.
     pub(crate) fn map(&mut self, bar: Bar<'_>, at: u64) -> Result {
-        if self.find(at).is_some() {
-            return Ok(());
-        }
-        let (extent, mem) = self.extent(at).ok_or(EINVAL)?;
-        let phys = bar.phys().checked_add(at).ok_or(EINVAL)?;
-        let above = PIECE.wrapping_sub(phys & PIECE.wrapping_sub(1));
-        let end = at.saturating_add(above);
-        let span = extent.above(end.saturating_sub(PIECE));
-        let span = span.and_then(|span| span.below(end)).ok_or(EINVAL)?;
-        let map = bar.ioremap(span.start(), span.len(), mem)?;
-        if !map.is_of(mem) {
-            return Err(EBUSY);
-        }
+        let (extent, kind) = self.extent(at).ok_or(EINVAL)?;
         // INVARIANT: It is in `extent`, and of its type.
-        if let Some(oldest) = self.pieces.get_mut(self.oldest) {
-            *oldest = Some(Piece { span, map });
-        }
-        self.oldest = self.oldest.wrapping_add(1) % PIECES;
-        Ok(())
+        self.pieces.map(bar, extent, kind.mem(), at)
     }
 
-    /// Unmaps all that has bytes of `span`.
-    fn unmap(&mut self, span: Span) {
-        for piece in &mut self.pieces {
-            drop(piece.take_if(|piece| piece.span.overlaps(span)));
-        }
-    }
-
-    /// Makes `span`, which lies within a gap that is held, write-combining. On failure all is as it
-    /// was, except that the gap may be without a reservation if there is no memory for that either.
+    /// Makes `span`, which lies within a gap, write-combining; on failure it is that or a stray.
     ///
     /// The caller has seen to it that no userspace mapping of these pages has an entry.
     fn combine(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        let (gap, mem) = self.extent(span.start()).ok_or(EINVAL)?;
-        if !gap.contains(span) || mem == MemType::WriteCombining {
+        let (gap, kind) = self.extent(span.start()).ok_or(EINVAL)?;
+        if !gap.contains(span) || kind != Kind::Gap {
             return Err(EBUSY);
         }
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
@@ -216,48 +209,104 @@ impl Segments {
         let below = like(Span::between(gap.start(), span.start()))?;
         let above = like(Span::between(span.end(), gap.end()))?;
         // These go first: a page cannot have two types.
-        drop(holder.take());
-        self.unmap(span);
-        match reserve(bar, span, MemType::WriteCombining) {
-            Ok(held) => {
-                *self.holder(gap) = above;
-                let part = Part { held, gap: below };
-                // INVARIANT: `span` lies within a gap, and nothing of it is mapped.
-                self.parts.insert(node.into_node(span.end(), part));
+        *holder = above;
+        self.pieces.unmap(span);
+        let (held, done) = match reserve(bar, span, MemType::WriteCombining) {
+            Ok(held) => (Held::Combining(held), Ok(())),
+            Err(error) => (Held::Stray(span.len()), Err(error)),
+        };
+        let part = Part { held, gap: below };
+        // INVARIANT: `span` lies within a gap, the rest of which is reserved, and nothing of it is
+        // mapped.
+        self.parts.insert(node.into_node(span.end(), part));
+        if done.is_err() {
+            self.strays = self.strays.saturating_add(1);
+            let _ = self.join(bar, span.end());
+        }
+        done
+    }
+
+    /// Joins the write-combining part `span`, if there is one, to the gap between its neighbours; on
+    /// failure it is a stray.
+    ///
+    /// The caller has seen to it that no userspace mapping of these pages has an entry.
+    fn separate(&mut self, bar: Bar<'_>, span: Span) -> Result {
+        let Some(part) = self.parts.get_mut(&span.end()) else {
+            return Ok(());
+        };
+        part.held = Held::Stray(span.len());
+        self.strays = self.strays.saturating_add(1);
+        // INVARIANT: Nothing of what changes its type is mapped.
+        self.pieces.unmap(span);
+        self.join(bar, span.end())
+    }
+
+    /// Does as [`Self::separate`]; on failure the part is write-combining as it was.
+    fn try_separate(&mut self, bar: Bar<'_>, span: Span) -> Result {
+        let Err(error) = self.separate(bar, span) else {
+            return Ok(());
+        };
+        let Ok(held) = reserve(bar, span, MemType::WriteCombining) else {
+            // There is no memory for either, so nobody holds these pages, which makes them UC-.
+            return Ok(());
+        };
+        if let Some(part) = self.parts.get_mut(&span.end()) {
+            part.held = Held::Combining(held);
+            self.strays = self.strays.saturating_sub(1);
+        }
+        Err(error)
+    }
+
+    /// Joins the stray that ends at `end` to the gap between its neighbours; on failure all is as it
+    /// was.
+    fn join(&mut self, bar: Bar<'_>, end: u64) -> Result {
+        let Some(part) = self.parts.get_mut(&end) else {
+            return Ok(());
+        };
+        let len = part.len();
+        let below = part.gap.take();
+        let Some(node) = self.parts.remove_node(&end) else {
+            return Ok(());
+        };
+        let node = node.into_reservation();
+        let (gap, _) = self.extent(end.saturating_sub(len)).ok_or(EINVAL)?;
+        let holder = self.holder(gap);
+        // Reserved while what lies on either side is, so that this always was.
+        let whole = match below.as_ref().or(holder.as_ref()) {
+            Some(other) => reserve_like(bar, gap, other),
+            None => reserve(bar, gap, MemType::Noncached),
+        };
+        match whole {
+            Ok(whole) => {
+                *holder = Some(whole);
+                self.strays = self.strays.saturating_sub(1);
                 Ok(())
             }
             Err(error) => {
-                *self.holder(gap) = rejoin(bar, gap, [&below, &above]);
+                let held = Held::Stray(len);
+                self.parts
+                    .insert(node.into_node(end, Part { held, gap: below }));
                 Err(error)
             }
         }
     }
 
-    /// Makes the write-combining part `span`, if there is one, a part of the gap between its
-    /// neighbours.
-    ///
-    /// The caller has seen to it that no userspace mapping of these pages has an entry.
-    fn separate(&mut self, bar: Bar<'_>, span: Span) {
-        // INVARIANT: Nothing of what changes its type is mapped.
-        self.unmap(span);
-        let Some(Part { held, gap: below }) = self.parts.remove(&span.end()) else {
-            return;
-        };
-        drop(held);
-        let Some((gap, _)) = self.extent(span.start()) else {
-            return;
-        };
-        let holder = self.holder(gap);
-        let above = holder.take();
-        *holder = rejoin(bar, gap, [&below, &above]);
-    }
-}
-
-/// Reserves `gap`, of which `rest` has what is reserved, as far as there is memory for that.
-fn rejoin(bar: Bar<'_>, gap: Span, rest: [&Option<Reservation>; 2]) -> Option<Reservation> {
-    match rest.into_iter().flatten().next() {
-        Some(part) => reserve_like(bar, gap, part).ok(),
-        None => reserve(bar, gap, MemType::Noncached).ok(),
+    /// Joins to gaps all strays that can be.
+    fn join_all(&mut self, bar: Bar<'_>) {
+        let mut end = 0u64;
+        let mut left = self.strays;
+        while left != 0 {
+            let Some(cursor) = self.parts.cursor_lower_bound(&end) else {
+                return;
+            };
+            let (at, part) = cursor.current();
+            let (at, kind) = (*at, part.kind());
+            if kind == Kind::Stray {
+                let _ = self.join(bar, at);
+                left = left.saturating_sub(1);
+            }
+            end = at.saturating_add(1);
+        }
     }
 }
 
@@ -273,7 +322,7 @@ fn reserve_like(bar: Bar<'_>, span: Span, other: &Reservation) -> Result<Reserva
 /// once no userspace mapping has an entry for it. On failure all is as it was.
 ///
 /// Fails with [`EBUSY`] when an ioeventfd may use the core's mapping of the BAR, or when something
-/// else in the kernel has any of the gap that `span` is in with another type.
+/// else in the kernel has any of `span`, or of a BAR that is not in segments yet, with another type.
 pub(crate) fn combine<E: From<Error>>(
     io: &mut IoExclusive<'_, Driver>,
     bar: Bar<'_>,
@@ -284,7 +333,7 @@ pub(crate) fn combine<E: From<Error>>(
         io.take(bar, Segments::new(bar)?)?;
     }
     let segments = io.taken_mut(bar).ok_or(EBUSY)?;
-    let done = match segments.hold_gap(bar, span.start()) {
+    let done = match segments.expect_gap(bar, span) {
         Ok(()) => enter(&mut || segments.combine(bar, span)),
         Err(error) => Err(error.into()),
     };
@@ -301,17 +350,43 @@ pub(crate) fn separate(
     leave: impl FnOnce(&mut dyn FnMut()),
 ) {
     match io.taken_mut(bar) {
-        Some(segments) => leave(&mut || segments.separate(bar, span)),
+        Some(segments) => leave(&mut || {
+            // On failure it is a stray, and tried again.
+            let _ = segments.separate(bar, span);
+        }),
         None => leave(&mut || ()),
     }
     restore(io, bar);
 }
 
-/// Gives `bar` back to the core if no part of it is write-combining.
+/// Does as [`separate`] for what must not lose its type without getting another; on failure all is
+/// as it was.
+///
+/// Fails with [`EBUSY`] when something else in the kernel has any of `span` write-combining.
+pub(crate) fn try_separate<E>(
+    io: &mut IoExclusive<'_, Driver>,
+    bar: Bar<'_>,
+    span: Span,
+    leave: impl FnOnce(&mut dyn FnMut() -> Result) -> Result<(), E>,
+) -> Result<(), E> {
+    let done = match io.taken_mut(bar) {
+        Some(segments) => leave(&mut || segments.try_separate(bar, span)),
+        None => leave(&mut || Ok(())),
+    };
+    restore(io, bar);
+    done
+}
+
+/// Gives `bar` back to the core if no part of it is write-combining, and none a stray.
 ///
 /// If there is no memory for that, the BAR works all the same, but cannot have ioeventfds.
 fn restore(io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>) {
-    if io.taken(bar).is_some_and(Segments::is_plain) {
+    let Some(segments) = io.taken_mut(bar) else {
+        return;
+    };
+    segments.join_all(bar);
+    if segments.is_plain() {
+        // The core's mapping is UC-, since all of the BAR is reserved as that until it is made.
         let _ = io.give_back(bar);
     }
 }

@@ -102,6 +102,48 @@ TEST_F(segments, leave_no_gap_that_another_mapping_could_make_wc)
 	EXPECT_TOUCH((char *)map + PART_AT(4) - gap, PTE_NONCACHED, 0);
 }
 
+/* sysfs may map what the part had while it was write-combining, and keep it so. */
+TEST_F(segments, stay_strict_beside_pages_that_another_mapping_keeps_wc)
+{
+	const uint64_t kept = PART_AT(4), strict = kept + PART_SIZE;
+	struct vfio_subregion_create sub;
+	char *map, *alien, *other;
+	unsigned int n;
+
+	if (!memtype_tracked())
+		SKIP(return, NO_MEMTYPES);
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED, strict,
+			     PART_SIZE);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, PART_SIZE, 0);
+	alien = pci_map_resource(self->dev.bdf, 2, "_wc", kept, PART_SIZE);
+	if (alien == MAP_FAILED && errno == EINVAL)
+		SKIP(return, "the kernel was not booted with iomem=relaxed");
+	ASSERT_NE(MAP_FAILED, alien) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_TOUCH(alien, PTE_WC, 0);
+
+	fixture_conflicts(_metadata, "begin");
+	/* After the last one the BAR would be the core's again. */
+	for (n = 0; n < PARTS; n++)
+		fixture_destroy(_metadata, &self->dev, self->index[(n + 5) % PARTS]);
+	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + kept);
+	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start + strict,
+		       self->bar.start + self->bar.size);
+	EXPECT_TOUCH(map, PTE_NONCACHED, 0);
+	other = pci_map_resource(self->dev.bdf, 2, "_wc", strict, PART_SIZE);
+	ASSERT_NE(MAP_FAILED, other) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_TOUCH(other, PTE_NONCACHED, 0);
+	munmap(other, PART_SIZE);
+	sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_NONCACHED, kept - 4 * KIB, 8 * KIB);
+	EXPECT_EQ(-EBUSY, subregion_create(&self->dev, &sub));
+	fixture_conflicts(_metadata, "end");
+
+	munmap(alien, PART_SIZE);
+	EXPECT_EQ(0, subregion_create(&self->dev, &sub));
+	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + self->bar.size);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, sub.size, 0);
+	EXPECT_TOUCH(map + 4 * KIB, PTE_NONCACHED, 0);
+}
+
 /* What is to be at byte @at of the chunk of part @n. */
 static unsigned char pattern(unsigned int n, unsigned int at)
 {

@@ -252,6 +252,31 @@ TEST_F(refused, while_another_mapping_in_the_kernel_has_another_type_it_is_ebusy
 	EXPECT_FREE();
 }
 
+/* A mapping that sysfs made while the BAR was write-combining. */
+TEST_F(refused, while_another_mapping_in_the_kernel_keeps_the_type_it_is_ebusy)
+{
+	char *map, *alien;
+
+	if (!memtype_tracked())
+		SKIP(return, NO_MEMTYPES);
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+	alien = pci_map_resource(self->dev.bdf, 2, "_wc", 4 * MIB, MIB);
+	if (alien == MAP_FAILED && errno == EINVAL)
+		SKIP(return, "the kernel was not booted with iomem=relaxed");
+	ASSERT_NE(MAP_FAILED, alien) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_TOUCH(alien, PTE_WC, 0);
+
+	fixture_conflicts(_metadata, "begin");
+	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED));
+	fixture_conflicts(_metadata, "end");
+	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
+	munmap(map, self->bar.size);
+	munmap(alien, MIB);
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
+	EXPECT_FREE();
+}
+
 FIXTURE(refused_elsewhere) {
 	struct vfio_device dev;
 	struct pci_bar bar;
