@@ -128,7 +128,7 @@ impl State {
         }
         // As in `create`: this comes first because it cannot be undone.
         reply.write(mem)?;
-        self.touch(request.bar);
+        self.touch_attribute(request.bar);
 
         // The type changes under the memory lock, and only if nobody has mapped the BAR by then.
         let change = |change_type: &mut dyn FnMut() -> Result| -> Result<(), Failure> {

@@ -23,8 +23,8 @@
 //! Creating a subregion takes that lock for writing, removes all entries for the range, changes its
 //! type and enters the claim; a fault comes before all of this, and then its entry is removed, or
 //! after it. Destroying one does the same the other way round. The attribute of a BAR's own window
-//! changes only, under that lock, while no VMA maps it; what mmap() makes of it is decided under that
-//! lock too.
+//! changes only, under that lock, while no VMA maps it; mmap() counts its VMA before it looks at the
+//! attribute, so that one of the two finds the other.
 //!
 //! fork() copies entries, under locks of the memory manager that keep removal away, but for huge
 //! ones; see Documentation/todo.rst.
@@ -46,6 +46,7 @@ use crate::{
         pci::{
             Bar,
             CoreDevice,
+            CountedMapping,
             Fault,
             FaultOutcome,
             NewMapping, //
@@ -65,6 +66,7 @@ use kernel::{
     sync::atomic::{
         Acquire,
         Atomic,
+        Full,
         Relaxed,
         Release, //
     }, //
@@ -77,8 +79,9 @@ pub(crate) type Claims = Table<storage::Kernel>;
 pub(crate) struct State {
     /// The region index of the first subregion.
     first_index: u32,
-    /// Which BARs have had a subregion or an attribute since the device was opened, by bits: no
-    /// other differs from a BAR of vfio-pci in anything that can be asked.
+    /// Which BARs have had a subregion or an attribute since the device was opened, by [`bit`]: no
+    /// other differs from a BAR of vfio-pci in anything that can be asked. And which have had an
+    /// attribute, by [`attribute_bit`].
     touched: Atomic<u32>,
     /// How many VMAs map each BAR's own window.
     mappings: [Atomic<i64>; vfio::pci::BARS],
@@ -94,11 +97,23 @@ impl State {
         }
     }
 
-    /// Takes note that `bar` is to have a subregion or an attribute. The io lock is held
-    /// exclusively.
+    /// Takes note that `bar` is to have a subregion. The io lock is held exclusively.
     pub(crate) fn touch(&self, bar: region::Bar) {
         let touched = self.touched.load(Relaxed);
         self.touched.store(touched | bit(bar), Relaxed);
+    }
+
+    /// Takes note that `bar` is to have an attribute. The io lock is held exclusively.
+    pub(crate) fn touch_attribute(&self, bar: region::Bar) {
+        let touched = self.touched.load(Relaxed);
+        // Ordered before whatever is asked about mappings now; see `mmap`.
+        let now = touched | bit(bar) | attribute_bit(bar);
+        self.touched.xchg(now, Full);
+    }
+
+    /// Returns whether `bar` has ever had a subregion or an attribute.
+    fn is_touched(&self, bar: region::Bar) -> bool {
+        self.touched.load(Relaxed) & bit(bar) != 0
     }
 
     /// Handles `VFIO_DEVICE_GET_INFO`.
@@ -122,9 +137,7 @@ impl State {
         }
         device.core_region_info(info)?;
         match region::Bar::new(u64::from(info.index())) {
-            Some(bar) if self.touched.load(Relaxed) & bit(bar) != 0 => {
-                self.add_claims(device, bar, info)
-            }
+            Some(bar) if self.is_touched(bar) => self.add_claims(device, bar, info),
             _ => Ok(()),
         }
     }
@@ -199,43 +212,58 @@ impl State {
         device: &OpenDevice<Driver>,
         mapping: NewMapping<'_, Driver>,
     ) -> Result {
+        // Counted first: an attribute that is set from here on finds it and is refused, and one that
+        // was set before is found below.
+        let mapping = mapping.count()?;
         let len = mapping.len();
-        // Held until the mapping is counted, so that the attribute cannot change meanwhile.
-        let table = device.memory_shared();
-        let attribute = match place(device, mapping.file_offset()) {
-            Place::Other => return Err(EINVAL),
-            Place::Bar(bar, at) => {
-                let window = table.window(bar);
-                let bar = device.bar(bar.index()).ok_or(EINVAL)?;
+        match place(device, mapping.file_offset()) {
+            Place::Other => Err(EINVAL),
+            Place::Bar(parent, at) => {
+                let bar = device.bar(parent.index()).ok_or(EINVAL)?;
                 let end = at.checked_add(len).ok_or(EINVAL)?;
                 if !bar.can_mmap() || end > bar.mmap_len() {
                     return Err(EINVAL);
                 }
                 bar.was_mapped()?;
-                if window == Attribute::Noncached {
-                    // As vfio-pci does; a subregion of this attribute holds a guest to it.
-                    return mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
+                if self.touched.load(Relaxed) & attribute_bit(parent) != 0 {
+                    return self.mmap_window(device, parent, mapping);
                 }
-                window
+                // As vfio-pci does; a subregion of this attribute holds a guest to it.
+                mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
+                Ok(())
             }
-            Place::Slot(bar, slot) => {
+            Place::Slot(parent, slot) => {
                 let slots = Span::new(slot, len).map_err(|_| EINVAL)?;
-                let (_, region) = table.resolve(bar, slots).ok_or(EINVAL)?;
-                region.attribute()
+                let region = device.memory_shared().resolve(parent, slots);
+                let (_, region) = region.ok_or(EINVAL)?;
+                map(mapping, region.attribute());
+                Ok(())
             }
-        };
-        let guest = if attribute.lets_guest_choose() {
-            GuestTypes::AnyUncached
-        } else {
-            GuestTypes::Device
-        };
-        mapping.map(mem_type(attribute), guest)
+        }
     }
 
-    /// Takes note of one more VMA. The first one of a BAR is made under the memory lock, in `mmap`.
+    /// Makes a mapping of the own window of `bar`, which has or had an attribute.
+    fn mmap_window(
+        &self,
+        device: &OpenDevice<Driver>,
+        bar: region::Bar,
+        mapping: CountedMapping<'_, Driver>,
+    ) -> Result {
+        // Whoever sets it holds the lock until it is set.
+        let attribute = device.memory_shared().window(bar);
+        if attribute == Attribute::Noncached {
+            mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
+        } else {
+            map(mapping, attribute);
+        }
+        Ok(())
+    }
+
+    /// Takes note of one more VMA.
     pub(crate) fn mapped(&self, device: &OpenDevice<Driver>, offset: u64) {
         if let Some(mappings) = self.mappings(device, offset) {
-            mappings.add(1, Relaxed);
+            // Ordered before it is asked whether the BAR has had an attribute; see `mmap`.
+            mappings.fetch_add(1, Full);
         }
     }
 
@@ -256,8 +284,9 @@ impl State {
         }
     }
 
-    /// Returns whether the own window of `bar` is mapped anywhere. No while the memory lock is held
-    /// for writing means that it stays so.
+    /// Returns whether the own window of `bar` is mapped anywhere. No, after `touch_attribute` and
+    /// while the memory lock is held for writing, means that no mapping is made that does not find the
+    /// attribute that is set under it.
     pub(crate) fn is_mapped(&self, bar: region::Bar) -> bool {
         self.mappings
             .get(bar.index())
@@ -294,9 +323,24 @@ impl State {
     }
 }
 
+/// Makes a mapping of something that has `attribute`.
+fn map(mapping: CountedMapping<'_, Driver>, attribute: Attribute) {
+    let guest = if attribute.lets_guest_choose() {
+        GuestTypes::AnyUncached
+    } else {
+        GuestTypes::Device
+    };
+    mapping.map(mem_type(attribute), guest);
+}
+
 /// Returns the bit that stands for `bar`.
 fn bit(bar: region::Bar) -> u32 {
     1 << bar.index()
+}
+
+/// Returns the bit that stands for the attribute of `bar`.
+fn attribute_bit(bar: region::Bar) -> u32 {
+    bit(bar) << 16
 }
 
 /// Returns the BAR `parent` if it can have subregions.

@@ -18,6 +18,7 @@ use crate::{
 use core::{
     ffi::c_void,
     marker::PhantomData,
+    mem::ManuallyDrop,
     ptr::NonNull, //
 };
 use kernel::{
@@ -84,29 +85,62 @@ impl<'a, T: Operations> NewMapping<'a, T> {
         self.vma().end().saturating_sub(self.vma().start()) as u64
     }
 
-    /// Makes it a mapping of device memory of the given type, filled in by
-    /// [`Operations::fault`], and calls [`Operations::mapped`] for it.
+    /// Calls [`Operations::mapped`] for it.
     ///
     /// Fails with [`EINVAL`] for a private mapping.
-    pub(crate) fn map(self, mem: MemType, guest: GuestTypes) -> Result {
+    pub(crate) fn count(self) -> Result<CountedMapping<'a, T>> {
         if self.vma().flags() & flags::SHARED == 0 {
             return Err(EINVAL);
         }
-        let vma = self.vma.as_ptr();
+        T::mapped(self.device, self.file_offset());
+        Ok(CountedMapping(self))
+    }
+}
+
+/// A mapping that is yet to be filled in, and that the driver has taken note of; when it is dropped,
+/// the driver takes note that there is one less.
+///
+/// # Invariants
+///
+/// It is shared.
+pub(crate) struct CountedMapping<'a, T: Operations>(NewMapping<'a, T>);
+
+impl<T: Operations> CountedMapping<'_, T> {
+    /// Returns the offset in the device file that the first byte is to map.
+    pub(crate) fn file_offset(&self) -> u64 {
+        self.0.file_offset()
+    }
+
+    /// Returns the length in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    /// Makes it a mapping of device memory of the given type, filled in by [`Operations::fault`].
+    pub(crate) fn map(self, mem: MemType, guest: GuestTypes) {
+        // From here on the memory manager tells of its end.
+        let this = ManuallyDrop::new(self);
+        let vma = this.0.vma.as_ptr();
         // SAFETY: The type's invariant: the field is ours to read.
         let prot = unsafe { (*vma).vm_page_prot };
         // SAFETY: The type's invariant: the field is ours to write.
         unsafe { (*vma).vm_page_prot = mem.apply(prot) };
-        T::mapped(self.device, self.file_offset());
         let any = matches!(guest, GuestTypes::AnyUncached);
         // SAFETY: The type's invariant: the VMA is being set up.
         unsafe { bindings::vfio_rs_vma_set_flags(vma, any) };
-        let device = core::ptr::from_ref(self.device).cast_mut().cast::<c_void>();
+        let device = core::ptr::from_ref(this.0.device)
+            .cast_mut()
+            .cast::<c_void>();
         // SAFETY: The type's invariant: the field is ours to write.
         unsafe { (*vma).vm_private_data = device };
         // SAFETY: The type's invariant: the field is ours to write.
         unsafe { (*vma).vm_ops = &MappingOps::<T>::TABLE };
-        Ok(())
+    }
+}
+
+impl<T: Operations> Drop for CountedMapping<'_, T> {
+    fn drop(&mut self) {
+        T::unmapped(self.0.device, self.0.file_offset());
     }
 }
 
@@ -128,7 +162,7 @@ pub(crate) struct FaultOutcome(vm_fault_t);
 ///
 /// # Invariants
 ///
-/// `vmf` describes a fault in progress, in a VMA that [`NewMapping::map`] set up for `device`; the
+/// `vmf` describes a fault in progress, in a VMA that [`CountedMapping::map`] set up for `device`; the
 /// mmap lock or the VMA's own is held for reading.
 pub(crate) struct Fault<'a, T: Operations> {
     device: &'a OpenDevice<T>,
@@ -210,7 +244,7 @@ impl<T: Operations> Fault<'_, T> {
         let pfn = (phys >> PAGE_SHIFT) as usize;
         let core = device.core().as_ptr();
         // SAFETY: `memory` holds the memory lock of `core` for reading. `vmf` is valid by the type's
-        // invariant and of a shared VMA of device memory (`NewMapping::map`); the frames from `pfn`
+        // invariant and of a shared VMA of device memory (`CountedMapping::map`); the frames from `pfn`
         // on are of a BAR of this device that can be mapped, and the core says no while it is not
         // decoded.
         FaultOutcome(unsafe {
@@ -254,7 +288,7 @@ impl<T: Operations> MappingOps<T> {
         let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
         // SAFETY: The VMA is locked for the time of the fault.
         let vma = unsafe { VmaRef::from_raw(vma) };
-        // INVARIANT: The caller says so, and only `NewMapping::map` hands out these operations.
+        // INVARIANT: The caller says so, and only `CountedMapping::map` hands out these operations.
         let fault = Fault {
             device: Self::device(vma),
             vmf,
@@ -266,7 +300,7 @@ impl<T: Operations> MappingOps<T> {
 
     /// Returns the device that a VMA with these operations is a mapping of.
     fn device<'a>(vma: &'a VmaRef) -> &'a OpenDevice<T> {
-        // SAFETY: `NewMapping::map` set this field, together with these operations.
+        // SAFETY: `CountedMapping::map` set this field, together with these operations.
         let device = unsafe { (*vma.as_ptr()).vm_private_data };
         // SAFETY: It was set to a device of the same `T`, which the VMA's file keeps open.
         unsafe { Device::<T>::open_from_raw(device.cast()) }

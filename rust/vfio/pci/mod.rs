@@ -36,6 +36,7 @@ pub(crate) use self::memory::{
     MemoryShared, //
 };
 pub(crate) use self::mmap::{
+    CountedMapping,
     Fault,
     FaultOutcome,
     NewMapping, //
