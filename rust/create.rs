@@ -43,6 +43,7 @@ use kernel::{
 
 impl State {
     /// Handles `VFIO_SUBREGION_CREATE`.
+    #[inline(never)]
     pub(crate) fn create(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
         Ok(self.try_create(device, arg)?)
     }

@@ -31,6 +31,7 @@ use kernel::prelude::*;
 
 impl State {
     /// Handles `VFIO_SUBREGION_DESTROY`.
+    #[inline(never)]
     pub(crate) fn destroy(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
         Ok(self.try_destroy(device, arg)?)
     }
@@ -63,6 +64,7 @@ impl State {
     }
 
     /// Handles `VFIO_SUBREGION_QUERY`.
+    #[inline(never)]
     pub(crate) fn query(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
         Ok(self.try_query(device, arg)?)
     }
@@ -95,6 +97,7 @@ impl State {
     }
 
     /// Handles `VFIO_REGION_SET_ATTR`.
+    #[inline(never)]
     pub(crate) fn set_attr(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
         Ok(self.try_set_attr(device, arg)?)
     }

@@ -26,6 +26,10 @@
 //! changes only, under that lock, while no VMA maps it; mmap() counts its VMA before it looks at the
 //! attribute, so that one of the two finds the other.
 //!
+//! What vfio-pci does as well is to cost what it costs there. So it is asked first whether a BAR has
+//! ever had a subregion or an attribute, and what follows if it has is kept out of the functions of
+//! the common case, which else would save and restore what only that needs.
+//!
 //! fork() copies entries, under locks of the memory manager that keep removal away, but for huge
 //! ones; see Documentation/todo.rst.
 
@@ -120,10 +124,16 @@ impl State {
     pub(crate) fn get_info(&self, device: &OpenDevice<Driver>, arg: usize) -> Result<c_long> {
         let done = device.core_ioctl(bindings::VFIO_DEVICE_GET_INFO, arg)?;
         if self.touched.load(Relaxed) != 0 {
-            let subregions = device.memory_shared().created();
-            wire::put_num_regions(arg, self.first_index.saturating_add(subregions))?;
+            self.add_subregions(device, arg)?;
         }
         Ok(done)
+    }
+
+    /// Adds the subregions to the answer to `VFIO_DEVICE_GET_INFO`.
+    #[inline(never)]
+    fn add_subregions(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
+        let subregions = device.memory_shared().created();
+        wire::put_num_regions(arg, self.first_index.saturating_add(subregions))
     }
 
     /// Handles `VFIO_DEVICE_GET_REGION_INFO`.
@@ -136,13 +146,14 @@ impl State {
             return self.subregion_info(device, number, info);
         }
         device.core_region_info(info)?;
-        match region::Bar::new(u64::from(info.index())) {
-            Some(bar) if self.is_touched(bar) => self.add_claims(device, bar, info),
-            _ => Ok(()),
+        if self.touched.load(Relaxed) == 0 {
+            return Ok(());
         }
+        self.add_claims(device, info)
     }
 
     /// Describes the subregion that is or was the `number`th.
+    #[inline(never)]
     fn subregion_info(
         &self,
         device: &OpenDevice<Driver>,
@@ -167,13 +178,13 @@ impl State {
         info.add(wire::subregion_capability(&region, mem))
     }
 
-    /// Adds the capability that tells the subregions and the attribute of `bar`, if it has any.
-    fn add_claims(
-        &self,
-        device: &OpenDevice<Driver>,
-        bar: region::Bar,
-        info: &mut RegionInfo<'_>,
-    ) -> Result {
+    /// Adds the capability that tells the subregions and the attribute of a BAR, if it has any.
+    #[inline(never)]
+    fn add_claims(&self, device: &OpenDevice<Driver>, info: &mut RegionInfo<'_>) -> Result {
+        let bar = match region::Bar::new(u64::from(info.index())) {
+            Some(bar) if self.is_touched(bar) => bar,
+            _ => return Ok(()),
+        };
         loop {
             let expected = device.memory_shared().count(bar);
             let mut claims = wire::Claims::with_capacity(expected)?;
@@ -221,7 +232,7 @@ impl State {
             Place::Bar(parent, at) => {
                 let bar = device.bar(parent.index()).ok_or(EINVAL)?;
                 let end = at.checked_add(len).ok_or(EINVAL)?;
-                if !bar.can_mmap() || end > bar.mmap_len() {
+                if end > bar.mmap_len() {
                     return Err(EINVAL);
                 }
                 bar.was_mapped()?;
@@ -243,6 +254,7 @@ impl State {
     }
 
     /// Makes a mapping of the own window of `bar`, which has or had an attribute.
+    #[inline(never)]
     fn mmap_window(
         &self,
         device: &OpenDevice<Driver>,
@@ -347,7 +359,7 @@ fn attribute_bit(bar: region::Bar) -> u32 {
 pub(crate) fn parent(device: &OpenDevice<Driver>, parent: region::Bar) -> Result<Bar<'_>, Failure> {
     let bar = device.bar(parent.index());
     let bar = bar.ok_or(Failure::NoParent)?;
-    if !bar.is_memory() || !bar.can_mmap() || !bar.is_whole_pages() {
+    if bar.mmap_len() == 0 || !bar.is_whole_pages() {
         return Err(Failure::NoParent);
     }
     if bar.len() > region::SLOTS_SIZE {

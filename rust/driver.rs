@@ -71,6 +71,7 @@ impl vfio::Operations for Driver {
         Ok(State::new(core))
     }
 
+    #[inline]
     fn ioctl(device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long> {
         let state = device.data();
         match cmd {
@@ -83,14 +84,17 @@ impl vfio::Operations for Driver {
         }
     }
 
+    #[inline]
     fn region_info(device: &OpenDevice<Self>, info: &mut RegionInfo<'_>) -> Result {
         device.data().region_info(device, info)
     }
 
+    #[inline]
     fn transfer(device: &OpenDevice<Self>, transfer: &mut Transfer<'_>) -> Result<usize> {
         device.data().transfer(device, transfer)
     }
 
+    #[inline]
     fn mmap(device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result {
         device.data().mmap(device, mapping)
     }
@@ -103,6 +107,7 @@ impl vfio::Operations for Driver {
         device.data().unmapped(device, offset);
     }
 
+    #[inline]
     fn fault(device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome {
         device.data().fault(device, fault)
     }

@@ -9,26 +9,21 @@
 
 #include "helpers.h"
 
-/* Memory types. */
+/* Memory types, all of device memory, which is never encrypted. */
 
 pgprot_t vfio_rs_pgprot_noncached(pgprot_t prot)
 {
-	return pgprot_noncached(prot);
+	return pgprot_decrypted(pgprot_noncached(prot));
 }
 
 pgprot_t vfio_rs_pgprot_device(pgprot_t prot)
 {
-	return pgprot_device(prot);
+	return pgprot_decrypted(pgprot_device(prot));
 }
 
 pgprot_t vfio_rs_pgprot_writecombine(pgprot_t prot)
 {
-	return pgprot_writecombine(prot);
-}
-
-pgprot_t vfio_rs_pgprot_decrypted(pgprot_t prot)
-{
-	return pgprot_decrypted(prot);
+	return pgprot_decrypted(pgprot_writecombine(prot));
 }
 
 bool vfio_rs_can_writecombine(void)

@@ -12,7 +12,6 @@
 pgprot_t vfio_rs_pgprot_noncached(pgprot_t prot);
 pgprot_t vfio_rs_pgprot_device(pgprot_t prot);
 pgprot_t vfio_rs_pgprot_writecombine(pgprot_t prot);
-pgprot_t vfio_rs_pgprot_decrypted(pgprot_t prot);
 bool vfio_rs_can_writecombine(void);
 void __iomem *vfio_rs_ioremap_wc(phys_addr_t phys, size_t size);
 int vfio_rs_reserve_memtype(resource_size_t phys, resource_size_t size);

@@ -14,7 +14,10 @@ use crate::{
         Span, //
     },
     vfio::{
-        pci::Io,
+        pci::{
+            Io,
+            IoShared, //
+        },
         OpenDevice,
         Transfer, //
     }, //
@@ -32,38 +35,56 @@ impl State {
         let all = transfer.remaining();
         match place(device, offset) {
             Place::Other => device.core_transfer(transfer),
-            Place::Bar(parent, at) => transfer_bar(device, parent, at, all, transfer),
-            Place::Slot(parent, slot) => {
-                let byte = Span::new(slot, 1).map_err(|_| EINVAL)?;
-                // What is claimed may change as soon as the lock is released; read() and write()
-                // reach the BAR's bytes all the same.
-                let (at, rest) = {
-                    let table = device.memory_shared();
-                    let (span, region) = table.resolve(parent, byte).ok_or(EINVAL)?;
-                    let rest = region.span().end().saturating_sub(span.start());
-                    (span.start(), usize::try_from(rest).unwrap_or(usize::MAX))
-                };
-                transfer_bar(device, parent, at, all.min(rest), transfer)
+            Place::Bar(parent, at) => {
+                let bar = device.bar(parent.index()).ok_or(EINVAL)?;
+                let io = device.io_shared()?;
+                if io.taken(bar).is_none() {
+                    return io.core_transfer(offset, all, transfer);
+                }
+                transfer_bar(device, io, parent, at, all, transfer)
             }
+            Place::Slot(parent, slot) => transfer_slot(device, parent, slot, transfer),
         }
     }
 }
 
-/// Transfers at most `limit` bytes at byte `at` of the BAR `parent`, through whatever mapping the
-/// kernel has of it, and returns how many were.
-fn transfer_bar(
+/// Transfers bytes from byte `slot` of the slots of the BAR `parent` on.
+#[inline(never)]
+fn transfer_slot(
     device: &OpenDevice<Driver>,
+    parent: region::Bar,
+    slot: u64,
+    transfer: &mut Transfer<'_>,
+) -> Result<usize> {
+    let byte = Span::new(slot, 1).map_err(|_| EINVAL)?;
+    // What is claimed may change as soon as the lock is released; read() and write() reach the BAR's
+    // bytes all the same.
+    let found = device.memory_shared().resolve(parent, byte);
+    let (span, region) = found.ok_or(EINVAL)?;
+    let at = span.start();
+    let rest = region.span().end().saturating_sub(at);
+    let limit = usize::try_from(rest).unwrap_or(usize::MAX);
+    let limit = limit.min(transfer.remaining());
+    let bar = device.bar(parent.index()).ok_or(EINVAL)?;
+    let io = device.io_shared()?;
+    if io.taken(bar).is_none() {
+        return io.core_transfer(parent.window().saturating_add(at), limit, transfer);
+    }
+    transfer_bar(device, io, parent, at, limit, transfer)
+}
+
+/// Transfers at most `limit` bytes at byte `at` of the BAR `parent`, which the driver holds, and
+/// returns how many were.
+#[inline(never)]
+fn transfer_bar<'a>(
+    device: &'a OpenDevice<Driver>,
+    mut io: IoShared<'a, Driver>,
     parent: region::Bar,
     at: u64,
     limit: usize,
     transfer: &mut Transfer<'_>,
 ) -> Result<usize> {
     let bar = device.bar(parent.index()).ok_or(EINVAL)?;
-    let mut io = device.io_shared()?;
-    if io.taken(bar).is_none() {
-        let offset = parent.window().saturating_add(at);
-        return io.core_transfer(offset, limit, transfer);
-    }
     if at >= bar.len() {
         return Err(EINVAL);
     }

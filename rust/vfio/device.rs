@@ -35,7 +35,10 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings::pci_dev,
+    bindings::{
+        pci_dev,
+        rw_semaphore, //
+    },
     error::{
         from_err_ptr,
         to_result, //
@@ -123,6 +126,8 @@ pub(crate) struct Device<T: Operations> {
 /// What a [`Device`] has while it is open.
 pub(super) struct Opened<T: Operations> {
     pub(super) bars: Bars,
+    /// The core's, which only C can find.
+    pub(super) memory_lock: *mut rw_semaphore,
     /// Accessed by those who hold the memory lock.
     pub(super) locked: UnsafeCell<T::Locked>,
     pub(super) data: T::OpenData,
@@ -187,6 +192,11 @@ impl<T: Operations> OpenDevice<T> {
         self.opened().bars.get(self.core(), index)
     }
 
+    /// Returns vfio-pci-core's memory lock, which is initialised.
+    pub(super) fn memory_lock(&self) -> *mut rw_semaphore {
+        self.opened().memory_lock
+    }
+
     /// Returns what the memory lock protects; which references can be made is for the guards to say.
     pub(super) fn locked(&self) -> *mut T::Locked {
         self.opened().locked.get()
@@ -221,10 +231,17 @@ impl<T: Operations> OpenDevice<T> {
     /// Lets the core handle an ioctl, as vfio-pci would.
     pub(crate) fn core_ioctl(&self, cmd: u32, arg: usize) -> Result<c_long> {
         if cmd == bindings::VFIO_DEVICE_IOEVENTFD {
-            return self.io_shared()?.core_ioctl(cmd, arg);
+            return self.core_ioeventfd(arg);
         }
         // SAFETY: The device is open. Of all ioctls only the one above uses a mapping of a BAR.
         long_result(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
+    }
+
+    /// Lets the core make or end an ioeventfd.
+    #[inline(never)]
+    fn core_ioeventfd(&self, arg: usize) -> Result<c_long> {
+        let io = self.io_shared()?;
+        io.core_ioctl(bindings::VFIO_DEVICE_IOEVENTFD, arg)
     }
 
     /// Lets the core do a transfer at the place that it is for, as vfio-pci would.

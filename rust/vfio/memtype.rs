@@ -36,16 +36,14 @@ impl MemType {
     ///
     /// `prot` must be free of a type: these operations add bits.
     pub(super) fn apply(self, prot: pgprot_t) -> pgprot_t {
-        let prot = match self {
+        match self {
             // SAFETY: Computes a value.
             Self::Noncached => unsafe { bindings::vfio_rs_pgprot_noncached(prot) },
             // SAFETY: Computes a value.
             Self::Device => unsafe { bindings::vfio_rs_pgprot_device(prot) },
             // SAFETY: Computes a value.
             Self::WriteCombining => unsafe { bindings::vfio_rs_pgprot_writecombine(prot) },
-        };
-        // SAFETY: Computes a value.
-        unsafe { bindings::vfio_rs_pgprot_decrypted(prot) }
+        }
     }
 }
 

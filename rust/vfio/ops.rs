@@ -127,6 +127,7 @@ impl<T: Operations> DeviceOps<T> {
             let opened = Opened {
                 // SAFETY: That is done, and the device is not open yet.
                 bars: unsafe { Bars::new(core) },
+                memory_lock: core.memory_lock(),
                 locked: UnsafeCell::new(T::Locked::default()),
                 data,
             };

@@ -62,7 +62,10 @@ impl<T> RwSemaphore<T> {
     /// Waits until it can be held for reading; a fatal signal ends the wait with [`EINTR`].
     pub(crate) fn read_killable(&self) -> Result<ReadGuard<'_, T>> {
         // SAFETY: `new` initialised the semaphore.
-        to_result(unsafe { bindings::down_read_killable(self.sem.get()) })?;
+        let ret = unsafe { bindings::down_read_killable(self.sem.get()) };
+        if ret != 0 {
+            return Err(EINTR);
+        }
         Ok(ReadGuard {
             lock: self,
             _thread: NotThreadSafe,

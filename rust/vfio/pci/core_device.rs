@@ -81,7 +81,7 @@ impl CoreDevice {
     }
 
     /// Returns vfio-pci-core's memory lock, which is initialised.
-    pub(super) fn memory_lock(&self) -> *mut rw_semaphore {
+    pub(in crate::vfio) fn memory_lock(&self) -> *mut rw_semaphore {
         // SAFETY: The type's invariant; this is the address of a field.
         unsafe { bindings::vfio_rs_memory_lock(self.as_ptr()) }
     }
@@ -136,10 +136,10 @@ struct Facts {
     phys: u64,
     /// The length in bytes; 0 if the device has no such BAR.
     len: u64,
+    /// The length of what the core lets userspace mmap: whole pages of memory, or 0.
+    mmap_len: u64,
     /// Whether this is memory, not I/O ports.
     is_memory: bool,
-    /// Whether the core lets userspace mmap it.
-    can_mmap: bool,
     /// Whether the core could reserve and map it, or why not.
     was_mapped: Result,
 }
@@ -161,15 +161,21 @@ impl Facts {
             Ok(_) => Ok(()),
             Err(error) => Err(error),
         };
+        // SAFETY: The PCI device is valid and `number` a BAR's.
+        let phys = unsafe { bindings::vfio_rs_bar_start(pdev, number) };
+        // SAFETY: As above.
+        let len = unsafe { bindings::vfio_rs_bar_len(pdev, number) };
+        // SAFETY: As above.
+        let is_memory = unsafe { bindings::vfio_rs_bar_is_mem(pdev, number) };
+        // SAFETY: The core device is valid; the caller says that the array is written.
+        let can_mmap = unsafe { bindings::vfio_rs_bar_mmap_supported(core.as_ptr(), number) };
+        // CAST: `usize` has at most 64 bits.
+        let pages = len.checked_next_multiple_of(PAGE_SIZE as u64);
         Self {
-            // SAFETY: The PCI device is valid and `number` a BAR's.
-            phys: unsafe { bindings::vfio_rs_bar_start(pdev, number) },
-            // SAFETY: As above.
-            len: unsafe { bindings::vfio_rs_bar_len(pdev, number) },
-            // SAFETY: As above.
-            is_memory: unsafe { bindings::vfio_rs_bar_is_mem(pdev, number) },
-            // SAFETY: The core device is valid; the caller says that the array is written.
-            can_mmap: unsafe { bindings::vfio_rs_bar_mmap_supported(core.as_ptr(), number) },
+            phys,
+            len,
+            mmap_len: pages.filter(|_| is_memory && can_mmap).unwrap_or(0),
+            is_memory,
             was_mapped,
         }
     }
@@ -238,11 +244,10 @@ impl Bar<'_> {
         self.facts.len
     }
 
-    /// Returns the length of what can be mapped: whole pages.
+    /// Returns the length of what userspace may mmap: whole pages, or 0 if it is no memory, or not in
+    /// pages of its own.
     pub(crate) fn mmap_len(&self) -> u64 {
-        // CAST: `usize` has at most 64 bits.
-        let page = PAGE_SIZE as u64;
-        self.len().checked_next_multiple_of(page).unwrap_or(0)
+        self.facts.mmap_len
     }
 
     /// Returns whether the BAR begins and ends with a page.
@@ -255,11 +260,6 @@ impl Bar<'_> {
     /// Returns whether this is memory, not I/O ports.
     pub(crate) fn is_memory(&self) -> bool {
         self.facts.is_memory
-    }
-
-    /// Returns whether userspace may mmap it: it is memory, in pages of its own.
-    pub(crate) fn can_mmap(&self) -> bool {
-        self.facts.can_mmap
     }
 
     /// Returns whether the core could reserve and map it when the device was opened, or why not.

@@ -67,8 +67,8 @@ impl<M> Holders<M> {
     pub(in crate::vfio) unsafe fn close(&mut self) -> c_int {
         let mut taken = 0;
         for (index, holder) in self.0.iter_mut().enumerate() {
-            if let Holder::Driver(maps) = core::mem::replace(holder, Holder::Core) {
-                drop(maps);
+            if matches!(holder, Holder::Driver(_)) {
+                *holder = Holder::Core;
                 taken |= 1 << index;
             }
         }

@@ -33,7 +33,7 @@ impl<'a, T: Operations> MemoryShared<'a, T> {
     ///
     /// A waiting writer keeps new readers out, so a thread that holds it must not call this.
     pub(in crate::vfio) fn new(device: &'a OpenDevice<T>) -> Self {
-        let lock = device.core().memory_lock();
+        let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` initialised the semaphore.
         unsafe { kernel::bindings::down_read(lock) };
         Self { device, lock }
@@ -73,7 +73,7 @@ pub(crate) struct MemoryExclusive<'a, T: Operations> {
 impl<'a, T: Operations> MemoryExclusive<'a, T> {
     /// Waits until the lock can be held for writing.
     pub(in crate::vfio) fn new(device: &'a OpenDevice<T>) -> Self {
-        let lock = device.core().memory_lock();
+        let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` initialised the semaphore.
         unsafe { kernel::bindings::down_write(lock) };
         Self { device, lock }

@@ -162,12 +162,14 @@ pub(crate) struct FaultOutcome(vm_fault_t);
 ///
 /// # Invariants
 ///
-/// `vmf` describes a fault in progress, in a VMA that [`CountedMapping::map`] set up for `device`; the
-/// mmap lock or the VMA's own is held for reading.
+/// `vmf` describes a fault in progress, for an entry of `1 << order` pages, which are `len` bytes, in
+/// a VMA that [`CountedMapping::map`] set up for `device`; the mmap lock or the VMA's own is held for
+/// reading.
 pub(crate) struct Fault<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     vmf: NonNull<vm_fault>,
     order: u32,
+    len: u64,
     _vmf: PhantomData<&'a mut vm_fault>,
 }
 
@@ -181,9 +183,7 @@ impl<T: Operations> Fault<'_, T> {
 
     /// Returns how many bytes the entry is to map.
     pub(crate) fn len(&self) -> u64 {
-        // CAST: `usize` has at most 64 bits. The order is that of an entry of some level, so the
-        // shift loses nothing.
-        (PAGE_SIZE as u64) << self.order
+        self.len
     }
 
     fn is_single_page(&self) -> bool {
@@ -237,7 +237,7 @@ impl<T: Operations> Fault<'_, T> {
         // A BAR that the firmware placed may begin anywhere; what is mapped then are its pages.
         let aligned = self.is_single_page() || phys & self.len().wrapping_sub(1) == 0;
         let ours = core::ptr::eq(device, self.device);
-        if !bar.is_memory() || !bar.can_mmap() || !fits || !aligned || !ours {
+        if !fits || !aligned || !ours {
             return self.refuse();
         }
         // CAST: `usize` is as wide as a physical address on the 64-bit platforms that there are.
@@ -293,6 +293,9 @@ impl<T: Operations> MappingOps<T> {
             device: Self::device(vma),
             vmf,
             order,
+            // CAST: `usize` has at most 64 bits. The order is that of an entry of some level, so the
+            // shift loses nothing.
+            len: (PAGE_SIZE as u64).wrapping_shl(order),
             _vmf: PhantomData,
         };
         T::fault(fault.device, &fault).0
