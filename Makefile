@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm check doc module dropin install clean
+.PHONY: help run sample dpdk nested vmm check doc module dropin install uninstall clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -57,8 +57,32 @@ module: ## Build the module alone; KDIR defaults to the running kernel's build t
 dropin: ## Build the same driver by the name of vfio-pci, which DPDK and SPDK insist on
 	+@$(MAKE) --no-print-directory module DROPIN=1 OUT='$(DROPIN_OUT)'
 
-install: module ## Install the module for the kernel in KDIR (as root)
-	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' modules_install
+# The module goes where modprobe prefers it to the kernel's own. All is put below DESTDIR, if that is
+# set; depmod is then for whoever moves it to where it is used. A tree that was only prepared has no key
+# to sign modules by, and no System.map, without which the kernel's own rule leaves out depmod.
+PREFIX ?= /usr/local
+HEADERS = $(DESTDIR)$(PREFIX)/include
+RELEASE = $(shell cat '$(KDIR)/include/config/kernel.release')
+MODULES = $(DESTDIR)/lib/modules/$(RELEASE)/updates
+NAME := $(if $(DROPIN),vfio-pci,subregion_vfio_pci)
+DEPMOD ?= depmod
+
+install: module ## Install the module for the kernel in KDIR, and the headers (as root)
+	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' INSTALL_MOD_PATH='$(DESTDIR)' \
+		$(if $(wildcard $(KDIR)/certs/signing_key.x509),,CONFIG_MODULE_SIG_ALL=) DEPMOD=true \
+		modules_install
+	$(if $(DESTDIR),,$(DEPMOD) '$(RELEASE)')
+	install -D -m 644 uapi/linux/vfio_subregion.h '$(HEADERS)/linux/vfio_subregion.h'
+	install -D -m 644 lib/include/vfio_subregion_helpers.h '$(HEADERS)/vfio_subregion_helpers.h'
+
+uninstall: ## Remove what make install installed
+	@test -n '$(RELEASE)'
+	rm -f '$(MODULES)/$(NAME).ko'*
+	$(if $(DESTDIR),,$(DEPMOD) '$(RELEASE)')
+	rm -f '$(HEADERS)/linux/vfio_subregion.h' '$(HEADERS)/vfio_subregion_helpers.h'
+	@for directory in '$(MODULES)' '$(HEADERS)/linux'; do \
+		[ ! -d "$$directory" ] || rmdir --ignore-fail-on-non-empty "$$directory"; \
+	done
 
 clean: ## Remove what was built in this checkout; the cache stays
 	rm -rf build
