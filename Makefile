@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm check doc deb module dropin install uninstall clean
+.PHONY: help run sample dpdk nested vmm check doc deb debcheck module dropin install uninstall clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -36,6 +36,9 @@ doc: ## Build the documentation as HTML in build/doc
 
 deb: ## Build the Debian packages in build/deb
 	@rig/enter rig/deb
+
+debcheck: ## Install, upgrade and remove the packages in a Debian system, boot with them
+	@rig/debcheck
 
 # The module alone. Out of the source directory, so that two kernels do not meet.
 KDIR ?= /lib/modules/$(shell uname -r)/build
