@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What write combining does for stores to a device: transfers of 4 bytes to 64 KiB through the
+ * plain BAR and through a write-combining subregion of the same bytes.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "wcbench.h"
+
+#define NONE		UINT64_MAX
+#define PCI_SUBSYSTEM	0x2c
+/* QEMU's shared-memory device: BAR 2 is plain memory. */
+#define IVSHMEM		0x11101af4
+
+static const char usage_text[] =
+	"Usage: wcbench [OPTION]... DEVICE\n"
+	"\n"
+	"Writes to a range of a BAR, first strictly and then through a write-combining subregion,\n"
+	"and tells how long a transfer took: the median, and between which values the middle half\n"
+	"of all measurements lay. On an emulator it tells no times, since they would be its own.\n"
+	"\n"
+	"DEVICE is a PCI address (0000:01:00.0 or 01:00.0) or /dev/vfio/devices/vfioN.\n"
+	"\n"
+	"  --bar N          the BAR\n"
+	"  --offset BYTES   where in the BAR the range begins\n"
+	"  --size BYTES     how long it is: whole pages, at least 68 KiB and a page\n"
+	"  --verify         measures nothing, but reads back everything that is written\n"
+	"  --plot FILE      writes the figures to FILE too, which gnuplot draws FILE.svg from\n"
+	"\n"
+	"The range is overwritten, so it must be memory. On QEMU's ivshmem there is a default: 1 MiB\n"
+	"at 1 MiB of BAR 2.\n"
+	"\n"
+	"The status is 0 when all was done; 1 when the device cannot be used, 2 for a wrong command\n"
+	"line, 3 when its driver has no subregions, 4 when it refused this one, 5 when something\n"
+	"reads back wrong.\n";
+
+struct options {
+	const char *device;
+	const char *plot;
+	uint64_t bar;
+	uint64_t offset;
+	uint64_t size;
+	bool verify;
+};
+
+static int parse_number(const char *option, const char *text, uint64_t *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 0);
+	if (errno || end == text || *end || *text == '-')
+		return fail(STATUS_USAGE, "--%s: '%s' is not a number", option, text);
+	return STATUS_OK;
+}
+
+/* Returns -1 to go on, or the exit status. */
+static int parse(int argc, char **argv, struct options *options)
+{
+	static const struct option known[] = {
+		{ "bar", required_argument, NULL, 'b' },
+		{ "offset", required_argument, NULL, 'o' },
+		{ "size", required_argument, NULL, 's' },
+		{ "verify", no_argument, NULL, 'v' },
+		{ "plot", required_argument, NULL, 'p' },
+		{ "help", no_argument, NULL, 'h' },
+		{ }
+	};
+	int option, ret = STATUS_OK;
+
+	*options = (struct options) { .bar = NONE, .offset = NONE, .size = NONE };
+	while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
+		switch (option) {
+		case 'b':
+			ret = parse_number("bar", optarg, &options->bar);
+			break;
+		case 'o':
+			ret = parse_number("offset", optarg, &options->offset);
+			break;
+		case 's':
+			ret = parse_number("size", optarg, &options->size);
+			break;
+		case 'v':
+			options->verify = true;
+			break;
+		case 'p':
+			options->plot = optarg;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			return STATUS_OK;
+		default:
+			fputs("Try 'wcbench --help'.\n", stderr);
+			return STATUS_USAGE;
+		}
+		if (ret)
+			return ret;
+	}
+	if (optind + 1 != argc)
+		return fail(STATUS_USAGE, "one device has to be named; see --help");
+	options->device = argv[optind];
+	return -1;
+}
+
+/* Puts in what is known of the device, and checks all that the driver will not check. */
+static int complete(struct options *options, struct bench *bench)
+{
+	uint64_t page = sysconf(_SC_PAGESIZE), end;
+	uint32_t id = device_id(&bench->dev), subsystem = 0;
+	struct vfio_region_info info;
+	int ret;
+
+	if (id == IVSHMEM && options->bar == NONE && options->offset == NONE &&
+	    options->size == NONE) {
+		options->bar = VFIO_PCI_BAR2_REGION_INDEX;
+		options->offset = 1 << 20;
+		options->size = 1 << 20;
+	}
+	if (options->bar == NONE || options->offset == NONE || options->size == NONE)
+		return fail(STATUS_USAGE,
+			    "this device has no default range: give --bar, --offset and --size");
+	if (options->bar > VFIO_PCI_BAR5_REGION_INDEX)
+		return fail(STATUS_USAGE, "a device has BARs 0 to 5, and no BAR %" PRIu64,
+			    options->bar);
+	ret = device_region(&bench->dev, options->bar, &info);
+	if (ret)
+		return ret;
+	if (__builtin_add_overflow(options->offset, options->size, &end) || end > info.size)
+		return fail(STATUS_USAGE,
+			    "the range does not fit BAR %" PRIu64 ", which has %#" PRIx64 " bytes",
+			    options->bar, (uint64_t)info.size);
+	if (options->offset % page || options->size % page ||
+	    options->size < page + TRANSFER_MAX + (4 << 10))
+		return fail(STATUS_USAGE, "the range must be whole pages, and 68 KiB and a page");
+	bench->bar = options->bar;
+	bench->offset = options->offset;
+	bench->bar_offset = info.offset;
+	bench->length = options->size - page;
+
+	ret = device_region(&bench->dev, VFIO_PCI_CONFIG_REGION_INDEX, &info);
+	if (ret)
+		return ret;
+	if (pread(bench->dev.fd, &subsystem, sizeof(subsystem), info.offset + PCI_SUBSYSTEM) !=
+	    sizeof(subsystem))
+		return fail(STATUS_SYSTEM, "the configuration space cannot be read");
+	bench->machine = machine_kind(id, subsystem, bench->reason, sizeof(bench->reason));
+	return STATUS_OK;
+}
+
+int bench_claim(struct bench *bench)
+{
+	void *map;
+	int ret;
+
+	ret = device_create(&bench->dev, bench->bar, VFIO_SUBREGION_ATTR_WC, bench->offset,
+			    bench->length, &bench->created, &map);
+	if (!ret)
+		bench->wc = map;
+	return ret;
+}
+
+int bench_release(struct bench *bench)
+{
+	struct vfio_subregion_destroy destroy = {
+		.argsz = sizeof(destroy),
+		.index = bench->created.index,
+	};
+
+	munmap((void *)bench->wc, bench->length);
+	bench->wc = NULL;
+	if (ioctl(bench->dev.fd, VFIO_SUBREGION_DESTROY, &destroy))
+		return fail(STATUS_SYSTEM, "VFIO_SUBREGION_DESTROY: %s", strerror(errno));
+	return STATUS_OK;
+}
+
+static int run(struct options *options, struct bench *bench)
+{
+	void *map;
+	int ret;
+
+	ret = complete(options, bench);
+	if (!ret)
+		ret = device_map(&bench->dev, bench->bar_offset + bench->offset,
+				 bench->length + sysconf(_SC_PAGESIZE), &map);
+	if (ret)
+		return ret;
+	bench->plain = map;
+	if (bench->machine == MACHINE_EMULATED && !options->verify)
+		fail(STATUS_OK, "warning: this is an emulator (%s): no times are told, since %s",
+		     bench->reason, "they would say nothing of any device");
+	if (bench->machine == MACHINE_VIRTUAL && !options->verify)
+		fail(STATUS_OK, "warning: this is a virtual machine (%s)", bench->reason);
+	return options->verify ? bench_verify(bench) : bench_measure(bench, options->plot);
+}
+
+int main(int argc, char **argv)
+{
+	struct bench bench = { };
+	struct options options;
+	int status;
+
+	status = parse(argc, argv, &options);
+	if (status >= 0)
+		return status;
+	bench.name = options.device;
+	status = device_open(&bench.dev, options.device);
+	if (!status)
+		status = run(&options, &bench);
+	device_close(&bench.dev);
+	return status;
+}
