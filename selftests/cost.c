@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a mapping costs, as far as it can be counted exactly: page faults, and page-table entries by
+ * their size. What a subregion takes of the kernel's memory. Instructions are counted by rig/bench,
+ * which no test depends on.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/resource.h>
+
+#include "fixture.h"
+
+static const struct {
+	const char *name;
+	uint32_t attribute;
+} attributes[] = {
+	{ "NONCACHED", VFIO_SUBREGION_ATTR_NONCACHED },
+	{ "DEVICE", VFIO_SUBREGION_ATTR_DEVICE },
+	{ "WC", VFIO_SUBREGION_ATTR_WC },
+	{ "GUEST_ANY", VFIO_SUBREGION_ATTR_GUEST_ANY },
+};
+
+/* What the first touch of every page of a mapping takes. */
+struct cost {
+	uint64_t faults;
+	uint64_t small;
+	uint64_t medium;
+	uint64_t large;
+};
+
+static uint64_t faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt + usage.ru_majflt;
+}
+
+static __attribute__((noinline)) void touch(const volatile char *map, uint64_t size)
+{
+	uint64_t at;
+
+	for (at = 0; at < size; at += 4 * KIB)
+		(void)map[at];
+}
+
+/* Touches every page of a mapping that has no entries. */
+static struct cost count_touch(struct __test_metadata *_metadata, const char *map, uint64_t size)
+{
+	char warm[] = "pages of the program itself must not be counted";
+	struct cost cost = { };
+	uint64_t at, before;
+	unsigned int shift;
+
+	touch(warm, sizeof(warm));
+	faults();
+	before = faults();
+	touch(map, size);
+	cost.faults = faults() - before;
+	for (at = 0; at < size; at += 1ULL << shift) {
+		shift = pte_shift(map + at);
+		ASSERT_NE(0, shift) TH_LOG("nothing is mapped at %#llx", (unsigned long long)at);
+		cost.small += shift == SHIFT_4K;
+		cost.medium += shift == SHIFT_2M;
+		cost.large += shift == SHIFT_1G;
+	}
+	return cost;
+}
+
+/* The same of a new mapping. */
+static struct cost count(struct __test_metadata *_metadata, struct vfio_device *dev,
+			 uint64_t offset, uint64_t size)
+{
+	char *map = fixture_map(_metadata, dev, offset, size, GIB);
+	struct cost cost = count_touch(_metadata, map, size);
+
+	munmap(map, size);
+	return cost;
+}
+
+static void expect_same(struct __test_metadata *_metadata, struct cost want, struct cost cost,
+			const char *of)
+{
+	EXPECT_EQ(want.faults, cost.faults) TH_LOG("faults of %s", of);
+	EXPECT_EQ(want.small, cost.small) TH_LOG("entries of 4 KiB of %s", of);
+	EXPECT_EQ(want.medium, cost.medium) TH_LOG("entries of 2 MiB of %s", of);
+	EXPECT_EQ(want.large, cost.large) TH_LOG("entries of 1 GiB of %s", of);
+}
+
+FIXTURE(cost) {
+	struct vfio_device dev;
+	struct cost stock;
+};
+
+FIXTURE_VARIANT(cost) {
+	uint64_t offset;
+	uint64_t size;
+	/* How many of the largest entries that fit: of 4 KiB, 2 MiB or 1 GiB. */
+	uint64_t entries;
+};
+
+FIXTURE_VARIANT_ADD(cost, of_4k) { 0, 4 * KIB, 1 };
+FIXTURE_VARIANT_ADD(cost, of_2m) { 0, 2 * MIB, 1 };
+FIXTURE_VARIANT_ADD(cost, of_64m) { 0, 64 * MIB, 32 };
+FIXTURE_VARIANT_ADD(cost, of_1g) { GIB, GIB, 1 };
+/* Begins and ends within what would be large entries. */
+FIXTURE_VARIANT_ADD(cost, of_4m_with_ragged_ends) { 2 * MIB - 12 * KIB, 4 * MIB + 20 * KIB, 2 };
+
+FIXTURE_SETUP(cost)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", DRIVER_STOCK))
+		return;
+	self->stock = count(_metadata, &self->dev,
+			    vfio_offset(&self->dev, BAR2, variant->offset), variant->size);
+	vfio_device_close(&self->dev);
+	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", vfio_driver());
+}
+
+FIXTURE_TEARDOWN(cost)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* Else equal counts could be equally bad ones. */
+TEST_F(cost, vfio_pci_takes_a_fault_for_each_entry_and_the_largest_entries)
+{
+	struct cost *stock = &self->stock;
+	uint64_t large = stock->small, entries = variant->entries;
+
+	if (variant->size >= 2 * MIB)
+		large = stock->medium;
+	if (variant->size >= GIB && SHIFT_LARGEST == SHIFT_1G)
+		large = stock->large;
+	else if (variant->size >= GIB)
+		entries *= GIB / (2 * MIB);
+	EXPECT_EQ(entries, large);
+	EXPECT_EQ(stock->faults, stock->small + stock->medium + stock->large);
+}
+
+TEST_F(cost, a_bar_takes_the_faults_and_entries_of_vfio_pci)
+{
+	struct cost cost = count(_metadata, &self->dev,
+				 vfio_offset(&self->dev, BAR2, variant->offset), variant->size);
+
+	expect_same(_metadata, self->stock, cost, "the BAR");
+}
+
+TEST_F(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci)
+{
+	struct vfio_subregion_create sub;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(attributes); i++) {
+		sub = fixture_create(_metadata, &self->dev, BAR2, attributes[i].attribute,
+				     variant->offset, variant->size);
+		expect_same(_metadata, self->stock,
+			    count(_metadata, &self->dev, sub.mmap_offset, variant->size),
+			    attributes[i].name);
+		fixture_destroy(_metadata, &self->dev, sub.index);
+	}
+}
+
+TEST_F(cost, a_reset_makes_a_mapping_take_the_same_again)
+{
+	struct vfio_subregion_create sub;
+	struct cost before;
+	char *map;
+
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, variant->offset,
+			     variant->size);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, variant->size, GIB);
+	before = count_touch(_metadata, map, variant->size);
+	ASSERT_EQ(0, vfio_device_reset(&self->dev));
+	expect_same(_metadata, before, count_touch(_metadata, map, variant->size), "WC");
+}
+
+/* Many enough that what else the kernel allocates meanwhile makes no difference. */
+#define SUBREGIONS	4000
+/* Between any two there is a page that is none, so that each is a part of its own. */
+#define STRIDE		(8 * KIB)
+/* The most that a subregion may take, and less than it can do with: its place alone has 8 bytes. */
+#define BYTES_MOST	256
+#define BYTES_LEAST	8
+/* What x86 allocates for a range of which it keeps the type, be it mapped or only reserved. */
+#define BYTES_RANGE	64
+
+/* A file with one number, of which there is one for every cache of objects. */
+static uint64_t cache_number(const char *name)
+{
+	char path[96], text[32] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/kernel/slab/kmalloc-64/%s", name);
+	file = fopen(path, "re");
+	if (!file)
+		return 0;
+	if (!fgets(text, sizeof(text), file))
+		text[0] = '\0';
+	fclose(file);
+	return strtoull(text, NULL, 10);
+}
+
+/* What the kernel has allocated for itself: by kmalloc(), of any size, and by vmalloc(). */
+static uint64_t allocated(struct __test_metadata *_metadata)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	uint64_t value, sum = 0;
+	char line[128];
+
+	ASSERT_NE(NULL, file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "SUnreclaim: %" SCNu64, &value) == 1 ||
+		    sscanf(line, "VmallocUsed: %" SCNu64, &value) == 1)
+			sum += value * KIB;
+	fclose(file);
+	return sum;
+}
+
+FIXTURE(memory) {
+	struct vfio_device dev;
+};
+
+FIXTURE_VARIANT(memory) {
+	uint32_t attribute;
+	/* Of how many ranges x86 has to keep the type: of the part, and of what lies below it. */
+	unsigned int ranges;
+};
+
+FIXTURE_VARIANT_ADD(memory, noncached) { VFIO_SUBREGION_ATTR_NONCACHED, 0 };
+FIXTURE_VARIANT_ADD(memory, wc) { VFIO_SUBREGION_ATTR_WC, 2 };
+
+FIXTURE_SETUP(memory)
+{
+	if (cache_number("slab_size") != cache_number("object_size"))
+		SKIP(return, "this kernel adds bytes of its own to each object, to check it");
+	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", vfio_driver());
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(memory, a_subregion_takes_at_most_256_bytes_beside_its_ranges)
+{
+	uint64_t before, each, ranges = 0;
+	unsigned int i;
+
+	before = allocated(_metadata);
+	for (i = 0; i < SUBREGIONS; i++)
+		fixture_create(_metadata, &self->dev, BAR2, variant->attribute, i * STRIDE,
+			       4 * KIB);
+	each = (allocated(_metadata) - before) / SUBREGIONS;
+	if (memtype_tracked())
+		ranges = variant->ranges * BYTES_RANGE;
+	EXPECT_GE(ranges + BYTES_MOST, each);
+	EXPECT_LE(ranges + BYTES_LEAST, each);
+}
+
+TEST_HARNESS_MAIN
