@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "meter.h"
+#include "subjects.h"
+
+#define BAR2	VFIO_PCI_BAR2_REGION_INDEX
+
+bool has_subregions(struct vfio_device *dev)
+{
+	struct vfio_subregion_query query;
+
+	return !subregion_query(dev, BAR2, &query);
+}
+
+static void open_device(struct vfio_device *dev, const char *bdf)
+{
+	int ret = vfio_device_open(dev, bdf);
+
+	if (ret)
+		give_up("cannot open %s: %s", bdf, strerror(-ret));
+}
+
+void measure_open(const char *bdf)
+{
+	struct least least = { }, most = { };
+	struct vfio_device dev;
+	unsigned int i;
+	uint64_t begin;
+
+	for (i = 0; i < REPEAT; i++) {
+		open_device(&dev, bdf);
+		/* The group and its container are not the driver's. */
+		close(dev.fd);
+		begin = meter_thread();
+		dev.fd = ioctl(dev.group, VFIO_GROUP_GET_DEVICE_FD, dev.bdf);
+		least_add(&least, meter_thread_since(begin));
+		if (dev.fd < 0)
+			give_up("cannot open %s again", bdf);
+		begin = meter_thread();
+		close(dev.fd);
+		least_add(&most, meter_thread_since(begin));
+		dev.fd = -1;
+		vfio_device_close(&dev);
+	}
+	say_least("open", "device", 0, &least);
+	say_least("close", "device", 0, &most);
+}
+
+static void measure_info(struct vfio_device *dev)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	struct vfio_region_info region = { .argsz = sizeof(region), .index = BAR2 };
+	struct least device_info = { }, region_info = { };
+	unsigned int i;
+	uint64_t begin;
+	int ret = 0;
+
+	for (i = 0; i < REPEAT; i++) {
+		begin = meter_ticks();
+		ret |= ioctl(dev->fd, VFIO_DEVICE_GET_INFO, &info);
+		least_add(&device_info, meter_ticks_since(begin));
+		begin = meter_ticks();
+		ret |= ioctl(dev->fd, VFIO_DEVICE_GET_REGION_INFO, &region);
+		least_add(&region_info, meter_ticks_since(begin));
+	}
+	if (ret)
+		give_up("the device does not tell about itself");
+	say_least("GET_INFO", "device", 0, &device_info);
+	say_least("GET_REGION_INFO", "bar", 0, &region_info);
+}
+
+static void measure_transfer(struct vfio_device *dev, size_t size)
+{
+	uint64_t begin, at = vfio_offset(dev, BAR2, 0);
+	struct least reading = { }, writing = { };
+	static char buffer[MIB];
+	/* A mebibyte is 262,144 accesses of 4 bytes each. */
+	unsigned int i, times = size > 4 ? 3 : REPEAT;
+	bool whole = true;
+
+	/* Its pages have to be there. */
+	memset(buffer, 1, sizeof(buffer));
+	for (i = 0; i < times; i++) {
+		begin = meter_ticks();
+		whole &= pwrite(dev->fd, buffer, size, at) == (ssize_t)size;
+		least_add(&writing, meter_ticks_since(begin));
+		begin = meter_ticks();
+		whole &= pread(dev->fd, buffer, size, at) == (ssize_t)size;
+		least_add(&reading, meter_ticks_since(begin));
+	}
+	if (!whole)
+		give_up("%zu bytes cannot be read and written", size);
+	say_least("read", "bar", size, &reading);
+	say_least("write", "bar", size, &writing);
+}
+
+void measure_calls(struct vfio_device *dev)
+{
+	measure_info(dev);
+	measure_transfer(dev, 4);
+	measure_transfer(dev, MIB);
+}

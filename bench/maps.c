@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "evidence.h"
+#include "meter.h"
+#include "subjects.h"
+
+#define BAR2	VFIO_PCI_BAR2_REGION_INDEX
+
+static const struct {
+	const char *name;
+	uint32_t attribute;
+} attributes[] = {
+	{ "NONCACHED", VFIO_SUBREGION_ATTR_NONCACHED },
+	{ "DEVICE", VFIO_SUBREGION_ATTR_DEVICE },
+	{ "WC", VFIO_SUBREGION_ATTR_WC },
+	{ "GUEST_ANY", VFIO_SUBREGION_ATTR_GUEST_ANY },
+};
+
+static const uint64_t sizes[] = { 4 * KIB, 2 * MIB, 64 * MIB, GIB, 4 * GIB };
+
+/* Reads every page once; not inlined, so that it takes the same instructions each time. */
+static __attribute__((noinline)) void touch(const volatile char *map, uint64_t size)
+{
+	uint64_t at;
+
+	for (at = 0; at < size; at += 4 * KIB)
+		(void)map[at];
+}
+
+static void say_entries(const char *subject, const char *map, uint64_t size)
+{
+	uint64_t at, small = 0, medium = 0, large = 0, length;
+	struct pte_oracle pte = { };
+	int oracle = open(PTE_ORACLE_DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (oracle < 0)
+		give_up("there is no oracle");
+	for (at = 0; at < size; at += length) {
+		pte.address = (uintptr_t)map + at;
+		if (ioctl(oracle, PTE_ORACLE_READ, &pte) || !pte.present)
+			give_up("a page that was touched has no entry");
+		small += pte.shift == 12;
+		medium += pte.shift == 21;
+		large += pte.shift == 30;
+		length = 1ULL << pte.shift;
+	}
+	close(oracle);
+	say("map", subject, size, "entries_4K", small);
+	say("map", subject, size, "entries_2M", medium);
+	say("map", subject, size, "entries_1G", large);
+}
+
+/* Where a mapping of this size and alignment goes, with room for the largest entries. */
+static char *find_room(uint64_t offset, uint64_t size)
+{
+	char *room = mmap(NULL, size + GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (room == MAP_FAILED)
+		give_up("no room for a mapping");
+	munmap(room, size + GIB);
+	return room + ((offset - (uintptr_t)room) & (GIB - 1));
+}
+
+static void measure_map(struct vfio_device *dev, const char *subject, uint64_t offset,
+			uint64_t size)
+{
+	struct least mapping = { }, first = { }, second = { }, unmapping = { };
+	char *map, *room = find_room(offset, size);
+	unsigned int i, times = size > 64 * MIB ? 5 : REPEAT;
+	uint64_t begin, faults = 0, before;
+
+	for (i = 0; i < times; i++) {
+		begin = meter_ticks();
+		map = mmap(room, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, dev->fd,
+			   offset);
+		least_add(&mapping, meter_ticks_since(begin));
+		if (map == MAP_FAILED)
+			give_up("mmap: %s", strerror(errno));
+
+		if (size >= 64 * MIB)
+			meter_await_tick();
+		before = meter_faults();
+		begin = meter_ticks();
+		touch(map, size);
+		least_add(&first, meter_ticks_since(begin));
+		faults = meter_faults() - before;
+
+		/* The second time no page faults: what it takes is the loop's own. */
+		if (size >= 64 * MIB)
+			meter_await_tick();
+		begin = meter_ticks();
+		touch(map, size);
+		least_add(&second, meter_ticks_since(begin));
+
+		if (!i)
+			say_entries(subject, map, size);
+		begin = meter_ticks();
+		munmap(map, size);
+		least_add(&unmapping, meter_ticks_since(begin));
+	}
+	say("map", subject, size, "faults", faults);
+	say_least("mmap", subject, size, &mapping);
+	first.value -= second.value;
+	say_least("first_touch", subject, size, &first);
+	say_least("munmap", subject, size, &unmapping);
+}
+
+static void measure_subregion(struct vfio_device *dev, unsigned int attribute, uint64_t size)
+{
+	struct vfio_subregion_create sub;
+	int ret;
+
+	sub = subregion_init(BAR2, attributes[attribute].attribute, 0, size);
+	ret = subregion_create(dev, &sub);
+	if (ret)
+		give_up("no %s subregion: %s", attributes[attribute].name, strerror(-ret));
+	measure_map(dev, attributes[attribute].name, sub.mmap_offset, size);
+	if (subregion_destroy(dev, sub.index))
+		give_up("a subregion cannot be destroyed");
+}
+
+void measure_maps(struct vfio_device *dev)
+{
+	unsigned int i, attribute;
+
+	/* The BAR first, as long as it has never had a subregion. */
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		measure_map(dev, "bar", vfio_offset(dev, BAR2, 0), sizes[i]);
+	if (!has_subregions(dev))
+		return;
+	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+		for (attribute = 0; attribute < ARRAY_SIZE(attributes); attribute++)
+			measure_subregion(dev, attribute, sizes[i]);
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * measure LARGE MANY: counts what the driver of two devices costs. BAR 2 of LARGE is of 4 GiB, for
+ * large mappings; that of MANY is of 128 MiB, for many subregions.
+ *
+ * Run under -icount shift=0 only (rig/bench); elsewhere what it calls instructions is time.
+ */
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "meter.h"
+#include "subjects.h"
+
+static void open_device(struct vfio_device *dev, const char *bdf)
+{
+	int ret = vfio_device_open(dev, bdf);
+
+	if (ret)
+		give_up("cannot open %s: %s", bdf, strerror(-ret));
+}
+
+int main(int argc, char **argv)
+{
+	/* Whoever sends what is printed, by interrupts, is not to do so meanwhile. */
+	static char output[1 << 20];
+	struct vfio_device dev;
+
+	if (argc != 3) {
+		fputs("Usage: measure LARGE MANY\n", stderr);
+		return 2;
+	}
+	setvbuf(stdout, output, _IOFBF, sizeof(output));
+	meter_settle();
+	measure_open(argv[1]);
+	open_device(&dev, argv[1]);
+	measure_calls(&dev);
+	measure_maps(&dev);
+	vfio_device_close(&dev);
+	measure_memory(argv[1]);
+
+	open_device(&dev, argv[2]);
+	measure_reset(&dev, false);
+	if (has_subregions(&dev))
+		measure_reset(&dev, true);
+	vfio_device_close(&dev);
+	/* Opened anew each time, so that nothing of before is left. */
+	open_device(&dev, argv[2]);
+	if (has_subregions(&dev))
+		measure_strict_memory(&dev);
+	vfio_device_close(&dev);
+	open_device(&dev, argv[2]);
+	measure_growth(&dev);
+	vfio_device_close(&dev);
+	return 0;
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the kernel says it uses.
+ */
+#ifndef MEMORY_H
+#define MEMORY_H
+
+#include <stdint.h>
+
+/**
+ * struct memory - in bytes
+ * @slab: what kmalloc() of any size has taken, and other caches
+ * @vmalloc: pages of vmalloc()
+ * @tables: page tables, the kernel's own as far as it counts them
+ * @mapped: address space of ioremap(), which is no memory
+ * @areas: how many such mappings there are
+ */
+struct memory {
+	uint64_t slab;
+	uint64_t vmalloc;
+	uint64_t tables;
+	uint64_t mapped;
+	uint64_t areas;
+};
+
+struct memory memory_now(void);
+
+/** say_memory() - says what has been added since @before, divided by @each */
+void say_memory(const char *row, const char *subject, uint64_t at,
+		const struct memory *before, uint64_t each);
+
+#endif /* MEMORY_H */
