@@ -227,20 +227,14 @@ impl<S: Stores> Table<S> {
     /// are all of one subregion, and that subregion.
     #[inline]
     pub(crate) fn resolve(&self, bar: Bar, slots: Span) -> Option<(Span, Subregion)> {
-        let (entry, start) = self.entry(bar, slots)?;
-        Some((Span::new(start, slots.len()).ok()?, entry.region(bar)?))
-    }
-
-    /// Returns the subregion that all of the bytes `slots` of the slots of `bar` are of, and the
-    /// first byte of the BAR that they stand for.
-    fn entry(&self, bar: Bar, slots: Span) -> Option<(&Entry, u64)> {
         let parent = self.parent(bar)?;
         let behind = parent.position(|entry| entry.slot <= slots.start());
         let entry = parent.entries.elements().get(behind.checked_sub(1)?)?;
         let within = slots.start().checked_sub(entry.slot)?;
         let start = entry.span.start().checked_add(within)?;
-        let end = start.checked_add(slots.len())?;
-        (entry.attribute.is_some() && end <= entry.span.end()).then_some((entry, start))
+        let span = Span::new(start, slots.len()).ok()?;
+        let region = entry.region(bar)?;
+        (span.end() <= entry.span.end()).then_some((span, region))
     }
 
     /// Says what a subregion of `span` of `bar` would be, and changes nothing.
