@@ -77,9 +77,11 @@ impl<F: AsFd> Device<F> {
     fn request<T: IntoBytes + FromBytes + Immutable>(
         &self,
         request: Request,
+        index: RegionIndex,
         argument: &mut T,
-    ) -> Result<(), Errno> {
+    ) -> Result<(), Error> {
         raw::request(self.0.as_fd(), request, argument.as_mut_bytes())
+            .map_err(refused(request.call(), index))
     }
 
     /// Makes a subregion of the part `range` of a BAR.
@@ -118,10 +120,12 @@ impl<F: AsFd> Device<F> {
             size: range.size(),
             ..Default::default()
         };
-        match self.request(Request::Create, &mut create) {
-            Ok(()) => Ok(()),
-            Err(Errno::EXIST) => Err(Error::Overlaps(RegionIndex(create.index))),
-            Err(errno) => Err(refused(Call::Create, index)(errno)),
+        match self.request(Request::Create, index, &mut create) {
+            Err(Error::Refused {
+                errno: Errno::EXIST,
+                ..
+            }) => Err(Error::Overlaps(RegionIndex(create.index))),
+            done => done,
         }?;
         let effective = EffectiveType::from_number(create.effective_type);
         Ok(Region {
@@ -153,8 +157,7 @@ impl<F: AsFd> Device<F> {
             index: index.0,
             ..Default::default()
         };
-        self.request(Request::Destroy, &mut destroy)
-            .map_err(refused(Call::Destroy, index))
+        self.request(Request::Destroy, index, &mut destroy)
     }
 
     /// Says what can be had of a BAR, or what a subregion has.
@@ -170,8 +173,7 @@ impl<F: AsFd> Device<F> {
             index: index.0,
             ..Default::default()
         };
-        self.request(Request::Query, &mut query)
-            .map_err(refused(Call::Query, index))?;
+        self.request(Request::Query, index, &mut query)?;
         Ok(Support {
             attributes: Attributes::from_bits_retain(query.attributes),
             granule: query.granule,
@@ -192,8 +194,7 @@ impl<F: AsFd> Device<F> {
             attribute: attribute.number(),
             ..Default::default()
         };
-        self.request(Request::SetAttr, &mut set)
-            .map_err(refused(Call::SetAttr, index))?;
+        self.request(Request::SetAttr, index, &mut set)?;
         Ok(EffectiveType::from_number(set.effective_type))
     }
 
@@ -217,8 +218,8 @@ impl<F: AsFd> Device<F> {
                 .get_mut(..size_of_val(&ask))
                 .ok_or(crate::Malformed)?
                 .copy_from_slice(ask.as_bytes());
-            raw::request(self.0.as_fd(), Request::RegionInfo, bytes)
-                .map_err(refused(Call::RegionInfo, index))?;
+            let request = Request::RegionInfo;
+            raw::request(self.0.as_fd(), request, bytes).map_err(refused(request.call(), index))?;
             // What does not fit is left out, and argsz says how much there is.
             let (said, _) = u32::read_from_prefix(bytes).map_err(|_| crate::Malformed)?;
             let needed = usize::try_from(said).map_err(|_| crate::Malformed)?;
@@ -237,8 +238,7 @@ impl<F: AsFd> Device<F> {
     /// The kernel's, and [`Error::Malformed`].
     pub fn regions(&self) -> Result<BTreeMap<RegionIndex, Region>, Error> {
         let mut all = abi::vfio_device_info::default();
-        self.request(Request::DeviceInfo, &mut all)
-            .map_err(refused(Call::DeviceInfo, RegionIndex(0)))?;
+        self.request(Request::DeviceInfo, RegionIndex(0), &mut all)?;
         let mut regions = BTreeMap::new();
         for index in (0..all.num_regions).map(RegionIndex) {
             match self.region(index) {

@@ -6,6 +6,7 @@
 
 use crate::{
     bindings as abi,
+    Call,
     Word, //
 };
 use core::{
@@ -53,6 +54,18 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// The call that it is, for errors.
+    pub(crate) const fn call(self) -> Call {
+        match self {
+            Self::Create => Call::Create,
+            Self::Destroy => Call::Destroy,
+            Self::Query => Call::Query,
+            Self::SetAttr => Call::SetAttr,
+            Self::DeviceInfo => Call::DeviceInfo,
+            Self::RegionInfo => Call::RegionInfo,
+        }
+    }
+
     const fn opcode(self) -> Opcode {
         const OWN: u8 = byte(abi::VFIO_SUBREGION_IOC);
         const VFIO: u8 = abi::VFIO_TYPE;
