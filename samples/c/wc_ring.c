@@ -20,15 +20,11 @@
 #include <vfio_subregion_helpers.h>
 
 #include "device.h"
+#include "range.h"
 #include "report.h"
 
-#define MIB		(1ULL << 20)
-#define RING_MAX	(4 * MIB)
-#define NONE		UINT64_MAX
+#define RING_MAX	(4ULL << 20)
 #define WORDS		(sizeof(struct descriptor) / sizeof(uint64_t))
-
-/* QEMU's shared-memory device: BAR 2 is plain memory, so that it can be played with. */
-#define IVSHMEM		0x11101af4
 
 static const char usage_text[] =
 	"Usage: wc_ring [OPTION]... DEVICE\n"
@@ -55,9 +51,7 @@ static const char usage_text[] =
 /* What the command line says, completed by what is known of the device. */
 struct options {
 	const char *device;
-	uint64_t bar;
-	uint64_t offset;
-	uint64_t size;
+	struct range window;
 	uint64_t doorbell;
 	bool oracle;
 };
@@ -154,17 +148,6 @@ static int verify_ring(struct ring *ring)
 	return STATUS_OK;
 }
 
-static int parse_number(const char *option, const char *text, uint64_t *number)
-{
-	char *end;
-
-	errno = 0;
-	*number = strtoull(text, &end, 0);
-	if (errno || end == text || *end || *text == '-')
-		return fail(STATUS_USAGE, "--%s: '%s' is not a number", option, text);
-	return STATUS_OK;
-}
-
 /* Returns -1 to go on, or the exit status. */
 static int parse(int argc, char **argv, struct options *options)
 {
@@ -179,17 +162,17 @@ static int parse(int argc, char **argv, struct options *options)
 	};
 	int option, at = 0, ret = STATUS_OK;
 
-	*options = (struct options) { .bar = NONE, .offset = NONE, .size = NONE, .doorbell = NONE };
+	*options = (struct options) { .window = RANGE_NONE, .doorbell = NONE };
 	while ((option = getopt_long(argc, argv, "h", known, &at)) != -1) {
 		switch (option) {
 		case 'b':
-			ret = parse_number("bar", optarg, &options->bar);
+			ret = parse_number("bar", optarg, &options->window.bar);
 			break;
 		case 'o':
-			ret = parse_number("offset", optarg, &options->offset);
+			ret = parse_number("offset", optarg, &options->window.offset);
 			break;
 		case 's':
-			ret = parse_number("size", optarg, &options->size);
+			ret = parse_number("size", optarg, &options->window.size);
 			break;
 		case 'd':
 			ret = parse_number("doorbell", optarg, &options->doorbell);
@@ -216,33 +199,18 @@ static int parse(int argc, char **argv, struct options *options)
 /* Puts in what is known of the device, and checks all that the driver will not check. */
 static int complete(struct options *options, struct ring *ring)
 {
+	struct range *window = &options->window;
 	uint64_t end;
 	int ret;
 
-	if (device_id(&ring->dev) == IVSHMEM && options->bar == NONE && options->offset == NONE &&
-	    options->size == NONE) {
-		options->bar = VFIO_PCI_BAR2_REGION_INDEX;
-		options->offset = MIB;
-		options->size = 4 * MIB;
-		if (options->doorbell == NONE)
-			options->doorbell = 0;
-	}
-	if (options->bar == NONE || options->offset == NONE || options->size == NONE)
-		return fail(STATUS_USAGE,
-			    "this device has no default window: give --bar, --offset and --size");
-	if (options->bar > VFIO_PCI_BAR5_REGION_INDEX)
-		return fail(STATUS_USAGE, "a device has BARs 0 to 5, and no BAR %" PRIu64,
-			    options->bar);
-	ret = device_region(&ring->dev, options->bar, &ring->bar);
+	if (range_default(&ring->dev, window, RING_MAX) && options->doorbell == NONE)
+		options->doorbell = 0;
+	ret = range_check(&ring->dev, window, "window", &ring->bar);
 	if (ret)
 		return ret;
-	if (__builtin_add_overflow(options->offset, options->size, &end) || !options->size ||
-	    end > ring->bar.size)
-		return fail(STATUS_USAGE,
-			    "the window does not fit BAR %" PRIu64 ", which has %#" PRIx64 " bytes",
-			    options->bar, (uint64_t)ring->bar.size);
-	ring->registers_offset = options->offset ? 0 : end;
-	ring->registers_size = options->offset ? options->offset : ring->bar.size - end;
+	end = window->offset + window->size;
+	ring->registers_offset = window->offset ? 0 : end;
+	ring->registers_size = window->offset ? window->offset : ring->bar.size - end;
 	if (options->doorbell != NONE &&
 	    (options->doorbell % 4 || options->doorbell < ring->registers_offset ||
 	     options->doorbell - ring->registers_offset >= ring->registers_size))
@@ -255,11 +223,12 @@ static int complete(struct options *options, struct ring *ring)
 /* Claims the window first: from then on its pages cannot be mapped with the wrong type. */
 static int set_up(const struct options *options, struct ring *ring)
 {
-	size_t ring_size = options->size < RING_MAX ? options->size : RING_MAX;
+	const struct range *window = &options->window;
+	size_t ring_size = window->size < RING_MAX ? window->size : RING_MAX;
 	int ret;
 
-	ret = device_create(&ring->dev, options->bar, VFIO_SUBREGION_ATTR_WC, options->offset,
-			    options->size, &ring->window, &ring->descriptors);
+	ret = device_create(&ring->dev, window->bar, VFIO_SUBREGION_ATTR_WC, window->offset,
+			    window->size, &ring->window, &ring->descriptors);
 	ring->count = ring_size / sizeof(struct descriptor);
 	if (ret || !ring->registers_size)
 		return ret;
@@ -291,17 +260,17 @@ static int run(struct options *options, struct ring *ring)
 
 	rows[0] = (struct row) {
 		.region = ring->window.index,
-		.bar = options->bar,
-		.offset = options->offset,
-		.size = options->size,
+		.bar = options->window.bar,
+		.offset = options->window.offset,
+		.size = options->window.size,
 		.asked = "WC",
 		.effective = type_name(ring->window.effective_type),
 		.map = ring->descriptors,
 		.want = type_name(ring->window.effective_type),
 	};
 	rows[1] = (struct row) {
-		.region = options->bar,
-		.bar = options->bar,
+		.region = options->window.bar,
+		.bar = options->window.bar,
 		.offset = ring->registers_offset,
 		.size = ring->registers_size,
 		.asked = "-",

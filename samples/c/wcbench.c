@@ -14,12 +14,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "range.h"
 #include "wcbench.h"
 
-#define NONE		UINT64_MAX
 #define PCI_SUBSYSTEM	0x2c
-/* QEMU's shared-memory device: BAR 2 is plain memory. */
-#define IVSHMEM		0x11101af4
 
 static const char usage_text[] =
 	"Usage: wcbench [OPTION]... DEVICE\n"
@@ -46,22 +44,9 @@ static const char usage_text[] =
 struct options {
 	const char *device;
 	const char *plot;
-	uint64_t bar;
-	uint64_t offset;
-	uint64_t size;
+	struct range range;
 	bool verify;
 };
-
-static int parse_number(const char *option, const char *text, uint64_t *number)
-{
-	char *end;
-
-	errno = 0;
-	*number = strtoull(text, &end, 0);
-	if (errno || end == text || *end || *text == '-')
-		return fail(STATUS_USAGE, "--%s: '%s' is not a number", option, text);
-	return STATUS_OK;
-}
 
 /* Returns -1 to go on, or the exit status. */
 static int parse(int argc, char **argv, struct options *options)
@@ -77,17 +62,17 @@ static int parse(int argc, char **argv, struct options *options)
 	};
 	int option, ret = STATUS_OK;
 
-	*options = (struct options) { .bar = NONE, .offset = NONE, .size = NONE };
+	*options = (struct options) { .range = RANGE_NONE };
 	while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
 		switch (option) {
 		case 'b':
-			ret = parse_number("bar", optarg, &options->bar);
+			ret = parse_number("bar", optarg, &options->range.bar);
 			break;
 		case 'o':
-			ret = parse_number("offset", optarg, &options->offset);
+			ret = parse_number("offset", optarg, &options->range.offset);
 			break;
 		case 's':
-			ret = parse_number("size", optarg, &options->size);
+			ret = parse_number("size", optarg, &options->range.size);
 			break;
 		case 'v':
 			options->verify = true;
@@ -114,37 +99,23 @@ static int parse(int argc, char **argv, struct options *options)
 /* Puts in what is known of the device, and checks all that the driver will not check. */
 static int complete(struct options *options, struct bench *bench)
 {
-	uint64_t page = sysconf(_SC_PAGESIZE), end;
-	uint32_t id = device_id(&bench->dev), subsystem = 0;
+	struct range *range = &options->range;
+	uint64_t page = sysconf(_SC_PAGESIZE);
+	uint32_t subsystem = 0;
 	struct vfio_region_info info;
 	int ret;
 
-	if (id == IVSHMEM && options->bar == NONE && options->offset == NONE &&
-	    options->size == NONE) {
-		options->bar = VFIO_PCI_BAR2_REGION_INDEX;
-		options->offset = 1 << 20;
-		options->size = 1 << 20;
-	}
-	if (options->bar == NONE || options->offset == NONE || options->size == NONE)
-		return fail(STATUS_USAGE,
-			    "this device has no default range: give --bar, --offset and --size");
-	if (options->bar > VFIO_PCI_BAR5_REGION_INDEX)
-		return fail(STATUS_USAGE, "a device has BARs 0 to 5, and no BAR %" PRIu64,
-			    options->bar);
-	ret = device_region(&bench->dev, options->bar, &info);
+	range_default(&bench->dev, range, 1 << 20);
+	ret = range_check(&bench->dev, range, "range", &info);
 	if (ret)
 		return ret;
-	if (__builtin_add_overflow(options->offset, options->size, &end) || end > info.size)
-		return fail(STATUS_USAGE,
-			    "the range does not fit BAR %" PRIu64 ", which has %#" PRIx64 " bytes",
-			    options->bar, (uint64_t)info.size);
-	if (options->offset % page || options->size % page ||
-	    options->size < page + TRANSFER_MAX + (4 << 10))
+	if (range->offset % page || range->size % page ||
+	    range->size < page + TRANSFER_MAX + (4 << 10))
 		return fail(STATUS_USAGE, "the range must be whole pages, and 68 KiB and a page");
-	bench->bar = options->bar;
-	bench->offset = options->offset;
+	bench->bar = range->bar;
+	bench->offset = range->offset;
 	bench->bar_offset = info.offset;
-	bench->length = options->size - page;
+	bench->length = range->size - page;
 
 	ret = device_region(&bench->dev, VFIO_PCI_CONFIG_REGION_INDEX, &info);
 	if (ret)
@@ -152,7 +123,8 @@ static int complete(struct options *options, struct bench *bench)
 	if (pread(bench->dev.fd, &subsystem, sizeof(subsystem), info.offset + PCI_SUBSYSTEM) !=
 	    sizeof(subsystem))
 		return fail(STATUS_SYSTEM, "the configuration space cannot be read");
-	bench->machine = machine_kind(id, subsystem, bench->reason, sizeof(bench->reason));
+	bench->machine = machine_kind(device_id(&bench->dev), subsystem, bench->reason,
+				      sizeof(bench->reason));
 	return STATUS_OK;
 }
 

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "range.h"
+
+/* BAR 2 of this one is plain memory, so that it can be played with. */
+#define IVSHMEM		0x11101af4
+
+int parse_number(const char *option, const char *text, uint64_t *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 0);
+	if (errno || end == text || *end || *text == '-')
+		return fail(STATUS_USAGE, "--%s: '%s' is not a number", option, text);
+	return STATUS_OK;
+}
+
+bool range_default(struct device *dev, struct range *range, uint64_t size)
+{
+	if (device_id(dev) != IVSHMEM || range->bar != NONE || range->offset != NONE ||
+	    range->size != NONE)
+		return false;
+	*range = (struct range) {
+		.bar = VFIO_PCI_BAR2_REGION_INDEX,
+		.offset = 1 << 20,
+		.size = size,
+	};
+	return true;
+}
+
+int range_check(struct device *dev, const struct range *range, const char *what,
+		struct vfio_region_info *info)
+{
+	uint64_t end;
+	int ret;
+
+	if (range->bar == NONE || range->offset == NONE || range->size == NONE)
+		return fail(STATUS_USAGE,
+			    "this device has no default %s: give --bar, --offset and --size", what);
+	if (range->bar > VFIO_PCI_BAR5_REGION_INDEX)
+		return fail(STATUS_USAGE, "a device has BARs 0 to 5, and no BAR %" PRIu64,
+			    range->bar);
+	ret = device_region(dev, range->bar, info);
+	if (ret)
+		return ret;
+	if (__builtin_add_overflow(range->offset, range->size, &end) || !range->size ||
+	    end > info->size)
+		return fail(STATUS_USAGE,
+			    "the %s does not fit BAR %" PRIu64 ", which has %#" PRIx64 " bytes",
+			    what, range->bar, (uint64_t)info->size);
+	return STATUS_OK;
+}
