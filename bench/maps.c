@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "evidence.h"
 #include "meter.h"
@@ -13,48 +10,19 @@
 
 #define BAR2	VFIO_PCI_BAR2_REGION_INDEX
 
-static const struct {
-	const char *name;
-	uint32_t attribute;
-} attributes[] = {
-	{ "NONCACHED", VFIO_SUBREGION_ATTR_NONCACHED },
-	{ "DEVICE", VFIO_SUBREGION_ATTR_DEVICE },
-	{ "WC", VFIO_SUBREGION_ATTR_WC },
-	{ "GUEST_ANY", VFIO_SUBREGION_ATTR_GUEST_ANY },
-};
-
 static const uint64_t sizes[] = { 4 * KIB, 2 * MIB, 64 * MIB, GIB, 4 * GIB };
-
-/* Reads every page once; not inlined, so that it takes the same instructions each time. */
-static __attribute__((noinline)) void touch(const volatile char *map, uint64_t size)
-{
-	uint64_t at;
-
-	for (at = 0; at < size; at += 4 * KIB)
-		(void)map[at];
-}
 
 static void say_entries(const char *subject, const char *map, uint64_t size)
 {
-	uint64_t at, small = 0, medium = 0, large = 0, length;
-	struct pte_oracle pte = { };
-	int oracle = open(PTE_ORACLE_DEVICE, O_RDWR | O_CLOEXEC);
+	struct pte_count count;
+	int ret;
 
-	if (oracle < 0)
-		give_up("there is no oracle");
-	for (at = 0; at < size; at += length) {
-		pte.address = (uintptr_t)map + at;
-		if (ioctl(oracle, PTE_ORACLE_READ, &pte) || !pte.present)
-			give_up("a page that was touched has no entry");
-		small += pte.shift == 12;
-		medium += pte.shift == 21;
-		large += pte.shift == 30;
-		length = 1ULL << pte.shift;
-	}
-	close(oracle);
-	say("map", subject, size, "entries_4K", small);
-	say("map", subject, size, "entries_2M", medium);
-	say("map", subject, size, "entries_1G", large);
+	ret = pte_count(map, size, &count);
+	if (ret)
+		give_up("the entries of a mapping cannot be counted: %s", strerror(-ret));
+	say("map", subject, size, "entries_4K", count.of_4k);
+	say("map", subject, size, "entries_2M", count.of_2m);
+	say("map", subject, size, "entries_1G", count.of_1g);
 }
 
 /* Where a mapping of this size and alignment goes, with room for the largest entries. */
@@ -88,7 +56,7 @@ static void measure_map(struct vfio_device *dev, const char *subject, uint64_t o
 			meter_await_tick();
 		before = meter_faults();
 		begin = meter_ticks();
-		touch(map, size);
+		touch_pages(map, size);
 		least_add(&first, meter_ticks_since(begin));
 		faults = meter_faults() - before;
 
@@ -96,7 +64,7 @@ static void measure_map(struct vfio_device *dev, const char *subject, uint64_t o
 		if (size >= 64 * MIB)
 			meter_await_tick();
 		begin = meter_ticks();
-		touch(map, size);
+		touch_pages(map, size);
 		least_add(&second, meter_ticks_since(begin));
 
 		if (!i)
@@ -112,16 +80,17 @@ static void measure_map(struct vfio_device *dev, const char *subject, uint64_t o
 	say_least("munmap", subject, size, &unmapping);
 }
 
-static void measure_subregion(struct vfio_device *dev, unsigned int attribute, uint64_t size)
+static void measure_subregion(struct vfio_device *dev, const struct subregion_attribute *attribute,
+			      uint64_t size)
 {
 	struct vfio_subregion_create sub;
 	int ret;
 
-	sub = subregion_init(BAR2, attributes[attribute].attribute, 0, size);
+	sub = subregion_init(BAR2, attribute->number, 0, size);
 	ret = subregion_create(dev, &sub);
 	if (ret)
-		give_up("no %s subregion: %s", attributes[attribute].name, strerror(-ret));
-	measure_map(dev, attributes[attribute].name, sub.mmap_offset, size);
+		give_up("no %s subregion: %s", attribute->name, strerror(-ret));
+	measure_map(dev, attribute->name, sub.mmap_offset, size);
 	if (subregion_destroy(dev, sub.index))
 		give_up("a subregion cannot be destroyed");
 }
@@ -136,6 +105,6 @@ void measure_maps(struct vfio_device *dev)
 	if (!has_subregions(dev))
 		return;
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		for (attribute = 0; attribute < ARRAY_SIZE(attributes); attribute++)
-			measure_subregion(dev, attribute, sizes[i]);
+		for (attribute = 0; attribute < SUBREGION_ATTRIBUTES; attribute++)
+			measure_subregion(dev, &subregion_attributes[attribute], sizes[i]);
 }

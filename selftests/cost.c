@@ -10,22 +10,10 @@
 
 #include "fixture.h"
 
-static const struct {
-	const char *name;
-	uint32_t attribute;
-} attributes[] = {
-	{ "NONCACHED", VFIO_SUBREGION_ATTR_NONCACHED },
-	{ "DEVICE", VFIO_SUBREGION_ATTR_DEVICE },
-	{ "WC", VFIO_SUBREGION_ATTR_WC },
-	{ "GUEST_ANY", VFIO_SUBREGION_ATTR_GUEST_ANY },
-};
-
 /* What the first touch of every page of a mapping takes. */
 struct cost {
 	uint64_t faults;
-	uint64_t small;
-	uint64_t medium;
-	uint64_t large;
+	struct pte_count entries;
 };
 
 static uint64_t faults(void)
@@ -36,34 +24,19 @@ static uint64_t faults(void)
 	return usage.ru_minflt + usage.ru_majflt;
 }
 
-static __attribute__((noinline)) void touch(const volatile char *map, uint64_t size)
-{
-	uint64_t at;
-
-	for (at = 0; at < size; at += 4 * KIB)
-		(void)map[at];
-}
-
 /* Touches every page of a mapping that has no entries. */
 static struct cost count_touch(struct __test_metadata *_metadata, const char *map, uint64_t size)
 {
 	char warm[] = "pages of the program itself must not be counted";
 	struct cost cost = { };
-	uint64_t at, before;
-	unsigned int shift;
+	uint64_t before;
 
-	touch(warm, sizeof(warm));
+	touch_pages(warm, sizeof(warm));
 	faults();
 	before = faults();
-	touch(map, size);
+	touch_pages(map, size);
 	cost.faults = faults() - before;
-	for (at = 0; at < size; at += 1ULL << shift) {
-		shift = pte_shift(map + at);
-		ASSERT_NE(0, shift) TH_LOG("nothing is mapped at %#llx", (unsigned long long)at);
-		cost.small += shift == SHIFT_4K;
-		cost.medium += shift == SHIFT_2M;
-		cost.large += shift == SHIFT_1G;
-	}
+	ASSERT_EQ(0, pte_count(map, size, &cost.entries));
 	return cost;
 }
 
@@ -82,9 +55,9 @@ static void expect_same(struct __test_metadata *_metadata, struct cost want, str
 			const char *of)
 {
 	EXPECT_EQ(want.faults, cost.faults) TH_LOG("faults of %s", of);
-	EXPECT_EQ(want.small, cost.small) TH_LOG("entries of 4 KiB of %s", of);
-	EXPECT_EQ(want.medium, cost.medium) TH_LOG("entries of 2 MiB of %s", of);
-	EXPECT_EQ(want.large, cost.large) TH_LOG("entries of 1 GiB of %s", of);
+	EXPECT_EQ(want.entries.of_4k, cost.entries.of_4k) TH_LOG("entries of 4 KiB of %s", of);
+	EXPECT_EQ(want.entries.of_2m, cost.entries.of_2m) TH_LOG("entries of 2 MiB of %s", of);
+	EXPECT_EQ(want.entries.of_1g, cost.entries.of_1g) TH_LOG("entries of 1 GiB of %s", of);
 }
 
 FIXTURE(cost) {
@@ -124,17 +97,17 @@ FIXTURE_TEARDOWN(cost)
 /* Else equal counts could be equally bad ones. */
 TEST_F(cost, vfio_pci_takes_a_fault_for_each_entry_and_the_largest_entries)
 {
-	struct cost *stock = &self->stock;
-	uint64_t large = stock->small, entries = variant->entries;
+	struct pte_count *stock = &self->stock.entries;
+	uint64_t large = stock->of_4k, entries = variant->entries;
 
 	if (variant->size >= 2 * MIB)
-		large = stock->medium;
+		large = stock->of_2m;
 	if (variant->size >= GIB && SHIFT_LARGEST == SHIFT_1G)
-		large = stock->large;
+		large = stock->of_1g;
 	else if (variant->size >= GIB)
 		entries *= GIB / (2 * MIB);
 	EXPECT_EQ(entries, large);
-	EXPECT_EQ(stock->faults, stock->small + stock->medium + stock->large);
+	EXPECT_EQ(self->stock.faults, stock->of_4k + stock->of_2m + stock->of_1g);
 }
 
 TEST_F(cost, a_bar_takes_the_faults_and_entries_of_vfio_pci)
@@ -147,15 +120,17 @@ TEST_F(cost, a_bar_takes_the_faults_and_entries_of_vfio_pci)
 
 TEST_F(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci)
 {
+	const struct subregion_attribute *attribute;
 	struct vfio_subregion_create sub;
 	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(attributes); i++) {
-		sub = fixture_create(_metadata, &self->dev, BAR2, attributes[i].attribute,
+	for (i = 0; i < SUBREGION_ATTRIBUTES; i++) {
+		attribute = &subregion_attributes[i];
+		sub = fixture_create(_metadata, &self->dev, BAR2, attribute->number,
 				     variant->offset, variant->size);
 		expect_same(_metadata, self->stock,
 			    count(_metadata, &self->dev, sub.mmap_offset, variant->size),
-			    attributes[i].name);
+			    attribute->name);
 		fixture_destroy(_metadata, &self->dev, sub.index);
 	}
 }

@@ -16,6 +16,9 @@
 #define MEMTYPE_LIST	"/sys/kernel/debug/x86/pat_memtype_list"
 #define TEXT_LEN	64
 
+/* The smallest entries. */
+#define SHIFT_PAGE	12
+
 /* Of the thread that is touching, and whether it is. */
 static __thread sigjmp_buf touch_env;
 static __thread volatile sig_atomic_t touching;
@@ -79,6 +82,36 @@ uint64_t pte_phys(const volatile void *address)
 	if (pte_read(address, &pte) || !pte.present)
 		return 0;
 	return pte.pfn * page + (uintptr_t)address % page;
+}
+
+int pte_count(const volatile void *address, uint64_t size, struct pte_count *count)
+{
+	const volatile char *map = address;
+	struct pte_oracle pte;
+	uint64_t at;
+	int ret;
+
+	*count = (struct pte_count) { };
+	for (at = 0; at < size; at += 1ULL << pte.shift) {
+		ret = pte_read(map + at, &pte);
+		if (ret)
+			return ret;
+		if (!pte.present)
+			return -ENOENT;
+		count->of_4k += pte.shift == SHIFT_PAGE;
+		count->of_2m += pte.shift == 21;
+		count->of_1g += pte.shift == 30;
+	}
+	return 0;
+}
+
+/* Its own loop and nothing else, so that it takes the same instructions each time. */
+void touch_pages(const volatile char *map, uint64_t size)
+{
+	uint64_t at;
+
+	for (at = 0; at < size; at += 1 << SHIFT_PAGE)
+		(void)map[at];
 }
 
 /* One reservation; the list's end addresses are exclusive. */

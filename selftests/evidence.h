@@ -50,6 +50,20 @@ unsigned int pte_shift(const volatile void *address);
 /** pte_phys() - the physical address that @address is mapped to, or 0 when it is not */
 uint64_t pte_phys(const volatile void *address);
 
+/** struct pte_count - how many live entries of each size there are */
+struct pte_count {
+	uint64_t of_4k;
+	uint64_t of_2m;
+	uint64_t of_1g;
+};
+
+/**
+ * pte_count() - counts the entries of @size bytes from @address on, which all have to be mapped
+ *
+ * Returns 0, or a negative errno: ENOENT when somewhere there is no live entry.
+ */
+int pte_count(const volatile void *address, uint64_t size, struct pte_count *count);
+
 /* Why a test of reservations is skipped where memtype_tracked() says no. */
 #define NO_MEMTYPES	"this architecture reserves no memory types: a mapping gets what it asks for"
 
@@ -85,6 +99,9 @@ char *memtype_lines(uint64_t start, uint64_t end);
 
 /** vm_flags() - writes the flags that smaps shows of the mapping that begins at @address */
 void vm_flags(const void *address, char flags[VM_FLAGS_LEN]);
+
+/** touch_pages() - reads every page of a mapping, none of which may fault in vain */
+void touch_pages(const volatile char *map, uint64_t size);
 
 /** touch_read() - reads at @address; returns 0, or the signal that this raised */
 int touch_read(const volatile uint32_t *address, uint32_t *value);

@@ -8,6 +8,13 @@
 
 #include "subregion.h"
 
+const struct subregion_attribute subregion_attributes[SUBREGION_ATTRIBUTES] = {
+	{ "NONCACHED", VFIO_SUBREGION_ATTR_NONCACHED },
+	{ "DEVICE", VFIO_SUBREGION_ATTR_DEVICE },
+	{ "WC", VFIO_SUBREGION_ATTR_WC },
+	{ "GUEST_ANY", VFIO_SUBREGION_ATTR_GUEST_ANY },
+};
+
 struct vfio_subregion_create subregion_init(uint32_t bar, uint32_t attribute, uint64_t offset,
 					    uint64_t size)
 {

@@ -23,6 +23,14 @@
 	 ATTR_BIT(VFIO_SUBREGION_ATTR_GUEST_ANY))
 #define ATTR_ALL		(ATTR_UNCACHED | ATTR_BIT(VFIO_SUBREGION_ATTR_WC))
 
+#define SUBREGION_ATTRIBUTES	4
+
+/** subregion_attributes - the attributes that a subregion can have, with their names */
+extern const struct subregion_attribute {
+	const char *name;
+	uint32_t number;
+} subregion_attributes[SUBREGION_ATTRIBUTES];
+
 /** subregion_init() - a valid request; what else a test wants is changed in it afterwards */
 struct vfio_subregion_create subregion_init(uint32_t bar, uint32_t attribute, uint64_t offset,
 					    uint64_t size);
