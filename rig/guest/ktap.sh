@@ -9,8 +9,11 @@ PROGRAM_LIMIT=$((${PROGRAM_LIMIT:-120} * ${SLOWER:-1}))
 ktap_number=0
 ktap_failed=0
 
-# Begins the output of $1 tests.
+# Begins the output of $1 tests. The names of those by test_that begin with $2; for the reason $3, if
+# there is one, they are skipped.
 ktap_plan() {
+	ktap_about=${2-}
+	ktap_skip=${3-}
 	echo 'KTAP version 1'
 	echo "1..$1"
 }
@@ -20,6 +23,19 @@ ktap_result() {
 	ktap_number=$((ktap_number + 1))
 	[ "$1" = ok ] || ktap_failed=1
 	echo "$1 $ktap_number $ARCH.$KERNEL.$2${3:+ # $3}"
+}
+
+# The test $1: passes when "$2"... succeeds. What that prints are the test's comments.
+test_that() {
+	local name=${ktap_about}_$1 result=ok
+	shift
+	if [ "$ktap_skip" ]; then
+		ktap_result ok "$name" "SKIP $ktap_skip"
+		return
+	fi
+	"$@" >/tmp/test 2>&1 || result='not ok'
+	sed 's/^/# /' /tmp/test
+	ktap_result "$result" "$name"
 }
 
 # Runs "$3"... for at most $2 seconds and leaves its status in $status; $1 is a file for its
