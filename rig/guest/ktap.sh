@@ -18,11 +18,17 @@ ktap_plan() {
 	echo "1..$1"
 }
 
-# One result: `ok` or `not ok`, the name, and what follows the name.
+# One result: `ok` or `not ok`, the name, and what follows the name; of a failure that goes before,
+# since a reader of KTAP takes no notice of it there.
 ktap_result() {
 	ktap_number=$((ktap_number + 1))
-	[ "$1" = ok ] || ktap_failed=1
-	echo "$1 $ktap_number $ARCH.$KERNEL.$2${3:+ # $3}"
+	if [ "$1" = ok ]; then
+		echo "ok $ktap_number $ARCH.$KERNEL.$2${3:+ # $3}"
+	else
+		ktap_failed=1
+		[ -z "${3-}" ] || echo "# $3"
+		echo "$1 $ktap_number $ARCH.$KERNEL.$2"
+	fi
 }
 
 # The test $1: passes when "$2"... succeeds. What that prints are the test's comments.
