@@ -126,8 +126,7 @@ TEST_F(cost, a_bar_takes_the_faults_and_entries_of_vfio_pci)
 	expect_same(_metadata, self->stock, cost, "the BAR");
 }
 
-/* Both take the BAR from vfio-pci-core, which then maps it once more. */
-TEST_F_TIMEOUT(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci, 120)
+TEST_F(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci)
 {
 	const struct subregion_attribute *attribute;
 	struct vfio_subregion_create sub;
@@ -144,7 +143,7 @@ TEST_F_TIMEOUT(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci, 120)
 	}
 }
 
-TEST_F_TIMEOUT(cost, a_reset_makes_a_mapping_take_the_same_again, 120)
+TEST_F(cost, a_reset_makes_a_mapping_take_the_same_again)
 {
 	struct vfio_subregion_create sub;
 	struct cost before;

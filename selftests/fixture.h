@@ -13,6 +13,14 @@
 
 #include "kselftest_harness.h"
 
+/*
+ * In seconds, for a test without a limit of its own. The harness's 30 are not enough for the debug
+ * kernel on a busy machine: KASAN needs 512 MiB of shadow for the mapping of a BAR of 4 GiB, which
+ * vfio-pci-core makes whenever the device is opened.
+ */
+#undef TEST_TIMEOUT_DEFAULT
+#define TEST_TIMEOUT_DEFAULT	120
+
 #include "evidence.h"
 #include "pci_sysfs.h"
 #include "subregion.h"
