@@ -60,13 +60,21 @@ progress() {
 }
 
 # Runs "$2"... with its output in the log file $1 and its progress on the screen; when it fails,
-# shows the end of the log.
+# shows the end of the log. A function fails with its first command that does, which takes that no
+# condition is made of it: errexit is off in one, and cannot be turned on again.
 logged() {
-	local log=$1 start=$SECONDS
+	local log=$1 start=$SECONDS status
 	shift
 	mkdir -p "$(dirname "$log")"
 	: >"$log"
-	if ! { "$@" 2>&1 </dev/null; } | progress "$log"; then
+	set +e
+	(
+		set -e
+		"$@"
+	) 2>&1 </dev/null | progress "$log"
+	status=$?
+	set -e
+	if [ "$status" != 0 ]; then
 		printf -- '---- the end of %s:\n' "$log" >&2
 		tail -n 30 "$log" >&2
 		die "failed: $*"
