@@ -79,7 +79,7 @@ FIXTURE_VARIANT_ADD(cost, of_1g) { GIB, GIB, 1 };
 /* Begins and ends within what would be large entries. */
 FIXTURE_VARIANT_ADD(cost, of_4m_with_ragged_ends) { 2 * MIB - 12 * KIB, 4 * MIB + 20 * KIB, 2 };
 
-/* Only where it has to be: the debug kernel takes seconds to map 4 GiB when a device is opened. */
+/* Only where it has to be: the debug kernel takes seconds to map 2 GiB when a device is opened. */
 static const char *device_with(uint64_t size)
 {
 	return size <= 16 * MIB ? "DEV_IVSHMEM" : "DEV_IVSHMEM_BIG";

@@ -15,7 +15,7 @@
 
 /*
  * In seconds, for a test without a limit of its own. The harness's 30 are not enough for the debug
- * kernel on a busy machine: KASAN needs 512 MiB of shadow for the mapping of a BAR of 4 GiB, which
+ * kernel on a busy machine: KASAN needs 256 MiB of shadow for the mapping of a BAR of 2 GiB, which
  * vfio-pci-core makes whenever the device is opened.
  */
 #undef TEST_TIMEOUT_DEFAULT
