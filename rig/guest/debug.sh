@@ -21,17 +21,13 @@ kunit_suites() {
 	done
 }
 
-# Lists what kmemleak finds: by the second time, what is only on its way somewhere has arrived.
-# Nothing that is younger than 5 seconds is reported.
-leaks() {
-	sleep 6
-	echo scan >$KMEMLEAK && sleep 1 && echo scan >$KMEMLEAK && cat $KMEMLEAK
-}
-
 # Everything that the tests allocated should be free, and without the driver what only it refers to is
 # lost, too. Nothing of it can be named any more then; with it still there, it takes half a minute more.
+# Lists what is lost: by the second scan, what was only on its way somewhere has arrived. Nothing that is
+# younger than 5 seconds is reported.
 find_leaks() {
-	unbind_all && rmmod "$DRIVER" && leaks
+	unbind_all && rmmod "$DRIVER" && sleep 6 &&
+		echo scan >$KMEMLEAK && sleep 1 && echo scan >$KMEMLEAK && cat $KMEMLEAK
 }
 
 # The results of what looks for faults all the time.
