@@ -3,7 +3,7 @@
  * What a process does with a mapping of a subregion: the type stays with it through all of it.
  */
 #include <sys/prctl.h>
-#include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "fixture.h"
@@ -256,53 +256,18 @@ TEST_F(mm, a_mapping_over_another_replaces_it)
 	EXPECT_EQ(self->bar.start, pte_phys(self->map));
 }
 
-/* Sends the descriptor @fd by the socket @to. */
-static bool send_fd(int to, int fd)
+/* Takes the descriptor @fd of the parent's. */
+static int parents_fd(int fd)
 {
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {};
-	struct iovec data = { .iov_base = "", .iov_len = 1 };
-	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+	int parent = syscall(SYS_pidfd_open, getppid(), 0);
+	int taken = parent < 0 ? -1 : syscall(SYS_pidfd_getfd, parent, fd, 0);
 
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &fd, sizeof(fd));
-	return sendmsg(to, &message, 0) == 1;
-}
-
-/* Receives a descriptor by the socket @from. */
-static int receive_fd(int from)
-{
-	union {
-		char space[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = {};
-	struct iovec data = { .iov_base = (char [1]) {}, .iov_len = 1 };
-	struct msghdr message = {
-		.msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = &control,
-		.msg_controllen = sizeof(control),
-	};
-	int fd = -1;
-
-	if (recvmsg(from, &message, 0) != 1 || !CMSG_FIRSTHDR(&message))
-		return -1;
-	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof(fd));
-	return fd;
+	close(parent);
+	return taken;
 }
 
 /* Knows nothing but the descriptor of the device, and finds, maps and writes the subregion. */
-static void use_received(struct __test_metadata *_metadata, int from)
+static void use_taken(struct __test_metadata *_metadata, int fd)
 {
 	const struct vfio_region_info_cap_subregion *cap;
 	struct vfio_device dev = VFIO_DEVICE_CLOSED;
@@ -310,8 +275,8 @@ static void use_received(struct __test_metadata *_metadata, int from)
 	int index, found = 0;
 	char *map;
 
-	dev.fd = receive_fd(from);
-	ASSERT_LE(0, dev.fd);
+	ASSERT_LE(0, fd);
+	dev.fd = fd;
 	for (index = VFIO_PCI_NUM_REGIONS; index < vfio_num_regions(&dev); index++) {
 		info = vfio_region_info_caps(&dev, index);
 		ASSERT_NE(NULL, info);
@@ -330,22 +295,20 @@ static void use_received(struct __test_metadata *_metadata, int from)
 	EXPECT_EQ(1, found);
 }
 
-TEST_F(mm, a_process_that_is_sent_the_device_finds_and_maps_the_subregion)
+TEST_F(mm, a_process_that_takes_the_device_finds_and_maps_the_subregion)
 {
-	int sockets[2];
+	int fd = self->dev.fd;
 	pid_t child;
 
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, 0, 4 * KIB);
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, sockets));
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
 		munmap(self->map, CLAIM_SIZE);
 		vfio_device_close(&self->dev);
-		use_received(_metadata, sockets[1]);
+		use_taken(_metadata, parents_fd(fd));
 		_exit(0);
 	}
-	ASSERT_TRUE(send_fd(sockets[0], self->dev.fd));
 	join(_metadata, child);
 	EXPECT_EQ(0x5caff01d, *(volatile uint32_t *)self->map);
 	EXPECT_STREQ(PTE_WC, pte_type(self->map));
