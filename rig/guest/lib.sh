@@ -4,17 +4,25 @@
 
 : "${DRIVER:=subregion_vfio_pci}"
 
-# The address of the first PCI device of vendor $1 and device $2 whose BAR $3 (counted from 0) is
-# $4 bytes long; BAR and length may be left out. A process takes tens of milliseconds on the debug kernel,
-# and there are many files, so the shell reads them by itself.
-find_device() {
+# The addresses of the PCI devices of vendor $1 and device $2. A process takes tens of milliseconds on the
+# debug kernel, and there are many files, so the shell reads them by itself.
+devices_of() {
 	local dev vendor device
 	for dev in /sys/bus/pci/devices/*; do
 		read -r vendor <"$dev/vendor"
 		read -r device <"$dev/device"
-		[ "$vendor $device" = "$1 $2" ] || continue
-		[ -z "${3-}" ] || [ "$(stat -c %s "$dev/resource$3" 2>/dev/null)" = "$4" ] || continue
-		echo "${dev##*/}"
+		[ "$vendor $device" != "$1 $2" ] || echo "${dev##*/}"
+	done
+}
+
+# The address of the first of them whose BAR $3 (counted from 0) is $4 bytes long; BAR and length may be
+# left out.
+find_device() {
+	local dev
+	for dev in $(devices_of "$1" "$2"); do
+		[ -z "${3-}" ] || [ "$(stat -c %s "/sys/bus/pci/devices/$dev/resource$3" 2>/dev/null)" = "$4" ] ||
+			continue
+		echo "$dev"
 		return
 	done
 }
