@@ -32,6 +32,7 @@ pub(crate) use self::store::{
     Stores, //
 };
 pub(crate) use self::subregion::{
+    Holder,
     Refusal,
     RegionId,
     Subregion, //

@@ -25,6 +25,7 @@ use crate::{
         SLOTS_SIZE, //
     }, //
 };
+use core::ops::Range;
 use proptest::{
     collection,
     prelude::*,
@@ -48,6 +49,33 @@ pub(super) enum Op {
     Destroy(u32),
     /// Give a BAR's own window an attribute, if it has no subregion (the caller's rule).
     SetWindow { bar: usize, attribute: Attribute },
+    /// Make a stray of these pages, if none of them is claimed (the caller's rule).
+    Keep {
+        bar: usize,
+        first: usize,
+        pages: usize,
+    },
+    /// End as much of the stray that has page `first` as there is of it from there on.
+    Release { bar: usize, first: usize },
+}
+
+/// Who has a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// The subregion of this number.
+    Subregion(u32),
+    /// The stray of this number.
+    Stray(u32),
+}
+
+impl Owner {
+    /// Returns what the table says of such a page.
+    fn holder(self) -> Holder {
+        match self {
+            Self::Subregion(number) => Holder::Subregion(RegionId::new(number)),
+            Self::Stray(_) => Holder::Stray,
+        }
+    }
 }
 
 /// A page-by-page account of what a table should hold.
@@ -57,11 +85,13 @@ pub(super) struct Model {
     /// Where each BAR begins in physical memory.
     phys: u64,
     /// Who has each page of each BAR.
-    owners: [Vec<Option<u32>>; BARS],
+    owners: [Vec<Option<Owner>>; BARS],
     /// The attribute of each BAR's own window.
     windows: [Attribute; BARS],
     /// Every subregion that there ever was, by number, and whether it still is.
     all: Vec<(Subregion, bool)>,
+    /// How many strays there ever were.
+    strays: u32,
 }
 
 fn bar_at(index: usize) -> Bar {
@@ -96,6 +126,7 @@ impl Model {
             owners: core::array::from_fn(|_| vec![None; pages]),
             windows: [Attribute::Noncached; BARS],
             all: Vec::new(),
+            strays: 0,
         }
     }
 
@@ -110,7 +141,46 @@ impl Model {
                     self.windows[bar] = attribute;
                 }
             }
+            Op::Keep { bar, first, pages } => self.keep(table, bar, first..first + pages),
+            Op::Release { bar, first } => self.release(table, bar, first),
         }
+    }
+
+    /// Returns the bytes of the pages `range`.
+    fn span(&self, range: &Range<usize>) -> Span {
+        Span::new(
+            range.start as u64 * self.page,
+            range.len() as u64 * self.page,
+        )
+        .unwrap()
+    }
+
+    fn keep(&mut self, table: &mut Table<Storage>, index: usize, range: Range<usize>) {
+        let span = self.span(&range);
+        let owner = self.owners[index][range.clone()].iter().find_map(|o| *o);
+        assert_eq!(table.holder(bar_at(index), span), owner.map(Owner::holder));
+        if owner.is_none() {
+            table.keep(bar_at(index), span, storage::memory());
+            self.owners[index][range].fill(Some(Owner::Stray(self.strays)));
+            self.strays += 1;
+        }
+    }
+
+    fn release(&mut self, table: &mut Table<Storage>, index: usize, first: usize) {
+        let (bar, owners) = (bar_at(index), &mut self.owners[index]);
+        let at = first as u64 * self.page;
+        let owner = owners[first].filter(|owner| matches!(owner, Owner::Stray(_)));
+        assert_eq!(table.stray(bar, at).is_some(), owner.is_some());
+        let Some(owner) = owner else {
+            let split = table.split(bar, at, storage::memory());
+            return assert!(split.is_err());
+        };
+        let pages = owners[first..].iter().take_while(|o| **o == Some(owner));
+        let range = first..first + pages.count();
+        let has_below = first > 0 && owners[first - 1] == Some(owner);
+        assert_eq!(table.split(bar, at, storage::memory()).is_ok(), has_below);
+        owners[range.clone()].fill(None);
+        assert!(table.release(bar, self.span(&range)).is_some());
     }
 
     fn create(&mut self, table: &mut Table<Storage>, index: usize, first: usize, pages: usize) {
@@ -119,11 +189,17 @@ impl Model {
         let span = Span::new(first as u64 * self.page, pages as u64 * self.page).unwrap();
         let number = self.all.len();
         let attribute = attribute_of(number);
-        let owner = self.owners[index][range.clone()].iter().find_map(|o| *o);
+        let mut owners = self.owners[index][range.clone()].iter().flatten();
+        let owner = owners.clone().next();
+        let region = owners.find_map(|owner| match owner {
+            Owner::Subregion(number) => Some(*number),
+            Owner::Stray(_) => None,
+        });
 
         let plan = match (table.plan(bar, span, attribute, self.phys), owner) {
-            (Err(Refusal::Overlap(id)), Some(owner)) => return assert_eq!(id.number(), owner),
-            (outcome, Some(owner)) => panic!("{outcome:?}, but {owner} has the page"),
+            (Err(Refusal::Overlap(id)), Some(_)) => return assert_eq!(Some(id.number()), region),
+            (Err(Refusal::Stray), Some(_)) => return assert_eq!(region, None),
+            (outcome, Some(owner)) => panic!("{outcome:?}, but {owner:?} has the page"),
             (Err(Refusal::Attributed), None) => {
                 return assert_ne!(self.windows[index], Attribute::Noncached);
             }
@@ -148,7 +224,7 @@ impl Model {
         }
         assert_eq!(table.lacks_room(bar), None);
         table.admit(plan).unwrap().enter(storage::memory());
-        self.owners[index][range].fill(Some(number as u32));
+        self.owners[index][range].fill(Some(Owner::Subregion(number as u32)));
         self.all.push((region, true));
     }
 
@@ -159,7 +235,7 @@ impl Model {
         assert!(removed.as_ref().is_none_or(|(_, memory)| memory.is_some()));
         assert_eq!(removed.map(|(region, _)| region), expected);
         for owner in self.owners.iter_mut().flatten() {
-            owner.take_if(|owner| *owner == number);
+            owner.take_if(|owner| *owner == Owner::Subregion(number));
         }
     }
 
@@ -201,22 +277,24 @@ impl Model {
         }
     }
 
-    fn check_claims(&self, table: &Table<Storage>, bar: Bar, owners: &[Option<u32>]) {
+    fn check_claims(&self, table: &Table<Storage>, bar: Bar, owners: &[Option<Owner>]) {
         assert_eq!(table.window(bar), self.windows[bar.index()]);
         let claims: Vec<_> = table.claims(bar).collect();
-        assert!(claims.is_sorted_by(|one, next| one.span().end() <= next.span().start()));
+        assert!(claims.is_sorted_by(|(one, _), (next, _)| one.end() <= next.start()));
         let mut claimed = 0;
         assert_eq!(table.count(bar) as usize, claims.len());
-        for claim in claims {
-            let region = table.get(claim.id()).unwrap();
-            assert_eq!((region.bar(), region.span()), (bar, claim.span()));
-            claimed += claim.span().len() / self.page;
+        for (span, id) in claims {
+            let region = table.get(id).unwrap();
+            assert_eq!((region.bar(), region.span()), (bar, span));
+            claimed += span.len() / self.page;
         }
-        assert_eq!(claimed as usize, owners.iter().flatten().count());
+        let by_subregion = |owner: &&Owner| matches!(owner, Owner::Subregion(_));
+        let owned = owners.iter().flatten().filter(by_subregion);
+        assert_eq!(claimed as usize, owned.count());
         for (page, owner) in owners.iter().enumerate() {
             for within in [0, self.page - 1] {
                 let byte = Span::new(page as u64 * self.page + within, 1).unwrap();
-                assert_eq!(table.claimed(bar, byte).map(RegionId::number), *owner);
+                assert_eq!(table.holder(bar, byte), owner.map(Owner::holder));
             }
         }
     }
@@ -263,10 +341,20 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let attribute = prop_oneof![3 => Just(3usize), 1 => 0..4usize].prop_map(attribute_of);
     let window = (0..BARS, attribute);
     let window = window.prop_map(|(bar, attribute)| Op::SetWindow { bar, attribute });
+    let keep = (prop_oneof![Just(0usize), Just(5)], 0..PAGES, 1..=8usize);
+    let keep = keep.prop_map(|(bar, first, pages)| Op::Keep {
+        bar,
+        first,
+        pages: pages.min(PAGES - first),
+    });
+    let release = (prop_oneof![Just(0usize), Just(5)], 0..PAGES);
+    let release = release.prop_map(|(bar, first)| Op::Release { bar, first });
     let op = prop_oneof![
         12 => create,
         6 => (0..24u32).prop_map(Op::Destroy),
         1 => window,
+        2 => keep,
+        6 => release,
     ];
     collection::vec(op, 0..80)
 }

@@ -65,22 +65,29 @@ impl Subregion {
     }
 }
 
-/// A range of a BAR that a subregion holds.
+/// Why a range of a BAR cannot be mapped through the BAR's own window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// A subregion has it.
+    Subregion(RegionId),
+    /// It is a stray: something outside of the driver decides its memory type.
+    Stray,
+}
+
+/// A range of a BAR that cannot be mapped through the BAR's own window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(super) span: Span,
-    pub(super) id: RegionId,
+    pub(super) holder: Holder,
 }
 
 impl Claim {
-    /// Returns which bytes of the BAR these are.
-    pub(crate) fn span(&self) -> Span {
-        self.span
-    }
-
-    /// Returns which subregion holds them.
-    pub(crate) fn id(&self) -> RegionId {
-        self.id
+    /// Returns the subregion that has the range, unless it is a stray.
+    pub(super) fn region(&self) -> Option<RegionId> {
+        match self.holder {
+            Holder::Subregion(id) => Some(id),
+            Holder::Stray => None,
+        }
     }
 }
 
@@ -93,4 +100,6 @@ pub(crate) enum Refusal {
     Limit,
     /// The BAR's own window has an attribute other than the one that every BAR has at first.
     Attributed,
+    /// Part of the range is a stray, whose memory type the driver cannot choose.
+    Stray,
 }

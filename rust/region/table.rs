@@ -12,6 +12,14 @@
 //! makes one of the size it is told, outside any lock, has it filled by [`Table::moved_to`], and puts
 //! it in place by [`Table::adopt`], which takes no time.
 //!
+//! # Strays
+//!
+//! A *stray* is a range whose memory type something outside of the driver decides, such as a mapping
+//! by sysfs that was made while the pages were write-combining. It is claimed as a subregion's pages
+//! are, but by nobody: [`Table::keep`] enters one, [`Table::release`] ends it. The memory that its
+//! claim needs can be that of the subregion which the pages belonged to, so that destroying one never
+//! lacks memory.
+//!
 //! # Order
 //!
 //! Ids and slots only ever grow while the table lives, so neither is used twice, and the subregions
@@ -29,6 +37,7 @@ use super::{
     },
     subregion::{
         Claim,
+        Holder,
         Refusal,
         RegionId,
         Subregion, //
@@ -188,14 +197,20 @@ impl<S: Stores> Table<S> {
         self.parent(bar).map_or(0, |parent| parent.live)
     }
 
-    /// Returns what is claimed of `bar`, by offset.
-    pub(crate) fn claims(&self, bar: Bar) -> impl Iterator<Item = Claim> + '_ {
-        let mut end = 0u64;
+    /// Returns the claims of `bar` from the first one that has bytes at or behind `start`, by offset.
+    fn claims_from(&self, bar: Bar, start: u64) -> impl Iterator<Item = Claim> + '_ {
+        let mut end = start;
         core::iter::from_fn(move || {
             let claim = self.first_behind(bar, end)?;
             end = claim.span.end();
             Some(claim)
         })
+    }
+
+    /// Returns what the subregions of `bar` hold, by offset.
+    pub(crate) fn claims(&self, bar: Bar) -> impl Iterator<Item = (Span, RegionId)> + '_ {
+        self.claims_from(bar, 0)
+            .filter_map(|claim| Some((claim.span, claim.region()?)))
     }
 
     /// Returns the first claim of `bar` that has bytes at or behind `at`.
@@ -204,10 +219,18 @@ impl<S: Stores> Table<S> {
         parent.claims.at_or_above(at.checked_add(1)?)
     }
 
-    /// Returns the first subregion of `bar` that `span` overlaps.
-    pub(crate) fn claimed(&self, bar: Bar, span: Span) -> Option<RegionId> {
+    /// Returns why `span` of `bar` cannot be mapped through the BAR's own window, if it cannot: what
+    /// holds the first byte of it that anything does.
+    pub(crate) fn holder(&self, bar: Bar, span: Span) -> Option<Holder> {
         let claim = self.first_behind(bar, span.start())?;
-        claim.span.overlaps(span).then_some(claim.id)
+        claim.span.overlaps(span).then_some(claim.holder)
+    }
+
+    /// Returns the first subregion of `bar` that `span` overlaps.
+    fn overlapped(&self, bar: Bar, span: Span) -> Option<RegionId> {
+        self.claims_from(bar, span.start())
+            .take_while(|claim| claim.span.overlaps(span))
+            .find_map(|claim| claim.region())
     }
 
     /// Returns the attribute of the own window of `bar`.
@@ -247,8 +270,10 @@ impl<S: Stores> Table<S> {
         attribute: Attribute,
         phys: u64,
     ) -> Result<Plan, Refusal> {
-        if let Some(id) = self.claimed(bar, span) {
-            return Err(Refusal::Overlap(id));
+        if self.holder(bar, span).is_some() {
+            return Err(self
+                .overlapped(bar, span)
+                .map_or(Refusal::Stray, Refusal::Overlap));
         }
         if self.window(bar) != Attribute::Noncached {
             return Err(Refusal::Attributed);
@@ -317,8 +342,11 @@ impl<S: Stores> Table<S> {
     /// entered. When there is no room, or something was entered since, gives the plan back.
     pub(crate) fn admit(&mut self, plan: Plan) -> Result<Admission<'_, S>, Plan> {
         let bar = plan.region.bar;
-        // Whatever was entered since has taken the id. What was removed since is in nobody's way.
-        let stale = plan.id().number() != self.next || self.window(bar) != Attribute::Noncached;
+        // Whatever was entered since has taken the id, or is a stray. What was removed since is in
+        // nobody's way.
+        let stale = plan.id().number() != self.next
+            || self.window(bar) != Attribute::Noncached
+            || self.holder(bar, plan.region.span).is_some();
         if stale || self.lacks_room(bar).is_some() {
             return Err(plan);
         }
@@ -336,6 +364,55 @@ impl<S: Stores> Table<S> {
         parent.live = parent.live.saturating_sub(1);
         self.live = self.live.saturating_sub(1);
         Some((region, parent.claims.remove(region.span.end())))
+    }
+
+    /// Enters the stray `span` of `bar`, none of which is claimed, with `memory` for its claim.
+    pub(crate) fn keep(&mut self, bar: Bar, span: Span, memory: ClaimMemory<S>) {
+        if let Some(parent) = self.parents.get_mut(bar.index()) {
+            let holder = Holder::Stray;
+            parent
+                .claims
+                .insert(memory, span.end(), Claim { span, holder });
+        }
+    }
+
+    /// Returns the stray of `bar` that has byte `at`, if there is one.
+    pub(crate) fn stray(&self, bar: Bar, at: u64) -> Option<Span> {
+        let claim = self.first_behind(bar, at)?;
+        let is_stray = claim.holder == Holder::Stray && claim.span.start() <= at;
+        is_stray.then_some(claim.span)
+    }
+
+    /// Makes two strays of the one of `bar` that has byte `at` and the one before it: one below `at`,
+    /// with `memory` for its claim, and one from there on. Gives the memory back if there is no such
+    /// stray.
+    pub(crate) fn split(
+        &mut self,
+        bar: Bar,
+        at: u64,
+        memory: ClaimMemory<S>,
+    ) -> Result<(), ClaimMemory<S>> {
+        let stray = self.stray(bar, at);
+        let parts = stray.and_then(|stray| Some((stray.below(at)?, stray.above(at)?)));
+        let parent = self.parents.get_mut(bar.index());
+        let (Some((below, above)), Some(parent)) = (parts, parent) else {
+            return Err(memory);
+        };
+        if let Some(old) = parent.claims.remove(above.end()) {
+            self.keep(bar, above, old);
+            self.keep(bar, below, memory);
+        }
+        Ok(())
+    }
+
+    /// Ends the stray `span` of `bar`, and returns the memory of its claim, to be freed outside the
+    /// lock or used for another; none if there is no such stray.
+    pub(crate) fn release(&mut self, bar: Bar, span: Span) -> Option<ClaimMemory<S>> {
+        if self.stray(bar, span.start()) != Some(span) {
+            return None;
+        }
+        let parent = self.parents.get_mut(bar.index())?;
+        parent.claims.remove(span.end())
     }
 }
 
@@ -358,7 +435,7 @@ impl<S: Stores> Admission<'_, S> {
         };
         let claim = Claim {
             span: region.span,
-            id: region.id,
+            holder: Holder::Subregion(region.id),
         };
         let entry = Entry {
             span: region.span,

@@ -81,7 +81,7 @@ mod cases {
     fn a_new_table_claims_nothing() {
         let table = Table::<Storage>::default();
         assert_eq!(table.len(), 0);
-        assert_eq!(table.claimed(bar(0), span(0, 1 << 40)), None);
+        assert_eq!(table.holder(bar(0), span(0, 1 << 40)), None);
         assert_eq!(table.get(RegionId::new(0)), None);
         assert!(table.resolve(bar(0), span(0, 1)).is_none());
     }
@@ -115,8 +115,8 @@ mod cases {
         let mut table = Table::default();
         claim(&mut table, 0, PAGE).unwrap();
         create(&mut table, bar(4), span(0, PAGE), Attribute::Device).unwrap();
-        assert_eq!(table.claimed(bar(4), span(0, 1)), Some(RegionId::new(1)));
-        assert_eq!(table.claimed(bar(3), span(0, 1)), None);
+        assert_eq!(table.overlapped(bar(4), span(0, 1)), Some(RegionId::new(1)));
+        assert_eq!(table.overlapped(bar(3), span(0, 1)), None);
     }
 
     #[test]
@@ -128,7 +128,7 @@ mod cases {
             .unwrap();
         assert_eq!(plan.id(), RegionId::new(1));
         assert_eq!(table.len(), 1);
-        assert_eq!(table.claimed(bar(2), span(PAGE, PAGE)), None);
+        assert_eq!(table.overlapped(bar(2), span(PAGE, PAGE)), None);
     }
 
     #[test]
@@ -139,7 +139,7 @@ mod cases {
             .unwrap();
         let plan = enter(&mut table, plan).unwrap_err();
         assert_eq!(table.len(), 0);
-        assert_eq!(table.claimed(bar(2), span(0, PAGE)), None);
+        assert_eq!(table.overlapped(bar(2), span(0, PAGE)), None);
         give_room(&mut table, bar(2), 1);
         enter(&mut table, plan).unwrap();
         assert_eq!(table.len(), 1);
@@ -232,7 +232,7 @@ mod cases {
             }
             for (page, owner) in model.iter().enumerate() {
                 let page = span(page as u64 * PAGE, PAGE);
-                assert_eq!(table.claimed(bar(2), page), *owner);
+                assert_eq!(table.overlapped(bar(2), page), *owner);
             }
             let slot = |number| {
                 let region = table.get(RegionId::new(number)).unwrap();
@@ -252,8 +252,8 @@ mod cases {
         let region = table.get(old).unwrap();
         assert_eq!(table.remove(old).map(|(removed, _)| removed), Some(region));
         assert_eq!(table.len(), 1);
-        assert_eq!(table.claimed(bar(2), span(0, 0x4000)), None);
-        assert_eq!(table.claimed(bar(2), span(0, 0x4001)), Some(beside));
+        assert_eq!(table.overlapped(bar(2), span(0, 0x4000)), None);
+        assert_eq!(table.overlapped(bar(2), span(0, 0x4001)), Some(beside));
         let new = claim(&mut table, 0x2000, 0x2000).unwrap();
         assert_eq!(new, RegionId::new(2));
         assert!(table.get(old).is_none());
@@ -283,7 +283,7 @@ mod cases {
         let id = plan.id();
         table.remove(low).unwrap();
         enter(&mut table, plan).unwrap();
-        assert_eq!(table.claimed(bar(2), middle), Some(id));
+        assert_eq!(table.overlapped(bar(2), middle), Some(id));
         assert_eq!(table.len(), 2);
     }
 
@@ -350,5 +350,83 @@ mod cases {
         assert_eq!(claim(&mut table, 0, PAGE), Err(Refusal::Attributed));
         table.set_window(bar(2), Attribute::Noncached);
         assert!(claim(&mut table, 0, PAGE).is_ok());
+    }
+
+    #[test]
+    fn a_stray_is_held_by_no_subregion_and_belongs_to_no_count() {
+        let mut table = Table::<Storage>::default();
+        table.keep(bar(2), span(PAGE, 2 * PAGE), memory());
+        assert_eq!(table.holder(bar(2), span(0, 2 * PAGE)), Some(Holder::Stray));
+        assert_eq!(table.holder(bar(2), span(0, PAGE)), None);
+        assert_eq!(table.holder(bar(3), span(PAGE, PAGE)), None);
+        assert_eq!(table.stray(bar(2), PAGE), Some(span(PAGE, 2 * PAGE)));
+        assert_eq!(table.stray(bar(2), 3 * PAGE), None);
+        assert_eq!((table.len(), table.count(bar(2))), (0, 0));
+        assert_eq!(table.claims(bar(2)).count(), 0);
+    }
+
+    #[test]
+    fn a_subregion_over_a_stray_is_refused_and_one_beside_it_is_not() {
+        let mut table = Table::default();
+        table.keep(bar(2), span(PAGE, PAGE), memory());
+        assert_eq!(claim(&mut table, 0, 2 * PAGE), Err(Refusal::Stray));
+        assert!(claim(&mut table, 0, PAGE).is_ok());
+        assert!(claim(&mut table, 2 * PAGE, PAGE).is_ok());
+    }
+
+    #[test]
+    fn a_subregion_behind_a_stray_is_the_reason_of_the_refusal() {
+        let mut table = Table::default();
+        table.keep(bar(2), span(0, PAGE), memory());
+        let id = claim(&mut table, PAGE, PAGE).unwrap();
+        assert_eq!(claim(&mut table, 0, 2 * PAGE), Err(Refusal::Overlap(id)));
+    }
+
+    #[test]
+    fn a_plan_made_before_its_pages_became_a_stray_is_given_back() {
+        let mut table = Table::<Storage>::default();
+        give_room(&mut table, bar(2), 8);
+        let plan = table
+            .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
+            .unwrap();
+        table.keep(bar(2), span(0, PAGE), memory());
+        assert!(enter(&mut table, plan).is_err());
+    }
+
+    #[test]
+    fn a_stray_that_was_split_is_released_part_by_part() {
+        let mut table = Table::<Storage>::default();
+        let whole = span(0, 4 * PAGE);
+        let (low, high) = (span(0, PAGE), span(PAGE, 3 * PAGE));
+        table.keep(bar(2), whole, memory());
+        assert!(table.split(bar(2), 0, memory()).is_err());
+        assert!(table.split(bar(2), 4 * PAGE, memory()).is_err());
+        assert!(table.split(bar(2), PAGE, memory()).is_ok());
+        assert!(table.release(bar(2), whole).is_none());
+        assert!(table.release(bar(2), low).is_some());
+        assert!(table.release(bar(2), low).is_none());
+        assert_eq!(table.holder(bar(2), low), None);
+        assert_eq!(table.stray(bar(2), 3 * PAGE), Some(high));
+        assert!(table.release(bar(2), high).is_some());
+        assert_eq!(table.holder(bar(2), whole), None);
+    }
+
+    #[test]
+    fn a_subregion_is_no_stray_to_be_released() {
+        let mut table = Table::default();
+        claim(&mut table, 0, PAGE).unwrap();
+        assert!(table.release(bar(2), span(0, PAGE)).is_none());
+        assert!(table.split(bar(2), 0x800, memory()).is_err());
+        assert_eq!(table.stray(bar(2), 0), None);
+    }
+
+    #[test]
+    fn the_pages_of_a_removed_subregion_can_become_a_stray_by_its_memory() {
+        let mut table = Table::default();
+        let id = claim(&mut table, 0, PAGE).unwrap();
+        let (region, memory) = table.remove(id).unwrap();
+        table.keep(bar(2), region.span(), memory.unwrap());
+        assert_eq!(table.stray(bar(2), 0), Some(span(0, PAGE)));
+        assert_eq!(table.len(), 0);
     }
 }
