@@ -20,7 +20,10 @@ use crate::{
         Refusal,
         Span, //
     },
-    segments,
+    segments::{
+        self,
+        Change, //
+    },
     storage,
     vfio::{
         pci::{
@@ -62,6 +65,7 @@ impl State {
         let mem = mem_type(request.attribute);
 
         let mut io = device.io_exclusive()?;
+        segments::settle(device, &mut io, bar);
         let plan = device.memory_shared().plan(
             request.parent,
             request.span,
@@ -80,23 +84,19 @@ impl State {
         if !mem.is_available() {
             return Err(Failure::NoSuchType);
         }
-        if request.attribute.is_write_combining() {
-            io.can_take(bar)?;
-        } else {
-            expect_ordinary(&mut io, bar, request.span)?;
-        }
         make_room(device, request.parent)?;
         let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        // On drop it is undone, if nothing comes of it.
+        let change = if request.attribute.is_write_combining() {
+            Some(Change::begin(&mut io, bar)?)
+        } else {
+            expect_ordinary(&io, bar, request.span)?;
+            None
+        };
         // Whatever fails from here on is undone; this comes first because it cannot be.
         reply.created(self.index(plan.id()), plan.region(), mem)?;
         self.touch(request.parent);
-        let commit =
-            |change_type: &mut dyn FnMut() -> Result| commit(device, plan, memory, change_type);
-        if request.attribute.is_write_combining() {
-            segments::combine(&mut io, bar, request.span, commit)
-        } else {
-            commit(&mut || Ok(()))
-        }
+        commit(device, bar, plan, memory, change)
     }
 }
 
@@ -113,33 +113,41 @@ fn make_room(device: &OpenDevice<Driver>, parent: region::Bar) -> Result {
     Ok(())
 }
 
-/// Enters a subregion, after `change_type` has changed the type of its pages, which no mapping has
-/// an entry for at that time.
+/// Enters a subregion, after its pages, which no mapping has an entry for at that time, have got
+/// their type, if there is a change of that.
 fn commit(
     device: &OpenDevice<Driver>,
+    bar: Bar<'_>,
     plan: region::Plan,
     memory: ClaimMemory<storage::Kernel>,
-    change_type: &mut dyn FnMut() -> Result,
+    mut change: Option<Change<'_, '_, '_>>,
 ) -> Result<(), Failure> {
-    let region = *plan.region();
-    let offset = region.bar().window().saturating_add(region.span().start());
+    let (parent, span) = (plan.region().bar(), plan.region().span());
     let mut table = device.memory_exclusive();
-    table.zap(offset, region.span().len());
+    table.zap(parent.window().saturating_add(span.start()), span.len());
     // The plan is of this table and there is room for it: the io lock has been held all along.
     let admission = table.admit(plan).map_err(|_| Failure::Kernel(ENOMEM))?;
-    change_type()?;
+    let Some(segments) = change.as_mut().and_then(Change::segments) else {
+        admission.enter(memory);
+        return Ok(());
+    };
+    if let Err(error) = segments.set_wc(bar, span) {
+        if segments.is_stray(span) {
+            table.keep(parent, span, memory);
+            segments.settle(bar, &mut table);
+        }
+        return Err(error.into());
+    }
     admission.enter(memory);
     Ok(())
 }
 
 /// Makes sure that the pages of `span`, no part of which is claimed, have the type that an ordinary
 /// mapping has.
-fn expect_ordinary(io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>, span: Span) -> Result {
-    if let Some(segments) = io.taken_mut(bar) {
-        return segments.expect_gap(bar, span);
+fn expect_ordinary(io: &IoExclusive<'_, Driver>, bar: Bar<'_>, span: Span) -> Result {
+    match io.taken(bar) {
+        Some(segments) => segments.expect_gap(span),
+        None if io.core_map_is_of(bar, MemType::Noncached) => Ok(()),
+        None => Err(EBUSY),
     }
-    if !io.core_map_is_of(bar, MemType::Noncached) {
-        return Err(EBUSY);
-    }
-    Ok(())
 }

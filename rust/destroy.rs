@@ -13,11 +13,16 @@ use crate::{
         Attribute,
         Span, //
     },
-    segments,
+    segments::{
+        self,
+        Change,
+        Segments, //
+    },
     vfio::{
         pci::{
             Bar,
-            Io, //
+            Io,
+            IoShared, //
         },
         MemType,
         OpenDevice, //
@@ -27,7 +32,10 @@ use crate::{
         Failure, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    rbtree::RBTreeNodeReservation, //
+};
 
 impl State {
     /// Handles `VFIO_SUBREGION_DESTROY`.
@@ -47,18 +55,20 @@ impl State {
         };
         let region = region.ok_or(Failure::NoSubregion)?;
         let bar = parent(device, region.bar())?;
-        let leave = |change_type: &mut dyn FnMut()| {
-            let mut table = device.memory_exclusive();
-            let removed = table.remove(region.id());
-            table.zap(region.file_offset(), region.span().len());
-            change_type();
+        segments::settle(device, &mut io, bar);
+        let mut change = Change::of(&mut io, bar);
+        let mut table = device.memory_exclusive();
+        let (_, memory) = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
+        table.zap(region.file_offset(), region.span().len());
+        if !region.attribute().is_write_combining() {
+            // Freed after the lock is released.
             drop(table);
-            drop(removed);
-        };
-        if region.attribute().is_write_combining() {
-            segments::separate(&mut io, bar, region.span(), leave);
-        } else {
-            leave(&mut || ());
+            return Ok(());
+        }
+        if let (Some(segments), Some(memory)) = (change.segments(), memory) {
+            segments.clear_wc(region.span());
+            table.keep(region.bar(), region.span(), memory);
+            segments.settle(bar, &mut table);
         }
         Ok(())
     }
@@ -71,11 +81,11 @@ impl State {
 
     fn try_query(&self, device: &OpenDevice<Driver>, arg: usize) -> Result<(), Failure> {
         let (request, reply) = wire::Query::read(arg)?;
-        let io = device.io_shared()?;
         let mut attributes = wire::Attributes::none();
         match request.bar() {
             Some(index) => {
                 if let Ok(bar) = parent(device, index) {
+                    let io = io_settled(device, bar)?;
                     let window = device.memory_shared().window(index);
                     for attribute in Attribute::ALL {
                         let can = window == Attribute::Noncached && can_have(&io, bar, attribute);
@@ -113,7 +123,12 @@ impl State {
         let whole = Span::new(0, bar.len()).map_err(Failure::Range)?;
 
         let mut io = device.io_exclusive()?;
+        segments::settle(device, &mut io, bar);
         let before = device.memory_shared().window(request.bar);
+        // What is write-combining is reserved as that; all else is looked at.
+        if !before.is_write_combining() && !segments::is_settled(&io, bar) {
+            return Err(Failure::Held);
+        }
         if before == attribute {
             return Ok(reply.write(mem)?);
         }
@@ -126,35 +141,57 @@ impl State {
         if self.is_mapped(request.bar) {
             return Err(Failure::Held);
         }
-        if before == Attribute::Noncached && !can_have(&io, bar, attribute) {
-            return Err(Failure::Held);
-        }
+        let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        // On drop it is undone, if nothing comes of it.
+        let mut change = if attribute.is_write_combining() {
+            Change::begin(&mut io, bar)?
+        } else {
+            Change::of(&mut io, bar)
+        };
         // As in `create`: this comes first because it cannot be undone.
         reply.write(mem)?;
         self.touch_attribute(request.bar);
 
         // The type changes under the memory lock, and only if nobody has mapped the BAR by then.
-        let change = |change_type: &mut dyn FnMut() -> Result| -> Result<(), Failure> {
-            let mut table = device.memory_exclusive();
-            if self.is_mapped(request.bar) {
-                return Err(Failure::Held);
-            }
-            change_type()?;
-            table.set_window(request.bar, attribute);
-            Ok(())
-        };
-        if attribute.is_write_combining() {
-            segments::combine(&mut io, bar, whole, change)
-        } else if before.is_write_combining() {
-            segments::try_separate(&mut io, bar, whole, change)
-        } else {
-            change(&mut || Ok(()))
+        let mut table = device.memory_exclusive();
+        if self.is_mapped(request.bar) {
+            return Err(Failure::Held);
         }
+        let done = match change.segments() {
+            Some(segments) if attribute.is_write_combining() => segments.set_wc(bar, whole),
+            Some(segments) if before.is_write_combining() => segments.try_clear_wc(bar, whole),
+            _ => Ok(()),
+        };
+        if done.is_ok() {
+            table.set_window(request.bar, attribute);
+        }
+        if let Some(segments) = change.segments() {
+            if segments.is_stray(whole) {
+                table.keep(request.bar, whole, memory);
+                segments.settle(bar, &mut table);
+            }
+        }
+        Ok(done?)
     }
+}
+
+/// Keeps the kernel's mappings of the BARs as they are, once the strays of `bar` have ended that can.
+fn io_settled<'a>(device: &'a OpenDevice<Driver>, bar: Bar<'_>) -> Result<IoShared<'a, Driver>> {
+    let io = device.io_shared()?;
+    if !io.taken(bar).is_some_and(Segments::has_strays) {
+        return Ok(io);
+    }
+    drop(io);
+    let mut io = device.io_exclusive()?;
+    segments::settle(device, &mut io, bar);
+    Ok(io.downgrade())
 }
 
 /// Returns whether part of `bar` can have `attribute`, as far as that can be told without trying.
 fn can_have(io: &impl Io<Driver>, bar: Bar<'_>, attribute: Attribute) -> bool {
+    if io.taken(bar).is_some_and(Segments::is_stray_only) {
+        return false;
+    }
     if attribute.is_write_combining() {
         return mem_type(attribute).is_available() && io.can_take(bar).is_ok();
     }

@@ -26,6 +26,9 @@
 //! changes only, under that lock, while no VMA maps it; mmap() counts its VMA before it looks at the
 //! attribute, so that one of the two finds the other.
 //!
+//! Pages of which the driver does not choose the type are strays ([`segments`]), which no entry is made
+//! for. They are among the claims, under that lock too.
+//!
 //! What vfio-pci does as well is to cost what it costs there. So it is asked first whether a BAR has
 //! ever had a subregion or an attribute, and what follows if it has is kept out of the functions of
 //! the common case, which else would save and restore what only that needs.
@@ -39,11 +42,13 @@ use crate::{
     region::{
         self,
         Attribute,
+        Holder,
         Place,
         RegionId,
         Span,
         Table, //
     },
+    segments,
     storage,
     vfio::{
         self,
@@ -99,6 +104,20 @@ impl State {
             touched: Atomic::new(0),
             mappings: [const { Atomic::new(0) }; vfio::pci::BARS],
         }
+    }
+
+    /// Completes the opening of the device: sees to it that no BAR has a type because somebody else has
+    /// part of it so.
+    pub(crate) fn opened(&self, device: &OpenDevice<Driver>) -> Result {
+        let mut io = device.io_exclusive()?;
+        for index in 0..vfio::pci::BARS {
+            let bar = device.bar(index);
+            let bar = bar.filter(|bar| bar.is_memory() && bar.is_whole_pages());
+            if let Some(bar) = bar.filter(|bar| bar.was_mapped().is_ok()) {
+                segments::adopt(device, &mut io, bar)?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes note that `bar` is to have a subregion. The io lock is held exclusively.
@@ -197,8 +216,8 @@ impl State {
             if table.count(bar) == 0 && window == Attribute::Noncached {
                 return Ok(());
             }
-            for claim in table.claims(bar) {
-                claims.push(claim.span(), self.index(claim.id()))?;
+            for (span, id) in table.claims(bar) {
+                claims.push(span, self.index(id))?;
             }
             drop(table);
             return info.add_words(&claims.into_words(window, mem_type(window)));
@@ -318,12 +337,19 @@ impl State {
         let table = device.memory_shared();
         match place(device, offset) {
             Place::Other => fault.refuse(),
-            Place::Bar(bar, at) => match Span::new(at, fault.len()) {
-                Ok(span) if table.claimed(bar, span).is_none() => {
-                    fault.map(&table, bar.index(), at)
+            Place::Bar(bar, at) => {
+                let Ok(span) = Span::new(at, fault.len()) else {
+                    return fault.refuse();
+                };
+                match table.holder(bar, span) {
+                    None => fault.map(&table, bar.index(), at),
+                    Some(Holder::Stray) if fault.is_single_page() => {
+                        drop(table);
+                        fault_stray(device, fault, bar, span)
+                    }
+                    Some(_) => fault.refuse(),
                 }
-                _ => fault.refuse(),
-            },
+            }
             Place::Slot(bar, slot) => {
                 let slots = Span::new(slot, fault.len()).ok();
                 match slots.and_then(|slots| table.resolve(bar, slots)) {
@@ -332,6 +358,28 @@ impl State {
                 }
             }
         }
+    }
+}
+
+/// Handles the touch of the page `span` of `bar`, which is a stray, or was.
+///
+/// The io lock is outside of the locks that a fault holds; so if somebody has it, the page stays a
+/// stray for now.
+#[cold]
+#[inline(never)]
+fn fault_stray(
+    device: &OpenDevice<Driver>,
+    fault: &Fault<'_, Driver>,
+    bar: region::Bar,
+    span: Span,
+) -> FaultOutcome {
+    if let (Some(mut io), Some(bar)) = (device.try_io_exclusive(), device.bar(bar.index())) {
+        segments::settle_page(device, &mut io, bar, span.start());
+    }
+    let table = device.memory_shared();
+    match table.holder(bar, span) {
+        None => fault.map(&table, bar.index(), span.start()),
+        Some(_) => fault.refuse(),
     }
 }
 

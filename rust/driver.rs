@@ -71,6 +71,10 @@ impl vfio::Operations for Driver {
         Ok(State::new(core))
     }
 
+    fn opened(device: &OpenDevice<Self>) -> Result {
+        device.data().opened(device)
+    }
+
     #[inline]
     fn ioctl(device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long> {
         let state = device.data();

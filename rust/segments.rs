@@ -8,10 +8,15 @@
 //! read() and write() do, and get one of what they touch ([`Pieces`]).
 //!
 //! A part that stops being write-combining joins the gap between its neighbours. That cannot be
-//! done while somebody else has its pages mapped write-combining, or when there is no memory for
-//! the reservation. It then stays apart as a *stray*, which has no type of its own: on x86 that of
-//! the other mapping, or UC-. What lies beside it stays reserved as it was, no subregion can be
-//! created in it, and whatever changes segments next tries again.
+//! done while somebody else has its pages mapped by another type, or when there is no memory for
+//! the reservation. It then stays apart as a *stray*: pages of which the driver does not choose the
+//! type. On x86 they have that of the other mapping, or UC-. A stray is found in two other ways: when a
+//! device is opened while somebody has part of a BAR write-combining ([`adopt`]), and when a part
+//! cannot become write-combining after all.
+//!
+//! No page of a stray can be mapped: it is entered in the [`Claims`] too, where a fault looks. read()
+//! and write() reach it by the page, by whichever type it has. Whatever looks at segments next tries
+//! to end all strays ([`Segments::settle`]); of one that cannot end, the pages that nobody else has do.
 //!
 //! The BAR's memory is reserved, so that no other driver maps these pages. The kernel itself may, for
 //! a while: some devices are reset by way of their BAR 0 (drivers/pci/quirks.c). Where that meets a
@@ -24,8 +29,12 @@ use self::pieces::{
     Pieces, //
 };
 use crate::{
+    device::Claims,
     driver::Driver,
-    region::Span,
+    region::{
+        self,
+        Span, //
+    },
     vfio::{
         pci::{
             Bar,
@@ -33,10 +42,12 @@ use crate::{
             IoExclusive,
             Reservation, //
         },
-        MemType, //
+        MemType,
+        OpenDevice, //
     }, //
 };
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     rbtree::{
         RBTree,
@@ -44,10 +55,14 @@ use kernel::{
     }, //
 };
 
+/// How many times the type of some pages is looked at, at most, to find out which pages of strays
+/// nobody else has. Each takes some microseconds, with the memory lock held.
+const LOOKS: u32 = 256;
+
 /// What a part is.
 enum Held {
     /// Write-combining, and reserved as that.
-    Combining(Reservation),
+    WriteCombining(Reservation),
     /// A stray of so many bytes.
     Stray(u64),
 }
@@ -63,14 +78,14 @@ impl Part {
     /// Returns the length of the part in bytes.
     fn len(&self) -> u64 {
         match &self.held {
-            Held::Combining(held) => held.len(),
+            Held::WriteCombining(held) => held.len(),
             Held::Stray(len) => *len,
         }
     }
 
     fn kind(&self) -> Kind {
         match self.held {
-            Held::Combining(_) => Kind::Combining,
+            Held::WriteCombining(_) => Kind::WriteCombining,
             Held::Stray(_) => Kind::Stray,
         }
     }
@@ -80,18 +95,8 @@ impl Part {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Gap,
-    Combining,
+    WriteCombining,
     Stray,
-}
-
-impl Kind {
-    /// Returns the type by which the kernel is to map it.
-    fn mem(self) -> MemType {
-        match self {
-            Self::Gap | Self::Stray => MemType::Noncached,
-            Self::Combining => MemType::WriteCombining,
-        }
-    }
 }
 
 /// The parts of a BAR.
@@ -101,37 +106,66 @@ impl Kind {
 /// - No two parts overlap.
 /// - Each gap is reserved.
 /// - Each of `pieces` lies within one part or one gap, and has its type.
+/// - `stray` is the length of all strays, and these are the strays of the device's [`Claims`], as
+///   soon as the memory lock is released.
 pub(crate) struct Segments {
+    parent: region::Bar,
     bar: Span,
     /// The parts, by where they end.
     parts: RBTree<u64, Part>,
     /// Keeps the type of the gap above all parts, if there is one.
     gap: Option<Reservation>,
-    /// How many of the parts are strays.
-    strays: usize,
+    /// How many bytes the strays have.
+    stray: u64,
     pieces: Pieces,
 }
 
 impl Segments {
+    fn empty(bar: Bar<'_>) -> Result<Self> {
+        // CAST: `usize` has at most 64 bits.
+        let parent = region::Bar::new(bar.index() as u64).ok_or(EINVAL)?;
+        Ok(Self {
+            parent,
+            bar: Span::new(0, bar.len()).map_err(|_| EINVAL)?,
+            parts: RBTree::new(),
+            gap: None,
+            stray: 0,
+            pieces: Pieces::default(),
+        })
+    }
+
     /// Makes the segments of a BAR of which no part is write-combining yet, and which the core still
-    /// holds.
+    /// holds by a mapping of the ordinary type.
     ///
     /// Fails with [`EBUSY`] when something else in the kernel has any of it with another type than
     /// an ordinary mapping has.
     fn new(bar: Bar<'_>) -> Result<Self> {
-        let whole = Span::new(0, bar.len()).map_err(|_| EINVAL)?;
-        Ok(Self {
-            bar: whole,
-            parts: RBTree::new(),
-            gap: Some(reserve(bar, whole, MemType::Noncached)?),
-            strays: 0,
-            pieces: Pieces::default(),
-        })
+        let mut segments = Self::empty(bar)?;
+        segments.gap = Some(reserve(bar, segments.bar, MemType::Noncached)?);
+        Ok(segments)
+    }
+
+    /// Makes the segments of a BAR of whose types nothing is known: all of it is one stray.
+    fn unknown(bar: Bar<'_>) -> Result<Self> {
+        let mut segments = Self::empty(bar)?;
+        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        segments.insert_stray(node, segments.bar, None);
+        Ok(segments)
     }
 
     /// Returns whether all of the BAR is one gap.
     fn is_plain(&self) -> bool {
         self.parts.is_empty()
+    }
+
+    /// Returns whether any page is a stray.
+    pub(crate) fn has_strays(&self) -> bool {
+        self.stray != 0
+    }
+
+    /// Returns whether all pages are strays.
+    pub(crate) fn is_stray_only(&self) -> bool {
+        self.stray == self.bar.len()
     }
 
     /// Returns the part or the gap that has byte `at` of the BAR, and which it is.
@@ -166,12 +200,9 @@ impl Segments {
         }
     }
 
-    /// Makes sure that `span`, none of which is write-combining, lies within one gap, and so has the
-    /// type of an ordinary mapping.
-    ///
-    /// Fails with [`EBUSY`] when any of it is in a stray that has to stay one.
-    pub(crate) fn expect_gap(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        self.join_all(bar);
+    /// Fails with [`EBUSY`] unless `span` lies within one gap, and so has the type of an ordinary
+    /// mapping.
+    pub(crate) fn expect_gap(&self, span: Span) -> Result {
         match self.extent(span.start()) {
             Some((gap, Kind::Gap)) if gap.contains(span) => Ok(()),
             _ => Err(EBUSY),
@@ -189,14 +220,32 @@ impl Segments {
     /// type.
     pub(crate) fn map(&mut self, bar: Bar<'_>, at: u64) -> Result {
         let (extent, kind) = self.extent(at).ok_or(EINVAL)?;
-        // INVARIANT: It is in `extent`, and of its type.
-        self.pieces.map(bar, extent, kind.mem(), at)
+        // INVARIANT: It is in `extent`, and of its type, which for a stray is any.
+        match kind {
+            Kind::Gap => self.pieces.map(bar, extent, MemType::Noncached, at),
+            Kind::WriteCombining => self.pieces.map(bar, extent, MemType::WriteCombining, at),
+            Kind::Stray => self.pieces.map_page(bar, extent, at),
+        }
     }
 
-    /// Makes `span`, which lies within a gap, write-combining; on failure it is that or a stray.
+    /// Enters the stray `span`, which is nothing yet, and what keeps the type of the gap below it.
+    fn insert_stray(
+        &mut self,
+        node: RBTreeNodeReservation<u64, Part>,
+        span: Span,
+        gap: Option<Reservation>,
+    ) {
+        let held = Held::Stray(span.len());
+        self.parts
+            .insert(node.into_node(span.end(), Part { held, gap }));
+        self.stray = self.stray.saturating_add(span.len());
+    }
+
+    /// Makes `span`, which lies within a gap, write-combining.
     ///
-    /// The caller has seen to it that no userspace mapping of these pages has an entry.
-    fn combine(&mut self, bar: Bar<'_>, span: Span) -> Result {
+    /// The caller has seen to it that no userspace mapping of these pages has an entry. On failure
+    /// `span` is what it was, or a stray, which is to be entered in the claims and settled.
+    pub(crate) fn set_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
         let (gap, kind) = self.extent(span.start()).ok_or(EINVAL)?;
         if !gap.contains(span) || kind != Kind::Gap {
             return Err(EBUSY);
@@ -211,103 +260,227 @@ impl Segments {
         // These go first: a page cannot have two types.
         *holder = above;
         self.pieces.unmap(span);
-        let (held, done) = match reserve(bar, span, MemType::WriteCombining) {
-            Ok(held) => (Held::Combining(held), Ok(())),
-            Err(error) => (Held::Stray(span.len()), Err(error)),
-        };
-        let part = Part { held, gap: below };
         // INVARIANT: `span` lies within a gap, the rest of which is reserved, and nothing of it is
         // mapped.
-        self.parts.insert(node.into_node(span.end(), part));
-        if done.is_err() {
-            self.strays = self.strays.saturating_add(1);
-            let _ = self.join(bar, span.end());
-        }
-        done
+        self.insert_stray(node, span, below);
+        self.reserve_wc(bar, span)
     }
 
-    /// Joins the write-combining part `span`, if there is one, to the gap between its neighbours; on
-    /// failure it is a stray.
+    /// Makes the stray `span` write-combining.
+    ///
+    /// Fails with [`EBUSY`] when something else in the kernel has any of it with another type.
+    pub(crate) fn reserve_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
+        let held = reserve(bar, span, MemType::WriteCombining)?;
+        let part = self.parts.get_mut(&span.end()).ok_or(EINVAL)?;
+        part.held = Held::WriteCombining(held);
+        self.stray = self.stray.saturating_sub(span.len());
+        Ok(())
+    }
+
+    /// Makes a stray of the write-combining part `span`, to be entered in the claims and settled.
     ///
     /// The caller has seen to it that no userspace mapping of these pages has an entry.
-    fn separate(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        let Some(part) = self.parts.get_mut(&span.end()) else {
-            return Ok(());
-        };
-        part.held = Held::Stray(span.len());
-        self.strays = self.strays.saturating_add(1);
+    pub(crate) fn clear_wc(&mut self, span: Span) {
         // INVARIANT: Nothing of what changes its type is mapped.
         self.pieces.unmap(span);
-        self.join(bar, span.end())
-    }
-
-    /// Does as [`Self::separate`]; on failure the part is write-combining as it was.
-    fn try_separate(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        let Err(error) = self.separate(bar, span) else {
-            return Ok(());
-        };
-        let Ok(held) = reserve(bar, span, MemType::WriteCombining) else {
-            // There is no memory for either, so nobody holds these pages, which makes them UC-.
-            return Ok(());
-        };
         if let Some(part) = self.parts.get_mut(&span.end()) {
-            part.held = Held::Combining(held);
-            self.strays = self.strays.saturating_sub(1);
+            part.held = Held::Stray(span.len());
+            self.stray = self.stray.saturating_add(span.len());
         }
-        Err(error)
     }
 
-    /// Joins the stray that ends at `end` to the gap between its neighbours; on failure all is as it
-    /// was.
-    fn join(&mut self, bar: Bar<'_>, end: u64) -> Result {
-        let Some(part) = self.parts.get_mut(&end) else {
+    /// Does away with the write-combining part `span`, as [`Self::clear_wc`], and joins it to the gap
+    /// between its neighbours. On failure it is write-combining as it was.
+    ///
+    /// If there is no memory for either it is a stray, to be entered in the claims and settled, and
+    /// that is no failure.
+    pub(crate) fn try_clear_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
+        self.clear_wc(span);
+        let Err(error) = self.join(bar, span) else {
             return Ok(());
         };
-        let len = part.len();
+        match self.reserve_wc(bar, span) {
+            Ok(()) => Err(error),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Returns whether `span` is a stray.
+    pub(crate) fn is_stray(&self, span: Span) -> bool {
+        self.extent(span.start()) == Some((span, Kind::Stray))
+    }
+
+    /// Joins the stray `span` to the gap between its neighbours; on failure all is as it was.
+    ///
+    /// Fails with [`EBUSY`] when something else has any of it with another type.
+    pub(crate) fn join(&mut self, bar: Bar<'_>, span: Span) -> Result {
+        // What read() mapped has the other mapping's type, and would keep it.
+        self.pieces.unmap(span);
+        // Kept until all is reserved.
+        let _look = bar.look(span.start(), span.len(), MemType::Noncached)?;
+        let part = self.parts.get_mut(&span.end()).ok_or(EINVAL)?;
         let below = part.gap.take();
-        let Some(node) = self.parts.remove_node(&end) else {
-            return Ok(());
-        };
+        let node = self.parts.remove_node(&span.end()).ok_or(EINVAL)?;
         let node = node.into_reservation();
-        let (gap, _) = self.extent(end.saturating_sub(len)).ok_or(EINVAL)?;
-        let holder = self.holder(gap);
-        // Reserved while what lies on either side is, so that this always was.
-        let whole = match below.as_ref().or(holder.as_ref()) {
-            Some(other) => reserve_like(bar, gap, other),
-            None => reserve(bar, gap, MemType::Noncached),
-        };
-        match whole {
-            Ok(whole) => {
-                *holder = Some(whole);
-                self.strays = self.strays.saturating_sub(1);
-                Ok(())
-            }
-            Err(error) => {
-                let held = Held::Stray(len);
-                self.parts
-                    .insert(node.into_node(end, Part { held, gap: below }));
-                Err(error)
+        self.stray = self.stray.saturating_sub(span.len());
+        // What is neither a part nor reserved is a gap between the two beside it.
+        let gap = self.extent(span.start()).map(|(gap, _)| gap);
+        let whole = gap.ok_or(EINVAL).and_then(|gap| {
+            // INVARIANT: All of it has been looked at, or is reserved below or above.
+            let whole = bar.reserve_alike(gap.start(), gap.len())?;
+            *self.holder(gap) = Some(whole);
+            Ok(())
+        });
+        if whole.is_err() {
+            self.insert_stray(node, span, below);
+        }
+        whole
+    }
+
+    /// Ends all strays that can end, and of the others the pages that nobody else has, here and in
+    /// the device's claims.
+    pub(crate) fn settle(&mut self, bar: Bar<'_>, claims: &mut Claims) {
+        let mut looks = LOOKS;
+        let mut end = 0;
+        while let Some(stray) = self.stray_behind(end) {
+            end = stray.end();
+            match self.join(bar, stray) {
+                Ok(()) => drop(claims.release(self.parent, stray)),
+                Err(error) if error == EBUSY => {
+                    // Without memory for more parts it stays as it is.
+                    let _ = self.settle_pages(bar, claims, stray, &mut looks);
+                }
+                Err(_) => (),
             }
         }
     }
 
-    /// Joins to gaps all strays that can be.
-    fn join_all(&mut self, bar: Bar<'_>) {
-        let mut end = 0u64;
-        let mut left = self.strays;
-        while left != 0 {
-            let Some(cursor) = self.parts.cursor_lower_bound(&end) else {
-                return;
-            };
-            let (at, part) = cursor.current();
-            let (at, kind) = (*at, part.kind());
-            if kind == Kind::Stray {
-                let _ = self.join(bar, at);
-                left = left.saturating_sub(1);
+    /// Ends the stray that has byte `at`, or its page there, if it can end. This takes a fraction of the
+    /// time that [`Self::settle`] may.
+    fn settle_page(&mut self, bar: Bar<'_>, claims: &mut Claims, at: u64) -> Result {
+        let Some((stray, Kind::Stray)) = self.extent(at) else {
+            return Ok(());
+        };
+        if self.join(bar, stray).is_ok() {
+            drop(claims.release(self.parent, stray));
+            return Ok(());
+        }
+        // CAST: `usize` has at most 64 bits.
+        let page = Span::new(at, PAGE_SIZE as u64).map_err(|_| EINVAL)?;
+        drop(bar.look(page.start(), page.len(), MemType::Noncached)?);
+        self.settle_part(bar, claims, page)
+    }
+
+    /// Ends what nobody else has of `stray`: what there is of that at its end and then, until `looks`
+    /// are used up, between its other pages.
+    fn settle_pages(
+        &mut self,
+        bar: Bar<'_>,
+        claims: &mut Claims,
+        stray: Span,
+        looks: &mut u32,
+    ) -> Result {
+        let mut end = stray.end();
+        let free = most_pages(stray, |len| {
+            Span::between(stray.end().saturating_sub(len), stray.end())
+                .is_some_and(|span| is_ordinary(bar, span, looks))
+        });
+        if let Some(free) = Span::between(end.saturating_sub(free), end) {
+            self.settle_part(bar, claims, free)?;
+            end = free.start();
+        }
+        let mut at = stray.start();
+        while let Some(rest) = Span::between(at, end).filter(|_| *looks != 0) {
+            let free = most_pages(rest, |len| {
+                Span::new(at, len).is_ok_and(|span| is_ordinary(bar, span, looks))
+            });
+            match Span::new(at, free) {
+                Ok(free) => {
+                    self.settle_part(bar, claims, free)?;
+                    at = free.end();
+                }
+                // CAST: `usize` has at most 64 bits.
+                Err(_) => at = at.saturating_add(PAGE_SIZE as u64),
             }
-            end = at.saturating_add(1);
+        }
+        Ok(())
+    }
+
+    /// Ends the part `span` of a stray.
+    fn settle_part(&mut self, bar: Bar<'_>, claims: &mut Claims, span: Span) -> Result {
+        self.split(claims, span.start())?;
+        self.split(claims, span.end())?;
+        self.join(bar, span)?;
+        drop(claims.release(self.parent, span));
+        Ok(())
+    }
+
+    /// Makes two strays of the one that has byte `at` and the one before it, if there is such a one.
+    fn split(&mut self, claims: &mut Claims, at: u64) -> Result {
+        let Some((stray, Kind::Stray)) = self.extent(at) else {
+            return Ok(());
+        };
+        let (Some(below), Some(above)) = (stray.below(at), stray.above(at)) else {
+            return Ok(());
+        };
+        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let part = self.parts.get_mut(&above.end()).ok_or(EINVAL)?;
+        let gap = part.gap.take();
+        part.held = Held::Stray(above.len());
+        self.stray = self.stray.saturating_sub(below.len());
+        self.insert_stray(node, below, gap);
+        let _ = claims.split(self.parent, at, memory);
+        Ok(())
+    }
+
+    /// Returns the first stray that ends behind `end`.
+    fn stray_behind(&self, end: u64) -> Option<Span> {
+        if self.stray == 0 {
+            return None;
+        }
+        let mut end = end;
+        loop {
+            let cursor = self.parts.cursor_lower_bound(&end.checked_add(1)?)?;
+            let (at, part) = cursor.current();
+            if part.kind() == Kind::Stray {
+                return Span::between(at.checked_sub(part.len())?, *at);
+            }
+            end = *at;
         }
     }
+}
+
+/// Returns how many bytes of `span`, in whole pages, can be taken at most for `is_free` to hold of
+/// their number, when it holds of every smaller number too.
+fn most_pages(span: Span, mut is_free: impl FnMut(u64) -> bool) -> u64 {
+    // CAST: `usize` has at most 64 bits.
+    let page = PAGE_SIZE as u64;
+    // Most pages that are looked at are of a stray.
+    if !is_free(page) {
+        return 0;
+    }
+    let (mut free, mut limit) = (1, span.len() / page);
+    while free < limit {
+        let middle = free.saturating_add(limit).saturating_add(1) / 2;
+        if is_free(middle.saturating_mul(page)) {
+            free = middle;
+        } else {
+            limit = middle.saturating_sub(1);
+        }
+    }
+    free.saturating_mul(page)
+}
+
+/// Looks at `span` and returns whether nobody has any of it with another type than an ordinary mapping
+/// has; if no `looks` are left, says no.
+fn is_ordinary(bar: Bar<'_>, span: Span, looks: &mut u32) -> bool {
+    let Some(left) = looks.checked_sub(1) else {
+        return false;
+    };
+    *looks = left;
+    bar.look(span.start(), span.len(), MemType::Noncached)
+        .is_ok()
 }
 
 fn reserve(bar: Bar<'_>, span: Span, mem: MemType) -> Result<Reservation> {
@@ -318,75 +491,101 @@ fn reserve_like(bar: Bar<'_>, span: Span, other: &Reservation) -> Result<Reserva
     bar.reserve_like(span.start(), span.len(), other)
 }
 
-/// Runs `enter`, which is to make `span` of `bar` write-combining by the function that it is given,
-/// once no userspace mapping has an entry for it. On failure all is as it was.
-///
-/// Fails with [`EBUSY`] when an ioeventfd may use the core's mapping of the BAR, or when something
-/// else in the kernel has any of `span`, or of a BAR that is not in segments yet, with another type.
-pub(crate) fn combine<E: From<Error>>(
-    io: &mut IoExclusive<'_, Driver>,
-    bar: Bar<'_>,
-    span: Span,
-    enter: impl FnOnce(&mut dyn FnMut() -> Result) -> Result<(), E>,
-) -> Result<(), E> {
-    if io.taken(bar).is_none() {
-        io.take(bar, Segments::new(bar)?)?;
-    }
-    let segments = io.taken_mut(bar).ok_or(EBUSY)?;
-    let done = match segments.expect_gap(bar, span) {
-        Ok(()) => enter(&mut || segments.combine(bar, span)),
-        Err(error) => Err(error.into()),
-    };
-    restore(io, bar);
-    done
+/// A BAR in segments while one of its parts changes its type; on drop the BAR goes back to the core
+/// if no part of it is write-combining and none a stray.
+pub(crate) struct Change<'i, 'a, 'b> {
+    io: &'i mut IoExclusive<'a, Driver>,
+    bar: Bar<'b>,
 }
 
-/// Runs `leave`, which is to undo [`combine`] by the function that it is given, once no userspace
-/// mapping has an entry for `span`.
-pub(crate) fn separate(
-    io: &mut IoExclusive<'_, Driver>,
-    bar: Bar<'_>,
-    span: Span,
-    leave: impl FnOnce(&mut dyn FnMut()),
-) {
-    match io.taken_mut(bar) {
-        Some(segments) => leave(&mut || {
-            // On failure it is a stray, and tried again.
-            let _ = segments.separate(bar, span);
-        }),
-        None => leave(&mut || ()),
+impl<'i, 'a, 'b> Change<'i, 'a, 'b> {
+    /// Begins a change of `bar`, which is taken from the core if it is that which has it.
+    ///
+    /// Fails with [`EBUSY`] when an ioeventfd may use the core's mapping of the BAR, or when something
+    /// else in the kernel has any of it with another type than an ordinary mapping.
+    pub(crate) fn begin(io: &'i mut IoExclusive<'a, Driver>, bar: Bar<'b>) -> Result<Self> {
+        if io.taken(bar).is_none() {
+            io.take(bar, Segments::new(bar)?)?;
+        }
+        Ok(Self { io, bar })
     }
-    restore(io, bar);
+
+    /// Begins a change of `bar` as whoever has it holds it.
+    pub(crate) fn of(io: &'i mut IoExclusive<'a, Driver>, bar: Bar<'b>) -> Self {
+        Self { io, bar }
+    }
+
+    /// Returns the segments; none if the core has the BAR.
+    pub(crate) fn segments(&mut self) -> Option<&mut Segments> {
+        self.io.taken_mut(self.bar)
+    }
 }
 
-/// Does as [`separate`] for what must not lose its type without getting another; on failure all is
-/// as it was.
-///
-/// Fails with [`EBUSY`] when something else in the kernel has any of `span` write-combining.
-pub(crate) fn try_separate<E>(
-    io: &mut IoExclusive<'_, Driver>,
-    bar: Bar<'_>,
-    span: Span,
-    leave: impl FnOnce(&mut dyn FnMut() -> Result) -> Result<(), E>,
-) -> Result<(), E> {
-    let done = match io.taken_mut(bar) {
-        Some(segments) => leave(&mut || segments.try_separate(bar, span)),
-        None => leave(&mut || Ok(())),
-    };
-    restore(io, bar);
-    done
+impl Drop for Change<'_, '_, '_> {
+    fn drop(&mut self) {
+        restore(self.io, self.bar);
+    }
 }
 
 /// Gives `bar` back to the core if no part of it is write-combining, and none a stray.
 ///
 /// If there is no memory for that, the BAR works all the same, but cannot have ioeventfds.
 fn restore(io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>) {
-    let Some(segments) = io.taken_mut(bar) else {
-        return;
-    };
-    segments.join_all(bar);
-    if segments.is_plain() {
+    if io.taken(bar).is_some_and(Segments::is_plain) {
         // The core's mapping is UC-, since all of the BAR is reserved as that until it is made.
         let _ = io.give_back(bar);
     }
+}
+
+/// Ends the strays of `bar` that can end, if it has any.
+pub(crate) fn settle(device: &OpenDevice<Driver>, io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>) {
+    if let Some(segments) = io.taken_mut(bar).filter(|segments| segments.has_strays()) {
+        segments.settle(bar, &mut device.memory_exclusive());
+        restore(io, bar);
+    }
+}
+
+/// Ends the stray of `bar` that has the page at byte `at`, or that page of it, if it can end.
+pub(crate) fn settle_page(
+    device: &OpenDevice<Driver>,
+    io: &mut IoExclusive<'_, Driver>,
+    bar: Bar<'_>,
+    at: u64,
+) {
+    if let Some(segments) = io.taken_mut(bar) {
+        // If there is no memory for more parts it stays as it is.
+        let _ = segments.settle_page(bar, &mut device.memory_exclusive(), at);
+        restore(io, bar);
+    }
+}
+
+/// Returns whether no page of `bar` that is not write-combining has another type than an ordinary
+/// mapping.
+pub(crate) fn is_settled(io: &impl Io<Driver>, bar: Bar<'_>) -> bool {
+    match io.taken(bar) {
+        Some(segments) => !segments.has_strays(),
+        None => io.core_map_is_of(bar, MemType::Noncached),
+    }
+}
+
+/// Takes `bar` from the core if the core's mapping of it has another type than an ordinary one.
+///
+/// That is so when somebody has mapped part of it so before the device was opened: x86 then gives the
+/// core's mapping of the whole the type of that part, and so every other mapping. Nothing uses the
+/// device yet.
+pub(crate) fn adopt(
+    device: &OpenDevice<Driver>,
+    io: &mut IoExclusive<'_, Driver>,
+    bar: Bar<'_>,
+) -> Result {
+    if io.core_map_is_of(bar, MemType::Noncached) {
+        return Ok(());
+    }
+    let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+    let segments = Segments::unknown(bar)?;
+    let (parent, whole) = (segments.parent, segments.bar);
+    device.memory_exclusive().keep(parent, whole, memory);
+    io.take(bar, segments)?;
+    settle(device, io, bar);
+    Ok(())
 }

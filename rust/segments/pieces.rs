@@ -12,7 +12,10 @@ use crate::{
         MemType, //
     }, //
 };
-use kernel::prelude::*;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// How many bytes are mapped at most for one read() or write(), from a multiple of it on: what one
 /// entry of the kernel's page tables can map.
@@ -73,11 +76,33 @@ impl Pieces {
         if !map.is_of(mem) {
             return Err(EBUSY);
         }
+        self.enter(Piece { span, map });
+        Ok(())
+    }
+
+    /// Maps the page of `extent` that has byte `at` of it, by whichever type it has, unless that is
+    /// mapped.
+    pub(super) fn map_page(&mut self, bar: Bar<'_>, extent: Span, at: u64) -> Result {
+        if self.find(at).is_some() {
+            return Ok(());
+        }
+        // CAST: `usize` has at most 64 bits.
+        let page = PAGE_SIZE as u64;
+        let start = at & !page.wrapping_sub(1);
+        let span = extent.above(start);
+        let span = span.and_then(|span| span.below(start.saturating_add(page)));
+        let span = span.ok_or(EINVAL)?;
+        let map = bar.ioremap(span.start(), span.len(), MemType::Noncached)?;
+        self.enter(Piece { span, map });
+        Ok(())
+    }
+
+    /// Keeps `piece`, in the place of the oldest one.
+    fn enter(&mut self, piece: Piece) {
         if let Some(oldest) = self.pieces.get_mut(self.oldest) {
-            *oldest = Some(Piece { span, map });
+            *oldest = Some(piece);
         }
         self.oldest = self.oldest.wrapping_add(1) % PIECES;
-        Ok(())
     }
 
     /// Unmaps all that has bytes of `span`.

@@ -83,6 +83,9 @@ pub(crate) trait Operations: Sized + 'static {
     /// Makes the data for a device that is being opened. Nothing else runs on it yet.
     fn open(core: &CoreDevice) -> Result<Self::OpenData>;
 
+    /// Completes the opening of a device. Nothing else runs on it yet. After an error it is closed.
+    fn opened(device: &OpenDevice<Self>) -> Result;
+
     /// Handles an ioctl other than those of VFIO itself; [`OpenDevice::core_ioctl`] is what
     /// vfio-pci does.
     fn ioctl(device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long>;
@@ -226,6 +229,12 @@ impl<T: Operations> OpenDevice<T> {
     /// the wait with [`EINTR`].
     pub(crate) fn io_exclusive(&self) -> Result<IoExclusive<'_, T>> {
         Ok(IoExclusive::new(self, self.0.holders.write_killable()?))
+    }
+
+    /// Does as [`Self::io_exclusive`] if that is possible at once, for threads that hold locks which
+    /// are taken inside of it.
+    pub(crate) fn try_io_exclusive(&self) -> Option<IoExclusive<'_, T>> {
+        Some(IoExclusive::new(self, self.0.holders.try_write()?))
     }
 
     /// Lets the core handle an ioctl, as vfio-pci would.

@@ -135,6 +135,11 @@ impl<T: Operations> DeviceOps<T> {
             let open = unsafe { &raw const (*device).open };
             // SAFETY: The device is closed, so this field is not initialised and not used.
             unsafe { UnsafeCell::raw_get(open).write(MaybeUninit::new(opened)) };
+            // SAFETY: From here on it is as an open device is, and stays so until `close_device`.
+            T::opened(unsafe { Device::<T>::open_from_raw(vdev) }).inspect_err(|_| {
+                // SAFETY: VFIO holds the lock of the device set, and no other operation has run.
+                unsafe { Self::close_device(vdev) };
+            })?;
             Ok(0)
         })
     }

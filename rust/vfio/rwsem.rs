@@ -82,6 +82,19 @@ impl<T> RwSemaphore<T> {
         }
     }
 
+    /// Holds it for writing if that is possible at once.
+    pub(crate) fn try_write(&self) -> Option<WriteGuard<'_, T>> {
+        // SAFETY: `new` initialised the semaphore.
+        let taken = unsafe { bindings::down_write_trylock(self.sem.get()) };
+        if taken == 0 {
+            return None;
+        }
+        Some(WriteGuard {
+            lock: self,
+            _thread: NotThreadSafe,
+        })
+    }
+
     /// Waits until it can be held for writing; a fatal signal ends the wait with [`EINTR`].
     pub(crate) fn write_killable(&self) -> Result<WriteGuard<'_, T>> {
         // SAFETY: `new` initialised the semaphore.

@@ -92,7 +92,7 @@
  * also found through VFIO_DEVICE_GET_INFO and VFIO_DEVICE_GET_REGION_INFO.
  *
  * EBUSY means that an ioeventfd exists on the device (write combining only), that another mapping
- * of the same memory in the kernel has a different type, or that VFIO_REGION_SET_ATTR gave the BAR
+ * of the same memory has a different type or decides it, or that VFIO_REGION_SET_ATTR gave the BAR
  * an attribute.
  */
 struct vfio_subregion_create {
@@ -174,10 +174,10 @@ struct vfio_subregion_query {
  *
  * Sets the attribute of a whole BAR's own window before it is mmapped, for programs whose mapping
  * code cannot change. VFIO_SUBREGION_ATTR_NONCACHED, which every BAR has at first, takes it back.
- * Setting the attribute that the BAR has does nothing, at any time.
+ * Setting the attribute that the BAR has changes nothing, and works while the BAR is mapped.
  *
  * EBUSY: the BAR is mapped, or has a subregion, or (write combining only) an ioeventfd exists on
- * the device, or another mapping of the same memory in the kernel has a different type.
+ * the device, or another mapping of the same memory has a different type or decides it.
  * EPERM: write combining, and the BAR holds the MSI-X table.
  */
 struct vfio_subregion_set_attr {

@@ -3,6 +3,7 @@
 //! The device of vfio-pci-core, and its BARs.
 
 use super::iomap::{
+    is_mapped_as,
     Excluded,
     IoMap, //
 };
@@ -140,7 +141,7 @@ struct Facts {
     mmap_len: u64,
     /// Whether this is memory, not I/O ports.
     is_memory: bool,
-    /// Whether the core could reserve and map it, or why not.
+    /// Whether the core could reserve and map it, or why userspace cannot.
     was_mapped: Result,
 }
 
@@ -156,11 +157,6 @@ impl Facts {
         let number = index as c_int;
         // SAFETY: The core device is valid, and the caller says that nobody changes the field.
         let io = unsafe { bindings::vfio_rs_barmap(core.as_ptr(), number) };
-        let was_mapped = match from_err_ptr(io) {
-            Ok(io) if io.is_null() => Err(ENODEV),
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
-        };
         // SAFETY: The PCI device is valid and `number` a BAR's.
         let phys = unsafe { bindings::vfio_rs_bar_start(pdev, number) };
         // SAFETY: As above.
@@ -171,6 +167,17 @@ impl Facts {
         let can_mmap = unsafe { bindings::vfio_rs_bar_mmap_supported(core.as_ptr(), number) };
         // CAST: `usize` has at most 64 bits.
         let pages = len.checked_next_multiple_of(PAGE_SIZE as u64);
+        let was_mapped = match from_err_ptr(io) {
+            Ok(io) if io.is_null() => Err(ENODEV),
+            // Somebody else has its page with another type; only one of whole pages can be held in
+            // segments.
+            Ok(io) if is_memory && !is_whole_pages(phys, len) => {
+                let ordinary = is_mapped_as(io, MemType::Noncached);
+                ordinary.then_some(()).ok_or(EBUSY)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
         Self {
             phys,
             len,
@@ -179,6 +186,13 @@ impl Facts {
             was_mapped,
         }
     }
+}
+
+/// Returns whether `len` bytes from `phys` begin and end with a page.
+fn is_whole_pages(phys: u64, len: u64) -> bool {
+    // CAST: `usize` has at most 64 bits.
+    let below_page = (PAGE_SIZE as u64).wrapping_sub(1);
+    (phys | len) & below_page == 0
 }
 
 /// The BARs of a device that is open.
@@ -252,9 +266,7 @@ impl Bar<'_> {
 
     /// Returns whether the BAR begins and ends with a page.
     pub(crate) fn is_whole_pages(&self) -> bool {
-        // CAST: `usize` has at most 64 bits.
-        let below_page = (PAGE_SIZE as u64).wrapping_sub(1);
-        (self.phys() | self.len()) & below_page == 0
+        is_whole_pages(self.phys(), self.len())
     }
 
     /// Returns whether this is memory, not I/O ports.
@@ -262,7 +274,8 @@ impl Bar<'_> {
         self.facts.is_memory
     }
 
-    /// Returns whether the core could reserve and map it when the device was opened, or why not.
+    /// Returns whether the core could reserve and map it when the device was opened, or why userspace
+    /// cannot.
     pub(crate) fn was_mapped(&self) -> Result {
         self.facts.was_mapped
     }

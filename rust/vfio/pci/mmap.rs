@@ -186,7 +186,8 @@ impl<T: Operations> Fault<'_, T> {
         self.len
     }
 
-    fn is_single_page(&self) -> bool {
+    /// Returns whether the entry is to map one page only.
+    pub(crate) fn is_single_page(&self) -> bool {
         self.order == 0
     }
 

@@ -61,6 +61,10 @@ impl Drop for Reservation {
     }
 }
 
+/// Keeps the type of pages that [`Bar::look`] looked at.
+#[must_use = "the type may change once this is gone"]
+pub(crate) struct Look(#[expect(dead_code, reason = "it is there to be dropped")] Option<IoMap>);
+
 impl Bar<'_> {
     /// Reserves `len` bytes from `start`, whole pages, under the type `mem`.
     ///
@@ -83,11 +87,39 @@ impl Bar<'_> {
     /// Maps the page at `start`, and fails with [`EBUSY`] if its type is not `mem`.
     fn first_page(&self, start: u64, mem: MemType) -> Result<IoMap> {
         // CAST: `usize` has at most 64 bits.
-        let page = self.ioremap(start, PAGE_SIZE as u64, mem)?;
-        if !page.is_of(mem) {
+        self.ioremap_as(start, PAGE_SIZE as u64, mem)
+    }
+
+    /// Maps `len` bytes from `start`, and fails with [`EBUSY`] if their type is not `mem`.
+    fn ioremap_as(&self, start: u64, len: u64, mem: MemType) -> Result<IoMap> {
+        let map = self.ioremap(start, len, mem)?;
+        if !map.is_of(mem) {
             return Err(EBUSY);
         }
-        Ok(page)
+        Ok(map)
+    }
+
+    /// Looks whether all mappings of `len` bytes from `start`, whole pages, have the type `mem`, and
+    /// keeps it so until the result is dropped.
+    ///
+    /// Fails with [`EBUSY`] when something else in the kernel has any of them with another type. The
+    /// kernel logs nothing of that unless the types of others differ among themselves.
+    pub(crate) fn look(&self, start: u64, len: u64, mem: MemType) -> Result<Look> {
+        if !cfg!(CONFIG_X86) {
+            return Ok(Look(None));
+        }
+        // A mapping gets the type that part of its range has, and is refused where parts differ.
+        match self.ioremap_as(start, len, mem) {
+            Ok(map) => Ok(Look(Some(map))),
+            Err(error) if error == ENOMEM && len > PAGE_SIZE as u64 => Err(EBUSY),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reserves `len` bytes from `start`, whole pages, under the type that all of them have: by other
+    /// reservations, or because they are looked at ([`Self::look`]).
+    pub(crate) fn reserve_alike(&self, start: u64, len: u64) -> Result<Reservation> {
+        Reservation::new(self.range(start, len)?, len)
     }
 
     /// Reserves `len` bytes from `start`, whole pages, under the type that `other`, which has some of
