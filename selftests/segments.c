@@ -121,7 +121,6 @@ TEST_F(segments, stay_strict_beside_pages_that_another_mapping_keeps_wc)
 	ASSERT_NE(MAP_FAILED, alien) TH_LOG("resource2_wc: %s", strerror(errno));
 	EXPECT_TOUCH(alien, PTE_WC, 0);
 
-	fixture_conflicts(_metadata, "begin");
 	/* After the last one the BAR would be the core's again. */
 	for (n = 0; n < PARTS; n++)
 		fixture_destroy(_metadata, &self->dev, self->index[(n + 5) % PARTS]);
@@ -135,7 +134,6 @@ TEST_F(segments, stay_strict_beside_pages_that_another_mapping_keeps_wc)
 	munmap(other, PART_SIZE);
 	sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_NONCACHED, kept - 4 * KIB, 8 * KIB);
 	EXPECT_EQ(-EBUSY, subregion_create(&self->dev, &sub));
-	fixture_conflicts(_metadata, "end");
 
 	munmap(alien, PART_SIZE);
 	EXPECT_EQ(0, subregion_create(&self->dev, &sub));

@@ -266,9 +266,7 @@ TEST_F(refused, while_another_mapping_in_the_kernel_keeps_the_type_it_is_ebusy)
 	ASSERT_NE(MAP_FAILED, alien) TH_LOG("resource2_wc: %s", strerror(errno));
 	EXPECT_TOUCH(alien, PTE_WC, 0);
 
-	fixture_conflicts(_metadata, "begin");
 	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED));
-	fixture_conflicts(_metadata, "end");
 	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
 	munmap(map, self->bar.size);
