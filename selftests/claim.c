@@ -226,37 +226,4 @@ TEST_F(claim, the_mmap_offset_lies_in_the_window_of_the_bar_and_above_the_bar)
 	EXPECT_LE(sub.mmap_offset + CLAIM_SIZE, next_window);
 }
 
-FIXTURE(big_claim) {
-	struct vfio_device dev;
-};
-
-FIXTURE_SETUP(big_claim)
-{
-	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", vfio_driver());
-}
-
-FIXTURE_TEARDOWN(big_claim)
-{
-	vfio_device_close(&self->dev);
-}
-
-TEST_F(big_claim, a_bar_mapping_by_1g_entries_that_straddles_the_claim_is_split)
-{
-	char *bar = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
-
-	if (SHIFT_LARGEST != SHIFT_1G)
-		SKIP(return, NO_1G_ENTRIES);
-	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_1G);
-	EXPECT_TOUCH(bar + GIB, PTE_NONCACHED, SHIFT_1G);
-	claim(_metadata, &self->dev);
-	EXPECT_STREQ(PTE_NONE, pte_type(bar + CLAIM));
-	EXPECT_SIGBUS(bar + CLAIM);
-	EXPECT_SIGBUS(bar + CLAIM + CLAIM_SIZE - 4);
-	EXPECT_TOUCH(bar + CLAIM - 4, PTE_NONCACHED, SHIFT_4K);
-	EXPECT_TOUCH(bar + CLAIM + CLAIM_SIZE, PTE_NONCACHED, SHIFT_4K);
-	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_2M);
-	EXPECT_TOUCH(bar + GIB - 4, PTE_NONCACHED, SHIFT_2M);
-	EXPECT_TOUCH(bar + GIB, PTE_NONCACHED, SHIFT_1G);
-}
-
 TEST_HARNESS_MAIN

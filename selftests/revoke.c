@@ -18,7 +18,7 @@ FIXTURE_VARIANT_ADD(revoke, by_memory_disable) {
 	{ "DEV_IVSHMEM", 2, 2 * MIB, memory_off, memory_on, 0 }
 };
 
-FIXTURE_VARIANT_ADD(revoke, by_memory_disable_of_1g_entries) {
+FIXTURE_VARIANT_ADD(revoke, by_memory_disable_of_2g) {
 	{ "DEV_IVSHMEM_BIG", 2, 512 * MIB, memory_off, memory_on, 0 }
 };
 
@@ -109,7 +109,7 @@ FIXTURE_VARIANT_ADD(outage, by_memory_disable) {
 	{ "DEV_IVSHMEM", 2, 2 * MIB, memory_off, memory_on, EIO }
 };
 
-FIXTURE_VARIANT_ADD(outage, by_memory_disable_of_1g_entries) {
+FIXTURE_VARIANT_ADD(outage, by_memory_disable_of_2g) {
 	{ "DEV_IVSHMEM_BIG", 2, 512 * MIB, memory_off, memory_on, EIO }
 };
 

@@ -96,7 +96,7 @@ FIXTURE_VARIANT_ADD(live, memory_disable) {
 	{ "DEV_IVSHMEM", 2, 2 * MIB, memory_off, memory_on, EIO }
 };
 
-FIXTURE_VARIANT_ADD(live, memory_disable_of_1g_entries) {
+FIXTURE_VARIANT_ADD(live, memory_disable_of_2g) {
 	{ "DEV_IVSHMEM_BIG", 2, 512 * MIB, memory_off, memory_on, EIO }
 };
 

@@ -24,7 +24,8 @@ extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
 /**
  * vfio_subregion_map() - maps @size bytes of a region from @offset of the device file on
  *
- * The kernel can use entries of 2 MiB or 1 GiB where address and offset agree in the lower bits.
+ * The kernel can use large entries where address and offset agree in the lower bits: of 2 MiB now, of
+ * 1 GiB when its memory management can split them.
  * The address that mmap() picks by itself need not, so a hole with room for one that does is taken
  * first and the mapping put into it.
  *

@@ -38,7 +38,8 @@ use rustix::{
 
 const WORD: usize = size_of::<u64>();
 
-/// Addresses that agree with the file offset in so many bytes let the kernel use its largest entries.
+/// Addresses that agree with the file offset in so many bytes let the kernel use its largest entries: of
+/// 2 MiB now, of 1 GiB when its memory management can split them.
 const HUGE: [usize; 2] = [1 << 30, 2 << 20];
 
 /// An ioctl whose argument begins with its own length.

@@ -4,11 +4,13 @@
  * from it.
  */
 
+#include <linux/pgtable.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/vfio_subregion.h>
 #include "../helpers.h"
 
 /* Macros that bindgen cannot evaluate for itself; the prefix is cut off afterwards. */
+const unsigned int RUST_CONST_HELPER_PMD_ORDER = PMD_ORDER;
 const unsigned int RUST_CONST_HELPER_VFIO_DEVICE_GET_INFO = VFIO_DEVICE_GET_INFO;
 const unsigned int RUST_CONST_HELPER_VFIO_DEVICE_IOEVENTFD = VFIO_DEVICE_IOEVENTFD;
 const unsigned int RUST_CONST_HELPER_VFIO_SUBREGION_CREATE = VFIO_SUBREGION_CREATE;

@@ -95,6 +95,9 @@ pub(crate) fn slot_offset(bar: Bar, slot: u64) -> u64 {
 }
 
 /// The sizes of huge page-table entries that a slot is placed for, largest first.
+///
+/// No entry of 1 GiB is made (rust/vfio/pci/mmap.rs). Slots agree modulo 1 GiB all the same, so that
+/// these can come back on a kernel that can split them, without a change of what programs see.
 const HUGE: [u64; 2] = [1 << 30, 2 << 20];
 
 /// Returns where to put a slot for `span` of a BAR that begins at physical address `phys`: at

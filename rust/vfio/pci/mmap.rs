@@ -153,6 +153,26 @@ fn file_offset(vma: &VmaRef) -> u64 {
     (pages as u64) << PAGE_SHIFT
 }
 
+/// The order of the largest entries that are made: those of a page middle directory, of 2 MiB where a
+/// page has 4 KiB.
+///
+/// x86 also has entries of 1 GiB, and vfio-pci makes them. But the operations on VMAs do not know them,
+/// up to Linux 7.3, and an ordinary user can do harm by that:
+///
+/// - munmap(), mprotect() and others of a part of a mapping split its VMA. `vma_adjust_trans_huge()`
+///   (mm/huge_memory.c) then removes the entry that lies on both sides of the split, which it looks for
+///   by `mm_find_pmd()` (mm/rmap.c). That takes an entry of 1 GiB for a pointer to a table of smaller
+///   ones, and the kernel oopses.
+/// - Where the split is at a multiple of 2 MiB nothing is looked for, so both VMAs keep the entry. fork()
+///   then copies all of it into a child that may have one of the VMAs only (`copy_pud_range()`,
+///   mm/memory.c), and nothing removes that copy while the child lives.
+/// - mremap() takes the entry for a broken one (`get_old_pud()`, mm/mremap.c): it clears it without
+///   flushing the TLB, so that the old address still works.
+///
+/// The first two could be prevented by `vm_operations_struct::may_split`. The last cannot, because no
+/// operation of a driver is called before a whole VMA is moved.
+const LARGEST_ORDER: c_uint = bindings::PMD_ORDER;
+
 /// How a fault ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the memory manager is to be told"]
@@ -282,6 +302,9 @@ impl<T: Operations> MappingOps<T> {
     ///
     /// To be called by the memory manager, on a fault in a VMA that has these operations.
     unsafe extern "C" fn huge_fault(vmf: *mut vm_fault, order: c_uint) -> vm_fault_t {
+        if order > LARGEST_ORDER {
+            return kernel::bindings::vm_fault_reason_VM_FAULT_FALLBACK;
+        }
         let Some(vmf) = NonNull::new(vmf) else {
             return kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS;
         };
