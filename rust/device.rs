@@ -33,8 +33,10 @@
 //! ever had a subregion or an attribute, and what follows if it has is kept out of the functions of
 //! the common case, which else would save and restore what only that needs.
 //!
-//! fork() copies entries, under locks of the memory manager that keep removal away, but for huge
-//! ones; see Documentation/todo.rst.
+//! fork() copies entries without the memory lock. A small one is copied under locks of the memory
+//! manager that whoever removes entries takes too, so it is removed from the child as well. A huge one
+//! might come back in the child after it was removed; none is there to be copied, since it is removed
+//! from the parent when a fork begins (rust/vfio/pci/mmap/fork.rs).
 
 use crate::{
     bindings,

@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "fixture.h"
 
@@ -166,6 +167,24 @@ TEST_F(cost, a_reset_makes_a_mapping_take_the_same_again)
 	before = count_touch(_metadata, map, variant->size);
 	ASSERT_EQ(0, vfio_device_reset(&self->dev));
 	expect_same(_metadata, before, count_touch(_metadata, map, variant->size), "WC");
+}
+
+/* The small ones lie beside what a large one could map, so they stay. */
+TEST_F(cost, a_fork_makes_a_mapping_take_its_large_entries_again)
+{
+	char *map = fixture_map(_metadata, &self->dev,
+				vfio_offset(&self->dev, BAR2, variant->offset), variant->size, GIB);
+	struct cost before = count_touch(_metadata, map, variant->size), again;
+	pid_t child = fork();
+
+	ASSERT_LE(0, child);
+	if (!child)
+		_exit(0);
+	ASSERT_EQ(child, waitpid(child, NULL, 0));
+	again = count_touch(_metadata, map, variant->size);
+	EXPECT_EQ(before.entries.of_2m, again.faults);
+	again.faults = before.faults;
+	expect_same(_metadata, before, again, "the BAR after a fork");
 }
 
 /* Many enough that what else the kernel allocates meanwhile makes no difference. */

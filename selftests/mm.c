@@ -72,11 +72,21 @@ TEST_F(mm, a_forked_child_has_the_same_type)
 
 TEST_F(mm, a_child_that_unmaps_it_leaves_the_parent_its_entries)
 {
-	pid_t child = fork();
+	int touched[2];
+	pid_t child;
+	char byte;
 
+	ASSERT_EQ(0, pipe(touched));
+	child = fork();
 	ASSERT_LE(0, child);
-	if (!child)
+	if (!child) {
+		close(touched[1]);
+		(void)!read(touched[0], &byte, 1);
 		_exit(munmap(self->map, CLAIM_SIZE) ? 1 : 0);
+	}
+	/* fork() has removed it (fork_race.c). */
+	EXPECT_TOUCH(self->map, PTE_WC, SHIFT_2M);
+	close(touched[1]);
 	join(_metadata, child);
 	EXPECT_STREQ(PTE_WC, pte_type(self->map));
 }

@@ -2,6 +2,8 @@
 
 //! Mappings of BARs into userspace.
 
+mod fork;
+
 use super::MemoryShared;
 use crate::{
     bindings,
@@ -340,6 +342,9 @@ impl<T: Operations> MappingOps<T> {
         // SAFETY: The caller says so.
         let vma = unsafe { VmaRef::from_raw(vma) };
         T::mapped(Self::device(vma), file_offset(vma));
+        if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
+            fork::remove_before(vma);
+        }
     }
 
     /// # Safety
