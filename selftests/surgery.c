@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A mapping that is cut into parts, by every call that can do so: each part that is left has entries of
+ * its own with the right type, and nothing is left of a part that is gone. That holds through the BAR
+ * and through subregions, after a write-combining subregion is made there too, and in a child.
+ */
+#include <linux/mempolicy.h>
+#include <sys/syscall.h>
+
+#include "surgery.h"
+
+/* More than there are kinds of advice. */
+#define ADVICE_MOST	128
+
+FIXTURE(surgery) {
+	struct subject subject;
+};
+
+FIXTURE_VARIANT(surgery) {
+	const char *device;
+	uint64_t at;
+	uint64_t size;
+};
+
+FIXTURE_VARIANT_ADD(surgery, of_8m) { "DEV_IVSHMEM", 4 * MIB, 8 * MIB };
+/* All of it could be one entry of 1 GiB. */
+FIXTURE_VARIANT_ADD(surgery, of_1g) { "DEV_IVSHMEM_BIG", GIB, GIB };
+
+/*
+ * Of the large BAR a page is write-combining all the time, one that nothing here maps. Else the core
+ * would get its mapping of the BAR back in each round, which takes the debug kernel seconds.
+ */
+#define KEPT_AT		(GIB - 4 * MIB)
+
+FIXTURE_SETUP(surgery)
+{
+	struct subject *subject = &self->subject;
+
+	if (!fixture_open(_metadata, &subject->dev, variant->device, vfio_driver()))
+		return;
+	subject->bar = fixture_bar(_metadata, &subject->dev, BAR2);
+	subject->at = variant->at;
+	subject->size = variant->size;
+	if (variant->size >= GIB)
+		fixture_create(_metadata, &subject->dev, BAR2, VFIO_SUBREGION_ATTR_WC, KEPT_AT,
+			       4 * KIB);
+	subject->kept = subregion_count(&subject->dev);
+}
+
+FIXTURE_TEARDOWN(surgery)
+{
+	vfio_device_close(&self->subject.dev);
+}
+
+static void unmap(struct __test_metadata *_metadata, struct subject *subject)
+{
+	ASSERT_EQ(0, munmap(cut_map(subject), subject->cut->len));
+	expect_gone(_metadata, subject, cut_map(subject), subject->cut->len);
+}
+
+TEST_F_TIMEOUT(surgery, munmap_of_a_part_leaves_the_rest, 300)
+{
+	operate_on_all(_metadata, &self->subject, unmap);
+}
+
+static void protect(struct __test_metadata *_metadata, struct subject *subject)
+{
+	ASSERT_EQ(0, mprotect(cut_map(subject), subject->cut->len, PROT_NONE));
+	expect_gone(_metadata, subject, cut_map(subject), subject->cut->len);
+	expect_right(_metadata, subject);
+	ASSERT_EQ(0, mprotect(cut_map(subject), subject->cut->len, PROT_READ));
+	EXPECT_EQ(SIGSEGV, touch_write((uint32_t *)cut_map(subject), 0));
+	expect_right(_metadata, subject);
+	ASSERT_EQ(0, mprotect(cut_map(subject), subject->cut->len, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(0, touch_write((uint32_t *)cut_map(subject), 0));
+}
+
+TEST_F_TIMEOUT(surgery, mprotect_of_a_part_and_back_leaves_all, 300)
+{
+	operate_on_all(_metadata, &self->subject, protect);
+}
+
+/* Some of it is refused: mm_stock.c has what each of them gives. This one is taken, of a part alone. */
+static void advise(struct __test_metadata *_metadata, struct subject *subject)
+{
+	int advice;
+
+	for (advice = 0; advice < ADVICE_MOST; advice++)
+		madvise(cut_map(subject), subject->cut->len, advice);
+	EXPECT_EQ(0, madvise(cut_map(subject), subject->cut->len, MADV_RANDOM));
+}
+
+TEST_F_TIMEOUT(surgery, advice_about_a_part_leaves_all, 300)
+{
+	operate_on_all(_metadata, &self->subject, advise);
+}
+
+static void bind_policy(struct __test_metadata *_metadata, struct subject *subject)
+{
+	unsigned long nodes = 1;
+
+	ASSERT_EQ(0, syscall(SYS_mbind, cut_map(subject), subject->cut->len, MPOL_BIND, &nodes,
+			     8 * sizeof(nodes), 0));
+}
+
+TEST_F_TIMEOUT(surgery, a_policy_for_a_part_leaves_all, 300)
+{
+	if (syscall(SYS_get_mempolicy, NULL, NULL, 0, NULL, 0) && errno == ENOSYS)
+		SKIP(return, "this kernel has no memory policies");
+	operate_on_all(_metadata, &self->subject, bind_policy);
+}
+
+static void lock(struct __test_metadata *_metadata, struct subject *subject)
+{
+	ASSERT_EQ(0, mlock(cut_map(subject), subject->cut->len));
+	expect_right(_metadata, subject);
+	ASSERT_EQ(0, munlock(cut_map(subject), subject->cut->len));
+}
+
+TEST_F_TIMEOUT(surgery, locking_a_part_leaves_all, 300)
+{
+	operate_on_all(_metadata, &self->subject, lock);
+}
+
+/* Room for @len bytes at an address that agrees with that of the cut modulo @align but for @off. */
+static char *find_room(struct __test_metadata *_metadata, struct subject *subject,
+		       uint64_t len, uint64_t align, uint64_t off)
+{
+	uintptr_t at = (uintptr_t)cut_map(subject) + off;
+	char *room = mmap(NULL, len + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, room);
+	munmap(room, len + align);
+	return room + ((at - (uintptr_t)room) & (align - 1));
+}
+
+static char *move(struct __test_metadata *_metadata, char *from, char *to, uint64_t len)
+{
+	ASSERT_EQ(to, mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to))
+		TH_LOG("mremap: %s", strerror(errno));
+	return to;
+}
+
+static void move_there(struct __test_metadata *_metadata, struct subject *subject, char *to)
+{
+	uint64_t len = subject->cut->len;
+
+	move(_metadata, cut_map(subject), to, len);
+	expect_gone(_metadata, subject, cut_map(subject), len);
+	expect_right(_metadata, subject);
+	move(_metadata, to, cut_map(subject), len);
+	expect_gone(_metadata, subject, to, len);
+}
+
+static void move_part(struct __test_metadata *_metadata, struct subject *subject)
+{
+	uint64_t len = subject->cut->len;
+
+	move_there(_metadata, subject, find_room(_metadata, subject, len, GIB, 0));
+	move_there(_metadata, subject, find_room(_metadata, subject, len, GIB, 2 * MIB));
+	move_there(_metadata, subject, find_room(_metadata, subject, len, GIB, 4 * KIB));
+}
+
+TEST_F_TIMEOUT(surgery, a_part_that_is_moved_leaves_nothing_behind, 300)
+{
+	operate_on_all(_metadata, &self->subject, move_part);
+}
+
+/* All but the cut, which is the end; and as it shrinks it is moved as well. */
+static void shrink(struct __test_metadata *_metadata, struct subject *subject)
+{
+	uint64_t left = subject->size - subject->cut->len, last = left - 4 * KIB;
+	char *to = find_room(_metadata, subject, subject->size, GIB, 0);
+
+	ASSERT_EQ(subject->map, mremap(subject->map, subject->size, left, 0));
+	expect_gone(_metadata, subject, subject->map + left, subject->cut->len);
+	expect_right(_metadata, subject);
+	ASSERT_EQ(to, mremap(subject->map, left, last, MREMAP_MAYMOVE | MREMAP_FIXED, to));
+	expect_gone(_metadata, subject, subject->map, subject->size);
+	expect_gone(_metadata, subject, to + last, 4 * KIB);
+}
+
+TEST_F_TIMEOUT(surgery, a_mapping_that_shrinks_leaves_nothing_behind, 300)
+{
+	operate_on_all(_metadata, &self->subject, shrink);
+}
+
+static void double_up(struct __test_metadata *_metadata, struct subject *subject)
+{
+	EXPECT_EQ(MAP_FAILED, mremap(cut_map(subject), 0, subject->cut->len, MREMAP_MAYMOVE));
+	EXPECT_EQ(EFAULT, errno);
+}
+
+TEST_F_TIMEOUT(surgery, a_part_cannot_be_doubled, 300)
+{
+	operate_on_all(_metadata, &self->subject, double_up);
+}
+
+static void cover(struct __test_metadata *_metadata, struct subject *subject)
+{
+	char *map = mmap(cut_map(subject), subject->cut->len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+	uint64_t last = subject->cut->len - 4;
+	uint32_t value = 1;
+
+	ASSERT_EQ(cut_map(subject), map);
+	EXPECT_EQ(0, touch_read((uint32_t *)map, &value));
+	EXPECT_EQ(0, value);
+	EXPECT_EQ(0, touch_write((uint32_t *)(map + last), 1));
+}
+
+TEST_F_TIMEOUT(surgery, memory_over_a_part_replaces_it, 300)
+{
+	operate_on_all(_metadata, &self->subject, cover);
+}
+
+/* The bytes at the beginning of the BAR, through its own window. */
+static void cover_by_bar(struct __test_metadata *_metadata, struct subject *subject)
+{
+	ASSERT_EQ(cut_map(subject), mmap(cut_map(subject), subject->cut->len, PROT_READ | PROT_WRITE,
+				      MAP_SHARED | MAP_FIXED, subject->dev.fd,
+				      vfio_offset(&subject->dev, BAR2, 0)));
+}
+
+TEST_F_TIMEOUT(surgery, another_part_of_the_bar_over_a_part_replaces_it, 300)
+{
+	operate_on_all(_metadata, &self->subject, cover_by_bar);
+}
+
+/*
+ * Has a child look at what it has of the mapping, which is all but the cut, and look again when a
+ * claim was made there meanwhile.
+ */
+static void expect_child_without_cut(struct __test_metadata *_metadata,
+				     struct subject *subject)
+{
+	uint64_t window = vfio_offset(&subject->dev, BAR2, subject->at + subject->cut->at);
+	struct vfio_subregion_create wc = { };
+	int claimed[2];
+	pid_t child;
+	char byte;
+
+	ASSERT_EQ(0, pipe(claimed));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		close(claimed[1]);
+		expect_gone(_metadata, subject, cut_map(subject), subject->cut->len);
+		expect_right(_metadata, subject);
+		(void)!read(claimed[0], &byte, 1);
+		if (!subject->place->is_subregion)
+			view_add(subject, window, 4 * KIB, subject->at + subject->cut->at, NULL);
+		expect_gone(_metadata, subject, cut_map(subject), subject->cut->len);
+		expect_right(_metadata, subject);
+		_exit(0);
+	}
+	close(claimed[0]);
+	if (!subject->place->is_subregion)
+		wc = fixture_create(_metadata, &subject->dev, BAR2, VFIO_SUBREGION_ATTR_WC,
+				    subject->at + subject->cut->at, 4 * KIB);
+	close(claimed[1]);
+	join(_metadata, child);
+	if (!subject->place->is_subregion)
+		fixture_destroy(_metadata, &subject->dev, wc.index);
+}
+
+static void keep_from_fork(struct __test_metadata *_metadata, struct subject *subject)
+{
+	ASSERT_EQ(0, madvise(cut_map(subject), subject->cut->len, MADV_DONTFORK));
+	expect_child_without_cut(_metadata, subject);
+	/* That is final for device memory. */
+	EXPECT_EQ(-1, madvise(cut_map(subject), subject->cut->len, MADV_DOFORK));
+	EXPECT_EQ(EINVAL, errno);
+}
+
+TEST_F_TIMEOUT(surgery, a_part_kept_from_fork_is_not_reached_by_the_child, 300)
+{
+	operate_on_all(_metadata, &self->subject, keep_from_fork);
+}
+
+static void unmap_and_fork(struct __test_metadata *_metadata, struct subject *subject)
+{
+	ASSERT_EQ(0, munmap(cut_map(subject), subject->cut->len));
+	expect_child_without_cut(_metadata, subject);
+}
+
+TEST_F_TIMEOUT(surgery, a_part_that_is_gone_is_not_reached_by_a_child, 300)
+{
+	operate_on_all(_metadata, &self->subject, unmap_and_fork);
+}
+
+/* Without a chance to undo anything. */
+static void be_killed(struct __test_metadata *_metadata, struct subject *subject)
+{
+	pid_t child = fork();
+	int status;
+
+	ASSERT_LE(0, child);
+	if (!child) {
+		munmap(cut_map(subject), subject->cut->len);
+		mprotect(subject->map + subject->size / 2, 4 * KIB, PROT_NONE);
+		expect_right(_metadata, subject);
+		kill(getpid(), SIGKILL);
+	}
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(SIGKILL, status);
+}
+
+TEST_F_TIMEOUT(surgery, the_end_of_a_process_with_parts_leaves_the_others, 300)
+{
+	operate_on_all(_metadata, &self->subject, be_killed);
+}
+
+TEST_HARNESS_MAIN
