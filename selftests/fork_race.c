@@ -17,9 +17,10 @@
 /* The mapping ends a page before that, so that its last 2 MiB have small entries. */
 #define MAPPED		(SIZE - 4 * KIB)
 
-/* How often is forked at most, and how long. */
-#define FORKS		2000
+/* How long is forked, and how often at least and at most. */
 #define SECONDS		5
+#define FORKS_LEAST	20
+#define FORKS_MOST	2000
 
 FIXTURE(forked) {
 	struct vfio_device dev;
@@ -268,7 +269,7 @@ TEST_F_TIMEOUT(fork_race, no_entry_that_was_removed_comes_back_in_a_child, 120)
 	pid_t child;
 	int status;
 
-	while (forks < FORKS && now() < end) {
+	while (forks < FORKS_LEAST || (forks < FORKS_MOST && now() < end)) {
 		ASSERT_EQ(0, touch_read((uint32_t *)self->map, &value));
 		want(turns, rand_r(&seed) % longest);
 		begin = now();
@@ -287,7 +288,6 @@ TEST_F_TIMEOUT(fork_race, no_entry_that_was_removed_comes_back_in_a_child, 120)
 	}
 	TH_LOG("%u forks of %llu us", forks, (unsigned long long)longest / 1000);
 	EXPECT_EQ(0, stale);
-	EXPECT_LT(10, forks);
 }
 
 TEST_HARNESS_MAIN
