@@ -4,11 +4,20 @@
  * what is mapped. Both give what they give on vfio-pci, whatever is claimed.
  */
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "fixture.h"
 
 /* Newer than some of the headers that this is built with. */
 #define FEATURE_DMA_BUF		11
+
+/* How many exports are made while a subregion comes and goes. */
+#define EXPORTS			5000
 
 struct dma_buf_request {
 	struct vfio_device_feature feature;
@@ -50,8 +59,7 @@ static const struct export exports[] = {
 	{ VFIO_PCI_NUM_REGIONS, O_RDWR, 0, 4 * KIB, 0, 0 },
 };
 
-/* 0 when a dma-buf was made, which is closed again, or a negative errno. */
-static int try_export(struct vfio_device *dev, const struct export *export)
+static struct dma_buf_request request_for(const struct export *export)
 {
 	struct dma_buf_request request = {
 		.feature.flags = VFIO_DEVICE_FEATURE_GET | FEATURE_DMA_BUF,
@@ -65,14 +73,27 @@ static int try_export(struct vfio_device *dev, const struct export *export)
 			},
 		},
 	};
-	int fd;
 
 	request.feature.argsz = sizeof(request.feature) + 16 + 16 * request.data.nr_ranges;
-	fd = ioctl(dev->fd, VFIO_DEVICE_FEATURE, &request);
+	return request;
+}
+
+/* 0 when a dma-buf was made, which is closed again, or a negative errno. */
+static int try_request(struct vfio_device *dev, struct dma_buf_request *request)
+{
+	int fd = ioctl(dev->fd, VFIO_DEVICE_FEATURE, request);
+
 	if (fd < 0)
 		return -errno;
 	close(fd);
 	return 0;
+}
+
+static int try_export(struct vfio_device *dev, const struct export *export)
+{
+	struct dma_buf_request request = request_for(export);
+
+	return try_request(dev, &request);
 }
 
 /* Takes or gives back what is claimed between two series. */
@@ -208,6 +229,145 @@ TEST_F(dma, the_type_for_the_cpu_stays)
 	EXPECT_TOUCH(map + MIB - 4, PTE_WC, SHIFT_4K);
 	EXPECT_EQ(0, vfio_unmap_dma(&self->dev, GIB, MIB));
 	EXPECT_STREQ(PTE_WC, pte_type(map));
+}
+
+/* An export at the same time as the first write-combining subregion of the BAR. */
+FIXTURE(dma_race) {
+	struct vfio_device dev;
+	/* Two pages with a request across their border. The second is absent until it gets @data. */
+	char *pages;
+	char data[4 * KIB];
+	int userfaultfd;
+	/* What threads got: 0 or a negative errno. */
+	int exported;
+	int created;
+	atomic_bool has_created;
+	/* Tells the thread to stop that makes subregions; how many it has made. */
+	atomic_bool stop;
+	atomic_uint made;
+};
+
+FIXTURE_SETUP(dma_race)
+{
+	self->pages = MAP_FAILED;
+	self->userfaultfd = -1;
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	if (try_export(&self->dev, &exports[0]) == -ENOTTY)
+		SKIP(return, "the kernel exports no BARs as dma-bufs");
+}
+
+FIXTURE_TEARDOWN(dma_race)
+{
+	if (self->userfaultfd >= 0)
+		close(self->userfaultfd);
+	vfio_device_close(&self->dev);
+}
+
+static void *make_and_end_subregions(void *data)
+{
+	FIXTURE_DATA(dma_race) *self = data;
+
+	while (!self->stop && !self->created) {
+		struct vfio_subregion_create create;
+
+		create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 8 * MIB, MIB);
+		self->created = subregion_create(&self->dev, &create);
+		if (!self->created)
+			self->created = subregion_destroy(&self->dev, create.index);
+		self->made++;
+	}
+	return NULL;
+}
+
+TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
+{
+	unsigned int round, refused = 0;
+	pthread_t thread;
+	int ret;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, make_and_end_subregions, self));
+	for (round = 0; round < EXPORTS; round++) {
+		ret = try_export(&self->dev, &exports[round % 5]);
+		if (ret && !refused++)
+			TH_LOG("export %u: %s", round, strerror(-ret));
+	}
+	self->stop = true;
+	ASSERT_EQ(0, pthread_join(thread, NULL));
+	EXPECT_EQ(0, refused);
+	EXPECT_EQ(0, self->created) TH_LOG("%s", strerror(-self->created));
+	/* Or nothing came and went meanwhile. */
+	EXPECT_LT(10, self->made);
+}
+
+/* Puts the header of a request on a page that is there, and what follows on one that is not. */
+static void split_request(struct __test_metadata *_metadata, FIXTURE_DATA(dma_race) * self)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct dma_buf_request request = request_for(&exports[0]);
+	struct uffdio_register absent;
+
+	self->userfaultfd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (self->userfaultfd < 0)
+		SKIP(return, "userfaultfd: %s", strerror(errno));
+	ASSERT_EQ(0, ioctl(self->userfaultfd, UFFDIO_API, &api));
+	self->pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->pages);
+	absent = (struct uffdio_register) {
+		.range = { (uintptr_t)self->pages + 4 * KIB, 4 * KIB },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	ASSERT_EQ(0, ioctl(self->userfaultfd, UFFDIO_REGISTER, &absent));
+	memcpy(self->pages + 4 * KIB - sizeof(request.feature), &request, sizeof(request.feature));
+	memcpy(self->data, &request.data, sizeof(request.data));
+}
+
+static void *export_split_request(void *data)
+{
+	FIXTURE_DATA(dma_race) *self = data;
+	void *request = self->pages + 4 * KIB - sizeof(struct vfio_device_feature);
+
+	self->exported = try_request(&self->dev, request);
+	return NULL;
+}
+
+static void *create_subregion(void *data)
+{
+	FIXTURE_DATA(dma_race) *self = data;
+	struct vfio_subregion_create create;
+
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 8 * MIB, MIB);
+	self->created = subregion_create(&self->dev, &create);
+	self->has_created = true;
+	return NULL;
+}
+
+/* The core reads what follows the header, and then looks at the BAR. */
+TEST_F(dma_race, a_bar_is_exported_whose_first_subregion_comes_while_the_request_is_read)
+{
+	struct pollfd event = { .events = POLLIN };
+	struct uffdio_copy copy;
+	pthread_t export, create;
+	unsigned int tries;
+
+	split_request(_metadata, self);
+	event.fd = self->userfaultfd;
+	ASSERT_EQ(0, pthread_create(&export, NULL, export_split_request, self));
+	ASSERT_EQ(1, poll(&event, 1, 10000)) TH_LOG("nobody read the request");
+	ASSERT_EQ(0, pthread_create(&create, NULL, create_subregion, self));
+	/* Time enough for a call that waits for nobody. */
+	for (tries = 0; tries < 200 && !self->has_created; tries++)
+		usleep(1000);
+	copy = (struct uffdio_copy) {
+		.dst = (uintptr_t)self->pages + 4 * KIB,
+		.src = (uintptr_t)self->data,
+		.len = 4 * KIB,
+	};
+	ASSERT_EQ(0, ioctl(self->userfaultfd, UFFDIO_COPY, &copy));
+	ASSERT_EQ(0, pthread_join(export, NULL));
+	ASSERT_EQ(0, pthread_join(create, NULL));
+	EXPECT_EQ(0, self->exported) TH_LOG("%s", strerror(-self->exported));
+	EXPECT_EQ(0, self->created) TH_LOG("%s", strerror(-self->created));
 }
 
 TEST_HARNESS_MAIN

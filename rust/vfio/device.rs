@@ -268,20 +268,26 @@ impl<T: Operations> OpenDevice<T> {
     /// Lets the core handle a device feature, as vfio-pci would.
     pub(super) fn core_feature(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
         if flags & bindings::VFIO_DEVICE_FEATURE_MASK == bindings::VFIO_DEVICE_FEATURE_DMA_BUF {
-            let io = self.io_shared()?;
-            if io.any_taken() {
-                drop(io);
-                return self.io_exclusive()?.core_dma_buf(flags, arg, size);
-            }
+            return self.core_dma_buf(flags, arg, size);
         }
-        // SAFETY: The device is open, and the user structure is used as such.
+        // SAFETY: The device is open, and the user structure is used as such. Of all features only
+        // the one above looks at the mapping of a BAR.
         let ret = unsafe {
             bindings::vfio_pci_core_ioctl_feature(self.core().as_vdev(), flags, arg, size)
         };
-        if ret < 0 {
-            return Err(Error::from_errno(ret));
+        int_result(ret)
+    }
+
+    /// Lets the core export a BAR as a dma-buf.
+    #[inline(never)]
+    fn core_dma_buf(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
+        let io = self.io_shared()?;
+        if !io.any_taken() {
+            return io.core_dma_buf(flags, arg, size);
         }
-        Ok(ret)
+        drop(io);
+        // This one looks again which BARs are taken.
+        self.io_exclusive()?.core_dma_buf(flags, arg, size)
     }
 
     /// Lets the core describe a region, as vfio-pci would.
@@ -300,6 +306,14 @@ pub(super) fn long_result(ret: c_long) -> Result<c_long> {
         Ok(errno) if errno < 0 => Err(Error::from_errno(errno)),
         _ => Ok(ret),
     }
+}
+
+/// Turns what a C function returned, a number or a negative errno, into a result.
+pub(super) fn int_result(ret: c_int) -> Result<c_int> {
+    if ret < 0 {
+        return Err(Error::from_errno(ret));
+    }
+    Ok(ret)
 }
 
 /// Which way bytes go.

@@ -21,6 +21,7 @@ use crate::{
     bindings,
     vfio::{
         device::{
+            int_result,
             long_result,
             Operations,
             Transfer, //
@@ -162,6 +163,19 @@ impl<'a, T: Operations> IoShared<'a, T> {
         long_result(ret)
     }
 
+    /// Lets the core export a BAR as a dma-buf, which it does where it finds its mapping of it.
+    pub(in crate::vfio) fn core_dma_buf(
+        &self,
+        flags: u32,
+        arg: *mut c_void,
+        size: usize,
+    ) -> Result<c_int> {
+        let vdev = self.device.core().as_vdev();
+        // SAFETY: The device is open, and this guard keeps the mapping that the core looks at. The
+        // user structure is copied from as such.
+        int_result(unsafe { bindings::vfio_pci_core_ioctl_feature(vdev, flags, arg, size) })
+    }
+
     /// Returns whether the driver holds any BAR.
     pub(in crate::vfio) fn any_taken(&self) -> bool {
         let taken = |holder: &Holder<T::BarMaps>| matches!(holder, Holder::Driver(_));
@@ -282,9 +296,6 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
             // SAFETY: As above.
             unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar, taken) };
         }
-        if ret < 0 {
-            return Err(Error::from_errno(ret));
-        }
-        Ok(ret)
+        int_result(ret)
     }
 }
