@@ -1,11 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The ids that the parameter `ids=` names, in vfio-pci's way of writing them.
+//!
+//! vfio-pci divides the parameter at commas and reads each entry with sscanf(), by the format
+//! `%x:%x:%x:%x:%x:%x` (`vfio_pci_fill_ids()`). What is read here is what that reads, odd or not, so
+//! that a configuration that works with vfio-pci works here.
 
 use crate::vfio::pci::DynamicId;
 
-/// Reads the hexadecimal number that `text` begins with, and returns it with what follows it.
+/// Returns whether the kernel's isspace() takes `byte` for white space.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0)
+}
+
+/// Reads the hexadecimal number that `text` begins with, by the rules of `%x` in the kernel's
+/// sscanf(), and returns it with what follows it.
+///
+/// White space before the number is skipped, a sign is not allowed, and `0x` alone is zero. Of a
+/// number of more than 32 bits the lowest 32 count; one of more than 64 bits has all of them set.
 fn number(text: &[u8]) -> Option<(u32, &[u8])> {
+    let start = text.iter().position(|byte| !is_space(*byte))?;
+    let text = text.get(start..)?;
+    if !text.first()?.is_ascii_hexdigit() {
+        return None;
+    }
     let digits = match text {
         [b'0', b'x' | b'X', rest @ ..] => rest,
         _ => text,
@@ -15,12 +33,16 @@ fn number(text: &[u8]) -> Option<(u32, &[u8])> {
         .position(|byte| !byte.is_ascii_hexdigit())
         .unwrap_or(digits.len());
     let (digits, rest) = digits.split_at_checked(end)?;
-    let value = u32::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok()?;
-    Some((value, rest))
+    let value = digits.iter().try_fold(0u64, |value, digit| {
+        let digit = char::from(*digit).to_digit(16)?;
+        value.checked_mul(16)?.checked_add(u64::from(digit))
+    });
+    // CAST: The low half is what is meant.
+    Some((value.unwrap_or(u64::MAX) as u32, rest))
 }
 
-/// Reads one id: up to six numbers with colons between them, of which the first two must be there.
-/// Whatever follows the last number is passed over, as vfio-pci does.
+/// Reads one id: up to six numbers, of which the first two must be there. A colon comes right behind
+/// each number but the last. Whatever follows the last one is passed over.
 fn id(text: &[u8]) -> Option<DynamicId> {
     let mut fields = [0, 0, DynamicId::ANY, DynamicId::ANY, 0, 0];
     let mut found = 0_usize;
@@ -92,7 +114,64 @@ mod tests {
         assert!(fields(b"8086").is_none());
         assert!(fields(b"8086:").is_none());
         assert!(fields(b":8086").is_none());
-        assert!(fields(b"123456789:1").is_none());
+    }
+
+    #[test]
+    fn white_space_before_a_number_is_skipped() {
+        let igb = Some([0x8086, 0x10c9, ANY, ANY, 0, 0]);
+        assert!(fields(b" 8086:10c9") == igb);
+        assert!(fields(b"\t\n\x0b\x0c\r\xa0 8086: 10c9") == igb);
+        assert!(fields(b"8086:10c9: 1:  2") == Some([0x8086, 0x10c9, 1, 2, 0, 0]));
+    }
+
+    #[test]
+    fn white_space_before_a_colon_ends_the_id() {
+        assert!(fields(b"8086 :10c9").is_none());
+        assert!(fields(b"8086:10c9 :1") == Some([0x8086, 0x10c9, ANY, ANY, 0, 0]));
+    }
+
+    #[test]
+    fn what_follows_the_last_number_is_passed_over() {
+        assert!(fields(b"8086:10c9 ") == Some([0x8086, 0x10c9, ANY, ANY, 0, 0]));
+        assert!(fields(b"8086:10c9:") == Some([0x8086, 0x10c9, ANY, ANY, 0, 0]));
+        assert!(fields(b"8086:10c9: ") == Some([0x8086, 0x10c9, ANY, ANY, 0, 0]));
+        assert!(fields(b"1:2:3:4:5:6:7") == Some([1, 2, 3, 4, 5, 6]));
+    }
+
+    #[test]
+    fn a_number_without_digits_is_none() {
+        assert!(fields(b" ").is_none());
+        assert!(fields(b"x8086:10c9").is_none());
+        assert!(fields(b"-8086:10c9").is_none());
+        assert!(fields(b"+8086:10c9").is_none());
+        assert!(fields(b"8086:-1").is_none());
+    }
+
+    #[test]
+    fn a_prefix_without_digits_is_zero() {
+        assert!(fields(b"0x:0X") == Some([0, 0, ANY, ANY, 0, 0]));
+        assert!(fields(b"0xg:1").is_none());
+    }
+
+    #[test]
+    fn the_low_bits_of_a_long_number_count() {
+        assert!(fields(b"123456789:1") == Some([0x2345_6789, 1, ANY, ANY, 0, 0]));
+        assert!(fields(b"fedcba9876543210:1") == Some([0x7654_3210, 1, ANY, ANY, 0, 0]));
+        assert!(fields(b"000000000000000008086:1") == Some([0x8086, 1, ANY, ANY, 0, 0]));
+    }
+
+    #[test]
+    fn a_number_of_more_than_64_bits_is_the_largest_one() {
+        assert!(fields(b"10000000000000000:1") == Some([u32::MAX, 1, ANY, ANY, 0, 0]));
+        assert!(fields(b"1000000000000000000008086:1") == Some([u32::MAX, 1, ANY, ANY, 0, 0]));
+    }
+
+    #[test]
+    fn a_list_may_have_blanks_behind_its_commas() {
+        let mut entries = list(b"8086:10c9, 8086:1520");
+        assert!(matches!(entries.next(), Some(Ok(id)) if id.device == 0x10c9));
+        assert!(matches!(entries.next(), Some(Ok(id)) if id.device == 0x1520));
+        assert!(entries.next().is_none());
     }
 
     #[test]
