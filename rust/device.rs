@@ -207,17 +207,22 @@ impl State {
             _ => return Ok(()),
         };
         loop {
-            let expected = device.memory_shared().count(bar);
+            let table = device.memory_shared();
+            if is_plain(&table, bar) {
+                return Ok(());
+            }
+            let expected = table.count(bar);
+            drop(table);
+            if !info.has_room_for(wire::Claims::size(expected)?) {
+                return Ok(());
+            }
             let mut claims = wire::Claims::with_capacity(expected)?;
             let table = device.memory_shared();
-            if table.count(bar) > expected {
-                // Others came while there was no lock.
+            if table.count(bar) > expected || is_plain(&table, bar) {
+                // It changed while there was no lock.
                 continue;
             }
             let window = table.window(bar);
-            if table.count(bar) == 0 && window == Attribute::Noncached {
-                return Ok(());
-            }
             for (span, id) in table.claims(bar) {
                 claims.push(span, self.index(id))?;
             }
@@ -383,6 +388,11 @@ fn fault_stray(
         None => fault.map(&table, bar.index(), span.start()),
         Some(_) => fault.refuse(),
     }
+}
+
+/// Returns whether `bar` has neither a subregion nor an attribute.
+fn is_plain(claims: &Claims, bar: region::Bar) -> bool {
+    claims.count(bar) == 0 && claims.window(bar) == Attribute::Noncached
 }
 
 /// Makes a mapping of something that has `attribute`.

@@ -246,8 +246,14 @@ impl<T: Operations> DeviceOps<T> {
         let info = unsafe { &mut *info };
         // SAFETY: As above.
         let caps = unsafe { &mut *caps };
-        let mut info = RegionInfo::new(info, InfoCaps::new(caps));
-        from_result(|| T::region_info(device, &mut info).map(|()| 0))
+        // SAFETY: VFIO passes an empty list.
+        let caps = unsafe { InfoCaps::new(caps) };
+        from_result(|| {
+            let mut info = RegionInfo::new(info, caps);
+            T::region_info(device, &mut info)?;
+            info.finish();
+            Ok(0)
+        })
     }
 
     /// # Safety

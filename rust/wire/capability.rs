@@ -44,7 +44,9 @@ pub(crate) fn subregion_capability(
 
 /// The capability that tells the subregions and the attribute of a BAR, being made up
 /// (`struct vfio_region_info_cap_claims`).
-pub(crate) struct Claims(KVec<u64>);
+///
+/// With all the claims that there can be it has hundreds of kilobytes.
+pub(crate) struct Claims(KVVec<u64>);
 
 /// How many words of [`Claims`] come before the claims.
 const CLAIMS_HEADER: usize = 3;
@@ -53,12 +55,22 @@ const CLAIMS_HEADER: usize = 3;
 const CLAIM: usize = 3;
 
 impl Claims {
+    /// Returns how many words the capability has for `claims` subregions.
+    fn words(claims: u32) -> Result<usize> {
+        let words = usize::try_from(claims)?.checked_mul(CLAIM);
+        let words = words.and_then(|words| words.checked_add(CLAIMS_HEADER));
+        words.ok_or(EOVERFLOW)
+    }
+
+    /// Returns how many bytes the capability has for `claims` subregions.
+    pub(crate) fn size(claims: u32) -> Result<usize> {
+        let size = Self::words(claims)?.checked_mul(size_of::<u64>());
+        size.ok_or(EOVERFLOW)
+    }
+
     /// Makes the capability for `claims` subregions that are yet to be given.
     pub(crate) fn with_capacity(claims: u32) -> Result<Self> {
-        let words = usize::try_from(claims)?.checked_mul(CLAIM);
-        let words = words.ok_or(EOVERFLOW)?;
-        let words = words.checked_add(CLAIMS_HEADER).ok_or(EOVERFLOW)?;
-        let mut words = KVec::with_capacity(words, GFP_KERNEL)?;
+        let mut words = KVVec::with_capacity(Self::words(claims)?, GFP_KERNEL_ACCOUNT)?;
         for _ in 0..CLAIMS_HEADER {
             words.push_within_capacity(0)?;
         }
@@ -73,7 +85,7 @@ impl Claims {
     }
 
     /// Completes it for a BAR whose own window has `attribute`, and returns its bytes, by eights.
-    pub(crate) fn into_words(mut self, attribute: Attribute, mem: MemType) -> KVec<u64> {
+    pub(crate) fn into_words(mut self, attribute: Attribute, mem: MemType) -> KVVec<u64> {
         // A 16-bit id, a 16-bit version, and a 32-bit offset that VFIO fills in.
         let id = join(bindings::VFIO_REGION_INFO_CAP_CLAIMS, 1);
         // CAST: At most as many as there are subregions.

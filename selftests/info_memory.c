@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The memory that the kernel allocates to tell the claims of a BAR. The list of capabilities has to
+ * be physically contiguous, since VFIO takes it for memory of kmalloc(). With as many claims as
+ * there can be it has 393 KB.
+ *
+ * Allocations are counted by the kernel's trace events.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include "fixture.h"
+
+#define TRACING		"/sys/kernel/tracing/"
+
+/* More than anything else that the ioctl may need. */
+#define LARGE		"bytes_alloc >= 16384"
+
+/* Every page but one of each two. */
+#define CLAIMS		SUBREGION_LIMIT
+#define STEP		(2 * SUBREGION_GRANULE)
+
+FIXTURE(info_memory) {
+	struct vfio_device dev;
+	/* The answer: the region, the capability and its claims. */
+	uint32_t size;
+	struct vfio_region_info *info;
+};
+
+static int set(const char *file, const char *value)
+{
+	char path[128];
+	int fd, ret = 0;
+
+	snprintf(path, sizeof(path), TRACING "%s", file);
+	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, strlen(value)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Lets large allocations of this process be traced, if the kernel can do that. */
+static bool prepare_tracing(void)
+{
+	char pid[16];
+
+	mount("tracefs", TRACING, "tracefs", 0, NULL);
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	return !set("tracing_on", "0") && !set("set_event_pid", pid) &&
+	       !set("events/kmem/kmalloc/filter", LARGE) &&
+	       !set("events/kmem/kmalloc/enable", "1");
+}
+
+FIXTURE_SETUP(info_memory)
+{
+	unsigned int n;
+
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", vfio_driver()))
+		return;
+	if (!prepare_tracing())
+		SKIP(return, "the kernel does not trace allocations");
+	for (n = 0; n < CLAIMS; n++)
+		fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, n * STEP,
+			       SUBREGION_GRANULE);
+	self->size = sizeof(*self->info) + sizeof(struct vfio_region_info_cap_claims) +
+		     CLAIMS * sizeof(struct vfio_region_claim);
+	self->info = malloc(self->size);
+	ASSERT_NE(NULL, self->info);
+	/* Or the kernel would have to make these pages present. */
+	memset(self->info, 0xff, self->size);
+}
+
+FIXTURE_TEARDOWN(info_memory)
+{
+	set("events/kmem/kmalloc/enable", "0");
+	set("events/kmem/kmalloc/filter", "0");
+	set("set_event_pid", "");
+	free(self->info);
+	vfio_device_close(&self->dev);
+}
+
+/* Large allocations that were made; @charged are those for which the user is charged. */
+struct allocations {
+	unsigned int all;
+	unsigned int charged;
+};
+
+/* Counts the allocation that a @line tells of, if it does. An allocation may have several lines. */
+static void count(struct __test_metadata *_metadata, struct allocations *large, const char *line)
+{
+	static char last[32];
+	char where[32] = "";
+
+	line = strstr(line, "kmalloc: ");
+	if (!line || sscanf(strstr(line, "ptr="), "%31s", where) != 1)
+		return;
+	if (large->all && !strcmp(where, last))
+		return;
+	strcpy(last, where);
+	TH_LOG("%.*s", (int)strcspn(line, "\n"), line);
+	large->all++;
+	large->charged += strstr(line, "_ACCOUNT") != NULL;
+}
+
+/* Asks about the BAR with room for @argsz bytes, and counts. */
+static struct allocations ask(struct __test_metadata *_metadata, FIXTURE_DATA(info_memory) * self,
+			      uint32_t argsz)
+{
+	struct allocations large = {};
+	char line[512];
+	FILE *trace;
+	int ret;
+
+	self->info->argsz = argsz;
+	self->info->index = BAR2;
+	ASSERT_EQ(0, set("trace", ""));
+	ASSERT_EQ(0, set("tracing_on", "1"));
+	ret = ioctl(self->dev.fd, VFIO_DEVICE_GET_REGION_INFO, self->info);
+	ASSERT_EQ(0, set("tracing_on", "0"));
+	ASSERT_EQ(0, ret) TH_LOG("%s", strerror(errno));
+	trace = fopen(TRACING "trace", "re");
+	ASSERT_NE(NULL, trace);
+	while (fgets(line, sizeof(line), trace))
+		count(_metadata, &large, line);
+	fclose(trace);
+	return large;
+}
+
+TEST_F_TIMEOUT(info_memory, a_question_about_the_size_of_the_claims_takes_none, 240)
+{
+	struct allocations large = ask(_metadata, self, sizeof(*self->info));
+
+	EXPECT_EQ(0, large.all);
+	EXPECT_EQ(self->size, self->info->argsz);
+	EXPECT_EQ(0, self->info->cap_offset);
+	EXPECT_NE(0, self->info->flags & VFIO_REGION_INFO_FLAG_CAPS);
+	/* One byte too few is as bad as no room at all. */
+	large = ask(_metadata, self, self->size - 1);
+	EXPECT_EQ(0, large.all);
+	EXPECT_EQ(self->size, self->info->argsz);
+	EXPECT_EQ(0, self->info->cap_offset);
+}
+
+TEST_F_TIMEOUT(info_memory, claims_are_told_from_memory_that_the_user_is_charged_for, 240)
+{
+	struct allocations large = ask(_metadata, self, self->size);
+	const struct vfio_region_info_cap_claims *cap;
+	unsigned int n, wrong = 0;
+
+	/* The list; and what it is copied from, unless that is in memory of vmalloc(). */
+	EXPECT_LE(1, large.all);
+	EXPECT_GE(2, large.all);
+	EXPECT_EQ(large.all, large.charged);
+	cap = vfio_region_cap(self->info, VFIO_REGION_INFO_CAP_CLAIMS);
+	ASSERT_NE(NULL, cap);
+	ASSERT_EQ(CLAIMS, cap->nr_claims);
+	for (n = 0; n < CLAIMS; n++)
+		wrong += cap->claims[n].offset != n * STEP ||
+			 cap->claims[n].size != SUBREGION_GRANULE;
+	EXPECT_EQ(0, wrong);
+}
+
+TEST_HARNESS_MAIN
