@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * ioeventfds beside subregions: the kernel's mapping of a BAR is what the one writes through and
- * the other changes, so write combining and ioeventfds keep each other off a BAR.
+ * the other changes. So a BAR with write combining can have no ioeventfds, and a BAR gets its first
+ * write combining only while the device has no ioeventfd on any BAR.
  */
 #include <sys/eventfd.h>
 
@@ -27,21 +28,30 @@ FIXTURE_TEARDOWN(ioeventfd)
 	vfio_device_close(&self->dev);
 }
 
-/* An ioeventfd at @offset writes to the device, which its bytes at @at of BAR 2 then show. */
-static void expect_ioeventfd(struct __test_metadata *_metadata, struct vfio_device *dev,
-			     int eventfd, uint64_t at)
+/* The ioeventfd at byte @at of BAR 2 writes to the device, as its bytes there then show. */
+static void expect_write(struct __test_metadata *_metadata, struct vfio_device *dev, int eventfd,
+			 uint64_t at)
 {
 	uint64_t offset = vfio_offset(dev, BAR2, at), one = 1;
 	uint32_t value = 0xffffffff, tries;
 
 	ASSERT_EQ(4, pwrite(dev->fd, &value, 4, offset));
-	ASSERT_EQ(0, vfio_add_ioeventfd(dev, offset, eventfd));
 	ASSERT_EQ(sizeof(one), write(eventfd, &one, sizeof(one)));
 	for (tries = 0; tries < 1000 && value != 1; tries++) {
 		usleep(1000);
 		ASSERT_EQ(4, pread(dev->fd, &value, 4, offset));
 	}
 	EXPECT_EQ(1, value) TH_LOG("the ioeventfd wrote nothing");
+}
+
+/* One can be made there, writes, and can be ended. */
+static void expect_ioeventfd(struct __test_metadata *_metadata, struct vfio_device *dev,
+			     int eventfd, uint64_t at)
+{
+	uint64_t offset = vfio_offset(dev, BAR2, at);
+
+	ASSERT_EQ(0, vfio_add_ioeventfd(dev, offset, eventfd));
+	expect_write(_metadata, dev, eventfd, at);
 	EXPECT_EQ(0, vfio_add_ioeventfd(dev, offset, -1));
 }
 
@@ -108,20 +118,13 @@ TEST_F(ioeventfd, it_works_again_when_the_last_wc_subregion_is_gone)
 
 TEST_F(ioeventfd, it_survives_the_end_of_a_claim_that_was_none_of_its_business)
 {
-	uint64_t one = 1, at = vfio_offset(&self->dev, BAR2, MIB);
+	uint64_t at = vfio_offset(&self->dev, BAR2, MIB);
 	struct vfio_subregion_create sub;
-	uint32_t value = 0, tries;
 
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, MIB);
-	ASSERT_EQ(4, pwrite(self->dev.fd, &value, 4, at));
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
 	fixture_destroy(_metadata, &self->dev, sub.index);
-	ASSERT_EQ(sizeof(one), write(self->eventfd, &one, sizeof(one)));
-	for (tries = 0; tries < 1000 && value != 1; tries++) {
-		usleep(1000);
-		ASSERT_EQ(4, pread(self->dev.fd, &value, 4, at));
-	}
-	EXPECT_EQ(1, value);
+	expect_write(_metadata, &self->dev, self->eventfd, MIB);
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
 }
 
@@ -135,6 +138,120 @@ TEST_F(ioeventfd, a_wc_that_failed_for_it_leaves_it_working)
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
 	expect_ioeventfd(_metadata, &self->dev, self->eventfd, 0);
+}
+
+/* An ioeventfd on one BAR and write combining in another: BAR 0 is one page, BAR 2 is memory. */
+FIXTURE(other_bar) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	uint64_t page;
+	int eventfd;
+};
+
+FIXTURE_SETUP(other_bar)
+{
+	self->eventfd = eventfd(0, EFD_CLOEXEC);
+	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+	self->page = vfio_offset(&self->dev, 0, 0);
+}
+
+FIXTURE_TEARDOWN(other_bar)
+{
+	expect_still_works(_metadata, &self->dev, BAR2, &self->bar);
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(other_bar, an_ioeventfd_there_makes_the_first_wc_ebusy)
+{
+	struct vfio_subregion_create create;
+
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, self->eventfd));
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
+	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, -1));
+}
+
+TEST_F(other_bar, wc_there_is_no_obstacle_to_an_ioeventfd)
+{
+	fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+	expect_ioeventfd(_metadata, &self->dev, self->eventfd, MIB);
+}
+
+TEST_F(other_bar, an_ioeventfd_there_is_no_obstacle_to_more_wc)
+{
+	struct vfio_subregion_create first, more;
+	char *map;
+
+	first = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, self->eventfd));
+	more = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
+	map = fixture_map(_metadata, &self->dev, more.mmap_offset, MIB, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
+	EXPECT_MEMTYPE(MEMTYPE_WC, self->bar.start + 4 * MIB, self->bar.start + 5 * MIB);
+	/* Of two, either may go first. */
+	fixture_destroy(_metadata, &self->dev, first.index);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, -1));
+}
+
+TEST_F(other_bar, an_ioeventfd_there_makes_wc_ebusy_again_after_the_last_one)
+{
+	struct vfio_subregion_create sub, create;
+
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, self->eventfd));
+	fixture_destroy(_metadata, &self->dev, sub.index);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
+	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, -1));
+}
+
+TEST_F(other_bar, an_ioeventfd_there_lets_a_wc_bar_keep_or_lose_its_attribute)
+{
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, self->eventfd));
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
+	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
+	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, -1));
+}
+
+/* BAR 0 is four pages with the MSI-X table on the third, BAR 2 is memory. */
+FIXTURE(beside_registers) {
+	struct vfio_device dev;
+	int eventfd;
+};
+
+FIXTURE_SETUP(beside_registers)
+{
+	self->eventfd = eventfd(0, EFD_CLOEXEC);
+	fixture_open(_metadata, &self->dev, "DEV_NVME", vfio_driver());
+}
+
+FIXTURE_TEARDOWN(beside_registers)
+{
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(beside_registers, an_ioeventfd_works_on_while_another_bar_gets_more_wc)
+{
+	uint64_t at = vfio_offset(&self->dev, BAR2, MIB);
+	struct vfio_subregion_create first, more;
+
+	first = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0x1000, 4 * KIB);
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
+	more = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0x3000, 4 * KIB);
+	expect_write(_metadata, &self->dev, self->eventfd, MIB);
+	fixture_destroy(_metadata, &self->dev, first.index);
+	expect_write(_metadata, &self->dev, self->eventfd, MIB);
+	/* Now the core maps BAR 0 again. */
+	fixture_destroy(_metadata, &self->dev, more.index);
+	expect_write(_metadata, &self->dev, self->eventfd, MIB);
+	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
 }
 
 TEST_HARNESS_MAIN

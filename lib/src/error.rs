@@ -147,8 +147,8 @@ impl Error {
                 "the MSI-X table is in the range and has to stay strict: leave its page out"
             }
             (Call::Create, Errno::BUSY) => {
-                "an ioeventfd is on the device, something in the kernel holds the memory with \
-                 another type, or the BAR has an attribute of its own"
+                "an ioeventfd is on the device and the BAR has no write combining yet, something in \
+                 the kernel holds the memory with another type, or the BAR has an attribute of its own"
             }
             (Call::SetAttr, Errno::BUSY) => {
                 "set it before the BAR is mapped and before it has subregions; an ioeventfd on \

@@ -91,9 +91,11 @@
  * An index or an mmap offset is never used again while the device stays open. The new region is
  * also found through VFIO_DEVICE_GET_INFO and VFIO_DEVICE_GET_REGION_INFO.
  *
- * EBUSY means that an ioeventfd exists on the device (write combining only), that another mapping
- * of the same memory has a different type or decides it, or that VFIO_REGION_SET_ATTR gave the BAR
- * an attribute.
+ * EBUSY means that an ioeventfd exists on the device, on whatever BAR, and this would be the
+ * first write-combining subregion of its BAR; that another mapping of the same memory has a
+ * different type or decides it; or that VFIO_REGION_SET_ATTR gave the BAR an attribute. A BAR that
+ * has a write-combining subregion can have more of them beside ioeventfds on other BARs, but it
+ * can have no ioeventfd itself: VFIO_DEVICE_IOEVENTFD says EBUSY.
  */
 struct vfio_subregion_create {
 	__u32		argsz;
@@ -177,7 +179,9 @@ struct vfio_subregion_query {
  * Setting the attribute that the BAR has changes nothing, and works while the BAR is mapped.
  *
  * EBUSY: the BAR is mapped, or has a subregion, or (write combining only) an ioeventfd exists on
- * the device, or another mapping of the same memory has a different type or decides it.
+ * the device, on whatever BAR, or another mapping of the same memory has a different type or
+ * decides it. A BAR that is write-combining can have no ioeventfd: VFIO_DEVICE_IOEVENTFD then
+ * says EBUSY.
  * EPERM: write combining, and the BAR holds the MSI-X table.
  */
 struct vfio_subregion_set_attr {
