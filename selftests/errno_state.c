@@ -123,6 +123,109 @@ TEST_F(alien, mapping_that_is_gone_is_no_obstacle)
 	EXPECT_TOUCH(map, want, SHIFT_4K);
 }
 
+/* A mapping by /dev/mem holds a part of the BAR write-back, which no mapping here can be. */
+FIXTURE(write_back) {
+	struct vfio_device dev;
+	const char *bdf;
+	struct pci_bar bar;
+	void *map;
+};
+
+FIXTURE_SETUP(write_back)
+{
+	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	if (!memtype_tracked())
+		SKIP(return, NO_MEMTYPES);
+	self->bdf = fixture_bdf(_metadata, "DEV_IVSHMEM");
+	if (!self->bdf)
+		return;
+	fixture_bind(_metadata, self->bdf, vfio_driver());
+	ASSERT_EQ(0, pci_bar(self->bdf, 2, &self->bar));
+}
+
+FIXTURE_TEARDOWN(write_back)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* Maps 64 KiB at 4 MiB of the BAR write-back; NULL if that is not to be had. */
+static void *map_write_back(struct __test_metadata *_metadata, FIXTURE_DATA(write_back) * self)
+{
+	uint64_t at = self->bar.start + 4 * MIB;
+	int mem = open("/dev/mem", O_RDWR | O_CLOEXEC);
+	void *map;
+
+	ASSERT_LE(0, mem) TH_LOG("/dev/mem: %s", strerror(errno));
+	map = mmap(NULL, 64 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED, mem, at);
+	close(mem);
+	if (map == MAP_FAILED)
+		SKIP(return NULL, "/dev/mem: %s (iomem=relaxed is missing?)", strerror(errno));
+	if (strcmp(memtype(at, at + 64 * KIB), MEMTYPE_WB)) {
+		munmap(map, 64 * KIB);
+		SKIP(return NULL, "the MTRRs do not let this memory be write-back");
+	}
+	return map;
+}
+
+TEST_F(write_back, mapping_made_before_the_device_was_opened_makes_everything_ebusy)
+{
+	struct vfio_subregion_create create;
+	struct vfio_subregion_query query;
+	unsigned int i;
+	void *map;
+
+	map = map_write_back(_metadata, self);
+	if (!map)
+		return;
+	fixture_conflicts(_metadata, "begin");
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->bdf));
+	for (i = 0; i < SUBREGION_ATTRIBUTES; i++) {
+		create = subregion_init(BAR2, subregion_attributes[i].number, 4 * MIB, MIB);
+		expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
+	}
+	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
+	ASSERT_EQ(0, subregion_query(&self->dev, BAR2, &query));
+	EXPECT_EQ(0, query.attributes);
+	fixture_conflicts(_metadata, "end");
+	munmap(map, 64 * KIB);
+}
+
+/* There is a moment for it: when another mapping has kept pages write-combining, and is gone. */
+TEST_F(write_back, mapping_made_in_between_makes_read_and_create_ebusy)
+{
+	struct vfio_subregion_create create;
+	uint64_t offset;
+	uint32_t value;
+	void *map;
+
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->bdf));
+	offset = vfio_offset(&self->dev, BAR2, 4 * MIB);
+	create = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB,
+				64 * KIB);
+	map = pci_map_resource(self->bdf, 2, "_wc", 4 * MIB, 64 * KIB);
+	if (map == MAP_FAILED && errno == EINVAL)
+		SKIP(return, "the kernel was not booted with iomem=relaxed");
+	ASSERT_NE(MAP_FAILED, map) TH_LOG("resource2_wc: %s", strerror(errno));
+
+	fixture_conflicts(_metadata, "begin");
+	fixture_destroy(_metadata, &self->dev, create.index);
+	munmap(map, 64 * KIB);
+	map = map_write_back(_metadata, self);
+	if (!map)
+		return;
+	EXPECT_EQ(-1, pread(self->dev.fd, &value, sizeof(value), offset));
+	EXPECT_EQ(EBUSY, errno);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, 64 * KIB);
+	EXPECT_EQ(-EBUSY, subregion_create(&self->dev, &create));
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_NONCACHED, 4 * MIB, 64 * KIB);
+	EXPECT_EQ(-EBUSY, subregion_create(&self->dev, &create));
+	fixture_conflicts(_metadata, "end");
+
+	munmap(map, 64 * KIB);
+	EXPECT_EQ(sizeof(value), pread(self->dev.fd, &value, sizeof(value), offset));
+	EXPECT_EQ(0, subregion_create(&self->dev, &create));
+}
+
 FIXTURE(nvme) {
 	struct vfio_device dev;
 	struct pci_bar bar;

@@ -29,6 +29,7 @@
 #define MEMTYPE_MIXED	"mixed"
 #define MEMTYPE_UC_MINUS "uncached-minus"
 #define MEMTYPE_WC	"write-combining"
+#define MEMTYPE_WB	"write-back"
 
 /** pte_read() - asks the oracle about @address; 0 or a negative errno */
 int pte_read(const volatile void *address, struct pte_oracle *pte);

@@ -156,6 +156,19 @@ static inline struct pci_bar fixture_bar(struct __test_metadata *_metadata,
 	return bar;
 }
 
+/**
+ * fixture_conflicts() - tells rig/check by the log whether complaints of the kernel about memory
+ * types that do not fit together are provoked from here on: @when is "begin" or "end"
+ */
+static inline void fixture_conflicts(struct __test_metadata *_metadata, const char *when)
+{
+	int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+
+	ASSERT_LE(0, log) TH_LOG("/dev/kmsg: %s", strerror(errno));
+	EXPECT_LT(0, dprintf(log, "rig: conflicts of memory types %s\n", when));
+	close(log);
+}
+
 /* A touch must not fault, and the live entry must then have the type and (unless 0) the size. */
 #define EXPECT_TOUCH(address, type, shift) do { \
 	const volatile void *__address = (address); \

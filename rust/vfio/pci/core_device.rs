@@ -2,10 +2,13 @@
 
 //! The device of vfio-pci-core, and its BARs.
 
-use super::iomap::{
-    is_mapped_as,
-    Excluded,
-    IoMap, //
+use super::{
+    iomap::{
+        is_mapped_as,
+        Excluded,
+        IoMap, //
+    },
+    Reservation, //
 };
 use crate::{
     bindings,
@@ -307,6 +310,9 @@ impl Bar<'_> {
 
     /// Maps `len` bytes from `start` for the kernel; what the CPU then has may be of another type
     /// than `mem`, so ask [`IoMap::is_of`].
+    ///
+    /// Fails with [`EBUSY`] when another mapping in the kernel has a type that no mapping of a device
+    /// can share, which is write-back.
     pub(crate) fn ioremap(&self, start: u64, len: u64, mem: MemType) -> Result<IoMap> {
         let phys = self.range(start, len)?;
         let size = usize::try_from(len)?;
@@ -318,7 +324,7 @@ impl Bar<'_> {
                 kernel::bindings::ioremap(phys, size)
             },
         };
-        let io = NonNull::new(io).ok_or(ENOMEM)?;
+        let io = NonNull::new(io).ok_or_else(|| Reservation::why_not_mapped(phys, len))?;
         // SAFETY: `io` is what ioremap() returned for `size` bytes, and nobody else has it.
         Ok(unsafe { IoMap::from_raw(io, size) })
     }

@@ -48,6 +48,17 @@ impl Reservation {
         Ok(Self { phys, len: size })
     }
 
+    /// Returns why ioremap() could not map a range, which it does not say: [`EBUSY`] if another mapping
+    /// in the kernel has a type that it may not give, or several have different ones, and [`ENOMEM`]
+    /// if not.
+    pub(super) fn why_not_mapped(phys: u64, len: u64) -> Error {
+        // For a request of write combining the rules are those for uncached memory.
+        match Self::new(phys, len) {
+            Ok(_) => ENOMEM,
+            Err(error) => error,
+        }
+    }
+
     /// Returns the length in bytes.
     pub(crate) fn len(&self) -> u64 {
         self.len.get()
