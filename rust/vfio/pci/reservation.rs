@@ -120,11 +120,7 @@ impl Bar<'_> {
             return Ok(Look(None));
         }
         // A mapping gets the type that part of its range has, and is refused where parts differ.
-        match self.ioremap_as(start, len, mem) {
-            Ok(map) => Ok(Look(Some(map))),
-            Err(error) if error == ENOMEM && len > PAGE_SIZE as u64 => Err(EBUSY),
-            Err(error) => Err(error),
-        }
+        Ok(Look(Some(self.ioremap_as(start, len, mem)?)))
     }
 
     /// Reserves `len` bytes from `start`, whole pages, under the type that all of them have: by other
