@@ -109,6 +109,11 @@ TEST_F(cost, vfio_pci_takes_a_fault_for_each_entry_and_the_largest_entries)
 	struct pte_count *stock = &self->stock.entries;
 	uint64_t large = stock->of_4k, entries = variant->entries;
 
+	if (shift_here(SHIFT_2M) == SHIFT_4K) {
+		EXPECT_EQ(variant->size / (4 * KIB), stock->of_4k);
+		EXPECT_EQ(self->stock.faults, stock->of_4k);
+		return;
+	}
 	if (variant->size >= 2 * MIB)
 		large = stock->of_2m;
 	if (variant->size >= GIB && SHIFT_STOCK == SHIFT_1G)

@@ -250,6 +250,7 @@ TEST_F(mm, two_mappings_of_one_subregion_have_the_same_type_and_bytes)
 	other = fixture_map(_metadata, &self->dev, self->sub.mmap_offset + 8 * KIB, 8 * KIB,
 			    4 * KIB);
 	EXPECT_TOUCH(other, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(self->map + 8 * KIB, PTE_WC, SHIFT_2M);
 	EXPECT_EQ(pte_phys(self->map + 8 * KIB), pte_phys(other));
 	munmap(self->map, CLAIM_SIZE);
 	EXPECT_STREQ(PTE_WC, pte_type(other));
