@@ -29,12 +29,24 @@ die() {
 	exit 1
 }
 
-# Makes $1 the kernel that this step and those which it calls are about.
+# Makes $1 the kernel that this step and those which it calls are about, and sets what its file in
+# rig/kernels says:
+#
+#   recipe    the file of rig/kernels/recipe that makes it: shipped or configured
+#   flavour   Debian's name of a shipped one
+#   configs   the files of rig/kernels/config that a configured one is made of
+#   patches   those of rig/kernels/patch which are applied to its source
+#   slower    how many times longer a program may take
+#   checkers  what looks for faults in it: lockdep, kmemleak, kcsan
+#   words     what is put on its command line
 use_kernel() {
 	case " $KERNELS " in
 	*" $1 "*) export KERNEL=$1 ;;
 	*) die "no such kernel for $ARCH: $1; there are: $KERNELS" ;;
 	esac
+	recipe='' flavour='' configs='' patches='' slower=1 checkers='' words=''
+	# shellcheck source=rig/kernels/stock
+	. "$RIG/kernels/$1"
 }
 
 # Prints the comment block at the top of the running script: its --help.

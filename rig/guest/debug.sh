@@ -4,9 +4,11 @@
 
 KMEMLEAK=/sys/kernel/debug/kmemleak
 
-# How many results debug_results gives. The stock kernel looks for nothing.
-DEBUG_RESULTS=2
-[ "$KERNEL" != stock ] || DEBUG_RESULTS=0
+# What looks for faults in this kernel, as rig/vm says: a result each. A shipped kernel has nothing.
+CHECKERS=$(echo "$CHECKERS" | tr , ' ')
+
+# How many results debug_results gives.
+DEBUG_RESULTS=$(echo "$CHECKERS" | wc -w)
 
 KUNIT=/sys/kernel/debug/kunit
 
@@ -30,17 +32,16 @@ find_leaks() {
 		echo scan >$KMEMLEAK && sleep 1 && echo scan >$KMEMLEAK && cat $KMEMLEAK
 }
 
-# The results of what looks for faults all the time.
-debug_results() {
-	[ $DEBUG_RESULTS != 0 ] || return 0
-
-	# It turns itself off with its first report, and after an overflow.
+# It turns itself off with its first report, and after an overflow.
+lockdep_result() {
 	if grep -q 'debug_locks: *1$' /proc/lockdep_stats; then
 		ktap_result ok lockdep_is_still_on
 	else
 		ktap_result 'not ok' lockdep_is_still_on
 	fi
+}
 
+kmemleak_result() {
 	if find_leaks >/tmp/leaks 2>&1 && [ ! -s /tmp/leaks ]; then
 		ktap_result ok kmemleak_finds_nothing
 	else
@@ -49,13 +50,21 @@ debug_results() {
 	fi
 }
 
+# The results of what looks for faults all the time.
+debug_results() {
+	local checker
+	for checker in $CHECKERS; do
+		"${checker}_result"
+	done
+}
+
 # The result that the kernel is not tainted for other reasons than are known, and the bits $1.
 taint_result() {
 	local known taint
 	# A module from outside the tree.
 	known=$((4096 | $1))
-	# A module without a signature; the debug kernel asks for none.
-	[ "$KERNEL" != stock ] || known=$((known | 8192))
+	# A module without a signature; one that is built here asks for none.
+	[ "$RECIPE" != shipped ] || known=$((known | 8192))
 	# A kernel that ran unit tests.
 	[ ! -d $KUNIT ] || known=$((known | 262144))
 
