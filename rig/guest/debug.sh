@@ -3,6 +3,7 @@
 # What the kernel itself has found, after the tests. Sourced, never run.
 
 KMEMLEAK=/sys/kernel/debug/kmemleak
+KCSAN=/sys/kernel/debug/kcsan
 
 # What looks for faults in this kernel, as rig/vm says: a result each. A shipped kernel has nothing.
 CHECKERS=$(echo "$CHECKERS" | tr , ' ')
@@ -47,6 +48,16 @@ kmemleak_result() {
 	else
 		head -n 200 /tmp/leaks | sed 's/^/# /'
 		ktap_result 'not ok' kmemleak_finds_nothing
+	fi
+}
+
+# What it has found is in the log. Without watchpoints it looked for nothing.
+kcsan_result() {
+	if grep -qx 'enabled: 1' $KCSAN && grep -qx 'setup_watchpoints: [1-9][0-9]*' $KCSAN; then
+		ktap_result ok kcsan_is_still_on
+	else
+		sed 's/^/# /' $KCSAN
+		ktap_result 'not ok' kcsan_is_still_on
 	fi
 }
 
