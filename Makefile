@@ -3,10 +3,10 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm check bench doc deb debcheck module dropin install uninstall clean
+.PHONY: help run sample dpdk nested vmm check check-all bench doc deb debcheck module dropin install uninstall clean
 
 help: ## Say this
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo '  make KDIR=TREE'
 	@echo '                  Build the module alone, against a kernel tree of yours that has Rust'
 
@@ -30,6 +30,9 @@ vmm: ## Boot a stock kernel in QEMU, give a guest of KVM one BAR in parts of dif
 
 check: ## Run every test, on the host and in QEMU
 	@rig/enter rig/check
+
+check-all: ## The same with every kernel there is, and the packages, as before a release
+	@rig/check all
 
 bench: ## Count what the driver costs beside vfio-pci, in instructions: tables, JSON, plots; BOOTS=N times
 	@rig/enter rig/bench $(BOOTS)
