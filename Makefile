@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm check check-all bench doc deb debcheck module dropin install uninstall clean
+.PHONY: help run sample dpdk nested vmm check check-all coverage bench doc deb debcheck module dropin install uninstall clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -33,6 +33,9 @@ check: ## Run every test, on the host and in QEMU
 
 check-all: ## The same with every kernel there is, and the packages, as before a release
 	@rig/check all
+
+coverage: ## Run the guests of check on a driver that tells which of its code runs, and add that up
+	@rig/coverage
 
 bench: ## Count what the driver costs beside vfio-pci, in instructions: tables, JSON, plots; BOOTS=N times
 	@rig/enter rig/bench $(BOOTS)

@@ -44,6 +44,8 @@ use_kernel() {
 	*" $1 "*) export KERNEL=$1 ;;
 	*) die "no such kernel for $ARCH: $1; there are: $KERNELS" ;;
 	esac
+	# What is built for it, in another place when it is to tell what runs of it (rig/coverage).
+	MADE=$KERNEL${SUBREGION_COVERAGE:+-coverage}
 	recipe='' flavour='' configs='' patches='' slower=1 checkers='' words=''
 	# shellcheck source=rig/kernels/stock
 	. "$RIG/kernels/$1"
