@@ -17,9 +17,14 @@
 //!    for writing while the device cannot be accessed. User memory must not be touched.
 //! 5. the memory manager's locks of the file's mappings
 //!
+//! Resets that VFIO does not start come from a thread that may hold the locks of the PCI device and of
+//! its configuration space. Such a thread never waits for the memory lock; it closes the device's gate
+//! ([`vfio::pci`], reset.rs), at which faults, read() and write() wait, holding 2 or 3 but not 4.
+//!
 //! # Why no page ever has two types
 //!
-//! New page-table entries are made by [`State::fault`] alone, under the memory lock for reading.
+//! New page-table entries are made by [`State::fault`] alone, under the memory lock for reading, while
+//! the gate is open.
 //! Creating a subregion takes that lock for writing, removes all entries for the range, changes its
 //! type and enters the claim; a fault comes before all of this, and then its entry is removed, or
 //! after it. Destroying one does the same the other way round. The attribute of a BAR's own window

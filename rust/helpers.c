@@ -6,6 +6,7 @@
 #include <linux/pci.h>
 #include <linux/pgtable.h>
 #include <linux/pm_runtime.h>
+#include <linux/rwsem.h>
 
 #include "helpers.h"
 
@@ -79,6 +80,15 @@ void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached)
 			  (allow_any_uncached ? VM_ALLOW_ANY_UNCACHED : VM_NONE));
 }
 
+bool vfio_rs_is_write_locked(struct rw_semaphore *sem)
+{
+#ifdef CONFIG_PREEMPT_RT
+	return rw_base_is_write_locked(&sem->rwbase);
+#else
+	return atomic_long_read(&sem->count) & RWSEM_WRITER_LOCKED;
+#endif
+}
+
 u32 vfio_rs_index_nospec(u32 index, u32 size)
 {
 	return array_index_nospec(index, size);
@@ -109,6 +119,16 @@ resource_size_t vfio_rs_bar_len(struct pci_dev *pdev, int bar)
 bool vfio_rs_bar_is_mem(struct pci_dev *pdev, int bar)
 {
 	return pci_resource_flags(pdev, bar) & IORESOURCE_MEM;
+}
+
+bool vfio_rs_is_offline(struct pci_dev *pdev)
+{
+	return pci_channel_offline(pdev);
+}
+
+int vfio_rs_pcie_type(struct pci_dev *pdev)
+{
+	return pci_pcie_type(pdev);
 }
 
 void *vfio_rs_get_drvdata(struct pci_dev *pdev)

@@ -111,7 +111,7 @@ fn transfer_bar<'a>(
         let span = piece.span();
         let rest = usize::try_from(span.end().saturating_sub(at)).unwrap_or(usize::MAX);
         let done = piece.map().transfer(
-            device.core(),
+            device,
             at.saturating_sub(span.start()),
             left.min(rest),
             bar.msix_table().seen_from(span.start()),

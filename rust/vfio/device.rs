@@ -11,6 +11,7 @@ use super::{
         CoreDevice,
         Fault,
         FaultOutcome,
+        Gate,
         Holders,
         IdTable,
         IoExclusive,
@@ -122,6 +123,7 @@ pub(crate) trait Operations: Sized + 'static {
 #[repr(C)]
 pub(crate) struct Device<T: Operations> {
     pub(super) core: CoreDevice,
+    pub(super) gate: Gate,
     pub(super) holders: RwSemaphore<Holders<T::BarMaps>>,
     pub(super) open: UnsafeCell<MaybeUninit<Opened<T>>>,
 }
@@ -195,6 +197,20 @@ impl<T: Operations> OpenDevice<T> {
         self.opened().bars.get(self.core(), index)
     }
 
+    /// Returns how many bytes from `offset` of the device file there are to the end of the BAR in whose
+    /// window that is, or 0 if it is not in a BAR.
+    pub(super) fn rest_of_bar(&self, offset: u64) -> u64 {
+        let index = usize::try_from(offset >> bindings::VFIO_PCI_OFFSET_SHIFT).unwrap_or(BARS);
+        let at = offset & (1_u64 << bindings::VFIO_PCI_OFFSET_SHIFT).wrapping_sub(1);
+        self.bar(index)
+            .map_or(0, |bar| bar.len().saturating_sub(at))
+    }
+
+    /// Returns what keeps userspace from the BARs while somebody other than VFIO resets the device.
+    pub(super) fn gate(&self) -> &Gate {
+        &self.0.gate
+    }
+
     /// Returns vfio-pci-core's memory lock, which is initialised.
     pub(super) fn memory_lock(&self) -> *mut rw_semaphore {
         self.opened().memory_lock
@@ -257,8 +273,13 @@ impl<T: Operations> OpenDevice<T> {
     pub(crate) fn core_transfer(&self, transfer: &mut Transfer<'_>) -> Result<usize> {
         let offset = transfer.file_offset()?;
         let all = transfer.remaining();
-        if offset >> bindings::VFIO_PCI_OFFSET_SHIFT < BARS as u64 {
+        let region = offset >> bindings::VFIO_PCI_OFFSET_SHIFT;
+        if region < BARS as u64 {
             return self.io_shared()?.core_transfer(offset, all, transfer);
+        }
+        // Configuration space has a lock for this.
+        if region != u64::from(bindings::VFIO_PCI_CONFIG_REGION_INDEX) {
+            self.gate().pass()?;
         }
         // SAFETY: The offset is in no BAR. The core's mappings of these are all that is not its
         // own; the ROM and VGA it maps anew each time.

@@ -16,6 +16,7 @@ use super::{
     },
     pci::{
         Bars,
+        Gate,
         Holders,
         NewMapping, //
     },
@@ -92,10 +93,14 @@ impl<T: Operations> DeviceOps<T> {
         // SAFETY: `holders` is memory for a field that is not initialised, and VFIO's device stays
         // where it is.
         unsafe { pin_init::raw_init(holders, init) };
+        // SAFETY: VFIO allocated a whole `Device<T>`.
+        let gate = unsafe { &raw mut (*device).gate };
+        // SAFETY: As for `holders`.
+        unsafe { pin_init::raw_init(gate, Gate::new()) };
         // SAFETY: The core's device is at the start of ours, and is being initialised.
         unsafe { T::settings().apply(vdev.cast()) };
         // SAFETY: `vdev` is the device being initialised. When this fails VFIO frees the memory;
-        // a semaphore and an array of nothing need no dropping.
+        // locks and an array of nothing need no dropping.
         unsafe { bindings::vfio_pci_core_init_dev(vdev) }
     }
 
@@ -115,6 +120,8 @@ impl<T: Operations> DeviceOps<T> {
         let device: *mut Device<T> = vdev.cast();
         // SAFETY: The field is at the start of the device, and is initialised.
         let core = unsafe { &(*device).core };
+        // SAFETY: The field is initialised.
+        unsafe { &(*device).gate }.forget_failure();
         from_result(|| {
             // SAFETY: VFIO holds the lock of the device set, and the device is closed.
             to_result(unsafe { bindings::vfio_pci_core_enable(core.as_ptr()) })?;

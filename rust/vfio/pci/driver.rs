@@ -19,9 +19,12 @@ use core::{
 };
 use kernel::{
     bindings::{
+        pci_channel_state_t,
         pci_dev,
         pci_device_id,
-        pci_driver, //
+        pci_driver,
+        pci_error_handlers,
+        pci_ers_result_t, //
     },
     error::{
         from_result,
@@ -62,7 +65,7 @@ impl<T: Operations> Registration<T> {
                     probe: Some(Callbacks::<T>::probe),
                     remove: Some(Callbacks::<T>::remove),
                     sriov_configure: Some(Callbacks::<T>::sriov_configure),
-                    err_handler: &raw const bindings::vfio_pci_core_err_handlers,
+                    err_handler: &Callbacks::<T>::ERROR_HANDLERS,
                     driver_managed_dma: true,
                     ..pin_init::zeroed()
                 };
@@ -121,10 +124,31 @@ static PCI_OPS: bindings::vfio_pci_device_ops = bindings::vfio_pci_device_ops {
 /// # Safety
 ///
 /// They are for the PCI core to call, with a valid device that it keeps locked: `probe` with one that
-/// is being bound to the driver, the others with one that is bound.
+/// is being bound to the driver, the others with one that is bound. After `reset_prepare` the same
+/// thread calls `reset_done`, still with the device locked.
 struct Callbacks<T: Operations>(PhantomData<T>);
 
 impl<T: Operations> Callbacks<T> {
+    /// What is called before and after resets, and when the device has an error.
+    const ERROR_HANDLERS: pci_error_handlers = pci_error_handlers {
+        error_detected: Some(Self::error_detected),
+        resume: Some(Self::resume),
+        reset_prepare: Some(Self::reset_prepare),
+        reset_done: Some(Self::reset_done),
+        ..pin_init::zeroed()
+    };
+
+    /// Borrows the device that `probe` left with the PCI device.
+    ///
+    /// # Safety
+    ///
+    /// `pdev` is bound to the driver and stays so as long as the result lives.
+    unsafe fn device<'a>(pdev: *mut pci_dev) -> &'a Device<T> {
+        // SAFETY: `probe` left the address of a device of the driver `T`, begun by its core device,
+        // and `remove` gives it up.
+        unsafe { &*Self::core(pdev).cast() }
+    }
+
     /// Returns what `probe` left with the device.
     fn core(pdev: *mut pci_dev) -> *mut bindings::vfio_pci_core_device {
         // SAFETY: The PCI core calls with a valid device.
@@ -163,6 +187,9 @@ impl<T: Operations> Callbacks<T> {
     /// See [`Callbacks`].
     unsafe extern "C" fn remove(pdev: *mut pci_dev) {
         let core = Self::core(pdev);
+        // SAFETY: The device is bound.
+        let device = unsafe { Self::device(pdev) };
+        device.gate.abandon_recovery();
         // SAFETY: `probe` registered this device. This waits until nobody has it open.
         unsafe { bindings::vfio_pci_core_unregister_device(core) };
         // SAFETY: The PCI device is valid.
@@ -180,5 +207,68 @@ impl<T: Operations> Callbacks<T> {
         }
         // SAFETY: The device is bound, so `probe` registered what it left with it.
         unsafe { bindings::vfio_pci_core_sriov_configure(Self::core(pdev), vfs) }
+    }
+
+    /// # Safety
+    ///
+    /// See [`Callbacks`].
+    unsafe extern "C" fn reset_prepare(pdev: *mut pci_dev) {
+        // SAFETY: The device is bound.
+        let device = unsafe { Self::device(pdev) };
+        device.gate.reset_prepare(&device.core);
+    }
+
+    /// # Safety
+    ///
+    /// See [`Callbacks`].
+    unsafe extern "C" fn reset_done(pdev: *mut pci_dev) {
+        // SAFETY: The device is bound.
+        let device = unsafe { Self::device(pdev) };
+        // SAFETY: The PCI core called `reset_prepare` on this thread.
+        unsafe { device.gate.reset_done(&device.core) };
+    }
+
+    /// # Safety
+    ///
+    /// See [`Callbacks`].
+    unsafe extern "C" fn error_detected(
+        pdev: *mut pci_dev,
+        state: pci_channel_state_t,
+    ) -> pci_ers_result_t {
+        // SAFETY: The device is bound.
+        let device = unsafe { Self::device(pdev) };
+        if state == kernel::bindings::pci_channel_io_perm_failure {
+            device.gate.recovery_fails(&device.core);
+        } else if Self::recovers(pdev, state) {
+            device.gate.recovery_begins(&device.core);
+        }
+        // SAFETY: The device is bound, so `probe` registered what it left with it.
+        unsafe { bindings::vfio_pci_core_aer_err_detected(pdev, state) }
+    }
+
+    /// # Safety
+    ///
+    /// See [`Callbacks`].
+    unsafe extern "C" fn resume(pdev: *mut pci_dev) {
+        // SAFETY: The device is bound.
+        let device = unsafe { Self::device(pdev) };
+        device.gate.recovery_ends();
+    }
+
+    /// Returns whether the error `state` is followed by a call of `resume` or by a failure.
+    ///
+    /// It is where `pcie_do_recovery()` tells of it. `cxl_rch_handle_error()` tells of errors in an
+    /// endpoint that is integrated into the root complex and calls nothing else afterwards, but then
+    /// it has not noted a fatal error in the device either; and nobody's answer to another error
+    /// makes such an endpoint be reset.
+    fn recovers(pdev: *mut pci_dev, state: pci_channel_state_t) -> bool {
+        if state == kernel::bindings::pci_channel_io_frozen {
+            // SAFETY: The PCI core calls with a valid device.
+            return unsafe { bindings::vfio_rs_is_offline(pdev) };
+        }
+        // SAFETY: As above.
+        let kind = unsafe { bindings::vfio_rs_pcie_type(pdev) };
+        // CAST: A number of 4 bits.
+        kind as u32 != kernel::bindings::PCI_EXP_TYPE_RC_END
     }
 }

@@ -112,6 +112,15 @@ pub(crate) trait Io<T: Operations> {
     }
 }
 
+/// Returns how many bytes from `at` on may be transferred until the gate is looked at again.
+///
+/// The accesses are those of one transfer of them all, as the limits are multiples of every width.
+pub(super) fn gated_step(at: u64) -> usize {
+    const STEP: u64 = 4096;
+    // CAST: At most `STEP`.
+    (STEP - at % STEP) as usize
+}
+
 /// Returns the core's mapping of `bar`, if it has one. Whoever calls this holds the lock.
 fn core_map(core: &CoreDevice, bar: Bar<'_>) -> Option<NonNull<c_void>> {
     // SAFETY: The core device is valid; the field is a single word.
@@ -145,15 +154,33 @@ impl<'a, T: Operations> IoShared<'a, T> {
     }
 
     /// Lets the core do a transfer of at most `limit` bytes at `offset` of the device file, and
-    /// returns how many were done. A BAR that is taken from it fails with [`EBUSY`].
+    /// returns how many were done. A BAR that is taken from it fails with [`EBUSY`]; on the way it waits
+    /// while somebody other than VFIO resets the device.
     pub(crate) fn core_transfer(
         &self,
         offset: u64,
         limit: usize,
         transfer: &mut Transfer<'_>,
     ) -> Result<usize> {
-        // SAFETY: This guard keeps the mapping that the core uses.
-        unsafe { transfer.by_core(self.device.core(), offset, limit) }
+        let all = limit.min(transfer.remaining());
+        // Beyond the end of the BAR the core is left to say no.
+        let all = match self.device.rest_of_bar(offset) {
+            0 => all,
+            rest => all.min(usize::try_from(rest).unwrap_or(usize::MAX)),
+        };
+        let mut done = 0;
+        loop {
+            self.device.gate().pass()?;
+            // CAST: `usize` has at most 64 bits.
+            let at = offset.saturating_add(done as u64);
+            let step = gated_step(at).min(all.saturating_sub(done));
+            // SAFETY: This guard keeps the mapping that the core uses.
+            let now = unsafe { transfer.by_core(self.device.core(), at, step) }?;
+            done = done.saturating_add(now);
+            if now < step || done >= all {
+                return Ok(done);
+            }
+        }
     }
 
     /// Lets the core handle an ioctl that may use its mapping of a BAR.

@@ -2,12 +2,16 @@
 
 //! Parts of BARs that the kernel maps.
 
-use super::CoreDevice;
+use super::holders::gated_step;
 use crate::{
     bindings,
     vfio::{
-        device::Transfer,
-        MemType, //
+        device::{
+            Operations,
+            Transfer, //
+        },
+        MemType,
+        OpenDevice, //
     }, //
 };
 use core::{
@@ -101,29 +105,31 @@ impl IoMap {
         is_mapped_as(self.io.as_ptr(), mem)
     }
 
-    /// Reads or writes `count` bytes from byte `at` of the mapping on behalf of userspace, and
+    /// Reads or writes at most `count` bytes from byte `at` of the mapping on behalf of userspace, and
     /// returns how many were; bytes of `excluded` (counted from the mapping's first) are hidden.
     ///
-    /// Fails with [`EIO`] while memory decoding is off and with [`EFAULT`] on a bad user address.
-    pub(crate) fn transfer(
+    /// Waits while somebody other than VFIO resets the device, and does no more than can go without
+    /// asking again. Fails with [`EIO`] while memory decoding is off and with [`EFAULT`] on a bad user address.
+    pub(crate) fn transfer<T: Operations>(
         &self,
-        core: &CoreDevice,
+        device: &OpenDevice<T>,
         at: u64,
         count: usize,
         excluded: Excluded,
         transfer: &mut Transfer<'_>,
     ) -> Result<usize> {
-        let count = count.min(transfer.remaining());
+        let count = count.min(transfer.remaining()).min(gated_step(at));
         let at = usize::try_from(at)?;
         if at.checked_add(count).is_none_or(|end| end > self.len) {
             return Err(EINVAL);
         }
+        device.gate().pass()?;
         // SAFETY: The core device is valid, and the bytes are in the mapping by the check above and
         // the type's invariant. The user buffer is one: the function copies as to and from
         // userspace, and fails if it is bad.
         let done = unsafe {
             bindings::vfio_pci_core_do_io_rw(
-                core.as_ptr(),
+                device.core().as_ptr(),
                 true,
                 self.io.as_ptr(),
                 transfer.buffer(),

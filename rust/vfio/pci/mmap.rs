@@ -178,7 +178,15 @@ const LARGEST_ORDER: c_uint = bindings::PMD_ORDER;
 /// How a fault ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the memory manager is to be told"]
-pub(crate) struct FaultOutcome(vm_fault_t);
+pub(crate) struct FaultOutcome(Outcome);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// This is what the memory manager is told.
+    Is(vm_fault_t),
+    /// The device's gate is closed: it is tried again when that is open.
+    Gated,
+}
 
 /// A touch of a page of a mapping that has no page-table entry yet.
 ///
@@ -216,11 +224,15 @@ impl<T: Operations> Fault<'_, T> {
     /// Enters nothing. A huge entry is then tried again as smaller ones, the touch of a single page
     /// raises SIGBUS.
     pub(crate) fn refuse(&self) -> FaultOutcome {
-        FaultOutcome(if self.is_single_page() {
+        FaultOutcome(Outcome::Is(self.refusal()))
+    }
+
+    fn refusal(&self) -> vm_fault_t {
+        if self.is_single_page() {
             kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS
         } else {
             kernel::bindings::vm_fault_reason_VM_FAULT_FALLBACK
-        })
+        }
     }
 
     /// Returns the offset in the device file of the first byte that the entry is to map, or `None`
@@ -240,7 +252,8 @@ impl<T: Operations> Fault<'_, T> {
     }
 
     /// Enters the page-table entry: the bytes of BAR `bar` from `offset`, a multiple of the page
-    /// size. One that does not fit there is refused as by [`Fault::refuse`].
+    /// size. One that does not fit there is refused as by [`Fault::refuse`]. While somebody other than
+    /// VFIO resets the device nothing is entered, and [`Operations::fault`] is called again afterwards.
     ///
     /// `memory` is of the same device, and held since before it was decided what the entry is to be.
     pub(crate) fn map(
@@ -263,6 +276,9 @@ impl<T: Operations> Fault<'_, T> {
         if !fits || !aligned || !ours {
             return self.refuse();
         }
+        if device.gate().is_closed() {
+            return FaultOutcome(Outcome::Gated);
+        }
         // CAST: `usize` is as wide as a physical address on the 64-bit platforms that there are.
         let pfn = (phys >> PAGE_SHIFT) as usize;
         let core = device.core().as_ptr();
@@ -270,9 +286,9 @@ impl<T: Operations> Fault<'_, T> {
         // invariant and of a shared VMA of device memory (`CountedMapping::map`); the frames from `pfn`
         // on are of a BAR of this device that can be mapped, and the core says no while it is not
         // decoded.
-        FaultOutcome(unsafe {
+        FaultOutcome(Outcome::Is(unsafe {
             bindings::vfio_pci_vmf_insert_pfn(core, self.vmf.as_ptr(), pfn, self.order)
-        })
+        }))
     }
 }
 
@@ -324,7 +340,18 @@ impl<T: Operations> MappingOps<T> {
             len: (PAGE_SIZE as u64).wrapping_shl(order),
             _vmf: PhantomData,
         };
-        T::fault(fault.device, &fault).0
+        loop {
+            match T::fault(fault.device, &fault).0 {
+                Outcome::Is(answer) => return answer,
+                // Nothing is held now but what the memory manager holds, as when a fault waits for
+                // the memory lock.
+                Outcome::Gated => {
+                    if fault.device.gate().pass().is_err() {
+                        return fault.refusal();
+                    }
+                }
+            }
+        }
     }
 
     /// Returns the device that a VMA with these operations is a mapping of.

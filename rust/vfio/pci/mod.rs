@@ -10,6 +10,7 @@ mod iomap;
 mod memory;
 mod mmap;
 mod reservation;
+mod reset;
 
 pub(super) use self::core_device::Bars;
 pub(crate) use self::core_device::{
@@ -42,3 +43,4 @@ pub(crate) use self::mmap::{
     NewMapping, //
 };
 pub(crate) use self::reservation::Reservation;
+pub(super) use self::reset::Gate;
