@@ -54,6 +54,33 @@ static inline int hot_reset_under_load(struct vfio_device *dev)
 	return ret;
 }
 
+/*
+ * Resets that are not VFIO's. QEMU's ports do not say that the link to a PCI Express device is up
+ * again after a reset of their bus; so the kernel takes such a reset, which was done, for a failed
+ * one.
+ */
+static inline int sysfs_reset_by_bus(struct vfio_device *dev)
+{
+	int ret = pci_reset(dev->bdf, "bus");
+
+	return ret == -ENOTTY ? 0 : ret;
+}
+
+static inline int sysfs_reset_by_flr(struct vfio_device *dev)
+{
+	return pci_reset(dev->bdf, "flr");
+}
+
+static inline int sysfs_reset_by_pm(struct vfio_device *dev)
+{
+	return pci_reset(dev->bdf, "pm");
+}
+
+static inline int sysfs_reset_subordinate(struct vfio_device *dev)
+{
+	return pci_reset_subordinate(dev->bdf);
+}
+
 /**
  * struct event - how a device is made to revoke its mappings, and what of it a test uses
  * @device: the variable that names it

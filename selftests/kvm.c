@@ -107,6 +107,20 @@ TEST_F(kvm, the_second_stage_loses_the_entry_at_a_reset_and_gets_it_again)
 	expect_entry(_metadata, &self->vm, 0, self->map, variant->subject.normal);
 }
 
+/* Here vfio-pci, as the control, does less. */
+TEST_F(kvm, the_second_stage_loses_the_entry_at_a_reset_by_sysfs)
+{
+	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
+	expect_entry(_metadata, &self->vm, 0, self->map, variant->subject.normal);
+	ASSERT_EQ(0, pci_reset(self->dev.bdf, NULL));
+	if (variant->subject.of != OF_VFIO_PCI)
+		expect_no_entry(_metadata, &self->vm, 0);
+	else
+		expect_entry(_metadata, &self->vm, 0, self->map, variant->subject.normal);
+	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
+	expect_entry(_metadata, &self->vm, 0, self->map, variant->subject.normal);
+}
+
 TEST_F(kvm, a_store_by_the_guest_arrives)
 {
 	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
@@ -211,6 +225,23 @@ TEST_F(kvm, a_running_guest_goes_on_after_a_reset)
 		}
 		while (self->map[0] == before && !self->ended)
 			usleep(1000);
+	}
+	stop_counting(_metadata, self);
+}
+
+/* It is not even stopped: KVM waits for the entry as a program does. */
+TEST_F(kvm, a_running_guest_goes_on_after_a_reset_by_sysfs)
+{
+	uint64_t before;
+	unsigned int i;
+
+	start_counting(_metadata, self);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, pci_reset(self->dev.bdf, NULL));
+		before = self->map[0];
+		while (self->map[0] == before && !self->ended)
+			usleep(1000);
+		ASSERT_EQ(0, self->ended);
 	}
 	stop_counting(_metadata, self);
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -179,6 +180,118 @@ int pci_vf(const char *bdf, unsigned int index, char name[PCI_NAME_LEN])
 	snprintf(link, sizeof(link), "virtfn%u", index);
 	ret = link_name(bdf, link, name);
 	return ret || name[0] ? ret : -ENOENT;
+}
+
+int pci_port(const char *bdf, char name[PCI_NAME_LEN])
+{
+	char path[PATH_LEN], *real, *slash;
+	int ret = -ENODEV;
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s", bdf);
+	real = realpath(path, NULL);
+	if (!real)
+		return -errno;
+	/* The directory of a device is in that of what it is behind. */
+	slash = strrchr(real, '/');
+	if (slash) {
+		*slash = '\0';
+		slash = strrchr(real, '/');
+	}
+	if (slash) {
+		snprintf(name, PCI_NAME_LEN, "%.*s", PCI_NAME_LEN - 1, slash + 1);
+		ret = 0;
+	}
+	free(real);
+	return ret;
+}
+
+int pci_reset(const char *bdf, const char *method)
+{
+	char path[PATH_LEN], path_of_method[PATH_LEN];
+	int ret, ret_of_method = 0;
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/reset", bdf);
+	snprintf(path_of_method, sizeof(path_of_method), PCI_BUS "/devices/%s/reset_method", bdf);
+	if (method) {
+		ret = write_text(path_of_method, method);
+		if (ret)
+			return ret;
+	}
+	ret = write_text(path, "1");
+	if (method)
+		ret_of_method = write_text(path_of_method, "default");
+	return ret ? ret : ret_of_method;
+}
+
+int pci_reset_subordinate(const char *bdf)
+{
+	char path[PATH_LEN], port[PCI_NAME_LEN];
+	int ret = pci_port(bdf, port);
+
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/reset_subordinate", port);
+	return write_text(path, "1");
+}
+
+int pci_remove(const char *bdf)
+{
+	char path[PATH_LEN];
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/remove", bdf);
+	return write_text(path, "1");
+}
+
+/* Whether the slot @name is the one that the device is in: its address lacks the function. */
+static bool is_slot_of(const char *name, const char *bdf)
+{
+	char path[PATH_LEN], address[PCI_NAME_LEN] = "";
+	FILE *file;
+
+	snprintf(path, sizeof(path), PCI_BUS "/slots/%.*s/address", PCI_NAME_LEN, name);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	if (!fgets(address, sizeof(address), file))
+		address[0] = '\0';
+	fclose(file);
+	address[strcspn(address, "\n")] = '\0';
+	return address[0] && !strncmp(address, bdf, strlen(address));
+}
+
+int pci_slot(const char *bdf, char name[PCI_NAME_LEN])
+{
+	struct dirent *entry;
+	int ret = -ENOENT;
+	DIR *dir;
+
+	dir = opendir(PCI_BUS "/slots");
+	if (!dir)
+		return -errno;
+	while (ret && (entry = readdir(dir))) {
+		if (!is_slot_of(entry->d_name, bdf))
+			continue;
+		snprintf(name, PCI_NAME_LEN, "%.*s", PCI_NAME_LEN - 1, entry->d_name);
+		ret = 0;
+	}
+	closedir(dir);
+	return ret;
+}
+
+int pci_slot_off(const char *bdf)
+{
+	char path[PATH_LEN], name[PCI_NAME_LEN];
+	int ret = pci_slot(bdf, name);
+
+	if (ret)
+		return ret;
+	snprintf(path, sizeof(path), PCI_BUS "/slots/%s/power", name);
+	return write_text(path, "0");
+}
+
+int pci_rescan(void)
+{
+	return write_text(PCI_BUS "/rescan", "1");
 }
 
 void *pci_map_resource(const char *bdf, unsigned int index, const char *suffix, uint64_t offset,

@@ -44,6 +44,31 @@ int pci_set_vfs(const char *bdf, unsigned int count);
 /** pci_vf() - writes the address of virtual function @index of the device */
 int pci_vf(const char *bdf, unsigned int index, char name[PCI_NAME_LEN]);
 
+/** pci_port() - writes the address of the port or bridge that the device is behind */
+int pci_port(const char *bdf, char name[PCI_NAME_LEN]);
+
+/**
+ * pci_reset() - has the kernel reset the device, as an administrator would
+ *
+ * @method is one of the names in its reset_method, or NULL for the first of them.
+ */
+int pci_reset(const char *bdf, const char *method);
+
+/** pci_reset_subordinate() - has the kernel reset all that is behind the device's port */
+int pci_reset_subordinate(const char *bdf);
+
+/** pci_remove() - has the kernel forget the device; waits until nobody has it */
+int pci_remove(const char *bdf);
+
+/** pci_slot() - writes the name of the slot that the device is in, or returns -ENOENT */
+int pci_slot(const char *bdf, char name[PCI_NAME_LEN]);
+
+/** pci_slot_off() - switches the device's slot off, with the same wait */
+int pci_slot_off(const char *bdf);
+
+/** pci_rescan() - has the kernel look for devices that it does not know */
+int pci_rescan(void);
+
 /** pci_map_resource() - maps @size bytes of sysfs's resourceN or (@suffix "_wc") resourceN_wc */
 void *pci_map_resource(const char *bdf, unsigned int index, const char *suffix, uint64_t offset,
 		       size_t size);

@@ -50,6 +50,38 @@ FIXTURE_VARIANT_ADD(revoke, by_low_power) {
 	{ "DEV_NVME", 2, 2 * MIB, enter_low_power, leave_low_power, 0 }
 };
 
+FIXTURE_VARIANT_ADD(revoke, by_sysfs_reset_by_bus) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, sysfs_reset_by_bus, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_sysfs_reset_by_bus_of_4k_entries) {
+	{ "DEV_IVSHMEM", 2, 32 * KIB, sysfs_reset_by_bus, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_sysfs_reset_by_bus_that_fails) {
+	{ "DEV_NVME", 2, 2 * MIB, sysfs_reset_by_bus, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_sysfs_reset_by_flr) {
+	{ "DEV_NVME", 2, 2 * MIB, sysfs_reset_by_flr, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_sysfs_reset_by_flr_of_4k_entries) {
+	{ "DEV_IGB", 0, 32 * KIB, sysfs_reset_by_flr, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_sysfs_reset_by_pm) {
+	{ "DEV_IGB", 0, 32 * KIB, sysfs_reset_by_pm, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_sysfs_reset_of_the_port) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, sysfs_reset_subordinate, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(revoke, by_sysfs_reset_of_the_port_of_two_functions) {
+	{ "DEV_PAIR_0", 2, 2 * MIB, sysfs_reset_subordinate, memory_on, 0 }
+};
+
 FIXTURE_SETUP(revoke)
 {
 	set_scene(_metadata, &self->scene, &variant->event);

@@ -124,6 +124,22 @@ FIXTURE_VARIANT_ADD(live, low_power) {
 	{ "DEV_NVME", 2, 2 * MIB, enter_low_power, leave_low_power, 0 }
 };
 
+FIXTURE_VARIANT_ADD(live, sysfs_reset_by_bus) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, sysfs_reset_by_bus, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(live, sysfs_reset_by_flr) {
+	{ "DEV_NVME", 2, 2 * MIB, sysfs_reset_by_flr, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(live, sysfs_reset_by_pm) {
+	{ "DEV_IGB", 0, 32 * KIB, sysfs_reset_by_pm, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(live, sysfs_reset_of_the_port) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, sysfs_reset_subordinate, memory_on, 0 }
+};
+
 FIXTURE_SETUP(live)
 {
 	unsigned int i;

@@ -1,0 +1,696 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Resets that are not VFIO's own: by sysfs, of one function or of all behind a port. While one is
+ * under way no program reaches the device, and none is refused either: it waits. On vfio-pci, the
+ * control, it does reach the device.
+ *
+ * A device in reset does not decode its memory. What reads it then gets all ones or zero from the
+ * bus, by machine; all that is read in these tests has another value.
+ */
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/wait.h>
+
+#include "events.h"
+
+#define PATTERN		0x5ab0a55a
+#define ROUNDS		5
+
+/* In BAR 0 of QEMU's igb, whose BARs are no memory: the status register. */
+#define STATUS		0x8
+
+/* What a thread or a process made of the device meanwhile; only it counts here. */
+struct witness {
+	volatile unsigned long reached;
+	/* Of these, how many read what the device does not say. */
+	volatile unsigned long nothing;
+	/* How many raised a signal or failed. */
+	volatile unsigned long refused;
+};
+
+/*
+ * What is seen of one device by a thread and a process that read its mappings, and one that
+ * read()s.
+ */
+struct watch {
+	struct vfio_device *dev;
+	/* What is read: by mappings, and by read() at places of the device file, so far each. */
+	char *map[3];
+	unsigned int maps;
+	uint64_t offset[2];
+	unsigned int offsets;
+	uint64_t unit;
+	struct witness *thread;
+	struct witness *process;
+	struct witness *reader;
+	/* How often the oracle found an entry of the first mapping, and how often none. */
+	volatile unsigned long present;
+	volatile unsigned long absent;
+	volatile bool *stop;
+	pthread_t threads[3];
+	pid_t child;
+};
+
+static bool is_nothing(uint32_t value)
+{
+	return value == 0 || value == ~0u;
+}
+
+static void touch_once(const struct watch *watch, struct witness *witness, uint64_t at)
+{
+	uint32_t value;
+	unsigned int i;
+
+	for (i = 0; i < watch->maps; i++) {
+		if (touch_read((uint32_t *)(watch->map[i] + at), &value))
+			witness->refused++;
+		else if (is_nothing(value))
+			witness->nothing++;
+		witness->reached++;
+	}
+}
+
+static void touch_all(const struct watch *watch, struct witness *witness)
+{
+	uint64_t at;
+
+	for (at = 0; !*watch->stop; at = (at + 132 * KIB) % watch->unit)
+		touch_once(watch, witness, at);
+}
+
+static void *touch_thread(void *data)
+{
+	struct watch *watch = data;
+
+	touch_all(watch, watch->thread);
+	return NULL;
+}
+
+static void *read_thread(void *data)
+{
+	struct watch *watch = data;
+	/* Of memory it reads more than the driver transfers at once. */
+	size_t size = watch->unit == sizeof(uint32_t) ? sizeof(uint32_t) : 8 * KIB;
+	uint32_t value[2048];
+	unsigned int i, word;
+
+	while (!*watch->stop) {
+		for (i = 0; i < watch->offsets; i++) {
+			watch->reader->reached++;
+			if (pread(watch->dev->fd, value, size, watch->offset[i]) != (ssize_t)size) {
+				watch->reader->refused++;
+				continue;
+			}
+			for (word = 0; word < size / sizeof(uint32_t); word++)
+				watch->reader->nothing += is_nothing(value[word]);
+		}
+	}
+	return NULL;
+}
+
+static void *look_thread(void *data)
+{
+	struct watch *watch = data;
+
+	while (!*watch->stop) {
+		if (pte_shift(watch->map[0]))
+			watch->present++;
+		else
+			watch->absent++;
+		usleep(200);
+	}
+	return NULL;
+}
+
+/*
+ * Decides what is read of @bar of a device of which @unit bytes are mapped at @plain, and in
+ * @scene if there is one. What is memory is filled.
+ */
+static void set_watch(struct __test_metadata *_metadata, struct watch *watch,
+		      struct vfio_device *dev, const struct event *event, char *plain,
+		      const struct scene *scene)
+{
+	uint64_t at;
+	unsigned int i;
+
+	watch->dev = dev;
+	watch->unit = event->unit;
+	watch->offset[watch->offsets++] = vfio_offset(dev, event->bar, 0);
+	watch->map[watch->maps++] = plain;
+	if (!strcmp(event->device, "DEV_IGB")) {
+		watch->unit = sizeof(uint32_t);
+		watch->offset[0] += STATUS;
+		watch->map[0] += STATUS;
+		return;
+	}
+	if (scene) {
+		watch->offset[watch->offsets++] = scene->sub.mmap_offset;
+		watch->map[watch->maps++] = scene->device;
+		watch->map[watch->maps++] = scene->wc;
+	}
+	for (i = 0; i < watch->maps; i++)
+		for (at = 0; at < watch->unit; at += sizeof(uint32_t))
+			*(volatile uint32_t *)(watch->map[i] + at) = PATTERN;
+	for (i = 0; i < watch->maps; i++)
+		ASSERT_EQ(PATTERN, *(volatile uint32_t *)watch->map[i]);
+}
+
+static void start_watch(struct __test_metadata *_metadata, struct watch *watch)
+{
+	struct witness *shared;
+
+	shared = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, shared);
+	watch->thread = shared;
+	watch->process = shared + 1;
+	watch->reader = shared + 2;
+	watch->stop = (volatile bool *)(shared + 3);
+	watch->child = fork();
+	ASSERT_LE(0, watch->child);
+	if (!watch->child) {
+		touch_all(watch, watch->process);
+		_exit(0);
+	}
+	ASSERT_EQ(0, pthread_create(&watch->threads[0], NULL, touch_thread, watch));
+	ASSERT_EQ(0, pthread_create(&watch->threads[1], NULL, read_thread, watch));
+	ASSERT_EQ(0, pthread_create(&watch->threads[2], NULL, look_thread, watch));
+	while (!watch->thread->reached || !watch->process->reached || !watch->reader->reached)
+		usleep(1000);
+}
+
+static void stop_watch(struct __test_metadata *_metadata, struct watch *watch)
+{
+	unsigned int i;
+	int status;
+
+	if (!watch->child)
+		return;
+	*watch->stop = true;
+	for (i = 0; i < ARRAY_SIZE(watch->threads); i++)
+		pthread_join(watch->threads[i], NULL);
+	ASSERT_EQ(watch->child, waitpid(watch->child, &status, 0));
+	EXPECT_EQ(0, status);
+	watch->child = 0;
+	TH_LOG("thread %lu, process %lu, read() %lu; entry present %lu times, absent %lu times",
+	       watch->thread->reached, watch->process->reached, watch->reader->reached,
+	       watch->present, watch->absent);
+}
+
+FIXTURE(elsewhere) {
+	struct scene scene;
+	struct watch watch;
+};
+
+FIXTURE_VARIANT(elsewhere) {
+	struct event event;
+};
+
+FIXTURE_VARIANT_ADD(elsewhere, bus) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, sysfs_reset_by_bus, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(elsewhere, bus_of_4k_entries) {
+	{ "DEV_IVSHMEM", 2, 32 * KIB, sysfs_reset_by_bus, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(elsewhere, bus_that_fails_after_a_second) {
+	{ "DEV_NVME", 2, 2 * MIB, sysfs_reset_by_bus, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(elsewhere, flr) {
+	{ "DEV_NVME", 2, 2 * MIB, sysfs_reset_by_flr, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(elsewhere, pm) {
+	{ "DEV_IGB", 0, 32 * KIB, sysfs_reset_by_pm, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(elsewhere, port) {
+	{ "DEV_TESTDEV", 2, 2 * MIB, sysfs_reset_subordinate, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(elsewhere, port_of_two_functions) {
+	{ "DEV_PAIR_0", 2, 2 * MIB, sysfs_reset_subordinate, memory_on, 0 }
+};
+
+FIXTURE_SETUP(elsewhere)
+{
+	struct scene *scene = &self->scene;
+
+	if (!set_scene(_metadata, scene, &variant->event))
+		return;
+	set_watch(_metadata, &self->watch, &scene->dev, &variant->event, scene->plain, scene);
+}
+
+FIXTURE_TEARDOWN(elsewhere)
+{
+	stop_watch(_metadata, &self->watch);
+	vfio_device_close(&self->scene.dev);
+}
+
+TEST_F(elsewhere, nobody_reaches_the_device_in_reset_and_nobody_is_refused)
+{
+	const struct event *event = &variant->event;
+	struct watch *watch = &self->watch;
+	struct scene *scene = &self->scene;
+	unsigned int round;
+
+	start_watch(_metadata, watch);
+	for (round = 0; round < ROUNDS; round++) {
+		unsigned long before = watch->thread->reached;
+
+		ASSERT_EQ(0, event->revoke(&scene->dev));
+		while (watch->thread->reached < before + 100)
+			usleep(1000);
+	}
+	EXPECT_TOUCH(scene->plain, PTE_NONCACHED, 0);
+	EXPECT_TOUCH(scene->device, PTE_DEVICE, 0);
+	EXPECT_TOUCH(scene->wc, PTE_WC, 0);
+	stop_watch(_metadata, watch);
+	EXPECT_EQ(0, watch->thread->nothing);
+	EXPECT_EQ(0, watch->thread->refused);
+	EXPECT_EQ(0, watch->process->nothing);
+	EXPECT_EQ(0, watch->process->refused);
+	EXPECT_EQ(0, watch->reader->nothing);
+	EXPECT_EQ(0, watch->reader->refused);
+	/* It was seen that there was no entry, for some milliseconds each time. */
+	EXPECT_LE(3 * ROUNDS, watch->absent);
+	EXPECT_LT(0, watch->present);
+}
+
+TEST_F(elsewhere, a_bar_with_an_attribute_keeps_it)
+{
+	struct scene *scene = &self->scene;
+	struct vfio_device *dev = &scene->dev;
+	uint64_t unit = variant->event.unit;
+	char *map;
+
+	/*
+	 * A BAR that has subregions cannot have one, and only the next open has none of them
+	 * left.
+	 */
+	munmap(scene->plain, unit);
+	munmap(scene->device, unit);
+	munmap(scene->wc, unit);
+	vfio_device_close(dev);
+	ASSERT_EQ(0, vfio_device_open(dev, dev->bdf));
+	fixture_set_attr(_metadata, dev, variant->event.bar, VFIO_SUBREGION_ATTR_DEVICE);
+	map = fixture_map_bar(_metadata, dev, variant->event.bar, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_DEVICE, 0);
+	ASSERT_EQ(0, variant->event.revoke(dev));
+	EXPECT_STREQ(PTE_NONE, pte_type(map));
+	EXPECT_TOUCH(map, PTE_DEVICE, 0);
+}
+
+/* What the kernel's own driver does, which is why this one does more. */
+FIXTURE(control) {
+	struct vfio_device dev;
+	char *map;
+	struct watch watch;
+};
+
+FIXTURE_VARIANT(control) {
+	struct event event;
+};
+
+FIXTURE_VARIANT_ADD(control, bus) {
+	{ "DEV_IVSHMEM", 2, 2 * MIB, sysfs_reset_by_bus, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(control, flr) {
+	{ "DEV_NVME", 2, 2 * MIB, sysfs_reset_by_flr, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(control, pm) {
+	{ "DEV_IGB", 0, 32 * KIB, sysfs_reset_by_pm, memory_on, 0 }
+};
+
+FIXTURE_VARIANT_ADD(control, port) {
+	{ "DEV_TESTDEV", 2, 2 * MIB, sysfs_reset_subordinate, memory_on, 0 }
+};
+
+FIXTURE_SETUP(control)
+{
+	const struct event *event = &variant->event;
+
+	if (!fixture_open(_metadata, &self->dev, event->device, DRIVER_STOCK))
+		return;
+	self->map = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, event->bar, 0),
+				event->unit, 2 * MIB);
+	EXPECT_TOUCH(self->map, PTE_NONCACHED, 0);
+	set_watch(_metadata, &self->watch, &self->dev, event, self->map, NULL);
+}
+
+FIXTURE_TEARDOWN(control)
+{
+	stop_watch(_metadata, &self->watch);
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(control, vfio_pci_keeps_the_entry_over_the_reset)
+{
+	ASSERT_EQ(0, variant->event.revoke(&self->dev));
+	EXPECT_STREQ(PTE_NONCACHED, pte_type(self->map));
+}
+
+TEST_F(control, a_program_reaches_the_device_in_reset_by_vfio_pci)
+{
+	struct watch *watch = &self->watch;
+	unsigned int round;
+
+	start_watch(_metadata, watch);
+	/* Until it was caught in the act. */
+	for (round = 0; round < 40; round++) {
+		ASSERT_EQ(0, variant->event.revoke(&self->dev));
+		if (watch->thread->nothing && watch->process->nothing && watch->reader->nothing)
+			break;
+	}
+	stop_watch(_metadata, watch);
+	EXPECT_LT(0, watch->thread->nothing);
+	EXPECT_LT(0, watch->process->nothing);
+	EXPECT_LT(0, watch->reader->nothing);
+}
+
+/*
+ * All that resets a device, or takes its memory away, at once. Whoever waits for whom, in the end
+ * all of them have gone on.
+ */
+
+struct storm;
+
+/* What a thread does over and over, and what that may fail with. */
+struct deed {
+	const char *name;
+	int (*act)(struct storm *storm);
+	/* In milliseconds, afterwards: what takes long would keep all others from their turn. */
+	unsigned int pause;
+	int excused[2];
+};
+
+/* One of the threads. */
+struct actor {
+	const struct deed *deed;
+	struct storm *storm;
+	pthread_t thread;
+	volatile unsigned long done;
+	volatile unsigned long failed;
+	volatile int unexpected;
+};
+
+struct storm {
+	struct scene scene;
+	/* Another function of the same device, if it has one. */
+	struct vfio_device other;
+	uint64_t unit;
+	uint32_t bar;
+	int event;
+	volatile bool stop;
+	struct actor actors[16];
+	unsigned int count;
+};
+
+static int act_sysfs_reset(struct storm *storm)
+{
+	return pci_reset(storm->scene.dev.bdf, NULL);
+}
+
+static int act_port_reset(struct storm *storm)
+{
+	return pci_reset_subordinate(storm->scene.dev.bdf);
+}
+
+static int act_ioctl_reset(struct storm *storm)
+{
+	return vfio_device_reset(&storm->scene.dev);
+}
+
+static int act_config_flr(struct storm *storm)
+{
+	return vfio_config_flr(&storm->scene.dev);
+}
+
+static int act_hot_reset(struct storm *storm)
+{
+	return vfio_device_hot_reset(&storm->scene.dev);
+}
+
+static int act_hot_reset_of_other(struct storm *storm)
+{
+	return vfio_device_hot_reset(&storm->other);
+}
+
+static int act_memory(struct storm *storm)
+{
+	int ret = vfio_set_memory(&storm->scene.dev, false);
+
+	return ret ? ret : vfio_set_memory(&storm->scene.dev, true);
+}
+
+static int act_memory_of_other(struct storm *storm)
+{
+	int ret = vfio_set_memory(&storm->other, false);
+
+	return ret ? ret : vfio_set_memory(&storm->other, true);
+}
+
+static int act_power(struct storm *storm)
+{
+	int ret = vfio_set_power(&storm->scene.dev, 3);
+
+	return ret ? ret : vfio_set_power(&storm->scene.dev, 0);
+}
+
+static int act_low_power(struct storm *storm)
+{
+	int ret = vfio_set_low_power(&storm->scene.dev, true);
+
+	return ret ? ret : vfio_set_low_power(&storm->scene.dev, false);
+}
+
+static int act_create(struct storm *storm)
+{
+	struct vfio_subregion_create create = subregion_init(storm->bar, VFIO_SUBREGION_ATTR_WC,
+							     0, 4 * KIB);
+	int ret = subregion_create(&storm->scene.dev, &create);
+
+	return ret ? ret : subregion_destroy(&storm->scene.dev, create.index);
+}
+
+static int act_irqs(struct storm *storm)
+{
+	int ret = vfio_set_irqs(&storm->scene.dev, VFIO_PCI_MSIX_IRQ_INDEX,
+				VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, 1,
+				&storm->event);
+
+	return ret ? ret : vfio_set_irqs(&storm->scene.dev, VFIO_PCI_MSIX_IRQ_INDEX,
+					 VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER, 0,
+					 NULL);
+}
+
+static int act_read(struct storm *storm)
+{
+	char bytes[4 * KIB];
+	ssize_t done = pread(storm->scene.dev.fd, bytes, sizeof(bytes),
+			     storm->scene.sub.mmap_offset);
+
+	return done == sizeof(bytes) ? 0 : -errno;
+}
+
+/* Signals are no failure: the memory is off now and then. */
+static int act_touch(struct storm *storm)
+{
+	char *const maps[] = { storm->scene.plain, storm->scene.device, storm->scene.wc };
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(maps); i++)
+		touch_write((uint32_t *)maps[i], i);
+	return 0;
+}
+
+static void *act(void *data)
+{
+	struct actor *actor = data;
+	unsigned int i;
+	int ret;
+
+	while (!actor->storm->stop) {
+		ret = actor->deed->act(actor->storm);
+		usleep(actor->deed->pause * 1000);
+		if (!ret) {
+			actor->done++;
+			continue;
+		}
+		actor->failed++;
+		for (i = 0; i < ARRAY_SIZE(actor->deed->excused); i++)
+			if (ret == -actor->deed->excused[i])
+				break;
+		if (i == ARRAY_SIZE(actor->deed->excused))
+			actor->unexpected = ret;
+	}
+	return NULL;
+}
+
+/* Has all of them act for @seconds, and waits until each has done it once at least. */
+static void let_storm(struct __test_metadata *_metadata, struct storm *storm,
+		      const struct deed *deeds, unsigned int count, unsigned int seconds)
+{
+	unsigned int waits = 0, i;
+	struct actor *actor;
+
+	ASSERT_LE(count, ARRAY_SIZE(storm->actors));
+	for (i = 0; i < count; i++) {
+		actor = &storm->actors[i];
+		*actor = (struct actor) { .deed = &deeds[i], .storm = storm };
+		ASSERT_EQ(0, pthread_create(&actor->thread, NULL, act, actor));
+		storm->count++;
+	}
+	sleep(seconds);
+	for (i = 0; i < count; i++)
+		while (!storm->actors[i].done && waits++ < 6000)
+			usleep(10000);
+}
+
+static void end_storm(struct __test_metadata *_metadata, struct storm *storm)
+{
+	unsigned int i;
+
+	storm->stop = true;
+	for (i = 0; i < storm->count; i++) {
+		struct actor *actor = &storm->actors[i];
+
+		pthread_join(actor->thread, NULL);
+		TH_LOG("%s: done %lu times, failed %lu times", actor->deed->name, actor->done,
+		       actor->failed);
+		EXPECT_LT(0, actor->done) TH_LOG("%s: never", actor->deed->name);
+		EXPECT_EQ(0, actor->unexpected)
+			TH_LOG("%s: %s", actor->deed->name, strerror(-actor->unexpected));
+	}
+	storm->count = 0;
+}
+
+static void expect_calm(struct __test_metadata *_metadata, struct storm *storm)
+{
+	struct scene *scene = &storm->scene;
+
+	EXPECT_TOUCH(scene->plain, PTE_NONCACHED, 0);
+	EXPECT_TOUCH(scene->device, PTE_DEVICE, 0);
+	EXPECT_TOUCH(scene->wc, PTE_WC, 0);
+	EXPECT_TOUCH(scene->wc + storm->unit - 4, PTE_WC, 0);
+	EXPECT_EQ(0, act_read(storm));
+}
+
+FIXTURE(storm) {
+	struct storm storm;
+};
+
+FIXTURE_SETUP(storm)
+{
+	self->storm.scene.dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	self->storm.other = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	self->storm.event = eventfd(0, EFD_CLOEXEC);
+	ASSERT_LE(0, self->storm.event);
+}
+
+FIXTURE_TEARDOWN(storm)
+{
+	vfio_device_close(&self->storm.other);
+	vfio_device_close(&self->storm.scene.dev);
+}
+
+TEST_F_TIMEOUT(storm, of_resets_of_one_function_ends, 120)
+{
+	/* Whoever resets through VFIO does not wait for another's reset. */
+	static const struct deed deeds[] = {
+		{ "sysfs reset", act_sysfs_reset, 50, {} },
+		{ "VFIO_DEVICE_RESET", act_ioctl_reset, 5, { EAGAIN } },
+		{ "FLR by configuration space", act_config_flr, 20, {} },
+		{ "Memory Space", act_memory, 1, {} },
+		{ "D3hot", act_power, 1, {} },
+		{ "CREATE and DESTROY", act_create, 1, {} },
+		/* There are none for a device that is not in D0. */
+		{ "interrupts", act_irqs, 1, { EINVAL } },
+		{ "read()", act_read, 1, { EIO } },
+		{ "touch", act_touch, 1, {} },
+		{ "touch", act_touch, 1, {} },
+	};
+	const struct event event = { .device = "DEV_NVME", .bar = 2, .unit = 2 * MIB };
+	struct storm *storm = &self->storm;
+
+	if (!set_scene(_metadata, &storm->scene, &event))
+		return;
+	storm->unit = event.unit;
+	storm->bar = event.bar;
+	let_storm(_metadata, storm, deeds, ARRAY_SIZE(deeds), 4);
+	end_storm(_metadata, storm);
+	ASSERT_EQ(0, vfio_set_power(&storm->scene.dev, 0));
+	ASSERT_EQ(0, vfio_device_reset(&storm->scene.dev));
+	ASSERT_EQ(0, memory_on(&storm->scene.dev));
+	expect_calm(_metadata, storm);
+}
+
+TEST_F_TIMEOUT(storm, of_resets_and_low_power_ends, 120)
+{
+	static const struct deed deeds[] = {
+		{ "sysfs reset", act_sysfs_reset, 50, {} },
+		{ "VFIO_DEVICE_RESET", act_ioctl_reset, 5, { EAGAIN } },
+		{ "low power", act_low_power, 1, {} },
+		{ "CREATE and DESTROY", act_create, 1, {} },
+		{ "read()", act_read, 1, { EIO } },
+		{ "touch", act_touch, 1, {} },
+	};
+	const struct event event = { .device = "DEV_NVME", .bar = 2, .unit = 2 * MIB };
+	struct storm *storm = &self->storm;
+
+	if (!set_scene(_metadata, &storm->scene, &event))
+		return;
+	storm->unit = event.unit;
+	storm->bar = event.bar;
+	let_storm(_metadata, storm, deeds, ARRAY_SIZE(deeds), 3);
+	end_storm(_metadata, storm);
+	ASSERT_EQ(0, memory_on(&storm->scene.dev));
+	expect_calm(_metadata, storm);
+}
+
+/* One of the functions has this driver, the other one @driver. */
+static void storm_of_two(struct __test_metadata *_metadata, struct storm *storm, const char *driver)
+{
+	/* A hot reset gives up where it cannot have the memory lock of a device at once. */
+	static const struct deed deeds[] = {
+		{ "reset of the port", act_port_reset, 50, { EAGAIN } },
+		{ "hot reset", act_hot_reset, 5, { EAGAIN, EBUSY } },
+		{ "hot reset of the other", act_hot_reset_of_other, 5, { EAGAIN, EBUSY } },
+		{ "Memory Space", act_memory, 1, {} },
+		{ "Memory Space of the other", act_memory_of_other, 1, {} },
+		{ "CREATE and DESTROY", act_create, 1, {} },
+		{ "read()", act_read, 1, { EIO } },
+		{ "touch", act_touch, 1, {} },
+	};
+	const struct event event = { .device = "DEV_PAIR_0", .bar = 2, .unit = 2 * MIB };
+	const char *other = fixture_bdf(_metadata, "DEV_PAIR_1");
+
+	if (!other)
+		return;
+	fixture_bind(_metadata, other, driver);
+	if (!set_scene(_metadata, &storm->scene, &event))
+		return;
+	ASSERT_EQ(0, vfio_device_open_sibling(&storm->other, other, &storm->scene.dev));
+	storm->unit = event.unit;
+	storm->bar = event.bar;
+	let_storm(_metadata, storm, deeds, ARRAY_SIZE(deeds), 4);
+	end_storm(_metadata, storm);
+	ASSERT_EQ(0, hot_reset_under_load(&storm->scene.dev));
+	ASSERT_EQ(0, memory_on(&storm->scene.dev));
+	expect_calm(_metadata, storm);
+}
+
+TEST_F_TIMEOUT(storm, of_resets_of_two_functions_ends, 120)
+{
+	storm_of_two(_metadata, &self->storm, vfio_driver());
+}
+
+TEST_F_TIMEOUT(storm, of_resets_of_two_functions_one_of_vfio_pci_ends, 120)
+{
+	storm_of_two(_metadata, &self->storm, DRIVER_STOCK);
+}
+
+TEST_HARNESS_MAIN
