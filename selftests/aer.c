@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Errors that a device reports (PCIe AER): the program is told, and mappings stay what they were,
- * as with vfio-pci. The errors are made by the kernel's own injector, which stands between the
- * port's registers and its AER driver.
+ * Errors that a device or its port reports (PCIe AER): the program is told, as with vfio-pci.
+ * While the kernel recovers the device, which may include a reset of its bus, no mapping has an
+ * entry; that is more than vfio-pci does, the control. The errors are made by the kernel's own
+ * injector, which stands between the port's registers and its AER driver.
+ *
+ * QEMU's ports do not say that the link to a PCI Express device is up again after a reset of their
+ * bus. So the kernel takes recovery from a fatal error of the igb for failed, a second later. The
+ * ivshmem is no PCI Express device, so recovery from a fatal error of its port succeeds.
  */
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/wait.h>
 
 #include <linux/pci_regs.h>
 
@@ -19,6 +26,9 @@
 #define CLAIM		(64 * KIB)
 #define CLAIM_SIZE	(64 * KIB)
 
+#define NONFATAL	PCI_ERR_UNC_COMP_TIME
+#define FATAL		PCI_ERR_UNC_DLP
+
 /* What is written to the injector: struct aer_error_inj of drivers/pci/pcie/aer_inject.c. */
 struct injection {
 	uint8_t bus;
@@ -29,56 +39,6 @@ struct injection {
 	uint32_t header[4];
 	uint32_t domain;
 };
-
-FIXTURE(aer) {
-	struct vfio_device dev;
-	char *bar;
-	char *wc;
-	int error;
-	int log;
-};
-
-FIXTURE_VARIANT(aer) {
-	bool stock;
-	/* A bit of the status register whose severity by default is non-fatal, or is fatal. */
-	uint32_t status;
-};
-
-FIXTURE_VARIANT_ADD(aer, nonfatal_of_vfio_pci) { true, PCI_ERR_UNC_COMP_TIME };
-FIXTURE_VARIANT_ADD(aer, nonfatal) { false, PCI_ERR_UNC_COMP_TIME };
-FIXTURE_VARIANT_ADD(aer, fatal_of_vfio_pci) { true, PCI_ERR_UNC_DLP };
-FIXTURE_VARIANT_ADD(aer, fatal) { false, PCI_ERR_UNC_DLP };
-
-FIXTURE_SETUP(aer)
-{
-	struct vfio_subregion_create sub;
-	uint64_t bar;
-
-	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
-	if (access(INJECTOR, W_OK))
-		SKIP(return, "the kernel cannot inject PCIe errors (CONFIG_PCIEAER_INJECT)");
-	if (!fixture_open(_metadata, &self->dev, "DEV_IGB",
-			  variant->stock ? DRIVER_STOCK : vfio_driver()))
-		return;
-	self->error = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	ASSERT_LE(0, self->error);
-	ASSERT_EQ(0, vfio_set_irqs(&self->dev, VFIO_PCI_ERR_IRQ_INDEX,
-				   VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, 1,
-				   &self->error));
-	self->log = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	ASSERT_LE(0, self->log);
-	bar = vfio_offset(&self->dev, 0, 0);
-	self->bar = fixture_map(_metadata, &self->dev, bar, CLAIM, 4 * KIB);
-	if (variant->stock)
-		return;
-	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, CLAIM, CLAIM_SIZE);
-	self->wc = fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 4 * KIB);
-}
-
-FIXTURE_TEARDOWN(aer)
-{
-	vfio_device_close(&self->dev);
-}
 
 /* Waits until the kernel says that its recovery ended; false after ten seconds of silence. */
 static bool recovery_ended(int log)
@@ -99,6 +59,19 @@ static bool recovery_ended(int log)
 	return false;
 }
 
+/* Opens the kernel's log at its end; or returns -1 after marking the test as skipped. */
+static int open_log(struct __test_metadata *_metadata)
+{
+	int log;
+
+	if (access(INJECTOR, W_OK))
+		SKIP(return -1, "the kernel cannot inject PCIe errors (CONFIG_PCIEAER_INJECT)");
+	log = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	ASSERT_LE(0, log);
+	ASSERT_LE(0, lseek(log, 0, SEEK_END));
+	return log;
+}
+
 static void make_error(struct __test_metadata *_metadata, const char *bdf, uint32_t status)
 {
 	struct injection injection = { .uncorrectable = status };
@@ -117,53 +90,423 @@ static void make_error(struct __test_metadata *_metadata, const char *bdf, uint3
 	close(injector);
 }
 
-static void expect_types(struct __test_metadata *_metadata, FIXTURE_DATA(aer) * self)
+/* Has the program be told of errors of the device by an eventfd. */
+static int error_event(struct __test_metadata *_metadata, struct vfio_device *dev)
 {
-	EXPECT_TOUCH(self->bar, PTE_NONCACHED, SHIFT_4K);
-	if (self->wc) {
-		EXPECT_TOUCH(self->wc, PTE_WC, SHIFT_4K);
-		EXPECT_TOUCH(self->wc + CLAIM_SIZE - 4, PTE_WC, SHIFT_4K);
-	}
+	int error = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	ASSERT_LE(0, error);
+	ASSERT_EQ(0, vfio_set_irqs(dev, VFIO_PCI_ERR_IRQ_INDEX,
+				   VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER, 1,
+				   &error));
+	return error;
 }
 
-/* Each mapping has its type, and the BAR as it is mapped says the same as by read(). */
-static void expect_usable(struct __test_metadata *_metadata, FIXTURE_DATA(aer) * self)
+static void wait_for(struct __test_metadata *_metadata, int event)
+{
+	struct pollfd poll_fd = { .fd = event, .events = POLLIN };
+	uint64_t count;
+
+	ASSERT_EQ(1, poll(&poll_fd, 1, 10000)) TH_LOG("the error was not told");
+	ASSERT_EQ(sizeof(count), read(event, &count, sizeof(count)));
+}
+
+/* Errors of the igb. */
+FIXTURE(aer) {
+	struct vfio_device dev;
+	char *bar;
+	char *wc;
+	int error;
+	int log;
+};
+
+FIXTURE_VARIANT(aer) {
+	bool stock;
+	/* A bit of the status register whose severity by default is non-fatal, or is fatal. */
+	uint32_t status;
+};
+
+FIXTURE_VARIANT_ADD(aer, nonfatal_of_vfio_pci) { true, NONFATAL };
+FIXTURE_VARIANT_ADD(aer, nonfatal) { false, NONFATAL };
+FIXTURE_VARIANT_ADD(aer, fatal_of_vfio_pci) { true, FATAL };
+FIXTURE_VARIANT_ADD(aer, fatal) { false, FATAL };
+
+FIXTURE_SETUP(aer)
+{
+	struct vfio_subregion_create sub;
+
+	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	self->log = open_log(_metadata);
+	if (self->log < 0 || !fixture_open(_metadata, &self->dev, "DEV_IGB",
+					   variant->stock ? DRIVER_STOCK : vfio_driver()))
+		return;
+	self->error = error_event(_metadata, &self->dev);
+	self->bar = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, 0, 0), CLAIM,
+				4 * KIB);
+	if (variant->stock)
+		return;
+	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, CLAIM, CLAIM_SIZE);
+	self->wc = fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 4 * KIB);
+}
+
+FIXTURE_TEARDOWN(aer)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* The BAR is there, and says by its mapping what it says by read(). */
+static void expect_register(struct __test_metadata *_metadata, struct vfio_device *dev, char *bar)
 {
 	uint32_t mapped, read;
 
-	expect_types(_metadata, self);
-	EXPECT_EQ(0, touch_read((uint32_t *)(self->bar + STATUS), &mapped));
-	EXPECT_EQ(sizeof(read), pread(self->dev.fd, &read, sizeof(read),
-				      vfio_offset(&self->dev, 0, STATUS)));
+	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_4K);
+	EXPECT_EQ(0, touch_read((uint32_t *)(bar + STATUS), &mapped));
+	EXPECT_EQ(sizeof(read), pread(dev->fd, &read, sizeof(read), vfio_offset(dev, 0, STATUS)));
 	EXPECT_EQ(mapped, read);
 	EXPECT_NE(~0u, read);
-	if (self->wc)
-		EXPECT_EQ(0, touch_write((uint32_t *)self->wc, 1));
+	EXPECT_NE(0, read);
 }
 
+static void expect_usable(struct __test_metadata *_metadata, FIXTURE_DATA(aer) * self)
+{
+	expect_register(_metadata, &self->dev, self->bar);
+	if (!self->wc)
+		return;
+	EXPECT_TOUCH(self->wc, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(self->wc + CLAIM_SIZE - 4, PTE_WC, SHIFT_4K);
+	EXPECT_EQ(0, touch_write((uint32_t *)self->wc, 1));
+}
+
+/* As vfio-pci, but that the entries are gone, and stay so where the device has not recovered. */
 TEST_F(aer, is_told_and_the_mappings_keep_their_types)
 {
-	struct pollfd poll_fd = { .fd = self->error, .events = POLLIN };
-	uint64_t count;
+	uint32_t value;
 
 	expect_usable(_metadata, self);
-	ASSERT_LE(0, lseek(self->log, 0, SEEK_END));
 	make_error(_metadata, self->dev.bdf, variant->status);
-	ASSERT_EQ(1, poll(&poll_fd, 1, 10000)) TH_LOG("the error was not told");
-	EXPECT_EQ(sizeof(count), read(self->error, &count, sizeof(count)));
+	wait_for(_metadata, self->error);
 	EXPECT_TRUE(recovery_ended(self->log));
-	/*
-	 * To a fatal error the kernel answers by a reset of the link. vfio-pci has no part in that:
-	 * the mappings stay, and reach nothing as long as the BARs have no addresses.
-	 */
-	if (variant->status == PCI_ERR_UNC_DLP)
-		expect_types(_metadata, self);
-	else
+	if (variant->stock) {
+		EXPECT_STREQ(PTE_NONCACHED, pte_type(self->bar));
+	} else {
+		EXPECT_STREQ(PTE_NONE, pte_type(self->bar));
+		EXPECT_STREQ(PTE_NONE, pte_type(self->wc));
+		EXPECT_STREQ(PTE_NONE, pte_type(self->wc + CLAIM_SIZE - 4));
+	}
+	if (variant->status == NONFATAL) {
 		expect_usable(_metadata, self);
+	} else if (!variant->stock) {
+		EXPECT_SIGBUS(self->bar);
+		EXPECT_SIGBUS(self->wc);
+		EXPECT_EQ(-1, pread(self->dev.fd, &value, sizeof(value),
+				    vfio_offset(&self->dev, 0, STATUS)));
+		EXPECT_EQ(EIO, errno);
+	}
 	/* What a driver does then, as it cannot know what state the device is in. */
 	ASSERT_EQ(0, vfio_device_reset(&self->dev));
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
 	expect_usable(_metadata, self);
+}
+
+/* What a thread asks of a device meanwhile, and when it is answered. */
+struct asker {
+	struct vfio_device *dev;
+	/* By a mapping, or by read() at @offset where there is none. */
+	char *map;
+	uint64_t offset;
+	pthread_t thread;
+	volatile bool asked;
+	volatile bool answered;
+	/* 0, or a signal or an errno. */
+	int answer;
+};
+
+static void *ask(void *data)
+{
+	struct asker *asker = data;
+	uint32_t value;
+
+	asker->asked = true;
+	if (asker->map)
+		asker->answer = touch_read((uint32_t *)asker->map, &value);
+	else if (pread(asker->dev->fd, &value, sizeof(value), asker->offset) < 0)
+		asker->answer = errno;
+	asker->answered = true;
+	return NULL;
+}
+
+static void start_asking(struct __test_metadata *_metadata, struct asker *asker)
+{
+	ASSERT_EQ(0, pthread_create(&asker->thread, NULL, ask, asker));
+	while (!asker->asked)
+		sched_yield();
+}
+
+/* A fatal error of the igb: there is a second until recovery has failed. */
+FIXTURE(failure) {
+	struct vfio_device dev;
+	struct vfio_subregion_create sub;
+	char *bar;
+	char *wc;
+	struct asker touch;
+	struct asker read;
+	int error;
+	int log;
+};
+
+FIXTURE_SETUP(failure)
+{
+	struct vfio_device *dev = &self->dev;
+
+	*dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	self->log = open_log(_metadata);
+	if (self->log < 0 || !fixture_open(_metadata, dev, "DEV_IGB", vfio_driver()))
+		return;
+	self->error = error_event(_metadata, dev);
+	self->bar = fixture_map(_metadata, dev, vfio_offset(dev, 0, 0), CLAIM, 4 * KIB);
+	self->sub = fixture_create(_metadata, dev, 0, VFIO_SUBREGION_ATTR_WC, CLAIM, CLAIM_SIZE);
+	self->wc = fixture_map(_metadata, dev, self->sub.mmap_offset, CLAIM_SIZE, 4 * KIB);
+	expect_register(_metadata, dev, self->bar);
+	EXPECT_TOUCH(self->wc, PTE_WC, SHIFT_4K);
+	make_error(_metadata, dev->bdf, FATAL);
+	wait_for(_metadata, self->error);
+	/* The first that a program can know of it. */
+	EXPECT_STREQ(PTE_NONE, pte_type(self->bar));
+	EXPECT_STREQ(PTE_NONE, pte_type(self->wc));
+	self->touch = (struct asker) { .map = self->wc };
+	self->read = (struct asker) { .dev = dev, .offset = self->sub.mmap_offset };
+	start_asking(_metadata, &self->touch);
+	start_asking(_metadata, &self->read);
+}
+
+FIXTURE_TEARDOWN(failure)
+{
+	vfio_device_close(&self->dev);
+}
+
+static void end_of_failure(struct __test_metadata *_metadata, FIXTURE_DATA(failure) * self)
+{
+	EXPECT_TRUE(recovery_ended(self->log));
+	pthread_join(self->touch.thread, NULL);
+	pthread_join(self->read.thread, NULL);
+}
+
+TEST_F(failure, is_waited_for_and_then_a_touch_raises_sigbus_and_read_is_eio)
+{
+	/* Not longer, as a second is soon over on a busy machine. */
+	usleep(2000);
+	EXPECT_FALSE(self->touch.answered);
+	EXPECT_FALSE(self->read.answered);
+	end_of_failure(_metadata, self);
+	EXPECT_EQ(SIGBUS, self->touch.answer);
+	EXPECT_EQ(EIO, self->read.answer);
+	EXPECT_STREQ(PTE_NONE, pte_type(self->wc));
+}
+
+TEST_F(failure, ends_with_a_reset_by_sysfs)
+{
+	end_of_failure(_metadata, self);
+	EXPECT_SIGBUS(self->wc);
+	ASSERT_EQ(0, pci_reset(self->dev.bdf, NULL));
+	EXPECT_TOUCH(self->wc, PTE_WC, SHIFT_4K);
+	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
+	expect_register(_metadata, &self->dev, self->bar);
+}
+
+TEST_F(failure, ends_with_the_next_open)
+{
+	end_of_failure(_metadata, self);
+	munmap(self->bar, CLAIM);
+	munmap(self->wc, CLAIM_SIZE);
+	vfio_device_close(&self->dev);
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
+	self->bar = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, 0, 0), CLAIM,
+				4 * KIB);
+	expect_register(_metadata, &self->dev, self->bar);
+}
+
+/*
+ * Unbinding waits until the device is closed, and the kernel's recovery waits for the unbinding.
+ * So who waits for the recovery has to be let go by the unbinding.
+ */
+TEST_F(failure, is_not_waited_for_once_the_device_is_being_unbound)
+{
+	int status;
+	pid_t child;
+
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		vfio_device_close(&self->dev);
+		munmap(self->bar, CLAIM);
+		munmap(self->wc, CLAIM_SIZE);
+		_exit(pci_unbind(self->dev.bdf) ? 1 : 0);
+	}
+	pthread_join(self->touch.thread, NULL);
+	pthread_join(self->read.thread, NULL);
+	EXPECT_EQ(SIGBUS, self->touch.answer);
+	EXPECT_EQ(EIO, self->read.answer);
+	munmap(self->bar, CLAIM);
+	munmap(self->wc, CLAIM_SIZE);
+	vfio_device_close(&self->dev);
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_TRUE(recovery_ended(self->log));
+	fixture_bind(_metadata, self->dev.bdf, vfio_driver());
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
+	self->bar = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, 0, 0), CLAIM,
+				4 * KIB);
+	expect_register(_metadata, &self->dev, self->bar);
+}
+
+/* A fatal error of the port that the ivshmem is behind: its bus is reset, and recovery succeeds. */
+FIXTURE(recovery) {
+	struct vfio_device dev;
+	struct vfio_subregion_create sub;
+	char port[PCI_NAME_LEN];
+	char *bar;
+	char *wc;
+	int log;
+};
+
+FIXTURE_VARIANT(recovery) {
+	bool stock;
+};
+
+FIXTURE_VARIANT_ADD(recovery, of_vfio_pci) { true };
+FIXTURE_VARIANT_ADD(recovery, of_this_driver) { false };
+
+FIXTURE_SETUP(recovery)
+{
+	struct vfio_device *dev = &self->dev;
+
+	*dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	self->log = open_log(_metadata);
+	if (self->log < 0 || !fixture_open(_metadata, dev, "DEV_IVSHMEM",
+					   variant->stock ? DRIVER_STOCK : vfio_driver()))
+		return;
+	ASSERT_EQ(0, pci_port(dev->bdf, self->port));
+	self->bar = fixture_map(_metadata, dev, vfio_offset(dev, BAR2, 0), 2 * MIB, 2 * MIB);
+	EXPECT_TOUCH(self->bar, PTE_NONCACHED, 0);
+	if (variant->stock)
+		return;
+	self->sub = fixture_create(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, 2 * MIB);
+	self->wc = fixture_map(_metadata, dev, self->sub.mmap_offset, 2 * MIB, 2 * MIB);
+	EXPECT_TOUCH(self->wc, PTE_WC, 0);
+}
+
+FIXTURE_TEARDOWN(recovery)
+{
+	vfio_device_close(&self->dev);
+}
+
+TEST_F(recovery, has_no_entries_meanwhile_and_those_of_the_same_types_afterwards)
+{
+	struct asker touch = { .map = self->wc };
+	bool gone = false, waited = false;
+	unsigned int i;
+
+	make_error(_metadata, self->port, FATAL);
+	for (i = 0; i < 20000 && !gone; i++) {
+		gone = !pte_shift(self->bar);
+		usleep(100);
+		if (variant->stock && i == 10000)
+			break;
+	}
+	if (variant->stock) {
+		EXPECT_FALSE(gone);
+		EXPECT_TRUE(recovery_ended(self->log));
+		EXPECT_STREQ(PTE_NONCACHED, pte_type(self->bar));
+	} else {
+		ASSERT_TRUE(gone);
+		start_asking(_metadata, &touch);
+		usleep(2000);
+		waited = !touch.answered;
+		EXPECT_TRUE(recovery_ended(self->log));
+		pthread_join(touch.thread, NULL);
+		EXPECT_EQ(0, touch.answer);
+		EXPECT_TRUE(waited) TH_LOG("the touch was answered within 2 ms");
+		EXPECT_TOUCH(self->wc, PTE_WC, 0);
+	}
+	/* The BARs have no addresses after such a reset until the device's user says so. */
+	ASSERT_EQ(0, vfio_device_reset(&self->dev));
+	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
+	EXPECT_EQ(0, touch_write((uint32_t *)self->bar, 0x12345678));
+	EXPECT_TOUCH(self->bar, PTE_NONCACHED, 0);
+	EXPECT_EQ(0x12345678, *(volatile uint32_t *)self->bar);
+	if (self->wc)
+		EXPECT_TOUCH(self->wc, PTE_WC, 0);
+}
+
+/* Errors and resets at once: whoever waits for whom, all of them go on. */
+FIXTURE(errors) {
+	struct vfio_device dev;
+	char *bar;
+	volatile bool stop;
+	volatile unsigned long resets;
+	volatile unsigned long touches;
+};
+
+FIXTURE_SETUP(errors)
+{
+	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	if (access(INJECTOR, W_OK))
+		SKIP(return, "the kernel cannot inject PCIe errors (CONFIG_PCIEAER_INJECT)");
+	if (!fixture_open(_metadata, &self->dev, "DEV_IGB", vfio_driver()))
+		return;
+	self->bar = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, 0, 0), CLAIM,
+				4 * KIB);
+}
+
+FIXTURE_TEARDOWN(errors)
+{
+	vfio_device_close(&self->dev);
+}
+
+static void *reset_all_the_time(void *data)
+{
+	FIXTURE_DATA(errors) * self = data;
+
+	while (!self->stop) {
+		if (!pci_reset(self->dev.bdf, NULL))
+			self->resets++;
+		vfio_device_reset(&self->dev);
+	}
+	return NULL;
+}
+
+static void *touch_all_the_time(void *data)
+{
+	FIXTURE_DATA(errors) * self = data;
+	uint32_t value;
+
+	while (!self->stop) {
+		touch_read((uint32_t *)(self->bar + STATUS), &value);
+		self->touches++;
+	}
+	return NULL;
+}
+
+TEST_F(errors, and_resets_at_the_same_time_end)
+{
+	pthread_t resetter, toucher;
+	unsigned int i;
+
+	ASSERT_EQ(0, pthread_create(&resetter, NULL, reset_all_the_time, self));
+	ASSERT_EQ(0, pthread_create(&toucher, NULL, touch_all_the_time, self));
+	for (i = 0; i < 20; i++) {
+		make_error(_metadata, self->dev.bdf, NONFATAL);
+		usleep(100 * 1000);
+	}
+	self->stop = true;
+	pthread_join(resetter, NULL);
+	pthread_join(toucher, NULL);
+	EXPECT_LT(0, self->resets);
+	EXPECT_LT(0, self->touches);
+	TH_LOG("%lu resets, %lu touches", self->resets, self->touches);
+	ASSERT_EQ(0, vfio_device_reset(&self->dev));
+	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
+	expect_register(_metadata, &self->dev, self->bar);
 }
 
 TEST_HARNESS_MAIN
