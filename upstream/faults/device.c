@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <linux/pci_regs.h>
+
+#include "device.h"
+
+static void end(const char *kind, const char *what, int status) __attribute__((noreturn));
+static void end(const char *kind, const char *what, int status)
+{
+	printf("%s: %s\n", kind, what);
+	fflush(stdout);
+	exit(status);
+}
+
+void cannot(const char *what)
+{
+	perror(what);
+	end("cannot", what, 2);
+}
+
+void right(const char *what)
+{
+	end("right", what, 0);
+}
+
+void fault(const char *what)
+{
+	end("fault", what, 1);
+}
+
+int device_try(const char *bdf)
+{
+	char path[128], link[256];
+	int container, group, device = -1;
+	ssize_t len;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
+	len = readlink(path, link, sizeof(link) - 1);
+	if (len < 0)
+		return -1;
+	link[len] = '\0';
+	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(link, '/') + 1);
+
+	container = open("/dev/vfio/vfio", O_RDWR);
+	group = open(path, O_RDWR);
+	if (container >= 0 && group >= 0 && !ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) &&
+	    !ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
+		device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	/* The device keeps both. */
+	close(group);
+	close(container);
+	return device;
+}
+
+int device_open(const char *bdf)
+{
+	int device;
+
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	device = device_try(bdf);
+	if (device < 0)
+		cannot("open the device");
+	device_set_memory(device, true);
+	return device;
+}
+
+struct vfio_region_info device_region(int device, uint32_t index)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info), .index = index };
+
+	if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info))
+		cannot("VFIO_DEVICE_GET_REGION_INFO");
+	return info;
+}
+
+void device_set_memory(int device, bool on)
+{
+	off_t at = device_region(device, VFIO_PCI_CONFIG_REGION_INDEX).offset + PCI_COMMAND;
+	uint16_t command;
+
+	if (pread(device, &command, sizeof(command), at) != sizeof(command))
+		cannot("read the command register");
+	command &= ~PCI_COMMAND_MEMORY;
+	if (on)
+		command |= PCI_COMMAND_MEMORY;
+	if (pwrite(device, &command, sizeof(command), at) != sizeof(command))
+		cannot("write the command register");
+}
+
+char *device_map(int device, uint32_t bar, uint64_t offset, uint64_t size, uint64_t align)
+{
+	uint64_t at = device_region(device, bar).offset + offset;
+	char *hole, *map;
+
+	hole = mmap(NULL, size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		    0);
+	if (hole == MAP_FAILED)
+		cannot("find a place for the mapping");
+	munmap(hole, size + align);
+	hole += (at - (uintptr_t)hole) % align;
+	map = mmap(hole, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, device,
+		   at);
+	if (map == MAP_FAILED)
+		cannot("map the BAR");
+	return map;
+}
+
+static __thread sigjmp_buf env;
+
+static void jump(int signal)
+{
+	siglongjmp(env, signal);
+}
+
+int touch(const void *address, uint32_t *value)
+{
+	struct sigaction action = { .sa_handler = jump };
+	int raised;
+
+	sigaction(SIGBUS, &action, NULL);
+	sigaction(SIGSEGV, &action, NULL);
+	raised = sigsetjmp(env, 1);
+	if (!raised)
+		*value = *(const volatile uint32_t *)address;
+	return raised;
+}
+
+long faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt + usage.ru_majflt;
+}
+
+bool write_text(const char *path, const char *text)
+{
+	int file = open(path, O_WRONLY | O_CLOEXEC), error = 0;
+
+	if (file < 0)
+		return false;
+	if (write(file, text, strlen(text)) < 0)
+		error = errno;
+	close(file);
+	errno = error;
+	return !error;
+}

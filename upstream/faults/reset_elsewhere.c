@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * reset_elsewhere BDF BAR [METHOD] - resets a device by sysfs while a program maps a BAR of it
+ *
+ * If the mapping has survived the reset, an access to it afterwards raises no page fault. Then the
+ * program reads by the mapping while the device is reset once more. It is the administrator as well,
+ * who alone may write to sysfs.
+ */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "device.h"
+
+static char *map;
+static atomic_bool done;
+static atomic_ulong reads, wrong;
+static uint32_t normal;
+
+static void *reader(void *argument)
+{
+	uint32_t value;
+
+	(void)argument;
+	while (!done) {
+		if (touch(map, &value))
+			continue;
+		reads++;
+		if (value != normal)
+			wrong++;
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	char path[128];
+	pthread_t thread;
+	uint32_t value;
+	bool survived;
+	long before;
+
+	if (argc < 3)
+		return 2;
+	if (argc > 3) {
+		snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset_method", argv[1]);
+		if (!write_text(path, argv[3]))
+			cannot("choose the method of reset");
+	}
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", argv[1]);
+
+	map = device_map(device_open(argv[1]), atoi(argv[2]), 0, 4 * KIB, 4 * KIB);
+	if (touch(map, &value))
+		cannot("read the BAR");
+	/* Where it is plain memory, it must not be zero, which a missing device may read as. */
+	if (atoi(argv[2]) == BAR2)
+		*(volatile uint32_t *)map = 0x12345678;
+	if (!write_text(path, "1"))
+		cannot("reset the device");
+	before = faults();
+	if (touch(map, &normal))
+		fault("the BAR cannot be read after the reset");
+	survived = faults() == before;
+
+	if (pthread_create(&thread, NULL, reader, NULL))
+		cannot("make a thread");
+	if (!write_text(path, "1"))
+		cannot("reset the device");
+	done = true;
+	pthread_join(thread, NULL);
+	printf("%lu reads while the device was being reset, %lu of them wrong\n", reads, wrong);
+	if (survived)
+		fault("the mapping has survived the reset");
+	if (wrong)
+		fault("the device was read while it was being reset");
+	right("the mapping was removed, and made again after the reset");
+}
