@@ -32,10 +32,12 @@ die() {
 # Makes $1 the kernel that this step and those which it calls are about, and sets what its file in
 # rig/kernels says:
 #
-#   recipe    the file of rig/kernels/recipe that makes it: shipped or configured
+#   recipe    the file of rig/kernels/recipe that makes it: shipped, configured or derived
 #   flavour   Debian's name of a shipped one
+#   base      the kernel that a derived one is made of
+#   keep      set if the tree is kept whole, for such
 #   configs   the files of rig/kernels/config that a configured one is made of
-#   patches   those of rig/kernels/patch which are applied to its source
+#   patches   what is applied to the source of one that is not shipped (patch_file)
 #   slower    how many times longer a program may take
 #   checkers  what looks for faults in it: lockdep, kmemleak, kcsan
 #   words     what is put on its command line
@@ -46,9 +48,17 @@ use_kernel() {
 	esac
 	# What is built for it, in another place when it is to tell what runs of it (rig/coverage).
 	MADE=$KERNEL${SUBREGION_COVERAGE:+-coverage}
-	recipe='' flavour='' configs='' patches='' slower=1 checkers='' words=''
+	recipe='' flavour='' base='' keep='' configs='' patches='' slower=1 checkers='' words=''
 	# shellcheck source=rig/kernels/stock
 	. "$RIG/kernels/$1"
+}
+
+# The file of the patch $1, which is the rig's own or one that is meant for Linux.
+patch_file() {
+	local file
+	for file in "$RIG/kernels/patch/$1.patch" "$TOP/upstream/$1.patch"; do
+		[ ! -e "$file" ] || echo "$file"
+	done
 }
 
 # Prints the comment block at the top of the running script: its --help.
