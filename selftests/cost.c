@@ -124,7 +124,7 @@ TEST_F(cost, vfio_pci_takes_a_fault_for_each_entry_and_the_largest_entries)
 	EXPECT_EQ(self->stock.faults, stock->of_4k + stock->of_2m + stock->of_1g);
 }
 
-/* What this driver takes where vfio-pci takes @stock: it makes 512 entries of 2 MiB in place of 1 GiB. */
+/* What this driver takes where vfio-pci takes @stock: 512 entries of 2 MiB in place of 1 GiB. */
 static struct cost without_1g(struct cost stock)
 {
 	uint64_t instead = GIB / (2 * MIB);

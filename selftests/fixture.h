@@ -219,8 +219,8 @@ static inline unsigned int shift_here(unsigned int shift)
 } while (0)
 
 /*
- * Of the largest entries that vfio-pci makes: on arm64 Linux has none of 1 GiB for device memory. This
- * driver makes none above 2 MiB anywhere (LARGEST_ORDER in rust/vfio/pci/mmap.rs).
+ * Of the largest entries that vfio-pci makes: on arm64 Linux has none of 1 GiB for device memory.
+ * This driver makes none above 2 MiB anywhere (LARGEST_ORDER in rust/vfio/pci/mmap.rs).
  */
 #if defined(__x86_64__) || defined(__i386__)
 #define SHIFT_STOCK	SHIFT_1G

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * fork() and huge entries. The kernel copies one without looking whether it was removed meanwhile
- * (copy_huge_pmd() of Linux 7.3), so the driver leaves none to be copied; see rust/vfio/pci/mmap/fork.rs.
+ * (copy_huge_pmd() of Linux 7.3), so the driver leaves none to be copied
+ * (rust/vfio/pci/mmap/fork.rs).
  *
- * The race is run for a while. The kernel's gap is too narrow to be met by chance in that time: a kernel
- * in which copy_huge_pmd() is slowed down meets it, with vfio-pci or without the driver's measure.
+ * The race is run for a while. The kernel's gap is too narrow to be met by chance in that time. A
+ * kernel in which copy_huge_pmd() is slowed down meets it, with vfio-pci or without the driver's
+ * measure.
  */
 #include <sched.h>
 #include <sys/wait.h>
@@ -129,7 +131,7 @@ TEST_F(forked, a_split_leaves_the_entries_beside_it)
 	EXPECT_EQ(SHIFT_2M, pte_shift(self->map));
 }
 
-/* What another process does to the pages of the mapping: it takes them away, and gives them back. */
+/* How another process takes the pages of the mapping away, and gives them back. */
 struct change {
 	int (*revoke)(struct vfio_device *dev, struct vfio_subregion_create *sub);
 	int (*restore)(struct vfio_device *dev, struct vfio_subregion_create *sub);

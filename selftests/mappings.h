@@ -28,13 +28,14 @@ struct view {
 /**
  * mappings_audit() - looks at each mapping of a VFIO device that this process has
  *
- * @views has to have all that is mapped; the first one that has a byte is that byte's. Of each mapping
- * its ends, its middle, and both sides of each end of a view and of the first and the last boundary of
- * 2 MiB are touched and have to be as the view says: the type, the physical address, and an entry that
- * lies within the mapping and within the view. What is not readable has to raise SIGSEGV.
+ * @views has to have all that is mapped; the first one that has a byte is that byte's. Of each
+ * mapping its ends, its middle, and both sides of each end of a view and of the first and the last
+ * boundary of 2 MiB are touched. They have to be as the view says: the type, the physical address,
+ * and an entry that lies within the mapping and within the view. What is not readable has to raise
+ * SIGSEGV.
  *
- * Returns how many mappings there were, and says in @complaint what was not as it should be; that is
- * empty if all was.
+ * Returns how many mappings there were, and says in @complaint what was not as it should be, or
+ * nothing.
  */
 unsigned int mappings_audit(const struct view *views, unsigned int count,
 			    char complaint[COMPLAINT_LEN]);

@@ -52,7 +52,7 @@ struct subject {
 
 /* Says what @size bytes of the device file from @offset are, which are the BAR's from @at. */
 static inline void view_add(struct subject *subject, uint64_t offset, uint64_t size, uint64_t at,
-		     const char *type)
+			    const char *type)
 {
 	memmove(subject->views + 1, subject->views, subject->count * sizeof(*subject->views));
 	subject->views[0] = (struct view) { offset, size, subject->bar.start + at, type };
@@ -71,12 +71,13 @@ static inline void expect_right(struct __test_metadata *_metadata, struct subjec
 	char complaint[COMPLAINT_LEN];
 
 	EXPECT_NE(0, mappings_audit(subject->views, subject->count, complaint));
-	EXPECT_STREQ("", complaint) TH_LOG("through %s, %s", subject->place->name, subject->cut->name);
+	EXPECT_STREQ("", complaint)
+		TH_LOG("through %s, %s", subject->place->name, subject->cut->name);
 }
 
 /* Nothing is mapped there, and nothing is reached by what the TLB may still have. */
 static inline void expect_gone(struct __test_metadata *_metadata, struct subject *subject,
-			const char *map, uint64_t len)
+			       const char *map, uint64_t len)
 {
 	uint64_t at[] = { 0, len / 2 & -(4 * KIB), len - 4 };
 	uint32_t value;
@@ -95,7 +96,7 @@ static inline char *cut_map(struct subject *subject)
 
 /* A write-combining subregion can be made of bytes of the BAR, and everything has one type. */
 static inline void expect_claim(struct __test_metadata *_metadata, struct subject *subject,
-			 uint64_t at, uint64_t size)
+				uint64_t at, uint64_t size)
 {
 	uint64_t window = vfio_offset(&subject->dev, BAR2, at);
 	struct vfio_subregion_create wc;
@@ -109,10 +110,8 @@ static inline void expect_claim(struct __test_metadata *_metadata, struct subjec
 	fixture_destroy(_metadata, &subject->dev, wc.index);
 	view_drop(subject);
 	view_drop(subject);
-	view_add(subject, wc.mmap_offset, size, at, NULL);
-	expect_right(_metadata, subject);
+	EXPECT_SIGBUS(map);
 	munmap(map, size);
-	view_drop(subject);
 }
 
 /* After the call: claims that begin before the cut, and of all that was mapped. */
@@ -129,6 +128,7 @@ static inline void expect_claims(struct __test_metadata *_metadata, struct subje
 	}
 	expect_claim(_metadata, subject, at - 4 * KIB, 8 * KIB);
 	expect_claim(_metadata, subject, subject->at, subject->size);
+	expect_right(_metadata, subject);
 }
 
 /* Maps the place and touches it. */
@@ -139,8 +139,9 @@ static inline void begin(struct __test_metadata *_metadata, struct subject *subj
 	subject->count = 0;
 	view_add(subject, window, subject->bar.size, 0, PTE_NONCACHED);
 	if (subject->place->is_subregion) {
-		subject->sub = fixture_create(_metadata, &subject->dev, BAR2, subject->place->attribute,
-					   subject->at, subject->size);
+		subject->sub = fixture_create(_metadata, &subject->dev, BAR2,
+					      subject->place->attribute, subject->at,
+					      subject->size);
 		offset = subject->sub.mmap_offset;
 		view_add(subject, window + subject->at, subject->size, subject->at, NULL);
 		view_add(subject, offset, subject->size, subject->at,
@@ -180,22 +181,26 @@ static inline void operate(struct __test_metadata *_metadata, struct subject *su
 	ASSERT_EQ(subject->kept, subregion_count(&subject->dev));
 }
 
-/* The same to each part, through each place. */
+/*
+ * The same to each part of the BAR, and to the first two of subregions: the kernel's way to cut
+ * them is the same for all, and the debug kernel takes a second for each.
+ */
 static inline void operate_on_all(struct __test_metadata *_metadata, struct subject *subject,
-			   surgeon *cut)
+				  surgeon *cut)
 {
 	const struct cut cuts[] = {
-		{ "first page", 0, 4 * KIB },
 		{ "page within an entry", 3 * MIB + 4 * KIB, 4 * KIB },
-		{ "entry", 2 * MIB, 2 * MIB },
 		{ "middle", MIB, 4 * MIB },
+		{ "first page", 0, 4 * KIB },
+		{ "entry", 2 * MIB, 2 * MIB },
 		{ "second half", subject->size / 2, subject->size / 2 },
 	};
-	unsigned int i, j;
+	unsigned int i, j, count;
 
 	for (i = 0; i < ARRAY_SIZE(places); i++) {
 		subject->place = &places[i];
-		for (j = 0; j < ARRAY_SIZE(cuts); j++) {
+		count = subject->place->is_subregion ? 2 : ARRAY_SIZE(cuts);
+		for (j = 0; j < count; j++) {
 			subject->cut = &cuts[j];
 			operate(_metadata, subject, cut);
 		}

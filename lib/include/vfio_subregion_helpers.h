@@ -24,10 +24,9 @@ extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
 /**
  * vfio_subregion_map() - maps @size bytes of a region from @offset of the device file on
  *
- * The kernel can use large entries where address and offset agree in the lower bits: of 2 MiB now, of
- * 1 GiB when its memory management can split them.
- * The address that mmap() picks by itself need not, so a hole with room for one that does is taken
- * first and the mapping put into it.
+ * The kernel can use large entries where address and offset agree in the lower bits: of 2 MiB now,
+ * of 1 GiB when its memory management can split them. The address that mmap() picks by itself need
+ * not, so a hole with room for one that does is taken first and the mapping put into it.
  *
  * Returns MAP_FAILED and sets errno on failure; munmap() with the same @size ends the mapping.
  */
