@@ -35,7 +35,11 @@ DEV_NVME=$(find_device 0x1b36 0x0010)
 DEV_IGB=$(find_device 0x8086 0x10c9)
 DEV_PAIR_0=$(find_device 0x1af4 0x1110 2 $((8 << 20)))
 DEV_PAIR_1=${DEV_PAIR_0%.0}.1
+# For one test each, which takes them away.
+DEV_SPARE_0=$(find_device 0x1af4 0x1110 2 $((4 << 20)))
+DEV_SPARE_1=$(find_device 0x1af4 0x1110 2 $((32 << 20)))
 export DEV_IVSHMEM DEV_IVSHMEM_BIG DEV_IVSHMEM_HUGE DEV_TESTDEV DEV_NVME DEV_IGB DEV_PAIR_0 DEV_PAIR_1
+export DEV_SPARE_0 DEV_SPARE_1
 DEVICES="$DEV_IVSHMEM $DEV_IVSHMEM_BIG $DEV_TESTDEV $DEV_NVME $DEV_IGB $DEV_PAIR_0 $DEV_PAIR_1"
 
 # The name of the driver that holds the device $1, if any.
