@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the parts of pte_oracle.ko are to each other: main.c is the device and reads the tables of
- * processes, guest.c those of guests, and the file of the architecture knows its entries.
+ * What the parts of pte_oracle.ko are to each other: main.c is the device and reads single entries
+ * of processes, walk.c lists all that there are, guest.c reads those of guests, and the file of the
+ * architecture knows its entries.
  */
 #ifndef INTERNAL_H
 #define INTERNAL_H
@@ -13,6 +14,13 @@
 #include "pte_oracle.h"
 
 struct kvm_vcpu;
+struct mm_struct;
+
+/** address_space() - the address space of a process, 0 the caller's, with a reference; or NULL */
+struct mm_struct *address_space(u32 pid);
+
+/** walk_entries() - PTE_ORACLE_WALK; @user is the caller's structure */
+int walk_entries(struct pte_oracle_walk __user *user);
 
 /** memory_type() - decodes an entry of a process that covers 1 << @shift bytes */
 const char *memory_type(u64 flags, unsigned int shift);

@@ -20,8 +20,7 @@
 
 #include "internal.h"
 
-/* Returns the address space of the process @pid, or of the caller, with a reference; or NULL. */
-static struct mm_struct *address_space(pid_t pid)
+struct mm_struct *address_space(u32 pid)
 {
 	struct task_struct *task;
 	struct mm_struct *mm;
@@ -91,6 +90,8 @@ static long pte_oracle_ioctl(struct file *file, unsigned int cmd, unsigned long 
 	struct pte_oracle oracle = {};
 	int ret;
 
+	if (cmd == PTE_ORACLE_WALK)
+		return walk_entries((struct pte_oracle_walk __user *)arg);
 	if (cmd != PTE_ORACLE_READ && cmd != PTE_ORACLE_READ_GUEST)
 		return -ENOTTY;
 

@@ -51,4 +51,46 @@ struct pte_oracle {
 #define PTE_ORACLE_READ		_IOWR(0xD6, 0, struct pte_oracle)
 #define PTE_ORACLE_READ_GUEST	_IOWR(0xD6, 1, struct pte_oracle)
 
+/**
+ * struct pte_oracle_entry - a live leaf entry, as PTE_ORACLE_WALK finds it
+ * @address: the first address that it maps
+ * @pfn: the page frame number that @address is mapped to
+ * @flags: the entry's bits without the page frame number, as the hardware has them
+ * @shift: log2 of the size of the entry
+ * @covered: 1 when one VMA covers all that the entry maps
+ * @name: the memory type, as in struct pte_oracle
+ */
+struct pte_oracle_entry {
+	__aligned_u64	address;
+	__aligned_u64	pfn;
+	__aligned_u64	flags;
+	__u32		shift;
+	__u32		covered;
+	char		name[16];
+};
+
+/**
+ * struct pte_oracle_walk - PTE_ORACLE_WALK
+ * @start: in: the first address that is looked at
+ * @end: in: the address behind the last one
+ * @entries: in: an array of struct pte_oracle_entry
+ * @pid: in: the process, or 0 for the caller
+ * @count: in: how many entries there is room for; out: how many there are
+ *
+ * Lists all live entries of a part of an address space, in the order of their addresses, whether a
+ * VMA covers them or not. PTE_ORACLE_READ follows VMAs, so it cannot find an entry outside of them.
+ *
+ * Fails with ESRCH when there is no such process, with EINVAL when the addresses are not in the
+ * user half of an address space, with ENOSPC when there are more entries than @count.
+ */
+struct pte_oracle_walk {
+	__aligned_u64	start;
+	__aligned_u64	end;
+	__aligned_u64	entries;
+	__u32		pid;
+	__u32		count;
+};
+
+#define PTE_ORACLE_WALK		_IOWR(0xD6, 2, struct pte_oracle_walk)
+
 #endif /* PTE_ORACLE_H */
