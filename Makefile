@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm check check-all coverage bench doc deb debcheck module dropin install uninstall clean
+.PHONY: help run sample dpdk nested vmm check check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -36,6 +36,9 @@ check-all: ## The same with every kernel there is, and the packages, as before a
 
 coverage: ## Run the guests of check on a driver that tells which of its code runs, and add that up
 	@rig/coverage
+
+fuzz: ## Do random operations in QEMU, compared with a model: MINUTES= SEED= OPS=, see rig/fuzz --help
+	@rig/fuzz $(foreach word,MINUTES SEED OPS SEQUENCE DEVICE MODE TRACE,$(if $($(word)),'$(word)=$($(word))'))
 
 bench: ## Count what the driver costs beside vfio-pci, in instructions: tables, JSON, plots; BOOTS=N times
 	@rig/enter rig/bench $(BOOTS)

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Several threads of several processes at once. After each round all of them stop, and what is there
+//! then is compared with what they have done, whichever was first.
+
+use crate::actor::Actor;
+use crate::exact::Hand;
+use crate::failure::{Failure, Log};
+use crate::model::{
+    overlap, Attribute, Content, Device, Facts, Process, Region, World, BARS, REGIONS,
+};
+use crate::op::{Access, Fixed, Op, Outcome, Step};
+use crate::oracle::{Oracle, ADDRESSES};
+use crate::rng::{mix, Rng};
+use crate::shared::{Record, Shared, ACTORS, GROUPS, QUIT, THREADS};
+use crate::sys;
+use crate::target::Target;
+use crate::worker::{Common, Worker};
+use std::io;
+use std::sync::Arc;
+
+/// How long a round may take on the slowest machine, in seconds.
+const PATIENCE: u64 = 300;
+/// The number of the process that compares.
+const JUDGE: u32 = 4;
+/// How many subregions are asked about after each round, the newest first.
+const ASKED: usize = 40;
+
+/// All that one sequence needs.
+pub struct Concurrent {
+    shared: &'static Shared,
+    hands: Vec<Hand>,
+    oracle: Oracle,
+    world: World,
+    judge: Worker,
+    outcome: Box<Outcome>,
+    log: Log,
+}
+
+impl Concurrent {
+    /// Opens the device and starts the processes, whose operations depend on `seed`.
+    pub fn start(target: Target, facts: Arc<Facts>, seed: u64, log: Log) -> io::Result<Self> {
+        let common = Arc::new(Common::new(target, &facts)?);
+        let shared = Shared::new()?;
+        let mut hands = Vec::new();
+        for group in 0..GROUPS {
+            let pid = sys::fork();
+            if pid == 0 {
+                act(group, &facts, &common, shared, seed);
+            }
+            hands.push(Hand::new(pid)?);
+        }
+        let mut world = World::new(facts.clone());
+        world.processes = Default::default();
+        world.device = Some(Device::new(facts));
+        Ok(Self {
+            shared,
+            hands,
+            oracle: Oracle::open()?,
+            world,
+            judge: Worker::new(common)?,
+            outcome: Box::new(Outcome::EMPTY),
+            log,
+        })
+    }
+
+    /// Does rounds until `count` operations were done, and stops at the first that leaves what must not
+    /// be.
+    pub fn run(&mut self, mut rng: Rng, count: u64) -> Result<u64, Failure> {
+        self.judge.perform(Op::Open, &mut self.outcome);
+        let mut done = 0;
+        let mut result = Ok(());
+        let mut round = 0;
+        while done < count && result.is_ok() {
+            round += 1;
+            result = self
+                .round(round, &mut rng)
+                .map(|operations| done += operations);
+        }
+        self.shared.quit();
+        for hand in self.hands.drain(..) {
+            if !sys::wait_for_end(&hand.pidfd, 30) {
+                sys::kill(hand.pid);
+                sys::wait_for_end(&hand.pidfd, 30);
+            }
+        }
+        self.judge.perform(Op::Close, &mut self.outcome);
+        let end = result.and_then(|()| self.log.closed(&self.world.facts));
+        end.map(|()| done).map_err(|what| self.log.failure(&what))
+    }
+
+    /// Does a round and returns how many operations it had.
+    fn round(&mut self, round: u32, rng: &mut Rng) -> Result<u64, String> {
+        self.log.round(round);
+        let hands = &self.hands;
+        let lost = || hands.iter().any(|hand| sys::wait_for_end(&hand.pidfd, 0));
+        let ended = self.shared.begin(round, PATIENCE, lost);
+        let records: Vec<Record> = (0..ACTORS).map(|actor| self.shared.record(actor)).collect();
+        for (actor, record) in records.iter().enumerate() {
+            self.log.acted(actor, &record.ops);
+        }
+        if let Some(complaint) = self.shared.complaint() {
+            return Err(complaint);
+        }
+        if !ended {
+            return Err("a process died, or hangs".into());
+        }
+        self.take_in(&records)?;
+        self.compare(rng)?;
+        self.log.kernel()?;
+        Ok(records.iter().map(|record| record.ops.len() as u64).sum())
+    }
+
+    /// Puts what was done, in whatever order, into the model.
+    fn take_in(&mut self, records: &[Record]) -> Result<(), String> {
+        let device = self.world.device.as_mut().ok_or("the device is closed")?;
+        let mut made: Vec<_> = records
+            .iter()
+            .flat_map(|record| record.made.clone())
+            .collect();
+        made.sort_by_key(|made| made.index);
+        for made in made {
+            if made.index != device.next_index() {
+                let next = device.next_index();
+                return Err(format!(
+                    "index {} was given out, and not {next}",
+                    made.index
+                ));
+            }
+            device.enter(Region {
+                bar: made.bar,
+                span: made.start..made.end,
+                attribute: made.attribute,
+                offset: made.offset,
+            })?;
+        }
+        for index in records.iter().flat_map(|record| &record.destroyed) {
+            if device.remove(*index).is_none() {
+                return Err(format!(
+                    "subregion {index} was destroyed twice, or never made"
+                ));
+            }
+        }
+        for bar in 0..BARS {
+            let claims = device.claims(bar);
+            for pair in claims.windows(2) {
+                let [(first, a), (second, b)] = pair else {
+                    continue;
+                };
+                if overlap(&a.span, &b.span) {
+                    return Err(format!("subregions {first} and {second} overlap"));
+                }
+            }
+        }
+        for group in 0..GROUPS {
+            let mut process = Process::default();
+            for record in &records[group * THREADS..(group + 1) * THREADS] {
+                for vma in &record.vmas {
+                    process.space.map(vma.clone());
+                }
+            }
+            process.space.may_all_be_live();
+            self.world.processes[group] = Some(process);
+        }
+        self.world.processes[JUDGE as usize] = Some(Process {
+            open: true,
+            ..Process::default()
+        });
+        Ok(())
+    }
+
+    /// Does an operation as the process that compares.
+    fn step(&mut self, op: Op) -> Result<(), String> {
+        let step = Step { who: JUDGE, op };
+        self.judge.perform(op, &mut self.outcome);
+        let verdict = self.world.judge(&step, &self.outcome);
+        verdict.map_err(|what| format!("after the round, {step}: {what}"))
+    }
+
+    /// Compares the device and the page tables with the model.
+    fn compare(&mut self, rng: &mut Rng) -> Result<(), String> {
+        self.step(Op::LowPower(false))?;
+        self.step(Op::Memory(true))?;
+        self.windows()?;
+        self.world.content = Content::default();
+        let mut pids = [0; crate::model::PROCESSES];
+        for (pid, hand) in pids.iter_mut().zip(&self.hands) {
+            *pid = hand.pid;
+        }
+        pids[JUDGE as usize] = i64::from(std::process::id());
+        self.oracle.check(&self.world, &pids)?;
+
+        self.step(Op::Info(24))?;
+        for bar in 0..BARS as u32 {
+            self.step(Op::RegionInfo(8192, bar))?;
+        }
+        let next = self
+            .world
+            .device
+            .as_ref()
+            .map_or(REGIONS, Device::next_index);
+        for index in (REGIONS..next).rev().take(ASKED) {
+            self.step(Op::RegionInfo(8192, index))?;
+        }
+        let device = self.world.device.as_ref();
+        let live: Vec<Region> = device
+            .iter()
+            .flat_map(|device| device.live())
+            .map(|(_, region)| region.clone())
+            .collect();
+        for _ in 0..3.min(live.len()) {
+            let region = &live[rng.index(live.len())];
+            self.touch(region.offset)?;
+            // By the BAR's own window the same page is not to be had.
+            self.touch(crate::model::window(region.bar, region.span.start))?;
+        }
+        self.oracle.check(&self.world, &pids)
+    }
+
+    /// Maps a page and touches it.
+    fn touch(&mut self, offset: u64) -> Result<(), String> {
+        let at = ADDRESSES.start;
+        let len = self.world.facts.page;
+        self.step(Op::Map {
+            at,
+            len,
+            offset,
+            write: false,
+            shared: true,
+            fixed: Fixed::Over,
+        })?;
+        let access = Access::Load(4);
+        self.step(Op::Touch { at, access })?;
+        self.step(Op::Unmap { at, len })
+    }
+
+    /// Asks for the attributes of the BARs' own windows: which of several was set last is not known.
+    fn windows(&mut self) -> Result<(), String> {
+        for bar in 0..BARS {
+            let op = Op::RegionInfo(8192, bar as u32);
+            self.judge.perform(op, &mut self.outcome);
+            let mut attribute = Attribute::Noncached;
+            let mut cap = self.outcome.u32_at(12) as usize;
+            while cap != 0 {
+                if self.outcome.u32_at(cap) & 0xffff == 0xd502 {
+                    let number = self.outcome.u32_at(cap + 12);
+                    attribute = Attribute::of(number).ok_or("the attribute is none")?;
+                }
+                cap = self.outcome.u32_at(cap + 4) as usize;
+            }
+            let device = self.world.device.as_mut().ok_or("the device is closed")?;
+            device.windows[bar] = attribute;
+            if attribute != Attribute::Noncached && !device.claims(bar).is_empty() {
+                return Err(format!("BAR {bar} has an attribute, and subregions"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Is one of the processes.
+fn act(
+    group: usize,
+    facts: &Arc<Facts>,
+    common: &Arc<Common>,
+    shared: &'static Shared,
+    seed: u64,
+) -> ! {
+    sys::keep_children();
+    let threads: Vec<_> = (0..THREADS)
+        .map(|thread| {
+            let number = group * THREADS + thread;
+            let (facts, common) = (facts.clone(), common.clone());
+            std::thread::spawn(move || {
+                let Ok(mut actor) = Actor::new(number, facts, common, shared) else {
+                    sys::exit(3);
+                };
+                let mut last = 0;
+                loop {
+                    last = shared.wait(last);
+                    if last == QUIT {
+                        return;
+                    }
+                    let stream = u64::from(last) * ACTORS as u64 + number as u64;
+                    actor.round(Rng::new(mix(seed), stream));
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        if thread.join().is_err() {
+            sys::exit(4);
+        }
+    }
+    sys::exit(0);
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One operation at a time, by several processes: what comes of each is known beforehand.
+
+use crate::failure::{Failure, Log};
+use crate::generate::Generator;
+use crate::model::{Facts, World, PROCESSES};
+use crate::op::{Op, Step};
+use crate::oracle::Oracle;
+use crate::rng::Rng;
+use crate::sys;
+use crate::target::Target;
+use crate::worker::{Common, Worker};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// How long an operation may take on the slowest machine, in seconds.
+const PATIENCE: u64 = 120;
+/// How many operations there are between two looks at all page tables, unless one removes entries.
+const LOOK: u64 = 8;
+
+/// A process that does operations.
+pub struct Hand {
+    /// Its number.
+    pub pid: i64,
+    /// Tells when it has ended.
+    pub pidfd: OwnedFd,
+}
+
+impl Hand {
+    /// Takes a child.
+    pub fn new(pid: i64) -> io::Result<Self> {
+        let pidfd = sys::pidfd(pid)?;
+        Ok(Self { pid, pidfd })
+    }
+}
+
+/// All that one sequence needs.
+pub struct Exact {
+    common: Arc<Common>,
+    world: World,
+    hands: [Option<Hand>; PROCESSES],
+    oracle: Oracle,
+    log: Log,
+}
+
+impl Exact {
+    /// Starts the first process.
+    pub fn start(target: Target, facts: Arc<Facts>, log: Log) -> io::Result<Self> {
+        let common = Arc::new(Common::new(target, &facts)?);
+        let mut worker = Worker::new(common.clone())?;
+        let pid = sys::fork();
+        if pid == 0 {
+            worker.serve(0);
+        }
+        let mut hands: [Option<Hand>; PROCESSES] = Default::default();
+        hands[0] = Some(Hand::new(pid)?);
+        Ok(Self {
+            common,
+            world: World::new(facts),
+            hands,
+            oracle: Oracle::open()?,
+            log,
+        })
+    }
+
+    /// Does `count` random operations, and stops at the first that gives what it must not.
+    pub fn run(&mut self, rng: Rng, slow: u64, count: u64) -> Result<(), Failure> {
+        let mut generator = Generator::new(rng, slow);
+        let result = self.steps(&mut generator, count).and_then(|()| self.end());
+        for hand in self.hands.iter_mut().filter_map(Option::take) {
+            // There are some only after a failure.
+            sys::kill(hand.pid);
+            sys::wait_for_end(&hand.pidfd, 60);
+        }
+        result.map_err(|what| self.log.failure(&what))
+    }
+
+    fn steps(&mut self, generator: &mut Generator, count: u64) -> Result<(), String> {
+        for number in 0..count {
+            let step = generator.next(&self.world);
+            self.log.note(number, &step);
+            self.step(&step)?;
+            if number % LOOK == 0 || changes_entries(step.op) {
+                self.look()?;
+            }
+        }
+        self.look()
+    }
+
+    /// Looks at the page tables of all processes, and at the kernel's log.
+    fn look(&mut self) -> Result<(), String> {
+        let pids = std::array::from_fn::<i64, PROCESSES, _>(|who| {
+            self.hands[who].as_ref().map_or(0, |hand| hand.pid)
+        });
+        self.oracle.check(&self.world, &pids)?;
+        self.log.kernel()
+    }
+
+    fn step(&mut self, step: &Step) -> Result<(), String> {
+        let who = step.who as usize;
+        let mailbox = &self.common.mailboxes[who];
+        if step.op == Op::Exit {
+            return self.exit(step);
+        }
+        if let Op::Fork(child) = step.op {
+            self.common.mailboxes[child as usize].reset();
+        }
+        let hand = self.hands[who].as_ref().ok_or("there is no such process")?;
+        let lost = || sys::wait_for_end(&hand.pidfd, 0);
+        let outcome = mailbox
+            .call(step.op, PATIENCE, lost)
+            .ok_or("the process died, or hangs")?;
+        if let Op::Fork(child) = step.op {
+            let hand = Hand::new(outcome.ret).map_err(|error| format!("fork: {error}"))?;
+            self.hands[child as usize] = Some(hand);
+        }
+        self.world.judge(step, outcome)
+    }
+
+    fn exit(&mut self, step: &Step) -> Result<(), String> {
+        let who = step.who as usize;
+        let hand = self.hands[who].take().ok_or("there is no such process")?;
+        self.common.mailboxes[who].post(Op::Exit);
+        if !sys::wait_for_end(&hand.pidfd, 60) {
+            return Err("the process does not end".into());
+        }
+        self.common.mailboxes[who].reset();
+        self.world.judge(step, &crate::op::Outcome::EMPTY)
+    }
+
+    /// Ends all processes, after which nothing of the device is left.
+    fn end(&mut self) -> Result<(), String> {
+        let present: Vec<u32> = self.world.present().map(|(who, _)| who).collect();
+        for who in present {
+            self.exit(&Step { who, op: Op::Exit })?;
+        }
+        self.log.closed(&self.world.facts)
+    }
+}
+
+/// Returns whether an operation may remove entries or change their type.
+fn changes_entries(op: Op) -> bool {
+    matches!(
+        op,
+        Op::Create(..)
+            | Op::Destroy(..)
+            | Op::SetAttr(..)
+            | Op::Reset
+            | Op::HotReset
+            | Op::SysfsReset
+            | Op::FunctionReset
+            | Op::Memory(false)
+            | Op::Sleep(_)
+            | Op::LowPower(_)
+            | Op::Remap { .. }
+            | Op::Fork(_)
+    )
+}

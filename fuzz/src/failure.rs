@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What is said of a failure: what it was, what went before, and how to see it again.
+
+use crate::model::Facts;
+use crate::op::{Op, Step};
+use std::collections::VecDeque;
+use std::fs;
+use std::io::Read;
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
+
+/// How many operations before a failure are told.
+const LAST: usize = 24;
+
+/// What the kernel says when something is wrong.
+const COMPLAINTS: &[&str] = &[
+    "WARNING:",
+    "BUG:",
+    "kernel BUG at",
+    "rust_kernel: panicked",
+    "Oops",
+    "Call Trace:",
+    "Call trace:",
+    "bad pud",
+    "bad pmd",
+    "bad pte",
+    "BAD page",
+    "Bad page",
+    "Bad rss",
+    "KASAN:",
+    "UBSAN:",
+    "conflicting memory types",
+    "freeing invalid memtype",
+    "map pfn expected",
+    "ioremap error",
+    "refcount_t:",
+    "DMAR:",
+    "possible circular lock",
+    "possible recursive lock",
+];
+
+/// A failure, as it is told.
+#[derive(Debug)]
+pub struct Failure {
+    /// In one line.
+    pub what: String,
+    /// What else there is to say, in lines.
+    pub more: Vec<String>,
+}
+
+/// The kernel's log from now on.
+struct KernelLog(fs::File);
+
+impl KernelLog {
+    fn open() -> Option<Self> {
+        let mut options = fs::OpenOptions::new();
+        let file = options
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/kmsg");
+        let mut log = Self(file.ok()?);
+        while log.next().is_some() {}
+        Some(log)
+    }
+
+    fn next(&mut self) -> Option<String> {
+        let mut line = [0; 8192];
+        let len = self.0.read(&mut line).ok()?;
+        Some(String::from_utf8_lossy(&line[..len]).into_owned())
+    }
+}
+
+/// The operations of a sequence, as they are done.
+pub struct Log {
+    /// What the sequence is called.
+    name: String,
+    /// The words that repeat it, but for the number of operations.
+    words: String,
+    last: VecDeque<(u64, Step)>,
+    round: u32,
+    acted: Vec<String>,
+    trace: bool,
+    kernel: Option<KernelLog>,
+}
+
+impl Log {
+    /// Begins one; with `trace` each operation is told before it is done.
+    #[must_use]
+    pub fn new(name: String, words: String, trace: bool) -> Self {
+        let _ = fs::write("/dev/kmsg", format!("fuzz: {name}"));
+        Self {
+            name,
+            words,
+            last: VecDeque::new(),
+            round: 0,
+            acted: Vec::new(),
+            trace,
+            kernel: KernelLog::open(),
+        }
+    }
+
+    /// Notes that an operation is about to be done.
+    pub fn note(&mut self, number: u64, step: &Step) {
+        if self.trace {
+            println!("# {number} {step}");
+        }
+        if self.last.len() == LAST {
+            self.last.pop_front();
+        }
+        self.last.push_back((number, *step));
+    }
+
+    /// Says what the kernel has complained about since it was asked last.
+    pub fn kernel(&mut self) -> Result<(), String> {
+        let Some(kernel) = &mut self.kernel else {
+            return Ok(());
+        };
+        while let Some(line) = kernel.next() {
+            if COMPLAINTS.iter().any(|complaint| line.contains(complaint)) {
+                return Err(format!("the kernel says: {}", line.trim_end()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes that a round begins in which several do something.
+    pub fn round(&mut self, number: u32) {
+        self.round = number;
+        self.acted.clear();
+    }
+
+    /// Notes what one of several has done in a round, and what came of it.
+    pub fn acted(&mut self, actor: usize, ops: &[(Op, i64)]) {
+        let begin = ops.len().saturating_sub(LAST / 2);
+        for (op, ret) in &ops[begin..] {
+            self.acted
+                .push(format!("  thread {actor}: {op:x?} gave {ret:#x}"));
+        }
+    }
+
+    /// Says what is wrong with what a device leaves that is closed.
+    pub fn closed(&mut self, facts: &Facts) -> Result<(), String> {
+        for bar in &facts.bars {
+            if let Some(line) = reservations(bar.phys..bar.phys + bar.len).first() {
+                return Err(format!(
+                    "the device is closed, and this is reserved: {line}"
+                ));
+            }
+        }
+        self.kernel()
+    }
+
+    /// Says what is to be known of a failure.
+    #[must_use]
+    pub fn failure(&self, what: &str) -> Failure {
+        let mut more = vec!["the last operations:".to_string()];
+        if self.round != 0 {
+            more.extend(self.acted.iter().cloned());
+            more.push(format!(
+                "to do the same again, in another order: make fuzz {}",
+                self.words
+            ));
+            return Failure {
+                what: format!("{}, round {}: {what}", self.name, self.round),
+                more,
+            };
+        }
+        let number = self.last.back().map_or(0, |(number, _)| *number);
+        more.extend(
+            self.last
+                .iter()
+                .map(|(number, step)| format!("  {number} {step}")),
+        );
+        more.push(format!(
+            "to repeat it: make fuzz {} OPS={}",
+            self.words,
+            number + 1
+        ));
+        Failure {
+            what: format!("{}, operation {number}: {what}", self.name),
+            more,
+        }
+    }
+}
+
+/// Returns the lines that x86 has of reserved memory types in a physical range.
+fn reservations(range: Range<u64>) -> Vec<String> {
+    let list = fs::read_to_string("/sys/kernel/debug/x86/pat_memtype_list").unwrap_or_default();
+    let address = |text: &str| {
+        let digits = text.trim_start_matches("0x");
+        let digits = digits.split(|c: char| !c.is_ascii_hexdigit()).next()?;
+        u64::from_str_radix(digits, 16).ok()
+    };
+    let inside = |line: &&str| {
+        let Some((_, rest)) = line.split_once("[mem ") else {
+            return false;
+        };
+        let Some((start, end)) = rest.split_once('-') else {
+            return false;
+        };
+        match (address(start), address(end)) {
+            (Some(start), Some(end)) => start < range.end && range.start < end,
+            _ => false,
+        }
+    };
+    list.lines().filter(inside).map(str::to_owned).collect()
+}

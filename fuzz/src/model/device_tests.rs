@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use super::super::{window, Arch, Bar};
+use super::*;
+
+const PAGE: u64 = 4096;
+
+fn facts() -> Arc<Facts> {
+    let bar = |len, msix| Bar {
+        phys: 0xfe00_0000,
+        len,
+        memory: true,
+        mappable: len,
+        msix,
+        ram: true,
+    };
+    Arc::new(Facts {
+        arch: Arch::X86,
+        page: PAGE,
+        bars: [
+            bar(4 * PAGE, 0x2010..0x2020),
+            Bar::default(),
+            bar(16 << 20, 0..0),
+            Bar::default(),
+            Bar::default(),
+            Bar::default(),
+        ],
+        regions: Vec::new(),
+        config: 4096,
+        reset: true,
+        hot_reset: true,
+        express: false,
+        sysfs_reset: true,
+        pm: None,
+        flr: None,
+        dma_buf: false,
+    })
+}
+
+fn frame(size: u32) -> Frame {
+    Frame {
+        place: Where::Good,
+        argsz: size,
+        flags: 0,
+        reserved: 0,
+        tail: false,
+    }
+}
+
+fn request(parent: u32, attribute: u32, offset: u64, size: u64) -> Request {
+    Request {
+        parent,
+        attribute,
+        offset,
+        size,
+    }
+}
+
+fn create(device: &mut Device, request: &Request) -> Result<(), i32> {
+    let region = device.create(&frame(size::CREATE), request);
+    let mut region = region.map_err(|(errno, _)| errno)?;
+    region.offset = window(region.bar, SLOTS) + ((device.regions.len() as u64) << 30);
+    device.enter(region).unwrap();
+    Ok(())
+}
+
+#[test]
+fn the_first_of_several_errors_is_reported() {
+    let mut device = Device::new(facts());
+    assert_eq!(create(&mut device, &request(2, 2, PAGE, PAGE)), Ok(()));
+    let errno = |frame: &Frame, request: &Request| {
+        device
+            .create(frame, request)
+            .map(|_| ())
+            .map_err(|(errno, _)| errno)
+    };
+    let good = frame(size::CREATE);
+    let wrap = PAGE.wrapping_neg();
+    for (request, expected) in [
+        (request(2, 2, wrap, 2 * PAGE + 1), Err(EINVAL)),
+        (request(2, 2, PAGE, wrap), Err(EOVERFLOW)),
+        (request(2, 2, PAGE, 16 << 20), Err(EINVAL)),
+        (request(2, 2, 0, 2 * PAGE), Err(EEXIST)),
+        (request(2, 4, 0, PAGE), Err(EINVAL)),
+        (request(1, 0, 0, PAGE), Err(EINVAL)),
+        (request(0, 2, 2 * PAGE, PAGE), Err(EPERM)),
+        (request(0, 1, 2 * PAGE, PAGE), Ok(())),
+        (request(2, 2, 2 * PAGE, PAGE), Ok(())),
+    ] {
+        assert_eq!(errno(&good, &request), expected, "{request:x?}");
+    }
+    let valid = request(2, 2, 2 * PAGE, PAGE);
+    let with = |change: &dyn Fn(&mut Frame)| {
+        let mut frame = good;
+        change(&mut frame);
+        errno(&frame, &valid)
+    };
+    assert_eq!(with(&|f| f.argsz -= 1), Err(EINVAL));
+    assert_eq!(with(&|f| f.argsz = 4097), Err(E2BIG));
+    assert_eq!(with(&|f| (f.argsz, f.tail) = (57, true)), Err(E2BIG));
+    assert_eq!(with(&|f| f.tail = true), Ok(()));
+    assert_eq!(with(&|f| f.flags = 1), Err(EINVAL));
+    assert_eq!(with(&|f| f.place = Where::ReadOnly), Err(EFAULT));
+}
+
+#[test]
+fn an_offset_that_was_given_out_is_not_given_out_again() {
+    let mut device = Device::new(facts());
+    create(&mut device, &request(2, 2, PAGE, PAGE)).unwrap();
+    let old = device.remove(REGIONS).unwrap();
+    assert_eq!(device.destroy(&frame(size::DESTROY), REGIONS), Err(ENOENT));
+    assert!(device.enter(old.clone()).is_err());
+    assert_eq!(device.next_index(), REGIONS + 1);
+    let outside = Region {
+        offset: window(2, 0),
+        ..old
+    };
+    assert!(device.enter(outside).is_err());
+}
+
+#[test]
+fn ioeventfds_keep_write_combining_away_until_the_bar_is_taken() {
+    let mut device = Device::new(facts());
+    device.events.push(IoEvent {
+        bar: 0,
+        at: 0,
+        count: 4,
+        data: 0,
+        eventfd: 0,
+    });
+    assert_eq!(device.query(&frame(size::QUERY), 2), Ok(0b1011));
+    assert_eq!(create(&mut device, &request(2, 2, 0, PAGE)), Err(EBUSY));
+    assert_eq!(create(&mut device, &request(2, 1, 0, PAGE)), Ok(()));
+    device.events.clear();
+    assert_eq!(create(&mut device, &request(2, 2, PAGE, PAGE)), Ok(()));
+}
+
+#[test]
+fn an_attribute_and_subregions_exclude_each_other() {
+    let mut device = Device::new(facts());
+    let set = |device: &Device, attribute, mapped: bool| {
+        device.set_attr(&frame(size::SET_ATTR), 2, attribute, |_| mapped)
+    };
+    assert_eq!(set(&device, 2, true), Err(EBUSY));
+    assert_eq!(set(&device, 0, true), Ok((2, Attribute::Noncached)));
+    assert_eq!(set(&device, 2, false), Ok((2, Attribute::WriteCombining)));
+    device.windows[2] = Attribute::WriteCombining;
+    assert_eq!(create(&mut device, &request(2, 0, 0, PAGE)), Err(EBUSY));
+    assert_eq!(device.query(&frame(size::QUERY), 2), Ok(0));
+    device.windows[2] = Attribute::Noncached;
+    create(&mut device, &request(2, 0, 0, PAGE)).unwrap();
+    assert_eq!(set(&device, 2, false), Err(EBUSY));
+}
+
+#[test]
+fn a_page_has_the_type_of_whoever_has_it() {
+    let mut device = Device::new(facts());
+    create(&mut device, &request(2, 2, PAGE, 2 * PAGE)).unwrap();
+    let offset = device.region(REGIONS).unwrap().offset;
+    assert_eq!(
+        device.extent(window(2, 0), PAGE),
+        Some((2, 0, Mem::Noncached))
+    );
+    assert_eq!(device.extent(window(2, 0), 2 * PAGE), None);
+    assert_eq!(device.extent(window(2, PAGE), PAGE), None);
+    let second = Some((2, 2 * PAGE, Mem::WriteCombining));
+    assert_eq!(device.extent(offset + PAGE, PAGE), second);
+    assert_eq!(device.extent(offset + PAGE, 2 * PAGE), None);
+    device.remove(REGIONS);
+    assert_eq!(device.extent(offset, PAGE), None);
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What has to happen: a model of the device, of the memory of each process, and of the bytes in the
+//! BARs. It knows the contract and Linux, not the driver.
+
+mod content;
+mod device;
+mod facts;
+mod judge;
+mod ranges;
+mod space;
+mod world;
+
+pub use self::{
+    content::Content,
+    device::{size, Device, Frame, IoEvent, Region, Request, Where},
+    facts::{
+        overlap, window, Arch, Attribute, Bar, Facts, Mem, Place, BARS, CONFIG, LARGE, LIMIT,
+        REGIONS, SLOTS, WINDOW_SHIFT,
+    },
+    space::{Space, Vma},
+    world::{Process, World, EVENTFDS, PROCESSES},
+};

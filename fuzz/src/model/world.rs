@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device, and all processes that have to do with it.
+
+use super::{Content, Device, Facts, Place, Space, Vma, BARS, WINDOW_SHIFT};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// How many processes there can be at a time.
+pub const PROCESSES: usize = 5;
+/// How many eventfds they share.
+pub const EVENTFDS: usize = 4;
+
+/// A process.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// Whether it has a descriptor of the device.
+    pub open: bool,
+    /// What it has mapped of the device.
+    pub space: Space,
+}
+
+/// All that can differ after an operation.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// What cannot.
+    pub facts: Arc<Facts>,
+    /// The device while it is open.
+    pub device: Option<Device>,
+    /// The processes.
+    pub processes: [Option<Process>; PROCESSES],
+    /// The bytes in the BARs.
+    pub content: Content,
+    /// Which eventfds were signalled while nobody waited for that.
+    pub(super) pending: [bool; EVENTFDS],
+}
+
+impl World {
+    /// A world of one process, and the device is not open.
+    #[must_use]
+    pub fn new(facts: Arc<Facts>) -> Self {
+        let mut processes: [Option<Process>; PROCESSES] = Default::default();
+        processes[0] = Some(Process::default());
+        Self {
+            facts,
+            device: None,
+            processes,
+            content: Content::default(),
+            pending: [false; EVENTFDS],
+        }
+    }
+
+    /// Returns the process with the number.
+    #[must_use]
+    pub fn process(&self, who: u32) -> Option<&Process> {
+        self.processes.get(who as usize)?.as_ref()
+    }
+
+    /// Returns the memory of a process.
+    pub(super) fn space(&mut self, who: u32) -> Option<&mut Space> {
+        let process = self.processes.get_mut(who as usize)?.as_mut()?;
+        Some(&mut process.space)
+    }
+
+    /// Returns the processes that there are, by their numbers.
+    pub fn present(&self) -> impl Iterator<Item = (u32, &Process)> {
+        (0..)
+            .zip(&self.processes)
+            .filter_map(|(who, process)| Some((who, process.as_ref()?)))
+    }
+
+    /// Returns whether any process maps the own window of a BAR.
+    #[must_use]
+    pub fn is_mapped(&self, bar: usize) -> bool {
+        let maps =
+            |vma: &Vma| matches!(Place::of(vma.offset), Place::Bar(other, _) if other == bar);
+        self.present()
+            .any(|(_, process)| process.space.vmas().any(maps))
+    }
+
+    /// Notes that entries for these bytes of the device file were removed everywhere.
+    pub fn revoke(&mut self, offsets: &Range<u64>) {
+        for process in self.processes.iter_mut().flatten() {
+            process.space.revoke(offsets);
+        }
+    }
+
+    /// Notes that all entries were removed everywhere.
+    pub fn revoke_all(&mut self) {
+        let end = (BARS as u64) << WINDOW_SHIFT;
+        self.revoke(&(0..end));
+    }
+
+    /// Notes that the device is closed if nobody has it any more.
+    pub fn settle(&mut self) {
+        let used = |process: &Process| process.open || !process.space.is_empty();
+        if self.present().any(|(_, process)| used(process)) {
+            return;
+        }
+        if let Some(device) = self.device.take() {
+            for event in device.events {
+                self.pending[event.eventfd] = false;
+            }
+        }
+    }
+
+    /// Returns what a file offset of a live region stands for: the BAR, the byte in it, and how many
+    /// bytes follow there, if it is one of a BAR or subregion.
+    #[must_use]
+    pub fn bytes_at(&self, offset: u64) -> Option<(usize, u64, u64)> {
+        let device = self.device.as_ref()?;
+        match Place::of(offset) {
+            Place::Bar(bar, at) => {
+                let rest = self.facts.bars[bar].len.checked_sub(at)?;
+                (rest != 0).then_some((bar, at, rest))
+            }
+            Place::Slot(bar) => {
+                let region = device.resolve(&(offset..offset + 1))?;
+                let within = offset - region.offset;
+                let rest = region.span.end - region.span.start - within;
+                Some((bar, region.span.start + within, rest))
+            }
+            Place::Other(..) => None,
+        }
+    }
+
+    /// Says what `mmap()` of the device answers for a shared mapping: the type, or an errno.
+    pub(super) fn mappable(&self, offset: u64, len: u64) -> Result<super::Mem, i32> {
+        let device = self.device.as_ref().ok_or(libc::EBADF)?;
+        match Place::of(offset) {
+            Place::Bar(bar, at) => {
+                let fits = at + len <= self.facts.bars[bar].mappable;
+                fits.then(|| device.windows[bar].mem()).ok_or(libc::EINVAL)
+            }
+            Place::Slot(_) => device
+                .resolve(&(offset..offset + len))
+                .map(|region| region.attribute.mem())
+                .ok_or(libc::EINVAL),
+            Place::Other(..) => Err(libc::EINVAL),
+        }
+    }
+}

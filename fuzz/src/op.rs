@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The operations, and what comes of one.
+
+use crate::model::{Frame, Request};
+use std::fmt;
+
+/// How many bytes an operation can read or write.
+pub const BYTES: usize = 16384;
+
+/// How `mmap()` chooses the address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fixed {
+    /// `MAP_FIXED`: what is there goes.
+    Over,
+    /// `MAP_FIXED_NOREPLACE`: nothing may be there.
+    Free,
+}
+
+/// What `madvise()` advises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// `MADV_DONTFORK`
+    DontFork,
+    /// `MADV_DOFORK`
+    DoFork,
+    /// `MADV_DONTNEED`
+    DontNeed,
+    /// `MADV_POPULATE_WRITE`
+    Populate,
+}
+
+/// A way to touch memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Reads so many bytes, 4 or 8.
+    Load(u32),
+    /// Writes the low bytes of a number.
+    Store(u32, u64),
+}
+
+/// Something that a process does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// `VFIO_SUBREGION_CREATE`
+    Create(Frame, Request),
+    /// `VFIO_SUBREGION_DESTROY` of an index
+    Destroy(Frame, u32),
+    /// `VFIO_SUBREGION_QUERY` of an index
+    Query(Frame, u32),
+    /// `VFIO_REGION_SET_ATTR` of an index, to an attribute
+    SetAttr(Frame, u32, u32),
+    /// `VFIO_DEVICE_GET_INFO`, with an argsz
+    Info(u32),
+    /// `VFIO_DEVICE_GET_REGION_INFO`, with an argsz, of an index
+    RegionInfo(u32, u32),
+    /// `VFIO_DEVICE_GET_IRQ_INFO` of an index
+    IrqInfo(u32),
+    /// `VFIO_DEVICE_SET_IRQS`: an eventfd for the first vector of an index, or none for any
+    SetIrqs { index: u32, on: bool },
+    /// `VFIO_DEVICE_RESET`
+    Reset,
+    /// `VFIO_DEVICE_PCI_HOT_RESET`
+    HotReset,
+    /// The device's file `reset` in sysfs
+    SysfsReset,
+    /// A reset by the function's own register
+    FunctionReset,
+    /// Memory Space in the command register
+    Memory(bool),
+    /// D3hot, or D0, by the power management capability
+    Sleep(bool),
+    /// `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`, or `_EXIT`
+    LowPower(bool),
+    /// `VFIO_DEVICE_IOEVENTFD`: at an offset, so many bytes of data, by one of the eventfds or none
+    IoEventfd {
+        offset: u64,
+        count: u32,
+        data: u64,
+        eventfd: Option<u32>,
+    },
+    /// Signals one of the eventfds
+    Signal(u32),
+    /// `VFIO_DEVICE_FEATURE_DMA_BUF` of a part of a region
+    DmaBuf { region: u32, offset: u64, len: u64 },
+    /// Closes all dma-bufs
+    DropDmaBufs,
+    /// `mmap()`
+    Map {
+        at: u64,
+        len: u64,
+        offset: u64,
+        write: bool,
+        shared: bool,
+        fixed: Fixed,
+    },
+    /// `munmap()`
+    Unmap { at: u64, len: u64 },
+    /// `mremap()`
+    Remap {
+        from: u64,
+        old: u64,
+        new: u64,
+        to: Option<u64>,
+    },
+    /// `mprotect()`
+    Protect {
+        at: u64,
+        len: u64,
+        read: bool,
+        write: bool,
+    },
+    /// `madvise()`
+    Advise { at: u64, len: u64, advice: Advice },
+    /// A load or a store
+    Touch { at: u64, access: Access },
+    /// `pread()`
+    Read { offset: u64, len: u32 },
+    /// `pwrite()` of bytes that follow from a number
+    Write { offset: u64, len: u32, what: u64 },
+    /// `fork()`: the child is the process with this number
+    Fork(u32),
+    /// Ends the process
+    Exit,
+    /// Gets a descriptor of the device from its group
+    Open,
+    /// Closes that
+    Close,
+}
+
+/// An operation and the process that does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The number of the process.
+    pub who: u32,
+    /// What it does.
+    pub op: Op,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}: {:x?}", self.who, self.op)
+    }
+}
+
+/// What came of an operation.
+#[derive(Clone)]
+pub struct Outcome {
+    /// What the call returned, or a negative errno.
+    pub ret: i64,
+    /// The signal that a touch raised, or 0.
+    pub signal: i32,
+    /// What was loaded by a touch.
+    pub value: u64,
+    /// What was read, or the structure of an ioctl afterwards.
+    pub bytes: [u8; BYTES],
+}
+
+impl Outcome {
+    /// Nothing.
+    pub const EMPTY: Self = Self {
+        ret: 0,
+        signal: 0,
+        value: 0,
+        bytes: [0; BYTES],
+    };
+
+    /// Returns the number of 32 bits at byte `at` of the structure.
+    #[must_use]
+    pub fn u32_at(&self, at: usize) -> u32 {
+        u32::from_le_bytes(std::array::from_fn(|n| self.bytes[at + n]))
+    }
+
+    /// Returns the number of 64 bits at byte `at` of the structure.
+    #[must_use]
+    pub fn u64_at(&self, at: usize) -> u64 {
+        u64::from_le_bytes(std::array::from_fn(|n| self.bytes[at + n]))
+    }
+}
+
+/// Returns the bytes that [`Op::Write`] writes.
+#[must_use]
+pub fn pattern(what: u64, len: u32) -> Vec<u8> {
+    let mut rng = crate::rng::Rng::new(what, 0);
+    let mut bytes = Vec::with_capacity(len as usize);
+    while bytes.len() < len as usize {
+        bytes.extend_from_slice(&rng.next().to_le_bytes());
+    }
+    bytes.truncate(len as usize);
+    bytes
+}

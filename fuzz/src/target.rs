@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The device that operations are done on: how to open it, and what is fixed about it.
+
+use crate::abi::{self, Bytes};
+use crate::model::{Arch, Bar, Facts, BARS, CONFIG, REGIONS, WINDOW_SHIFT};
+use crate::sys;
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// A device that can be opened through its group.
+pub struct Target {
+    /// Its PCI address.
+    pub bdf: String,
+    group: File,
+    _container: File,
+}
+
+fn error(what: &str, ret: i64) -> io::Error {
+    let errno = io::Error::from_raw_os_error(i32::try_from(-ret).unwrap_or(0));
+    io::Error::new(errno.kind(), format!("{what}: {errno}"))
+}
+
+fn ok(what: &str, ret: i64) -> io::Result<i64> {
+    if ret < 0 {
+        Err(error(what, ret))
+    } else {
+        Ok(ret)
+    }
+}
+
+fn open(path: &str) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    file.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+}
+
+impl Target {
+    /// Opens the group of the device that the variable `DEV_name` of the environment names.
+    pub fn find(name: &str) -> io::Result<Self> {
+        let bdf = std::env::var(format!("DEV_{name}"))
+            .map_err(|_| io::Error::other(format!("DEV_{name} is not set")))?;
+        let group = fs::read_link(format!("/sys/bus/pci/devices/{bdf}/iommu_group"))?;
+        let number = group.file_name().unwrap_or_default().to_string_lossy();
+        let group = open(&format!("/dev/vfio/{number}"))?;
+        let container = open("/dev/vfio/vfio")?;
+        let fd = container.as_raw_fd();
+        let arg = std::ptr::from_ref(&fd) as u64;
+        let set = sys::ioctl(group.as_raw_fd(), abi::GROUP_SET_CONTAINER, arg);
+        ok("VFIO_GROUP_SET_CONTAINER", set)?;
+        ok(
+            "VFIO_SET_IOMMU",
+            sys::ioctl(fd, abi::SET_IOMMU, abi::TYPE1V2),
+        )?;
+        Ok(Self {
+            bdf,
+            group,
+            _container: container,
+        })
+    }
+
+    /// Gets a descriptor of the device, or a negative errno.
+    #[must_use]
+    pub fn open(&self) -> i64 {
+        let name = CString::new(self.bdf.as_str()).unwrap_or_default();
+        let arg = name.as_ptr() as u64;
+        sys::ioctl(self.group.as_raw_fd(), abi::GROUP_GET_DEVICE_FD, arg)
+    }
+
+    /// The descriptor of its group.
+    #[must_use]
+    pub fn group(&self) -> RawFd {
+        self.group.as_raw_fd()
+    }
+
+    /// The path of a file that sysfs has for it.
+    #[must_use]
+    pub fn sysfs(&self, file: &str) -> String {
+        format!("/sys/bus/pci/devices/{}/{file}", self.bdf)
+    }
+
+    /// Opens the device, finds out what is fixed about it, and closes it.
+    pub fn facts(&self) -> io::Result<Facts> {
+        let fd = ok("VFIO_GROUP_GET_DEVICE_FD", self.open())?;
+        let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
+        let facts = self.facts_of(fd);
+        sys::close(fd);
+        facts
+    }
+
+    fn facts_of(&self, fd: RawFd) -> io::Result<Facts> {
+        let info = call(
+            fd,
+            abi::GET_INFO,
+            Bytes::default().u32(24).u32(0).u32(0).u32(0).u64(0).0,
+        )?;
+        let regions = (0..REGIONS)
+            .map(|index| region(fd, index))
+            .collect::<Vec<_>>();
+        let config = Config::read(fd);
+        let words = self.identity()?;
+        let mut bars: [Bar; BARS] = Default::default();
+        let resources = fs::read_to_string(self.sysfs("resource"))?;
+        for ((number, bar), line) in bars.iter_mut().enumerate().zip(resources.lines()) {
+            let numbers: Vec<u64> = line
+                .split_whitespace()
+                .filter_map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok())
+                .collect();
+            let [start, end, flags] = numbers[..] else {
+                return Err(io::Error::other("sysfs's resource has another form"));
+            };
+            if start == 0 {
+                continue;
+            }
+            bar.phys = start;
+            bar.len = end - start + 1;
+            // IORESOURCE_MEM
+            bar.memory = flags & 0x200 != 0;
+            let can_map = matches!(regions[number], Ok((_, flags)) if flags & 4 != 0);
+            if can_map {
+                bar.mappable = bar.len.next_multiple_of(sys::page_size());
+            }
+            // ivshmem and pci-testdev, whose BAR 2 is memory of the host.
+            let has_memory = words == (0x1af4, 0x1110) || words == (0x1b36, 0x0005);
+            bar.ram = number == 2 && has_memory;
+            if let Some(table) = config.msix().filter(|(other, ..)| *other == number) {
+                bar.msix = table.1..table.1 + table.2;
+            }
+        }
+        let hot_reset_info = Bytes::default().u32(12 + 8 * 8).u32(0).u32(0).u64(0).u64(0);
+        let mut room = hot_reset_info.0;
+        room.resize(12 + 8 * 8, 0);
+        let features = abi::FEATURE_PROBE | abi::FEATURE_GET | abi::DMA_BUF;
+        Ok(Facts {
+            arch: Arch::HERE,
+            page: sys::page_size(),
+            bars,
+            regions,
+            config: config.0.len() as u64,
+            // VFIO_DEVICE_FLAGS_RESET
+            reset: info[4] & 1 != 0,
+            hot_reset: call(fd, abi::HOT_RESET_INFO, room).is_ok(),
+            sysfs_reset: std::env::var("FUZZ_SYSFS").is_ok()
+                && fs::metadata(self.sysfs("reset")).is_ok(),
+            pm: config.capability(1),
+            express: config.capability(0x10).is_some(),
+            flr: config
+                .capability(0x10)
+                .filter(|&at| config.u32(at + 4) >> 28 & 1 != 0),
+            dma_buf: call(
+                fd,
+                abi::FEATURE,
+                Bytes::default().u32(24).u32(features).u64(0).u64(0).0,
+            )
+            .is_ok(),
+        })
+    }
+
+    fn identity(&self) -> io::Result<(u64, u64)> {
+        let number = |file| -> io::Result<u64> {
+            let text = fs::read_to_string(self.sysfs(file))?;
+            u64::from_str_radix(text.trim().trim_start_matches("0x"), 16).map_err(io::Error::other)
+        };
+        Ok((number("vendor")?, number("device")?))
+    }
+}
+
+/// Does an ioctl with a structure and returns the structure.
+fn call(fd: RawFd, request: u32, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    let ret = sys::ioctl(fd, request, bytes.as_mut_ptr() as u64);
+    ok(&format!("ioctl {request:#x}"), ret)?;
+    Ok(bytes)
+}
+
+/// Asks about a region of VFIO's own: its size and flags, but not whether it has capabilities.
+fn region(fd: RawFd, index: u32) -> Result<(u64, u32), i32> {
+    let info = Bytes::default()
+        .u32(32)
+        .u32(0)
+        .u32(index)
+        .u32(0)
+        .u64(0)
+        .u64(0);
+    let mut bytes = info.0;
+    let ret = sys::ioctl(fd, abi::GET_REGION_INFO, bytes.as_mut_ptr() as u64);
+    if ret < 0 {
+        return Err(i32::try_from(-ret).unwrap_or(libc::EIO));
+    }
+    let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|n| bytes[at + n]));
+    let flags = u32::from_le_bytes(std::array::from_fn(|n| bytes[4 + n]));
+    Ok((word(16), flags & !8))
+}
+
+/// Configuration space as VFIO shows it.
+struct Config(Vec<u8>);
+
+impl Config {
+    fn read(fd: RawFd) -> Self {
+        let mut bytes = vec![0; 4096];
+        for size in [4096, 256] {
+            bytes.truncate(size);
+            if sys::read_at(fd, &mut bytes, CONFIG << WINDOW_SHIFT) == size as i64 {
+                return Self(bytes);
+            }
+        }
+        Self(Vec::new())
+    }
+
+    fn u32(&self, at: u64) -> u32 {
+        let at = usize::try_from(at).unwrap_or(0);
+        u32::from_le_bytes(std::array::from_fn(|n| self.0[at + n]))
+    }
+
+    /// Where the capability with the id is.
+    fn capability(&self, id: u8) -> Option<u64> {
+        let mut at = usize::from(*self.0.get(0x34)?);
+        for _ in 0..64 {
+            if at == 0 {
+                return None;
+            }
+            if *self.0.get(at)? == id {
+                return Some(at as u64);
+            }
+            at = usize::from(*self.0.get(at + 1)?);
+        }
+        None
+    }
+
+    /// The BAR that has the MSI-X table, where the table is in it, and its length.
+    fn msix(&self) -> Option<(usize, u64, u64)> {
+        let at = self.capability(0x11)?;
+        let table = self.u32(at + 4);
+        let vectors = u64::from(self.u32(at) >> 16 & 0x7ff) + 1;
+        Some(((table & 7) as usize, u64::from(table & !7), vectors * 16))
+    }
+}
