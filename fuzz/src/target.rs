@@ -141,8 +141,7 @@ impl Target {
             // VFIO_DEVICE_FLAGS_RESET
             reset: info[4] & 1 != 0,
             hot_reset: call(fd, abi::HOT_RESET_INFO, room).is_ok(),
-            sysfs_reset: std::env::var("FUZZ_SYSFS").is_ok()
-                && fs::metadata(self.sysfs("reset")).is_ok(),
+            sysfs_reset: fs::metadata(self.sysfs("reset")).is_ok(),
             pm: config.capability(1),
             express: config.capability(0x10).is_some(),
             flr: config
