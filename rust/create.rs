@@ -134,7 +134,7 @@ fn commit(
     if let Err(error) = segments.set_wc(bar, span) {
         if segments.is_stray(span) {
             table.keep(parent, span, memory);
-            segments.settle(bar, &mut table);
+            segments.settle_stray(bar, &mut table, span);
         }
         return Err(error.into());
     }

@@ -68,7 +68,7 @@ impl State {
         if let (Some(segments), Some(memory)) = (change.segments(), memory) {
             segments.clear_wc(region.span());
             table.keep(region.bar(), region.span(), memory);
-            segments.settle(bar, &mut table);
+            segments.settle_stray(bar, &mut table, region.span());
         }
         Ok(())
     }
@@ -168,7 +168,7 @@ impl State {
         if let Some(segments) = change.segments() {
             if segments.is_stray(whole) {
                 table.keep(request.bar, whole, memory);
-                segments.settle(bar, &mut table);
+                segments.settle_stray(bar, &mut table, whole);
             }
         }
         Ok(done?)
