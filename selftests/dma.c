@@ -234,7 +234,7 @@ TEST_F(dma, the_type_for_the_cpu_stays)
 /* An export at the same time as the first write-combining subregion of the BAR. */
 FIXTURE(dma_race) {
 	struct vfio_device dev;
-	/* Two pages with a request across their border. The second is absent until it gets @data. */
+	/* Two pages with a request across their border; the second one has no @data at first. */
 	char *pages;
 	char data[4 * KIB];
 	int userfaultfd;
@@ -266,7 +266,7 @@ FIXTURE_TEARDOWN(dma_race)
 
 static void *make_and_end_subregions(void *data)
 {
-	FIXTURE_DATA(dma_race) *self = data;
+	FIXTURE_DATA(dma_race) * self = data;
 
 	while (!self->stop && !self->created) {
 		struct vfio_subregion_create create;
@@ -311,7 +311,8 @@ static void split_request(struct __test_metadata *_metadata, FIXTURE_DATA(dma_ra
 	if (self->userfaultfd < 0)
 		SKIP(return, "userfaultfd: %s", strerror(errno));
 	ASSERT_EQ(0, ioctl(self->userfaultfd, UFFDIO_API, &api));
-	self->pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	self->pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			   0);
 	ASSERT_NE(MAP_FAILED, self->pages);
 	absent = (struct uffdio_register) {
 		.range = { (uintptr_t)self->pages + 4 * KIB, 4 * KIB },
@@ -324,7 +325,7 @@ static void split_request(struct __test_metadata *_metadata, FIXTURE_DATA(dma_ra
 
 static void *export_split_request(void *data)
 {
-	FIXTURE_DATA(dma_race) *self = data;
+	FIXTURE_DATA(dma_race) * self = data;
 	void *request = self->pages + 4 * KIB - sizeof(struct vfio_device_feature);
 
 	self->exported = try_request(&self->dev, request);
@@ -333,7 +334,7 @@ static void *export_split_request(void *data)
 
 static void *create_subregion(void *data)
 {
-	FIXTURE_DATA(dma_race) *self = data;
+	FIXTURE_DATA(dma_race) * self = data;
 	struct vfio_subregion_create create;
 
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 8 * MIB, MIB);

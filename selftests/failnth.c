@@ -50,7 +50,7 @@ TEST_F_TIMEOUT(failnth, fails_without_effect_and_works_again, 600)
 		}
 		if (failed)
 			continue;
-		/* What the kernel allocates besides is not always the same, so one may be missed. */
+		/* The kernel does not always allocate the same besides, so one may be missed. */
 		if (refused || variant->may_do_without || again++ == AGAIN_MAX)
 			break;
 		nth = 0;

@@ -74,7 +74,7 @@ TEST_F_TIMEOUT(failnth, lacks_memory_to_undo_it_and_leaves_nothing_that_shows, 6
 		}
 		if (failed)
 			continue;
-		/* What the kernel allocates besides is not always the same, so one may be missed. */
+		/* The kernel does not always allocate the same besides, so one may be missed. */
 		if (refused || variant->may_do_without || again++ == AGAIN_MAX)
 			break;
 		nth = 0;

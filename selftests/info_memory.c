@@ -103,10 +103,10 @@ static void count(struct __test_metadata *_metadata, struct allocations *large, 
 		return;
 	if (large->all && !strcmp(where, last))
 		return;
-	strcpy(last, where);
+	memcpy(last, where, sizeof(last));
 	TH_LOG("%.*s", (int)strcspn(line, "\n"), line);
 	large->all++;
-	large->charged += strstr(line, "_ACCOUNT") != NULL;
+	large->charged += !!strstr(line, "_ACCOUNT");
 }
 
 /* Asks about the BAR with room for @argsz bytes, and counts. */
