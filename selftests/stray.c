@@ -137,7 +137,8 @@ static uint64_t beside(const FIXTURE_VARIANT(stray) * variant)
 
 TEST_F(stray, no_mapping_reaches_it_and_every_other_page_is_strict)
 {
-	uint64_t block, at;
+	/* Where all is kept, some pages stand for the others: there are 4096. */
+	uint64_t step = variant->kept[0].size < 16 * MIB ? 4 * KIB : 68 * KIB, block, at;
 	char *map;
 
 	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
@@ -146,7 +147,7 @@ TEST_F(stray, no_mapping_reaches_it_and_every_other_page_is_strict)
 			EXPECT_TOUCH(map + block, PTE_NONCACHED, SHIFT_2M);
 			continue;
 		}
-		for (at = block; at < block + 2 * MIB; at += 4 * KIB) {
+		for (at = block; at < block + 2 * MIB; at += step) {
 			if (is_kept(variant, at, 4 * KIB))
 				EXPECT_SIGBUS(map + at);
 			else
@@ -158,10 +159,16 @@ TEST_F(stray, no_mapping_reaches_it_and_every_other_page_is_strict)
 TEST_F(stray, a_touch_finds_the_page_once_the_other_mapping_is_gone)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	uint32_t value;
 	unsigned int n;
 
-	for (n = 0; n < ALIENS && variant->kept[n].size; n++)
+	for (n = 0; n < ALIENS && variant->kept[n].size; n++) {
+		uint64_t offset = vfio_offset(&self->dev, BAR2, variant->kept[n].start);
+
 		EXPECT_SIGBUS(map + variant->kept[n].start);
+		/* What the kernel maps for this must not keep the type. */
+		EXPECT_EQ(4, pread(self->dev.fd, &value, sizeof(value), offset));
+	}
 	let_go(self, variant);
 	for (n = 0; n < ALIENS && variant->kept[n].size; n++)
 		EXPECT_TOUCH(map + variant->kept[n].start, PTE_NONCACHED, 0);

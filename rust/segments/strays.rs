@@ -63,13 +63,16 @@ impl Segments {
         let Some((stray, Kind::Stray)) = self.extent(at) else {
             return Ok(());
         };
+        // CAST: `usize` has at most 64 bits.
+        let page = Span::new(at, PAGE_SIZE as u64).map_err(|_| EINVAL)?;
+        // What read() mapped has the other mapping's type, and would keep it.
+        self.pieces.unmap(page);
+        // Most touches of a stray are in vain.
+        drop(bar.look(page.start(), page.len(), MemType::Noncached)?);
         if self.join(bar, stray).is_ok() {
             drop(claims.release(self.parent, stray));
             return Ok(());
         }
-        // CAST: `usize` has at most 64 bits.
-        let page = Span::new(at, PAGE_SIZE as u64).map_err(|_| EINVAL)?;
-        drop(bar.look(page.start(), page.len(), MemType::Noncached)?);
         self.settle_part(bar, claims, page)
     }
 
