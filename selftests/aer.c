@@ -40,8 +40,11 @@ struct injection {
 	uint32_t domain;
 };
 
-/* Waits until the kernel says that its recovery ended; false after ten seconds of silence. */
-static bool recovery_ended(int log)
+/* How the kernel's recovery from an error ended. */
+enum recovery { UNTOLD, RECOVERED, FAILED };
+
+/* Waits until the kernel says that its recovery ended, or says nothing for ten seconds. */
+static enum recovery recovery_ended(int log)
 {
 	struct pollfd poll_fd = { .fd = log, .events = POLLIN };
 	char record[1024];
@@ -52,11 +55,12 @@ static bool recovery_ended(int log)
 		if (len < 0)
 			continue;
 		record[len] = '\0';
-		if (strstr(record, "device recovery successful") ||
-		    strstr(record, "device recovery failed"))
-			return true;
+		if (strstr(record, "device recovery successful"))
+			return RECOVERED;
+		if (strstr(record, "device recovery failed"))
+			return FAILED;
 	}
-	return false;
+	return UNTOLD;
 }
 
 /* Opens the kernel's log at its end; or returns -1 after marking the test as skipped. */
@@ -180,12 +184,14 @@ static void expect_usable(struct __test_metadata *_metadata, FIXTURE_DATA(aer) *
 /* As vfio-pci, but that the entries are gone, and stay so where the device has not recovered. */
 TEST_F(aer, is_told_and_the_mappings_keep_their_types)
 {
+	enum recovery end;
 	uint32_t value;
 
 	expect_usable(_metadata, self);
 	make_error(_metadata, self->dev.bdf, variant->status);
 	wait_for(_metadata, self->error);
-	EXPECT_TRUE(recovery_ended(self->log));
+	end = recovery_ended(self->log);
+	EXPECT_NE(UNTOLD, end);
 	if (variant->stock) {
 		EXPECT_STREQ(PTE_NONCACHED, pte_type(self->bar));
 	} else {
@@ -195,6 +201,10 @@ TEST_F(aer, is_told_and_the_mappings_keep_their_types)
 	}
 	if (variant->status == NONFATAL) {
 		expect_usable(_metadata, self);
+	} else if (!variant->stock && end == RECOVERED) {
+		/* The BARs have no addresses yet. */
+		EXPECT_TOUCH(self->bar, PTE_NONCACHED, SHIFT_4K);
+		EXPECT_TOUCH(self->wc, PTE_WC, SHIFT_4K);
 	} else if (!variant->stock) {
 		EXPECT_SIGBUS(self->bar);
 		EXPECT_SIGBUS(self->wc);
@@ -242,7 +252,7 @@ static void start_asking(struct __test_metadata *_metadata, struct asker *asker)
 		sched_yield();
 }
 
-/* A fatal error of the igb: there is a second until recovery has failed. */
+/* A fatal error of the igb: on x86 there is a second until recovery has failed. */
 FIXTURE(failure) {
 	struct vfio_device dev;
 	struct vfio_subregion_create sub;
@@ -297,11 +307,17 @@ FIXTURE_TEARDOWN(failure)
 	vfio_device_close(&self->dev);
 }
 
-static void end_of_failure(struct __test_metadata *_metadata, FIXTURE_DATA(failure) * self)
+#define RECOVERS	"on this machine the device recovers from a fatal error"
+
+/* Waits for the end of the recovery and of the threads; returns whether recovery failed. */
+static bool end_of_failure(struct __test_metadata *_metadata, FIXTURE_DATA(failure) * self)
 {
-	EXPECT_TRUE(recovery_ended(self->log));
+	enum recovery end = recovery_ended(self->log);
+
+	EXPECT_NE(UNTOLD, end);
 	pthread_join(self->touch.thread, NULL);
 	pthread_join(self->read.thread, NULL);
+	return end != RECOVERED;
 }
 
 TEST_F(failure, is_waited_for_and_then_a_touch_raises_sigbus_and_read_is_eio)
@@ -317,7 +333,8 @@ TEST_F(failure, is_waited_for_and_then_a_touch_raises_sigbus_and_read_is_eio)
 		}
 		usleep(2000);
 		waited = !self->touch.answered && !self->read.answered;
-		end_of_failure(_metadata, self);
+		if (!end_of_failure(_metadata, self))
+			SKIP(return, RECOVERS);
 		EXPECT_EQ(SIGBUS, self->touch.answer);
 		EXPECT_EQ(EIO, self->read.answer);
 		EXPECT_STREQ(PTE_NONE, pte_type(self->wc));
@@ -327,7 +344,8 @@ TEST_F(failure, is_waited_for_and_then_a_touch_raises_sigbus_and_read_is_eio)
 
 TEST_F(failure, ends_with_a_reset_by_sysfs)
 {
-	end_of_failure(_metadata, self);
+	if (!end_of_failure(_metadata, self))
+		SKIP(return, RECOVERS);
 	EXPECT_SIGBUS(self->wc);
 	ASSERT_EQ(0, pci_reset(self->dev.bdf, NULL));
 	EXPECT_TOUCH(self->wc, PTE_WC, SHIFT_4K);
@@ -366,14 +384,15 @@ TEST_F(failure, is_not_waited_for_once_the_device_is_being_unbound)
 	}
 	pthread_join(self->touch.thread, NULL);
 	pthread_join(self->read.thread, NULL);
-	EXPECT_EQ(SIGBUS, self->touch.answer);
-	EXPECT_EQ(EIO, self->read.answer);
 	munmap(self->bar, CLAIM);
 	munmap(self->wc, CLAIM_SIZE);
 	vfio_device_close(&self->dev);
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status);
-	EXPECT_TRUE(recovery_ended(self->log));
+	if (recovery_ended(self->log) == FAILED) {
+		EXPECT_EQ(SIGBUS, self->touch.answer);
+		EXPECT_EQ(EIO, self->read.answer);
+	}
 	fixture_bind(_metadata, self->dev.bdf, vfio_driver());
 	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
 	self->bar = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, 0, 0), CLAIM,
@@ -453,7 +472,7 @@ TEST_F(recovery, has_no_entries_meanwhile_and_those_of_the_same_types_afterwards
 
 	if (variant->stock) {
 		EXPECT_FALSE(entries_go(_metadata, self, 10000));
-		EXPECT_TRUE(recovery_ended(self->log));
+		EXPECT_NE(UNTOLD, recovery_ended(self->log));
 		EXPECT_STREQ(PTE_NONCACHED, pte_type(self->bar));
 		use_again(_metadata, self);
 		return;
@@ -465,7 +484,7 @@ TEST_F(recovery, has_no_entries_meanwhile_and_those_of_the_same_types_afterwards
 		start_asking(_metadata, &touch);
 		usleep(2000);
 		waited = !touch.answered;
-		EXPECT_TRUE(recovery_ended(self->log));
+		EXPECT_NE(UNTOLD, recovery_ended(self->log));
 		pthread_join(touch.thread, NULL);
 		EXPECT_EQ(0, touch.answer);
 		EXPECT_TOUCH(self->wc, PTE_WC, 0);
