@@ -264,7 +264,7 @@ FIXTURE(failure) {
 	int log;
 };
 
-/* How often a fatal error is made until somebody was seen to wait: a second is soon over when busy. */
+/* How often a fatal error is made at most, until somebody was seen to wait. */
 #define TRIES	5
 
 /* Makes the error, and has two threads ask for the device as soon as a program can know of it. */

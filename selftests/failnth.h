@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The calls of the driver, each in the state that it is made in, and how allocations are made to fail
- * meanwhile; for the tests of what comes of that.
+ * The calls of the driver, each in the state that it is made in, and how allocations are made to
+ * fail meanwhile; for the tests of what comes of that.
  */
 #ifndef FAILNTH_H
 #define FAILNTH_H
@@ -321,8 +321,9 @@ static void fail(FIXTURE_DATA(failnth) * self, unsigned int nth)
 }
 
 /*
- * Lets allocation @nth of the calling task fail and those that follow, more than any call makes to undo
- * what it did; but not without end, since the kernel tries a page fault again that had no memory.
+ * Lets allocation @nth of the calling task fail and those that follow, more than any call makes to
+ * undo what it did; but not without end, since the kernel tries a page fault again that had no
+ * memory.
  */
 static inline void fail_from(FIXTURE_DATA(failnth) * self, unsigned int nth)
 {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Lack of memory that lasts: for each call of the driver, each of the allocations that it makes fails,
- * and all that follow as well, so that there is no memory for undoing what was done. The call may leave
- * the kernel's own mappings of the BAR in another shape then, but nothing that a user sees: what is
- * claimed and the types are as before, and the same call works when there is memory again.
+ * Lack of memory that lasts: for each call of the driver, each of the allocations that it makes
+ * fails, and all that follow as well, so that there is no memory for undoing what was done. The
+ * call may leave the kernel's own mappings of the BAR in another shape then, but nothing that a
+ * user sees: what is claimed and the types are as before, and the same call works when there is
+ * memory again.
  */
 #include "failnth.h"
 

@@ -182,8 +182,11 @@ TEST_F(stray, the_bar_gets_no_attribute_until_it_is_gone)
 	unsigned int n;
 	char *map;
 
-	for (n = 0; n < SUBREGION_ATTRIBUTES; n++)
-		EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, subregion_attributes[n].number));
+	for (n = 0; n < SUBREGION_ATTRIBUTES; n++) {
+		uint32_t attribute = subregion_attributes[n].number;
+
+		EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, attribute));
+	}
 	let_go(self, variant);
 	for (n = 0; n < SUBREGION_ATTRIBUTES; n++) {
 		uint32_t attribute = subregion_attributes[n].number;

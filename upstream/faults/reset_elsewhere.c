@@ -3,8 +3,8 @@
  * reset_elsewhere BDF BAR [METHOD] - resets a device by sysfs while a program maps a BAR of it
  *
  * If the mapping has survived the reset, an access to it afterwards raises no page fault. Then the
- * program reads by the mapping while the device is reset once more. It is the administrator as well,
- * who alone may write to sysfs.
+ * program reads by the mapping while the device is reset once more. It needs to be root, who alone
+ * may write to sysfs.
  */
 #include <pthread.h>
 #include <stdatomic.h>
