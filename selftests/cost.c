@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/rseq.h>
 #include <sys/wait.h>
 
 #include "fixture.h"
@@ -25,6 +26,17 @@ static uint64_t faults(void)
 	return usage.ru_minflt + usage.ru_majflt;
 }
 
+/*
+ * Writes to the area that the kernel writes to when it moves the thread to another processor, so that
+ * this is no fault afterwards. After a fork it would be one, at any time.
+ */
+static void touch_rseq(void)
+{
+	struct rseq *area = (struct rseq *)((char *)__builtin_thread_pointer() + __rseq_offset);
+
+	*(volatile char *)&area->rseq_cs = 0;
+}
+
 /* Touches every page of a mapping that has no entries. */
 static struct cost count_touch(struct __test_metadata *_metadata, const char *map, uint64_t size)
 {
@@ -33,6 +45,7 @@ static struct cost count_touch(struct __test_metadata *_metadata, const char *ma
 	uint64_t before;
 
 	touch_pages(warm, sizeof(warm));
+	touch_rseq();
 	faults();
 	before = faults();
 	touch_pages(map, size);
