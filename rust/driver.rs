@@ -1,118 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the driver does in its own way; everything else is vfio-pci's.
+//! The driver: its name, its parameters, and the devices that it binds.
+
+mod ids;
+mod refusal;
 
 use crate::{
-    bindings::{
-        self,
-        module, //
-    },
-    device::{
-        Claims,
-        State, //
-    },
-    refusal,
-    segments::Segments,
+    device::State,
+    params,
     vfio::{
         self,
         pci::{
-            CoreDevice,
-            Fault,
-            FaultOutcome,
             IdTable,
-            NewMapping,
+            Registration,
             Settings, //
-        },
-        OpenDevice,
-        RegionInfo,
-        Transfer, //
+        }, //
     }, //
 };
 use kernel::{
+    device::Core,
     pci,
     prelude::*,
-    str::CStr, //
+    str::{
+        BStr,
+        CStr, //
+    }, //
 };
 
 /// The driver `subregion_vfio_pci`, or `vfio-pci` as the drop-in.
 pub(crate) struct Driver;
 
-impl vfio::Operations for Driver {
+impl vfio::pci::Driver for Driver {
     #[cfg(not(subregion_dropin))]
     const NAME: &'static CStr = c"subregion_vfio_pci";
     #[cfg(subregion_dropin)]
     const NAME: &'static CStr = c"vfio-pci";
 
-    type OpenData = State;
-    type Locked = Claims;
-    type BarMaps = Segments;
+    type Device = State;
 
     fn id_table() -> IdTable {
-        module::id_table()
+        params::id_table()
     }
 
-    fn probe(pdev: &pci::Device) -> Result {
+    fn probe(pdev: &pci::Device<Core<'_>>) -> Result {
         refusal::check(pdev)
     }
 
     fn settings() -> Settings {
         Settings {
-            nointxmask: module::nointxmask(),
-            disable_idle_d3: module::disable_idle_d3(),
-            disable_vga: module::disable_vga(),
+            nointxmask: params::nointxmask(),
+            disable_idle_d3: params::disable_idle_d3(),
+            disable_vga: params::disable_vga(),
         }
     }
 
     fn allows_sriov() -> bool {
-        module::enable_sriov()
+        params::enable_sriov()
     }
+}
 
-    fn open(core: &CoreDevice) -> Result<State> {
-        Ok(State::new(core))
-    }
-
-    fn opened(device: &OpenDevice<Self>) -> Result {
-        device.data().opened(device)
-    }
-
-    #[inline]
-    fn ioctl(device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long> {
-        let state = device.data();
-        match cmd {
-            bindings::VFIO_SUBREGION_CREATE => state.create(device, arg).map(|()| 0),
-            bindings::VFIO_SUBREGION_DESTROY => state.destroy(device, arg).map(|()| 0),
-            bindings::VFIO_SUBREGION_QUERY => state.query(device, arg).map(|()| 0),
-            bindings::VFIO_REGION_SET_ATTR => state.set_attr(device, arg).map(|()| 0),
-            bindings::VFIO_DEVICE_GET_INFO => state.get_info(device, arg),
-            _ => device.core_ioctl(cmd, arg),
+/// Makes the driver bind the devices that `ids=` names. As with vfio-pci an entry that cannot be added
+/// is left out, with a warning.
+pub(crate) fn add_ids(registration: &Registration<Driver>) {
+    let ids = params::ids();
+    for entry in ids::list(ids.to_bytes()) {
+        match entry {
+            Ok(id) => match registration.add_id(&id) {
+                Ok(()) => pr_info!("takes devices {:04x}:{:04x}\n", id.vendor, id.device),
+                Err(error) => pr_warn!(
+                    "cannot take devices {:04x}:{:04x}: {error:?}\n",
+                    id.vendor,
+                    id.device
+                ),
+            },
+            Err(text) => pr_warn!("no id in ids=: \"{}\"\n", BStr::from_bytes(text)),
         }
     }
-
-    #[inline]
-    fn region_info(device: &OpenDevice<Self>, info: &mut RegionInfo<'_>) -> Result {
-        device.data().region_info(device, info)
-    }
-
-    #[inline]
-    fn transfer(device: &OpenDevice<Self>, transfer: &mut Transfer<'_>) -> Result<usize> {
-        device.data().transfer(device, transfer)
-    }
-
-    #[inline]
-    fn mmap(device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result {
-        device.data().mmap(device, mapping)
-    }
-
-    fn mapped(device: &OpenDevice<Self>, offset: u64) {
-        device.data().mapped(device, offset);
-    }
-
-    fn unmapped(device: &OpenDevice<Self>, offset: u64) {
-        device.data().unmapped(device, offset);
-    }
-
-    #[inline]
-    fn fault(device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome {
-        device.data().fault(device, fault)
+    if params::disable_denylist() {
+        pr_warn!("devices with known errata are not refused\n");
     }
 }

@@ -23,29 +23,34 @@
 //! a while: some devices are reset by way of their BAR 0 (drivers/pci/quirks.c). Where that meets a
 //! write-combining part the mapping is refused, or write-combining too.
 
+mod change;
 mod pieces;
 mod strays;
+
+pub(crate) use self::change::{
+    adopt,
+    is_settled,
+    settle,
+    settle_page,
+    Change, //
+};
 
 use self::pieces::{
     Piece,
     Pieces, //
 };
 use crate::{
-    driver::Driver,
+    compat::{
+        Look,
+        MemType,
+        PhysRange,
+        Reservation, //
+    },
     region::{
         self,
         Span, //
     },
-    vfio::{
-        pci::{
-            Bar,
-            Io,
-            IoExclusive,
-            Reservation, //
-        },
-        MemType,
-        OpenDevice, //
-    }, //
+    vfio::pci::Bar, //
 };
 use kernel::{
     prelude::*,
@@ -137,7 +142,10 @@ impl Segments {
     /// an ordinary mapping has.
     fn new(bar: Bar<'_>) -> Result<Self> {
         let mut segments = Self::empty(bar)?;
-        segments.gap = Some(reserve(bar, segments.bar, MemType::Noncached)?);
+        segments.gap = Some(Reservation::new(
+            range(bar, segments.bar)?,
+            MemType::Noncached,
+        )?);
         Ok(segments)
     }
 
@@ -250,7 +258,10 @@ impl Segments {
         let holder = self.holder(gap);
         let whole = holder.as_ref().ok_or(EBUSY)?;
         // What remains of the gap is reserved while the whole of it is, so that it always was.
-        let like = |rest: Option<Span>| rest.map(|rest| reserve_like(bar, rest, whole)).transpose();
+        let like = |rest: Option<Span>| {
+            rest.map(|rest| Reservation::like(range(bar, rest)?, whole))
+                .transpose()
+        };
         let below = like(Span::between(gap.start(), span.start()))?;
         let above = like(Span::between(span.end(), gap.end()))?;
         // These go first: a page cannot have two types.
@@ -266,7 +277,7 @@ impl Segments {
     ///
     /// Fails with [`EBUSY`] when something else in the kernel has any of it with another type.
     pub(crate) fn reserve_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        let held = reserve(bar, span, MemType::WriteCombining)?;
+        let held = Reservation::new(range(bar, span)?, MemType::WriteCombining)?;
         let part = self.parts.get_mut(&span.end()).ok_or(EINVAL)?;
         part.held = Held::WriteCombining(held);
         self.stray = self.stray.saturating_sub(span.len());
@@ -313,7 +324,7 @@ impl Segments {
         // What read() mapped has the other mapping's type, and would keep it.
         self.pieces.unmap(span);
         // Kept until all is reserved.
-        let _look = bar.look(span.start(), span.len(), MemType::Noncached)?;
+        let _look = Look::new(range(bar, span)?, MemType::Noncached)?;
         let part = self.parts.get_mut(&span.end()).ok_or(EINVAL)?;
         let below = part.gap.take();
         let node = self.parts.remove_node(&span.end()).ok_or(EINVAL)?;
@@ -323,7 +334,7 @@ impl Segments {
         let gap = self.extent(span.start()).map(|(gap, _)| gap);
         let whole = gap.ok_or(EINVAL).and_then(|gap| {
             // INVARIANT: All of it has been looked at, or is reserved below or above.
-            let whole = bar.reserve_alike(gap.start(), gap.len())?;
+            let whole = Reservation::alike(range(bar, gap)?)?;
             *self.holder(gap) = Some(whole);
             Ok(())
         });
@@ -334,109 +345,7 @@ impl Segments {
     }
 }
 
-fn reserve(bar: Bar<'_>, span: Span, mem: MemType) -> Result<Reservation> {
-    bar.reserve(span.start(), span.len(), mem)
-}
-
-fn reserve_like(bar: Bar<'_>, span: Span, other: &Reservation) -> Result<Reservation> {
-    bar.reserve_like(span.start(), span.len(), other)
-}
-
-/// A BAR in segments while one of its parts changes its type; on drop the BAR goes back to the core
-/// if no part of it is write-combining and none a stray.
-pub(crate) struct Change<'i, 'a, 'b> {
-    io: &'i mut IoExclusive<'a, Driver>,
-    bar: Bar<'b>,
-}
-
-impl<'i, 'a, 'b> Change<'i, 'a, 'b> {
-    /// Begins a change of `bar`, which is taken from the core if it is that which has it.
-    ///
-    /// Fails with [`EBUSY`] when an ioeventfd may use the core's mapping of the BAR, or when something
-    /// else in the kernel has any of it with another type than an ordinary mapping.
-    pub(crate) fn begin(io: &'i mut IoExclusive<'a, Driver>, bar: Bar<'b>) -> Result<Self> {
-        if io.taken(bar).is_none() {
-            io.take(bar, Segments::new(bar)?)?;
-        }
-        Ok(Self { io, bar })
-    }
-
-    /// Begins a change of `bar` as whoever has it holds it.
-    pub(crate) fn of(io: &'i mut IoExclusive<'a, Driver>, bar: Bar<'b>) -> Self {
-        Self { io, bar }
-    }
-
-    /// Returns the segments; none if the core has the BAR.
-    pub(crate) fn segments(&mut self) -> Option<&mut Segments> {
-        self.io.taken_mut(self.bar)
-    }
-}
-
-impl Drop for Change<'_, '_, '_> {
-    fn drop(&mut self) {
-        restore(self.io, self.bar);
-    }
-}
-
-/// Gives `bar` back to the core if no part of it is write-combining, and none a stray.
-///
-/// If there is no memory for that, the BAR works all the same, but cannot have ioeventfds.
-fn restore(io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>) {
-    if io.taken(bar).is_some_and(Segments::is_plain) {
-        // The core's mapping is UC-, since all of the BAR is reserved as that until it is made.
-        let _ = io.give_back(bar);
-    }
-}
-
-/// Ends the strays of `bar` that can end, if it has any.
-pub(crate) fn settle(device: &OpenDevice<Driver>, io: &mut IoExclusive<'_, Driver>, bar: Bar<'_>) {
-    if let Some(segments) = io.taken_mut(bar).filter(|segments| segments.has_strays()) {
-        segments.settle(bar, &mut device.memory_exclusive());
-        restore(io, bar);
-    }
-}
-
-/// Ends the stray of `bar` that has the page at byte `at`, or that page of it, if it can end.
-pub(crate) fn settle_page(
-    device: &OpenDevice<Driver>,
-    io: &mut IoExclusive<'_, Driver>,
-    bar: Bar<'_>,
-    at: u64,
-) {
-    if let Some(segments) = io.taken_mut(bar) {
-        // If there is no memory for more parts it stays as it is.
-        let _ = segments.settle_page(bar, &mut device.memory_exclusive(), at);
-        restore(io, bar);
-    }
-}
-
-/// Returns whether no page of `bar` that is not write-combining has another type than an ordinary
-/// mapping.
-pub(crate) fn is_settled(io: &impl Io<Driver>, bar: Bar<'_>) -> bool {
-    match io.taken(bar) {
-        Some(segments) => !segments.has_strays(),
-        None => io.core_map_is_of(bar, MemType::Noncached),
-    }
-}
-
-/// Takes `bar` from the core if the core's mapping of it has another type than an ordinary one.
-///
-/// That is so when somebody has mapped part of it so before the device was opened: x86 then gives the
-/// core's mapping of the whole the type of that part, and so every other mapping. Nothing uses the
-/// device yet.
-pub(crate) fn adopt(
-    device: &OpenDevice<Driver>,
-    io: &mut IoExclusive<'_, Driver>,
-    bar: Bar<'_>,
-) -> Result {
-    if io.core_map_is_of(bar, MemType::Noncached) {
-        return Ok(());
-    }
-    let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-    let segments = Segments::unknown(bar)?;
-    let (parent, whole) = (segments.parent, segments.bar);
-    device.memory_exclusive().keep(parent, whole, memory);
-    io.take(bar, segments)?;
-    settle(device, io, bar);
-    Ok(())
+/// Returns the physical addresses of `span`, which is part of `bar`.
+fn range(bar: Bar<'_>, span: Span) -> Result<PhysRange> {
+    bar.range(span.start()..span.end())
 }

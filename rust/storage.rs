@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the module's tables are stored in: the kernel's arrays and trees.
+//! The tables of [`region`](crate::region), stored in the kernel's arrays and trees.
 
 use crate::region::{
     Array,
     Map,
-    Stores, //
+    Stores,
+    Table, //
 };
 use kernel::{
     prelude::*,
@@ -18,6 +19,9 @@ use kernel::{
 
 /// The storage of the module's tables.
 pub(crate) struct Kernel;
+
+/// The claims of an open device; under the memory lock.
+pub(crate) type Claims = Table<Kernel>;
 
 impl Stores for Kernel {
     type Array<T: Copy> = KVVec<T>;

@@ -3,28 +3,35 @@
 //! A variant of vfio-pci with subregions: parts of a BAR that have a region index, an mmap offset
 //! and a memory attribute of their own.
 //!
-//! Documentation/design.rst says what it is for and why it is made this way. Dependencies point one
-//! way: [`driver`] to [`device`] with [`create`], [`destroy`] and [`transfer`]; those to [`wire`],
-//! [`segments`], [`storage`], [`region`] and [`vfio`]; [`vfio`] to the kernel crate and [`bindings`];
-//! [`region`] to `core` alone. All that is unsafe is in [`vfio`] and [`bindings`].
+//! Documentation/design.rst says what it is for and why it is made this way. A module imports only
+//! modules below it in this list:
+//!
+//! - [`driver`]: the name, the parameters and the devices that are bound
+//! - [`device`]: an open device; one file for each operation
+//! - [`segments`]: who has which part of a BAR, and the change of its type
+//! - [`wire`]: bytes from and to userspace, and errnos
+//! - [`storage`]: the tables of [`region`] in the kernel's memory
+//! - [`params`]: the module's parameters
+//! - [`vfio`]: devices of VFIO and, in [`vfio::pci`], those of vfio-pci-core
+//! - [`compat`]: what the kernel crate lacks of other subsystems
+//! - [`bindings`]: declarations that bindgen made of the C headers
+//! - [`region`]: the rules of subregions, on `core` alone
+//!
+//! Unsafe code is in [`vfio`], [`params`], [`compat`] and [`bindings`] only.
 
 mod bindings;
-mod create;
-mod destroy;
+mod compat;
 mod device;
 mod driver;
-mod ids;
-mod refusal;
+mod params;
 mod region;
 mod segments;
 mod storage;
-mod transfer;
 mod vfio;
 mod wire;
 
 use kernel::{
     prelude::*,
-    str::BStr,
     InPlaceModule, //
 };
 
@@ -58,30 +65,8 @@ impl InPlaceModule for Module {
         try_pin_init!(Self {
             _registration <- vfio::pci::Registration::new(module),
             _: {
-                add_ids(_registration.as_ref().get_ref());
+                driver::add_ids(_registration.as_ref().get_ref());
             },
         })
-    }
-}
-
-/// Makes the driver take the devices that `ids=` names. As with vfio-pci an entry that cannot be had
-/// is left out, with a warning.
-fn add_ids(registration: &vfio::pci::Registration<driver::Driver>) {
-    let ids = bindings::module::ids();
-    for entry in ids::list(ids.to_bytes()) {
-        match entry {
-            Ok(id) => match registration.add_id(&id) {
-                Ok(()) => pr_info!("takes devices {:04x}:{:04x}\n", id.vendor, id.device),
-                Err(error) => pr_warn!(
-                    "cannot take devices {:04x}:{:04x}: {error:?}\n",
-                    id.vendor,
-                    id.device
-                ),
-            },
-            Err(text) => pr_warn!("no id in ids=: \"{}\"\n", BStr::from_bytes(text)),
-        }
-    }
-    if bindings::module::disable_denylist() {
-        pr_warn!("devices with known errata are not refused\n");
     }
 }

@@ -18,6 +18,10 @@ use crate::{
         vfio_subregion_query,
         vfio_subregion_set_attr, //
     },
+    compat::{
+        index_nospec,
+        MemType, //
+    },
     region::{
         self,
         Attribute,
@@ -26,10 +30,6 @@ use crate::{
         Span,
         SpanError,
         Subregion, //
-    },
-    vfio::{
-        self,
-        MemType, //
     }, //
 };
 use core::mem::offset_of;
@@ -249,7 +249,7 @@ fn bar(index: u32) -> Option<Bar> {
     if index >= bars {
         return None;
     }
-    Bar::new(u64::from(vfio::index_nospec(index, bars)))
+    Bar::new(u64::from(index_nospec(index, bars)))
 }
 
 /// What all structures of the interface have.

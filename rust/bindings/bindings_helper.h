@@ -7,7 +7,7 @@
 #include <linux/pgtable.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/vfio_subregion.h>
-#include "../helpers.h"
+#include "helpers.h"
 
 /* Macros that bindgen cannot evaluate for itself; the prefix is cut off afterwards. */
 const unsigned int RUST_CONST_HELPER_PMD_ORDER = PMD_ORDER;

@@ -2,15 +2,14 @@
 
 //! What of a BAR in segments the kernel has mapped, for read() and write().
 
+use super::range;
 use crate::{
-    region::Span,
-    vfio::{
-        pci::{
-            Bar,
-            IoMap, //
-        },
+    compat::{
+        IoMap,
         MemType, //
-    }, //
+    },
+    region::Span,
+    vfio::pci::Bar, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -72,10 +71,7 @@ impl Pieces {
         let end = at.saturating_add(above);
         let span = extent.above(end.saturating_sub(PIECE));
         let span = span.and_then(|span| span.below(end)).ok_or(EINVAL)?;
-        let map = bar.ioremap(span.start(), span.len(), mem)?;
-        if !map.is_of(mem) {
-            return Err(EBUSY);
-        }
+        let map = IoMap::of(range(bar, span)?, mem)?;
         self.enter(Piece { span, map });
         Ok(())
     }
@@ -92,7 +88,7 @@ impl Pieces {
         let span = extent.above(start);
         let span = span.and_then(|span| span.below(start.saturating_add(page)));
         let span = span.ok_or(EINVAL)?;
-        let map = bar.ioremap(span.start(), span.len(), MemType::Noncached)?;
+        let map = IoMap::new(range(bar, span)?, MemType::Noncached)?;
         self.enter(Piece { span, map });
         Ok(())
     }

@@ -6,17 +6,19 @@
 //! segments and claims agree whenever a fault looks.
 
 use super::{
+    range,
     Held,
     Kind,
     Segments, //
 };
 use crate::{
-    device::Claims,
-    region::Span,
-    vfio::{
-        pci::Bar,
+    compat::{
+        Look,
         MemType, //
-    }, //
+    },
+    region::Span,
+    storage::Claims,
+    vfio::pci::Bar, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -68,7 +70,7 @@ impl Segments {
         // What read() mapped has the other mapping's type, and would keep it.
         self.pieces.unmap(page);
         // Most touches of a stray are in vain.
-        drop(bar.look(page.start(), page.len(), MemType::Noncached)?);
+        drop(Look::new(range(bar, page)?, MemType::Noncached)?);
         if self.join(bar, stray).is_ok() {
             drop(claims.release(self.parent, stray));
             return Ok(());
@@ -184,6 +186,7 @@ fn is_ordinary(bar: Bar<'_>, span: Span, looks: &mut u32) -> bool {
         return false;
     };
     *looks = left;
-    bar.look(span.start(), span.len(), MemType::Noncached)
+    range(bar, span)
+        .and_then(|range| Look::new(range, MemType::Noncached))
         .is_ok()
 }

@@ -24,9 +24,9 @@ use kernel::{
 /// # Invariants
 ///
 /// The buffer is null, or memory of kmalloc() for at least as many bytes as the size says.
-pub(super) struct InfoCaps<'a>(&'a mut bindings::vfio_info_cap);
+pub(super) struct InfoCap<'a>(&'a mut bindings::vfio_info_cap);
 
-impl<'a> InfoCaps<'a> {
+impl<'a> InfoCap<'a> {
     /// Wraps what VFIO passed.
     ///
     /// # Safety
@@ -58,14 +58,14 @@ impl<'a> InfoCaps<'a> {
 /// A question about a region, and the answer being made up.
 pub(crate) struct RegionInfo<'a> {
     info: &'a mut bindings::vfio_region_info,
-    caps: InfoCaps<'a>,
+    caps: InfoCap<'a>,
     /// How many bytes of capabilities are left out, because there is no room for them.
     missing: usize,
 }
 
 impl<'a> RegionInfo<'a> {
     /// Wraps what VFIO passed.
-    pub(super) fn new(info: &'a mut bindings::vfio_region_info, caps: InfoCaps<'a>) -> Self {
+    pub(super) fn new(info: &'a mut bindings::vfio_region_info, caps: InfoCap<'a>) -> Self {
         Self {
             info,
             caps,

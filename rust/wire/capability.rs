@@ -12,12 +12,12 @@ use crate::{
         vfio_info_cap_header,
         vfio_region_info_cap_subregion, //
     },
+    compat::MemType,
     region::{
         Attribute,
         Span,
         Subregion, //
-    },
-    vfio::MemType, //
+    }, //
 };
 use kernel::prelude::*;
 

@@ -3,19 +3,16 @@
 //! The PCI driver of a VFIO driver.
 
 use super::{
-    CoreDevice,
-    DynamicId, //
+    Device,
+    DynamicId,
+    IdTable,
+    Operations,
+    Settings, //
 };
-use crate::{
-    bindings,
-    vfio::{
-        Device,
-        Operations, //
-    }, //
-};
+use crate::bindings;
 use core::{
     marker::PhantomData,
-    ptr::NonNull, //
+    mem::offset_of, //
 };
 use kernel::{
     bindings::{
@@ -26,46 +23,70 @@ use kernel::{
         pci_error_handlers,
         pci_ers_result_t, //
     },
+    device::Core,
     error::{
         from_result,
         to_result, //
     },
     pci,
     prelude::*,
+    str::CStr,
     types::Opaque, //
 };
 
-/// Offers the driver `T` to the PCI core, until dropped.
+/// A driver of VFIO PCI devices: which devices it binds, and the type of their state.
+pub(crate) trait Driver: 'static {
+    /// The name of the driver; a PF's VFs are offered to the driver of this name.
+    const NAME: &'static CStr;
+
+    /// The state of a device while it is open, and its operations.
+    type Device: Operations;
+
+    /// Returns the devices that the driver may bind. A device whose `driver_override` names the driver
+    /// is always bound to it.
+    fn id_table() -> IdTable;
+
+    /// Decides whether a device is bound; an error refuses it.
+    fn probe(pdev: &pci::Device<Core<'_>>) -> Result;
+
+    /// Returns which functions of vfio-pci-core are switched off for a device that is being bound.
+    fn settings() -> Settings;
+
+    /// Returns whether virtual functions may be enabled on a device of this driver.
+    fn allows_sriov() -> bool;
+}
+
+/// Offers the driver `D` to the PCI core, until dropped.
 ///
 /// It is told not to touch the device's DMA ownership, which VFIO manages for its groups.
 ///
 /// kernel::pci::Adapter cannot do this: it knows no `driver_managed_dma`, error handlers or SR-IOV,
 /// and keeps its own data where vfio-pci-core insists on having its device.
 #[pin_data(PinnedDrop)]
-pub(crate) struct Registration<T: Operations> {
+pub(crate) struct Registration<D: Driver> {
     #[pin]
     driver: Opaque<pci_driver>,
-    _operations: PhantomData<T>,
+    _operations: PhantomData<D>,
 }
 
 // SAFETY: There is nothing to be done with a reference.
-unsafe impl<T: Operations> Sync for Registration<T> {}
+unsafe impl<D: Driver> Sync for Registration<D> {}
 
 // SAFETY: A driver may be unregistered from any thread.
-unsafe impl<T: Operations> Send for Registration<T> {}
+unsafe impl<D: Driver> Send for Registration<D> {}
 
-impl<T: Operations> Registration<T> {
+impl<D: Driver> Registration<D> {
     /// Registers the driver.
     pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             driver <- Opaque::try_ffi_init(|driver: *mut pci_driver| {
                 let table = pci_driver {
-                    name: T::NAME.as_char_ptr(),
-                    id_table: T::id_table().as_ptr(),
-                    probe: Some(Callbacks::<T>::probe),
-                    remove: Some(Callbacks::<T>::remove),
-                    sriov_configure: Some(Callbacks::<T>::sriov_configure),
-                    err_handler: &Callbacks::<T>::ERROR_HANDLERS,
+                    name: D::NAME.as_char_ptr(),
+                    id_table: D::id_table().as_ptr(),
+                    probe: Some(Callbacks::<D>::probe),
+                    remove: Some(Callbacks::<D>::remove),
+                    sriov_configure: Some(Callbacks::<D>::sriov_configure),
+                    err_handler: &Callbacks::<D>::ERROR_HANDLERS,
                     driver_managed_dma: true,
                     ..pin_init::zeroed()
                 };
@@ -77,7 +98,7 @@ impl<T: Operations> Registration<T> {
                     kernel::bindings::__pci_register_driver(
                         driver,
                         module.as_ptr(),
-                        T::NAME.as_char_ptr(),
+                        D::NAME.as_char_ptr(),
                     )
                 })
             }),
@@ -104,7 +125,7 @@ impl<T: Operations> Registration<T> {
 }
 
 #[pinned_drop]
-impl<T: Operations> PinnedDrop for Registration<T> {
+impl<D: Driver> PinnedDrop for Registration<D> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: `new` registered it, or else there would be no `self`.
         unsafe { kernel::bindings::pci_unregister_driver(self.driver.get()) };
@@ -126,9 +147,9 @@ static PCI_OPS: bindings::vfio_pci_device_ops = bindings::vfio_pci_device_ops {
 /// They are for the PCI core to call, with a valid device that it keeps locked: `probe` with one that
 /// is being bound to the driver, the others with one that is bound. After `reset_prepare` the same
 /// thread calls `reset_done`, still with the device locked.
-struct Callbacks<T: Operations>(PhantomData<T>);
+struct Callbacks<D: Driver>(PhantomData<D>);
 
-impl<T: Operations> Callbacks<T> {
+impl<D: Driver> Callbacks<D> {
     /// What is called before and after resets, and when the device has an error.
     const ERROR_HANDLERS: pci_error_handlers = pci_error_handlers {
         error_detected: Some(Self::error_detected),
@@ -143,8 +164,8 @@ impl<T: Operations> Callbacks<T> {
     /// # Safety
     ///
     /// `pdev` is bound to the driver and stays so as long as the result lives.
-    unsafe fn device<'a>(pdev: *mut pci_dev) -> &'a Device<T> {
-        // SAFETY: `probe` left the address of a device of the driver `T`, begun by its core device,
+    unsafe fn device<'a>(pdev: *mut pci_dev) -> &'a Device<D::Device> {
+        // SAFETY: `probe` left the address of a device of the driver `D`, begun by its core device,
         // and `remove` gives it up.
         unsafe { &*Self::core(pdev).cast() }
     }
@@ -152,7 +173,7 @@ impl<T: Operations> Callbacks<T> {
     /// Returns what `probe` left with the device.
     fn core(pdev: *mut pci_dev) -> *mut bindings::vfio_pci_core_device {
         // SAFETY: The PCI core calls with a valid device.
-        unsafe { bindings::vfio_rs_get_drvdata(pdev) }.cast()
+        unsafe { kernel::bindings::dev_get_drvdata(dev(pdev)) }.cast()
     }
 
     /// # Safety
@@ -160,21 +181,22 @@ impl<T: Operations> Callbacks<T> {
     /// See [`Callbacks`].
     unsafe extern "C" fn probe(pdev: *mut pci_dev, _id: *const pci_device_id) -> c_int {
         from_result(|| {
-            // SAFETY: The PCI core calls with a valid device, and the type is the same in memory.
-            T::probe(unsafe { &*pdev.cast::<pci::Device>() })?;
-            // SAFETY: The PCI core calls with a valid device, which is being bound.
-            let core: NonNull<CoreDevice> = unsafe { Device::<T>::alloc(pdev) }?;
+            // SAFETY: The PCI core calls with a valid device that it keeps locked, and the type is the
+            // same in memory.
+            let device = unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() };
+            D::probe(device)?;
+            let core = Device::<D::Device>::new::<D>(device)?;
             let core = core.as_ptr().cast::<bindings::vfio_pci_core_device>();
             // vfio-pci-core requires that it finds its device here.
             // SAFETY: The PCI device is valid and has no other driver's data.
-            unsafe { bindings::vfio_rs_set_drvdata(pdev, core.cast()) };
+            unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core.cast()) };
             // SAFETY: The core device was allocated above.
             unsafe { bindings::vfio_rs_set_pci_ops(core, &PCI_OPS) };
             // SAFETY: The core device was allocated above and has all that registering it needs.
             let ret = unsafe { bindings::vfio_pci_core_register_device(core) };
             if ret != 0 {
                 // SAFETY: As above.
-                unsafe { bindings::vfio_rs_set_drvdata(pdev, core::ptr::null_mut()) };
+                unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core::ptr::null_mut()) };
                 // SAFETY: The reference is the one that the allocation gave.
                 unsafe { bindings::vfio_rs_put_device(core) };
             }
@@ -193,7 +215,7 @@ impl<T: Operations> Callbacks<T> {
         // SAFETY: `probe` registered this device. This waits until nobody has it open.
         unsafe { bindings::vfio_pci_core_unregister_device(core) };
         // SAFETY: The PCI device is valid.
-        unsafe { bindings::vfio_rs_set_drvdata(pdev, core::ptr::null_mut()) };
+        unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core::ptr::null_mut()) };
         // SAFETY: The reference is the one that the allocation in `probe` gave.
         unsafe { bindings::vfio_rs_put_device(core) };
     }
@@ -202,7 +224,7 @@ impl<T: Operations> Callbacks<T> {
     ///
     /// See [`Callbacks`].
     unsafe extern "C" fn sriov_configure(pdev: *mut pci_dev, vfs: c_int) -> c_int {
-        if !T::allows_sriov() {
+        if !D::allows_sriov() {
             return ENOENT.to_errno();
         }
         // SAFETY: The device is bound, so `probe` registered what it left with it.
@@ -271,4 +293,10 @@ impl<T: Operations> Callbacks<T> {
         // CAST: A number of 4 bits.
         kind as u32 != kernel::bindings::PCI_EXP_TYPE_RC_END
     }
+}
+
+/// Returns the `struct device` of a PCI device.
+pub(super) fn dev(pdev: *mut pci_dev) -> *mut kernel::bindings::device {
+    // The address is only computed. The field is in the structure, whatever the pointer is.
+    pdev.wrapping_byte_add(offset_of!(pci_dev, dev)).cast()
 }

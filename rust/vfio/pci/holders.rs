@@ -12,27 +12,25 @@
 //! So a BAR can be taken only while there is none, and one cannot be made in a BAR that is taken.
 
 use super::{
-    core_device::BARS,
-    iomap::is_mapped_as,
     Bar,
-    CoreDevice, //
+    CoreDevice,
+    Excluded,
+    OpenDevice,
+    Operations,
+    BARS, //
 };
 use crate::{
     bindings,
-    vfio::{
-        device::{
-            int_result,
-            long_result,
-            Operations,
-            Transfer, //
-        },
-        rwsem::{
-            ReadGuard,
-            WriteGuard, //
-        },
+    compat::{
+        int_result,
+        is_mapped_as,
+        long_result,
+        IoMap,
         MemType,
-        OpenDevice, //
-    }, //
+        ReadGuard,
+        WriteGuard, //
+    },
+    vfio::Transfer, //
 };
 use core::{
     ffi::c_void,
@@ -53,7 +51,7 @@ pub(crate) struct Holders<M>([Holder<M>; BARS]);
 
 impl<M> Holders<M> {
     /// All held by the core.
-    pub(in crate::vfio) fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self([const { Holder::Core }; BARS])
     }
 
@@ -65,7 +63,7 @@ impl<M> Holders<M> {
     /// # Safety
     ///
     /// The device is being closed: nothing uses it any more, and `vfio_pci_core_disable()` follows.
-    pub(in crate::vfio) unsafe fn close(&mut self) -> c_int {
+    pub(super) unsafe fn close(&mut self) -> c_int {
         let mut taken = 0;
         for (index, holder) in self.0.iter_mut().enumerate() {
             if matches!(holder, Holder::Driver(_)) {
@@ -115,7 +113,7 @@ pub(crate) trait Io<T: Operations> {
 /// Returns how many bytes from `at` on may be transferred until the gate is looked at again.
 ///
 /// The accesses are those of one transfer of them all, as the limits are multiples of every width.
-pub(super) fn gated_step(at: u64) -> usize {
+fn gated_step(at: u64) -> usize {
     const STEP: u64 = 4096;
     // CAST: At most `STEP`.
     (STEP - at % STEP) as usize
@@ -146,7 +144,7 @@ impl<T: Operations> Io<T> for IoShared<'_, T> {
 
 impl<'a, T: Operations> IoShared<'a, T> {
     /// Wraps the lock, held for reading.
-    pub(in crate::vfio) fn new(
+    pub(super) fn new(
         device: &'a OpenDevice<T>,
         holders: ReadGuard<'a, Holders<T::BarMaps>>,
     ) -> Self {
@@ -175,7 +173,7 @@ impl<'a, T: Operations> IoShared<'a, T> {
             let at = offset.saturating_add(done as u64);
             let step = gated_step(at).min(all.saturating_sub(done));
             // SAFETY: This guard keeps the mapping that the core uses.
-            let now = unsafe { transfer.by_core(self.device.core(), at, step) }?;
+            let now = unsafe { self.device.core().transfer(transfer, at, step) }?;
             done = done.saturating_add(now);
             if now < step || done >= all {
                 return Ok(done);
@@ -184,19 +182,14 @@ impl<'a, T: Operations> IoShared<'a, T> {
     }
 
     /// Lets the core handle an ioctl that may use its mapping of a BAR.
-    pub(in crate::vfio) fn core_ioctl(&self, cmd: u32, arg: usize) -> Result<c_long> {
+    pub(super) fn core_ioctl(&self, cmd: u32, arg: usize) -> Result<c_long> {
         // SAFETY: The device is open, and this guard keeps the mapping that the core uses.
         let ret = unsafe { bindings::vfio_pci_core_ioctl(self.device.core().as_vdev(), cmd, arg) };
         long_result(ret)
     }
 
     /// Lets the core export a BAR as a dma-buf, which it does where it finds its mapping of it.
-    pub(in crate::vfio) fn core_dma_buf(
-        &self,
-        flags: u32,
-        arg: *mut c_void,
-        size: usize,
-    ) -> Result<c_int> {
+    pub(super) fn core_dma_buf(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
         let vdev = self.device.core().as_vdev();
         // SAFETY: The device is open, and this guard keeps the mapping that the core looks at. The
         // user structure is copied from as such.
@@ -204,7 +197,7 @@ impl<'a, T: Operations> IoShared<'a, T> {
     }
 
     /// Returns whether the driver holds any BAR.
-    pub(in crate::vfio) fn any_taken(&self) -> bool {
+    pub(super) fn any_taken(&self) -> bool {
         let taken = |holder: &Holder<T::BarMaps>| matches!(holder, Holder::Driver(_));
         self.holders.0.iter().any(taken)
     }
@@ -228,7 +221,7 @@ impl<T: Operations> Io<T> for IoExclusive<'_, T> {
 
 impl<'a, T: Operations> IoExclusive<'a, T> {
     /// Wraps the lock, held for writing.
-    pub(in crate::vfio) fn new(
+    pub(super) fn new(
         device: &'a OpenDevice<T>,
         holders: WriteGuard<'a, Holders<T::BarMaps>>,
     ) -> Self {
@@ -297,7 +290,7 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
     ///
     /// It refuses to where it finds no mapping, although it does not use it: what it wants to know
     /// is whether the BAR is reserved, which one that is taken is.
-    pub(in crate::vfio) fn core_dma_buf(
+    pub(super) fn core_dma_buf(
         &mut self,
         flags: u32,
         arg: *mut c_void,
@@ -325,4 +318,44 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         }
         int_result(ret)
     }
+}
+
+/// Reads or writes at most `count` bytes from byte `at` of the mapping on behalf of userspace, and
+/// returns how many were; bytes of `excluded` (counted from the mapping's first) are hidden.
+///
+/// `map` maps memory of a BAR of `device`. Waits while somebody other than VFIO resets the device, and
+/// transfers no more than may go without asking again. Fails with [`EIO`] while memory decoding is off
+/// and with [`EFAULT`] on a bad user address.
+pub(crate) fn transfer_mapped<T: Operations>(
+    map: &IoMap,
+    device: &OpenDevice<T>,
+    at: u64,
+    count: usize,
+    excluded: Excluded,
+    transfer: &mut Transfer<'_>,
+) -> Result<usize> {
+    let count = count.min(transfer.remaining()).min(gated_step(at));
+    let at = usize::try_from(at)?;
+    if at.checked_add(count).is_none_or(|end| end > map.len()) {
+        return Err(EINVAL);
+    }
+    device.gate().pass()?;
+    // SAFETY: The core device is valid, and the bytes are in the mapping by the check above and
+    // `IoMap`'s invariant. The user buffer is one: the function copies as to and from
+    // userspace, and fails if it is bad.
+    let done = unsafe {
+        bindings::vfio_pci_core_do_io_rw(
+            device.core().as_ptr(),
+            true,
+            map.as_ptr(),
+            transfer.buffer(),
+            i64::try_from(at)?,
+            count,
+            usize::try_from(excluded.start)?,
+            usize::try_from(excluded.end)?,
+            transfer.is_write(),
+            bindings::vfio_pci_io_width_VFIO_PCI_IO_WIDTH_8,
+        )
+    };
+    transfer.advance(done)
 }

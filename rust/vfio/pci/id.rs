@@ -2,25 +2,7 @@
 
 //! Which PCI devices a driver is for.
 
-use kernel::{
-    bindings::{
-        pci_dev,
-        pci_device_id, //
-    },
-    error::to_result,
-    pci,
-    prelude::*, //
-};
-
-/// Returns the 4 bytes at `offset` of the configuration space of a device.
-pub(crate) fn config_dword(pdev: &pci::Device, offset: c_int) -> Result<u32> {
-    let mut value = 0;
-    let pdev = core::ptr::from_ref(pdev).cast::<pci_dev>().cast_mut();
-    // SAFETY: The device is valid, and the type is the same in memory as the C one.
-    let ret = unsafe { kernel::bindings::pci_read_config_dword(pdev, offset, &raw mut value) };
-    // A positive number is an error of PCI's own.
-    to_result(ret).map(|()| value)
-}
+use kernel::bindings::pci_device_id;
 
 /// A table of ids, or none.
 ///

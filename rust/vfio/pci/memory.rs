@@ -9,15 +9,11 @@
 
 use super::{
     CoreDevice,
+    OpenDevice,
+    Operations,
     BARS, //
 };
-use crate::{
-    bindings,
-    vfio::{
-        OpenDevice,
-        Operations, //
-    }, //
-};
+use crate::bindings;
 use core::{
     mem::ManuallyDrop,
     ops::{
@@ -40,7 +36,7 @@ impl<'a, T: Operations> MemoryShared<'a, T> {
     /// Waits until the lock can be held for reading.
     ///
     /// A waiting writer keeps new readers out, so a thread that holds it must not call this.
-    pub(in crate::vfio) fn new(device: &'a OpenDevice<T>) -> Self {
+    pub(super) fn new(device: &'a OpenDevice<T>) -> Self {
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` initialised the semaphore.
         unsafe { kernel::bindings::down_read(lock) };
@@ -80,7 +76,7 @@ pub(crate) struct MemoryExclusive<'a, T: Operations> {
 
 impl<'a, T: Operations> MemoryExclusive<'a, T> {
     /// Waits until the lock can be held for writing.
-    pub(in crate::vfio) fn new(device: &'a OpenDevice<T>) -> Self {
+    pub(super) fn new(device: &'a OpenDevice<T>) -> Self {
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` initialised the semaphore.
         unsafe { kernel::bindings::down_write(lock) };

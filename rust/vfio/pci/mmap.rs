@@ -4,18 +4,15 @@
 
 mod fork;
 
-use super::MemoryShared;
+use super::{
+    Device,
+    MemoryShared,
+    OpenDevice,
+    Operations, //
+};
 use crate::{
     bindings,
-    vfio::{
-        device::{
-            Device,
-            Operations, //
-        },
-        GuestTypes,
-        MemType,
-        OpenDevice, //
-    }, //
+    compat::MemType, //
 };
 use core::{
     ffi::c_void,
@@ -41,6 +38,15 @@ use kernel::{
     prelude::*, //
 };
 
+/// The memory types that KVM may let a guest choose for a mapping of device memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GuestTypes {
+    /// Device memory, whatever the guest asks for (on arm64; x86 asks only the guest's PAT).
+    Device,
+    /// Any uncached type that the guest asks for (`VM_ALLOW_ANY_UNCACHED`).
+    AnyUncached,
+}
+
 /// A mapping that userspace asks for by mmap() and that is yet to be filled in.
 ///
 /// # Invariants
@@ -59,10 +65,7 @@ impl<'a, T: Operations> NewMapping<'a, T> {
     /// # Safety
     ///
     /// The type's invariant holds for `device` and `vma`, for as long as the result lives.
-    pub(in crate::vfio) unsafe fn from_raw(
-        device: &'a OpenDevice<T>,
-        vma: NonNull<vm_area_struct>,
-    ) -> Self {
+    pub(super) unsafe fn from_raw(device: &'a OpenDevice<T>, vma: NonNull<vm_area_struct>) -> Self {
         // INVARIANT: The caller says so.
         Self {
             device,
@@ -94,7 +97,7 @@ impl<'a, T: Operations> NewMapping<'a, T> {
         if self.vma().flags() & flags::SHARED == 0 {
             return Err(EINVAL);
         }
-        T::mapped(self.device, self.file_offset());
+        self.device.data().mapped(self.device, self.file_offset());
         Ok(CountedMapping(self))
     }
 }
@@ -142,7 +145,8 @@ impl<T: Operations> CountedMapping<'_, T> {
 
 impl<T: Operations> Drop for CountedMapping<'_, T> {
     fn drop(&mut self) {
-        T::unmapped(self.0.device, self.0.file_offset());
+        let device = self.0.device;
+        device.data().unmapped(device, self.0.file_offset());
     }
 }
 
@@ -341,7 +345,7 @@ impl<T: Operations> MappingOps<T> {
             _vmf: PhantomData,
         };
         loop {
-            match T::fault(fault.device, &fault).0 {
+            match fault.device.data().fault(fault.device, &fault).0 {
                 Outcome::Is(answer) => return answer,
                 // Nothing is held now but what the memory manager holds, as when a fault waits for
                 // the memory lock.
@@ -368,7 +372,8 @@ impl<T: Operations> MappingOps<T> {
     unsafe extern "C" fn open(vma: *mut vm_area_struct) {
         // SAFETY: The caller says so.
         let vma = unsafe { VmaRef::from_raw(vma) };
-        T::mapped(Self::device(vma), file_offset(vma));
+        let device = Self::device(vma);
+        device.data().mapped(device, file_offset(vma));
         if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
             fork::remove_before(vma);
         }
@@ -380,6 +385,7 @@ impl<T: Operations> MappingOps<T> {
     unsafe extern "C" fn close(vma: *mut vm_area_struct) {
         // SAFETY: The caller says so.
         let vma = unsafe { VmaRef::from_raw(vma) };
-        T::unmapped(Self::device(vma), file_offset(vma));
+        let device = Self::device(vma);
+        device.data().unmapped(device, file_offset(vma));
     }
 }

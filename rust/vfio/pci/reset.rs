@@ -64,7 +64,7 @@ const MEMORY_LOCKED: u32 = 1 << 3;
 /// `MEMORY_LOCKED` is set if and only if the thread between `reset_prepare` and `reset_done` holds
 /// the memory lock for writing.
 #[pin_data]
-pub(in crate::vfio) struct Gate {
+pub(super) struct Gate {
     /// Why it is closed, by the bits above; 0 while it is open.
     reasons: Atomic<u32>,
     /// Held while `reasons` changes.
@@ -76,7 +76,7 @@ pub(in crate::vfio) struct Gate {
 
 impl Gate {
     /// Makes an open gate.
-    pub(in crate::vfio) fn new() -> impl PinInit<Self> {
+    pub(super) fn new() -> impl PinInit<Self> {
         // INVARIANT: There is no reset.
         pin_init!(Self {
             reasons: Atomic::new(0),
@@ -98,7 +98,7 @@ impl Gate {
     ///
     /// The caller must not hold the memory lock.
     #[inline]
-    pub(in crate::vfio) fn pass(&self) -> Result {
+    pub(super) fn pass(&self) -> Result {
         if self.is_closed() {
             return self.wait();
         }
@@ -192,7 +192,7 @@ impl Gate {
     }
 
     /// Forgets that a recovery failed: the device is being opened.
-    pub(in crate::vfio) fn forget_failure(&self) {
+    pub(super) fn forget_failure(&self) {
         self.change(0, FAILED);
     }
 }

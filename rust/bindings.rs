@@ -25,8 +25,6 @@ use kernel::{
 };
 use pin_init::MaybeZeroable;
 
-pub(crate) mod module;
-
 include!(env!("SUBREGION_BINDINGS"));
 
 // SAFETY: The structure is made of integers, for which any bits are a value.

@@ -106,16 +106,6 @@ void vfio_rs_pm_put(struct pci_dev *pdev)
 	pm_runtime_put(&pdev->dev);
 }
 
-resource_size_t vfio_rs_bar_start(struct pci_dev *pdev, int bar)
-{
-	return pci_resource_start(pdev, bar);
-}
-
-resource_size_t vfio_rs_bar_len(struct pci_dev *pdev, int bar)
-{
-	return pci_resource_len(pdev, bar);
-}
-
 bool vfio_rs_bar_is_mem(struct pci_dev *pdev, int bar)
 {
 	return pci_resource_flags(pdev, bar) & IORESOURCE_MEM;
@@ -129,21 +119,6 @@ bool vfio_rs_is_offline(struct pci_dev *pdev)
 int vfio_rs_pcie_type(struct pci_dev *pdev)
 {
 	return pci_pcie_type(pdev);
-}
-
-void *vfio_rs_get_drvdata(struct pci_dev *pdev)
-{
-	return pci_get_drvdata(pdev);
-}
-
-void vfio_rs_set_drvdata(struct pci_dev *pdev, void *data)
-{
-	pci_set_drvdata(pdev, data);
-}
-
-struct device *vfio_rs_dev(struct pci_dev *pdev)
-{
-	return &pdev->dev;
 }
 
 /* The VFIO PCI core device, which begins with its VFIO device: either pointer is the other. */

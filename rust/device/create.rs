@@ -7,13 +7,14 @@
 //! of the pages' type needs, memory or that no other mapping in the kernel disagrees, makes the call
 //! fail, and then what was done is undone.
 
+use super::{
+    mem_type,
+    parent,
+    OpenDevice,
+    State, //
+};
 use crate::{
-    device::{
-        mem_type,
-        parent,
-        State, //
-    },
-    driver::Driver,
+    compat::MemType,
     region::{
         self,
         ClaimMemory,
@@ -25,14 +26,10 @@ use crate::{
         Change, //
     },
     storage,
-    vfio::{
-        pci::{
-            Bar,
-            Io,
-            IoExclusive, //
-        },
-        MemType,
-        OpenDevice, //
+    vfio::pci::{
+        Bar,
+        Io,
+        IoExclusive, //
     },
     wire::{
         self,
@@ -44,65 +41,57 @@ use kernel::{
     rbtree::RBTreeNodeReservation, //
 };
 
-impl State {
-    /// Handles `VFIO_SUBREGION_CREATE`.
-    #[inline(never)]
-    pub(crate) fn create(&self, device: &OpenDevice<Driver>, arg: usize) -> Result {
-        Ok(self.try_create(device, arg)?)
+/// Handles `VFIO_SUBREGION_CREATE`.
+#[inline(never)]
+pub(super) fn create(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+    let (request, reply) = wire::Create::read(arg)?;
+    let bar = parent(device, request.parent)?;
+    if request.span.end() > bar.len() {
+        return Err(Failure::NoParent);
     }
+    let table = bar.msix_table().pages();
+    let meets = table.meets(request.span.start(), request.span.end());
+    if request.attribute.is_write_combining() && meets {
+        return Err(Failure::MsixTable);
+    }
+    let mem = mem_type(request.attribute);
 
-    fn try_create(&self, device: &OpenDevice<Driver>, arg: usize) -> Result<(), Failure> {
-        let (request, reply) = wire::Create::read(arg)?;
-        let bar = parent(device, request.parent)?;
-        if request.span.end() > bar.len() {
-            return Err(Failure::NoParent);
-        }
-        let table = bar.msix_table().pages();
-        let meets = table.meets(request.span.start(), request.span.end());
-        if request.attribute.is_write_combining() && meets {
-            return Err(Failure::MsixTable);
-        }
-        let mem = mem_type(request.attribute);
-
-        let mut io = device.io_exclusive()?;
-        segments::settle(device, &mut io, bar);
-        let plan = device.memory_shared().plan(
-            request.parent,
-            request.span,
-            request.attribute,
-            bar.phys(),
-        );
-        let plan = match plan {
-            Ok(plan) => plan,
-            Err(refusal) => {
-                if let Refusal::Overlap(id) = refusal {
-                    reply.conflict(self.index(id))?;
-                }
-                return Err(Failure::Refused(refusal));
+    let mut io = device.io_exclusive()?;
+    segments::settle(device, &mut io, bar);
+    let plan =
+        device
+            .memory_shared()
+            .plan(request.parent, request.span, request.attribute, bar.phys());
+    let plan = match plan {
+        Ok(plan) => plan,
+        Err(refusal) => {
+            if let Refusal::Overlap(id) = refusal {
+                reply.conflict(device.data().index(id))?;
             }
-        };
-        if !mem.is_available() {
-            return Err(Failure::NoSuchType);
+            return Err(Failure::Refused(refusal));
         }
-        make_room(device, request.parent)?;
-        let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        // On drop it is undone, if nothing comes of it.
-        let change = if request.attribute.is_write_combining() {
-            Some(Change::begin(&mut io, bar)?)
-        } else {
-            expect_ordinary(&io, bar, request.span)?;
-            None
-        };
-        // Whatever fails from here on is undone; this comes first because it cannot be.
-        reply.created(self.index(plan.id()), plan.region(), mem)?;
-        self.touch(request.parent);
-        commit(device, bar, plan, memory, change)
+    };
+    if !mem.is_available() {
+        return Err(Failure::NoSuchType);
     }
+    make_room(device, request.parent)?;
+    let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+    // On drop it is undone, if nothing comes of it.
+    let change = if request.attribute.is_write_combining() {
+        Some(Change::begin(&mut io, bar)?)
+    } else {
+        expect_ordinary(&io, bar, request.span)?;
+        None
+    };
+    // Whatever fails from here on is undone; this comes first because it cannot be.
+    reply.created(device.data().index(plan.id()), plan.region(), mem)?;
+    device.data().touch(request.parent);
+    commit(device, bar, plan, memory, change)
 }
 
 /// Makes the table large enough for one more subregion. The io lock is held exclusively, so it
 /// stays that.
-fn make_room(device: &OpenDevice<Driver>, parent: region::Bar) -> Result {
+fn make_room(device: &OpenDevice, parent: region::Bar) -> Result {
     let Some(entries) = device.memory_shared().lacks_room(parent) else {
         return Ok(());
     };
@@ -116,11 +105,11 @@ fn make_room(device: &OpenDevice<Driver>, parent: region::Bar) -> Result {
 /// Enters a subregion, after its pages, which no mapping has an entry for at that time, have got
 /// their type, if there is a change of that.
 fn commit(
-    device: &OpenDevice<Driver>,
+    device: &OpenDevice,
     bar: Bar<'_>,
     plan: region::Plan,
     memory: ClaimMemory<storage::Kernel>,
-    mut change: Option<Change<'_, '_, '_>>,
+    mut change: Option<Change<'_, '_, '_, State>>,
 ) -> Result<(), Failure> {
     let (parent, span) = (plan.region().bar(), plan.region().span());
     let mut table = device.memory_exclusive();
@@ -144,7 +133,7 @@ fn commit(
 
 /// Makes sure that the pages of `span`, no part of which is claimed, have the type that an ordinary
 /// mapping has.
-fn expect_ordinary(io: &IoExclusive<'_, Driver>, bar: Bar<'_>, span: Span) -> Result {
+fn expect_ordinary(io: &IoExclusive<'_, State>, bar: Bar<'_>, span: Span) -> Result {
     match io.taken(bar) {
         Some(segments) => segments.expect_gap(span),
         None if io.core_map_is_of(bar, MemType::Noncached) => Ok(()),

@@ -22,14 +22,9 @@ bool vfio_rs_is_write_locked(struct rw_semaphore *sem);
 u32 vfio_rs_index_nospec(u32 index, u32 size);
 int vfio_rs_pm_get(struct pci_dev *pdev);
 void vfio_rs_pm_put(struct pci_dev *pdev);
-resource_size_t vfio_rs_bar_start(struct pci_dev *pdev, int bar);
-resource_size_t vfio_rs_bar_len(struct pci_dev *pdev, int bar);
 bool vfio_rs_bar_is_mem(struct pci_dev *pdev, int bar);
 bool vfio_rs_is_offline(struct pci_dev *pdev);
 int vfio_rs_pcie_type(struct pci_dev *pdev);
-void *vfio_rs_get_drvdata(struct pci_dev *pdev);
-void vfio_rs_set_drvdata(struct pci_dev *pdev, void *data);
-struct device *vfio_rs_dev(struct pci_dev *pdev);
 
 void vfio_rs_set_nointxmask(struct vfio_pci_core_device *core, bool value);
 void vfio_rs_set_disable_idle_d3(struct vfio_pci_core_device *core, bool value);
@@ -49,7 +44,7 @@ u8 vfio_rs_msix_bar(struct vfio_pci_core_device *core);
 u32 vfio_rs_msix_offset(struct vfio_pci_core_device *core);
 u16 vfio_rs_msix_size(struct vfio_pci_core_device *core);
 
-/* module.c */
+/* params.c */
 const char *subregion_param_ids(void);
 bool subregion_param_nointxmask(void);
 bool subregion_param_disable_idle_d3(void);

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Memory types: what is asked of the page tables.
+//! Memory types of mappings. Upstream home: rust/kernel/mm/pgprot.rs.
 //!
 //! On x86 a page-table entry for device memory does not get the type that the VMA's protection
 //! asks for, but the one under which the kernel has reserved the physical range (PAT), and a range
-//! that is not reserved is UC-. So the protection alone is no promise. It becomes one together with
-//! a kernel mapping of the same range whose type has been looked at; see [`super::pci::IoMap`].
+//! that is not reserved is UC-. So the protection alone promises nothing. Together with a reservation
+//! of the same range it does; see [`super::Reservation`].
 
 use crate::bindings;
 use kernel::bindings::pgprot_t;
@@ -35,7 +35,7 @@ impl MemType {
     /// device memory.
     ///
     /// `prot` must be free of a type: these operations add bits.
-    pub(super) fn apply(self, prot: pgprot_t) -> pgprot_t {
+    pub(crate) fn apply(self, prot: pgprot_t) -> pgprot_t {
         match self {
             // SAFETY: Computes a value.
             Self::Noncached => unsafe { bindings::vfio_rs_pgprot_noncached(prot) },
@@ -45,13 +45,4 @@ impl MemType {
             Self::WriteCombining => unsafe { bindings::vfio_rs_pgprot_writecombine(prot) },
         }
     }
-}
-
-/// What KVM may let a guest make of a mapping of device memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GuestTypes {
-    /// Device memory, whatever the guest asks for (on arm64; x86 asks only the guest's PAT).
-    Device,
-    /// Any uncached type that the guest asks for (`VM_ALLOW_ANY_UNCACHED`).
-    AnyUncached,
 }

@@ -2,12 +2,11 @@
 
 //! Devices that the driver refuses, however it is asked to take them.
 
-use crate::{
-    bindings::module,
-    vfio::pci::config_dword, //
-};
+use crate::params;
 use kernel::{
     bindings,
+    device::Core,
+    io::Io,
     pci::{
         self,
         Vendor, //
@@ -29,7 +28,7 @@ const DENYLIST: [u32; 8] = [
 ];
 
 /// Where in its configuration space an Intel graphics device has the address of its OpRegion.
-const OPREGION: c_int = 0xfc;
+const OPREGION: usize = 0xfc;
 
 /// The base class of display devices.
 const DISPLAY: u32 = bindings::PCI_BASE_CLASS_DISPLAY;
@@ -42,15 +41,15 @@ fn is_denied(device: u16) -> bool {
 /// Returns whether vfio-pci would give the device more regions than this driver can: those of Intel
 /// graphics, which `vfio_pci_igd_init()` makes where there is an OpRegion, and which no module
 /// outside of the kernel's tree can call.
-fn has_igd_regions(pdev: &pci::Device) -> bool {
+fn has_igd_regions(pdev: &pci::Device<Core<'_>>) -> bool {
     cfg!(CONFIG_VFIO_PCI_IGD)
         && pdev.vendor_id() == Vendor::INTEL
         && pdev.pci_class().as_raw() >> 16 == DISPLAY
-        && !matches!(config_dword(pdev, OPREGION), Ok(0 | u32::MAX))
+        && !matches!(pdev.config_space().read32(OPREGION), 0 | u32::MAX)
 }
 
 /// Says no to the devices above, and says why in the log.
-pub(crate) fn check(pdev: &pci::Device) -> Result {
+pub(super) fn check(pdev: &pci::Device<Core<'_>>) -> Result {
     if has_igd_regions(pdev) {
         dev_err!(
             pdev,
@@ -61,7 +60,7 @@ pub(crate) fn check(pdev: &pci::Device) -> Result {
     if pdev.vendor_id() != Vendor::INTEL || !is_denied(pdev.device_id()) {
         return Ok(());
     }
-    if module::disable_denylist() {
+    if params::disable_denylist() {
         dev_warn!(
             pdev,
             "taken despite its errata, because of disable_denylist\n"

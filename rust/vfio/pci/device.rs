@@ -1,30 +1,39 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices and the operations of their driver.
+//! Devices and their operations.
 
 use super::{
-    info::RegionInfo,
-    ops::DeviceOps,
-    pci::{
+    bar::{
         Bar,
         Bars,
-        CoreDevice,
-        Fault,
-        FaultOutcome,
-        Gate,
-        Holders,
-        IdTable,
-        IoExclusive,
-        IoShared,
-        MemoryExclusive,
-        MemoryShared,
-        NewMapping,
-        Settings,
         BARS, //
     },
-    RwSemaphore, //
+    driver::dev,
+    holders::Holders,
+    ops::DeviceOps,
+    reset::Gate,
+    CoreDevice,
+    Driver,
+    Fault,
+    FaultOutcome,
+    IoExclusive,
+    IoShared,
+    MemoryExclusive,
+    MemoryShared,
+    NewMapping, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    compat::{
+        int_result,
+        long_result,
+        RwSemaphore, //
+    },
+    vfio::{
+        RegionInfo,
+        Transfer, //
+    }, //
+};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
@@ -36,83 +45,69 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings::{
-        pci_dev,
-        rw_semaphore, //
-    },
+    bindings::rw_semaphore,
+    device::Core,
     error::{
         from_err_ptr,
         to_result, //
     },
     pci,
-    prelude::*,
-    str::CStr,
-    uaccess::UserPtr, //
+    prelude::*, //
 };
 
-/// What a variant driver of vfio-pci does in its own way.
+/// The state of an open device, and what is done differently from vfio-pci.
 ///
 /// Unless said otherwise an operation may sleep, and may run at the same time as any other one of
-/// the same device, in other threads.
-pub(crate) trait Operations: Sized + 'static {
-    /// The name of the driver; a PF's VFs are offered to the driver of this name.
-    const NAME: &'static CStr;
-
-    /// What the driver keeps while the device is open.
-    type OpenData: Send + Sync;
-
-    /// What the driver keeps under vfio-pci-core's memory lock while the device is open; see
+/// the same device, in other threads. The defaults do what vfio-pci does.
+pub(crate) trait Operations: Sized + Send + Sync + 'static {
+    /// The data that vfio-pci-core's memory lock protects while the device is open; see
     /// [`MemoryShared`].
     type Locked: Default + Send + Sync;
 
-    /// What the driver keeps of a BAR that it has taken from the core; see [`super::pci::IoMap`].
+    /// How a BAR is mapped for the kernel that was taken from vfio-pci-core; see
+    /// [`IoExclusive::take`].
     type BarMaps: Send + Sync;
 
-    /// Returns which devices the driver may have; whatever this is, one whose `driver_override` names
-    /// the driver is bound to it.
-    fn id_table() -> IdTable;
-
-    /// Decides whether a device is taken that is being bound; an error refuses it.
-    fn probe(pdev: &pci::Device) -> Result;
-
-    /// Returns what of vfio-pci-core's doing is switched off for a device that is being bound.
-    fn settings() -> Settings;
-
-    /// Returns whether virtual functions may be enabled on a device that this driver has.
-    fn allows_sriov() -> bool;
-
-    /// Makes the data for a device that is being opened. Nothing else runs on it yet.
-    fn open(core: &CoreDevice) -> Result<Self::OpenData>;
+    /// Makes the state of a device that is being opened. Nothing else runs on it yet.
+    fn open_device(core: &CoreDevice) -> Result<Self>;
 
     /// Completes the opening of a device. Nothing else runs on it yet. After an error it is closed.
-    fn opened(device: &OpenDevice<Self>) -> Result;
+    fn opened(&self, _device: &OpenDevice<Self>) -> Result {
+        Ok(())
+    }
 
-    /// Handles an ioctl other than those of VFIO itself; [`OpenDevice::core_ioctl`] is what
-    /// vfio-pci does.
-    fn ioctl(device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long>;
+    /// Handles an ioctl other than those of VFIO itself.
+    fn ioctl(&self, device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long> {
+        device.core_ioctl(cmd, arg)
+    }
 
-    /// Describes a region; [`OpenDevice::core_region_info`] is what vfio-pci does.
-    fn region_info(device: &OpenDevice<Self>, info: &mut RegionInfo<'_>) -> Result;
+    /// Describes a region.
+    fn get_region_info(&self, device: &OpenDevice<Self>, info: &mut RegionInfo<'_>) -> Result {
+        device.core_get_region_info(info)
+    }
 
-    /// Handles read() and write(); [`OpenDevice::core_transfer`] is what vfio-pci does.
-    fn transfer(device: &OpenDevice<Self>, transfer: &mut Transfer<'_>) -> Result<usize>;
+    /// Handles read() and write().
+    fn transfer(&self, device: &OpenDevice<Self>, transfer: &mut Transfer<'_>) -> Result<usize> {
+        device.core_transfer(transfer)
+    }
 
     /// Handles mmap(). The mmap lock is held for writing.
-    fn mmap(device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result;
+    fn mmap(&self, device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result;
 
-    /// Takes note of one more VMA, which maps the device file from `offset` on: by mmap(), or as a
-    /// copy or a part of another. Must not sleep on anything that mmap() does not.
-    fn mapped(device: &OpenDevice<Self>, offset: u64);
+    /// Called when a VMA starts mapping the device file from `offset`: by mmap(), or as a copy or a
+    /// part of another VMA. Must not sleep on anything that mmap() does not.
+    fn mapped(&self, _device: &OpenDevice<Self>, _offset: u64) {}
 
-    /// Takes note that one VMA less maps the device file from `offset` on. Its entries are gone.
-    fn unmapped(device: &OpenDevice<Self>, offset: u64);
+    /// Called when a VMA stops mapping the device file from `offset`, after its page-table entries were
+    /// removed.
+    fn unmapped(&self, _device: &OpenDevice<Self>, _offset: u64) {}
 
     /// Handles the touch of a page that has no page-table entry. The mmap lock or the VMA's own is
     /// held for reading.
-    fn fault(device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
+    fn fault(&self, device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
 }
 
-/// A VFIO device of the driver `T`.
+/// A VFIO device whose state while it is open is a `T`.
 ///
 /// VFIO allocates it, counts the references to it and frees it.
 ///
@@ -135,7 +130,7 @@ pub(super) struct Opened<T: Operations> {
     pub(super) memory_lock: *mut rw_semaphore,
     /// Accessed by those who hold the memory lock.
     pub(super) locked: UnsafeCell<T::Locked>,
-    pub(super) data: T::OpenData,
+    pub(super) data: T,
 }
 
 /// A [`Device`] between its first open and its last close.
@@ -143,21 +138,18 @@ pub(super) struct Opened<T: Operations> {
 pub(crate) struct OpenDevice<T: Operations>(Device<T>);
 
 impl<T: Operations> Device<T> {
-    /// Allocates a device for `pdev`.
-    ///
-    /// # Safety
-    ///
-    /// `pdev` is a valid PCI device that is being bound to the driver `T`.
-    pub(super) unsafe fn alloc(pdev: *mut pci_dev) -> Result<NonNull<CoreDevice>> {
+    /// Allocates a device for `pdev`, which is being bound to the driver `D`.
+    pub(super) fn new<D: Driver<Device = T>>(
+        pdev: &pci::Device<Core<'_>>,
+    ) -> Result<NonNull<CoreDevice>> {
         const { assert!(offset_of!(Self, core) == 0) };
         // kvzalloc() aligns like kmalloc() does.
         const { assert!(align_of::<Self>() <= align_of::<u64>()) };
-        // SAFETY: `pdev` is valid.
-        let dev = unsafe { bindings::vfio_rs_dev(pdev) };
+        let dev = dev(core::ptr::from_ref(pdev).cast_mut().cast());
         // SAFETY: `dev` is valid. The operations are those of the structure whose size is given,
         // and `init` initialises that structure; VFIO's device is at its start.
         let vdev =
-            unsafe { bindings::_vfio_alloc_device(size_of::<Self>(), dev, &DeviceOps::<T>::TABLE) };
+            unsafe { bindings::_vfio_alloc_device(size_of::<Self>(), dev, &DeviceOps::<D>::TABLE) };
         let vdev = from_err_ptr(vdev)?;
         NonNull::new(vdev.cast()).ok_or(ENOMEM)
     }
@@ -166,7 +158,7 @@ impl<T: Operations> Device<T> {
     ///
     /// # Safety
     ///
-    /// `vdev` points to a device of the driver `T`, which is open as long as the result lives.
+    /// `vdev` points to a `Device<T>`, which is open as long as the result lives.
     pub(super) unsafe fn open_from_raw<'a>(vdev: *mut bindings::vfio_device) -> &'a OpenDevice<T> {
         // SAFETY: VFIO's device is at the start of ours, and `OpenDevice` is the same in memory.
         unsafe { &*vdev.cast() }
@@ -188,11 +180,11 @@ impl<T: Operations> OpenDevice<T> {
     }
 
     /// Returns the driver's part.
-    pub(crate) fn data(&self) -> &T::OpenData {
+    pub(crate) fn data(&self) -> &T {
         &self.opened().data
     }
 
-    /// Returns BAR `index`, if the device has such a one.
+    /// Returns BAR `index`, or `None` if the device does not implement it.
     pub(crate) fn bar(&self, index: usize) -> Option<Bar<'_>> {
         self.opened().bars.get(self.core(), index)
     }
@@ -283,7 +275,7 @@ impl<T: Operations> OpenDevice<T> {
         }
         // SAFETY: The offset is in no BAR. The core's mappings of these are all that is not its
         // own; the ROM and VGA it maps anew each time.
-        unsafe { transfer.by_core(self.core(), offset, all) }
+        unsafe { self.core().transfer(transfer, offset, all) }
     }
 
     /// Lets the core handle a device feature, as vfio-pci would.
@@ -312,117 +304,11 @@ impl<T: Operations> OpenDevice<T> {
     }
 
     /// Lets the core describe a region, as vfio-pci would.
-    pub(crate) fn core_region_info(&self, info: &mut RegionInfo<'_>) -> Result {
+    pub(crate) fn core_get_region_info(&self, info: &mut RegionInfo<'_>) -> Result {
         let caps = info.caps_ptr();
         // SAFETY: The device is open, and both pointers are to what VFIO passed.
         to_result(unsafe {
             bindings::vfio_pci_ioctl_get_region_info(self.core().as_vdev(), info.as_ptr(), caps)
         })
-    }
-}
-
-/// Turns what a C function returned, a count or a negative errno, into a result.
-pub(super) fn long_result(ret: c_long) -> Result<c_long> {
-    match i32::try_from(ret) {
-        Ok(errno) if errno < 0 => Err(Error::from_errno(errno)),
-        _ => Ok(ret),
-    }
-}
-
-/// Turns what a C function returned, a number or a negative errno, into a result.
-pub(super) fn int_result(ret: c_int) -> Result<c_int> {
-    if ret < 0 {
-        return Err(Error::from_errno(ret));
-    }
-    Ok(ret)
-}
-
-/// Which way bytes go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Direction {
-    /// From the device to userspace.
-    Read,
-    /// From userspace to the device.
-    Write,
-}
-
-/// A read() or write() in progress.
-pub(crate) struct Transfer<'a> {
-    buffer: UserPtr,
-    remaining: usize,
-    offset: &'a mut i64,
-    direction: Direction,
-}
-
-impl<'a> Transfer<'a> {
-    /// Begins a transfer of `count` bytes.
-    pub(super) fn new(
-        buffer: UserPtr,
-        count: usize,
-        offset: &'a mut i64,
-        direction: Direction,
-    ) -> Self {
-        Self {
-            buffer,
-            remaining: count,
-            offset,
-            direction,
-        }
-    }
-
-    /// Returns the offset in the device file of the next byte.
-    pub(crate) fn file_offset(&self) -> Result<u64> {
-        Ok(u64::try_from(*self.offset)?)
-    }
-
-    /// Returns how many bytes are still to be transferred.
-    pub(crate) fn remaining(&self) -> usize {
-        self.remaining
-    }
-
-    /// Returns whether bytes go to the device.
-    pub(super) fn is_write(&self) -> bool {
-        self.direction == Direction::Write
-    }
-
-    /// Returns the user buffer for the next byte.
-    pub(super) fn buffer(&self) -> *mut c_char {
-        self.buffer.as_mut_ptr().cast()
-    }
-
-    /// Lets the core transfer at most `limit` bytes at `offset` of the device file, and returns how
-    /// many were.
-    ///
-    /// # Safety
-    ///
-    /// `core` is of an open device. If `offset` is in a BAR, the core's mappings of the BARs are
-    /// kept as they are.
-    pub(super) unsafe fn by_core(
-        &mut self,
-        core: &CoreDevice,
-        offset: u64,
-        limit: usize,
-    ) -> Result<usize> {
-        let vdev = core.as_vdev();
-        let count = limit.min(self.remaining);
-        let mut offset = i64::try_from(offset)?;
-        let done = if self.is_write() {
-            // SAFETY: The caller's obligations; the user buffer is copied from as such.
-            unsafe { bindings::vfio_pci_core_write(vdev, self.buffer(), count, &raw mut offset) }
-        } else {
-            // SAFETY: The caller's obligations; the user buffer is copied to as such.
-            unsafe { bindings::vfio_pci_core_read(vdev, self.buffer(), count, &raw mut offset) }
-        };
-        self.advance(done)
-    }
-
-    /// Takes note of what a C function did: a count of bytes transferred, or a negative errno.
-    pub(super) fn advance(&mut self, done: isize) -> Result<usize> {
-        // CAST: `c_long` and `isize` are the same type in the kernel.
-        let done = usize::try_from(long_result(done as c_long)?)?;
-        self.buffer = self.buffer.wrapping_byte_add(done);
-        self.remaining = self.remaining.saturating_sub(done);
-        *self.offset = self.offset.saturating_add_unsigned(done as u64);
-        Ok(done)
     }
 }

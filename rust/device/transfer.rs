@@ -2,12 +2,12 @@
 
 //! read() and write().
 
+use super::{
+    place,
+    OpenDevice,
+    State, //
+};
 use crate::{
-    device::{
-        place,
-        State, //
-    },
-    driver::Driver,
     region::{
         self,
         Place,
@@ -15,43 +15,37 @@ use crate::{
     },
     vfio::{
         pci::{
+            self,
             Io,
             IoShared, //
         },
-        OpenDevice,
         Transfer, //
     }, //
 };
 use kernel::prelude::*;
 
-impl State {
-    /// Handles read() and write().
-    pub(crate) fn transfer(
-        &self,
-        device: &OpenDevice<Driver>,
-        transfer: &mut Transfer<'_>,
-    ) -> Result<usize> {
-        let offset = transfer.file_offset()?;
-        let all = transfer.remaining();
-        match place(device, offset) {
-            Place::Other => device.core_transfer(transfer),
-            Place::Bar(parent, at) => {
-                let bar = device.bar(parent.index()).ok_or(EINVAL)?;
-                let io = device.io_shared()?;
-                if io.taken(bar).is_none() {
-                    return io.core_transfer(offset, all, transfer);
-                }
-                transfer_bar(device, io, parent, at, all, transfer)
+/// Handles read() and write().
+pub(super) fn transfer(device: &OpenDevice, transfer: &mut Transfer<'_>) -> Result<usize> {
+    let offset = transfer.file_offset()?;
+    let all = transfer.remaining();
+    match place(device, offset) {
+        Place::Other => device.core_transfer(transfer),
+        Place::Bar(parent, at) => {
+            let bar = device.bar(parent.index()).ok_or(EINVAL)?;
+            let io = device.io_shared()?;
+            if io.taken(bar).is_none() {
+                return io.core_transfer(offset, all, transfer);
             }
-            Place::Slot(parent, slot) => transfer_slot(device, parent, slot, transfer),
+            transfer_bar(device, io, parent, at, all, transfer)
         }
+        Place::Slot(parent, slot) => transfer_slot(device, parent, slot, transfer),
     }
 }
 
 /// Transfers bytes from byte `slot` of the slots of the BAR `parent` on.
 #[inline(never)]
 fn transfer_slot(
-    device: &OpenDevice<Driver>,
+    device: &OpenDevice,
     parent: region::Bar,
     slot: u64,
     transfer: &mut Transfer<'_>,
@@ -77,8 +71,8 @@ fn transfer_slot(
 /// returns how many were.
 #[inline(never)]
 fn transfer_bar<'a>(
-    device: &'a OpenDevice<Driver>,
-    mut io: IoShared<'a, Driver>,
+    device: &'a OpenDevice,
+    mut io: IoShared<'a, State>,
     parent: region::Bar,
     at: u64,
     limit: usize,
@@ -110,7 +104,8 @@ fn transfer_bar<'a>(
         };
         let span = piece.span();
         let rest = usize::try_from(span.end().saturating_sub(at)).unwrap_or(usize::MAX);
-        let done = piece.map().transfer(
+        let done = pci::transfer_mapped(
+            piece.map(),
             device,
             at.saturating_sub(span.start()),
             left.min(rest),

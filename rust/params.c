@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What of the module C has to make: parameters and, for the drop-in, the table of ids.
+ * Parts of the module that must be written in C: parameters and, for the drop-in, the id table.
  *
- * Parameters that Rust's module! makes are no strings, and are not in sysfs, where users of
- * vfio-pci read and set them. Ids in Rust's tables cannot be for driver_override alone. Names and
- * meaning of all of this are vfio-pci's.
+ * The parameters that Rust's module! declares cannot be strings, and are not in sysfs, where users
+ * of vfio-pci read and set them. An id in a Rust table cannot be for driver_override alone. All
+ * names and meanings are those of vfio-pci.
  */
 #include <linux/module.h>
 #include <linux/pci.h>
 
-#include "helpers.h"
+#include "bindings/helpers.h"
 
 static char ids[1024];
 module_param_string(ids, ids, sizeof(ids), 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A reader/writer semaphore that owns what it protects.
+//! A reader/writer semaphore that owns the data that it protects. Upstream home:
+//! rust/kernel/sync/rwsem.rs.
 //!
 //! C header: [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h)
 

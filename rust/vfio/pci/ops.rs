@@ -3,26 +3,29 @@
 //! The operations of a driver as VFIO calls them.
 
 use super::{
-    device::{
-        Device,
-        Direction,
-        Opened,
-        Operations,
-        Transfer, //
-    },
-    info::{
-        InfoCaps,
-        RegionInfo, //
-    },
-    pci::{
-        Bars,
-        Gate,
-        Holders,
-        NewMapping, //
-    },
-    RwSemaphore, //
+    bar::Bars,
+    device::Opened,
+    holders::Holders,
+    reset::Gate,
+    Device,
+    Driver,
+    NewMapping,
+    Operations, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    compat::RwSemaphore,
+    vfio::{
+        info::{
+            InfoCap,
+            RegionInfo, //
+        },
+        transfer::{
+            Direction,
+            Transfer, //
+        }, //
+    }, //
+};
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
@@ -45,15 +48,15 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// The functions are for VFIO to call, with a device that [`Device::alloc`] allocated: `init` while
+/// The functions are for VFIO to call, with a device that [`Device::new`] allocated: `init` while
 /// it is being allocated, `release` when nobody has it any more, `open_device` and `close_device` at
 /// its first open and last close under the lock of the device set, and all others while it is open.
-pub(super) struct DeviceOps<T: Operations>(PhantomData<T>);
+pub(super) struct DeviceOps<D: Driver>(PhantomData<D>);
 
-impl<T: Operations> DeviceOps<T> {
+impl<D: Driver> DeviceOps<D> {
     /// The table.
     pub(super) const TABLE: bindings::vfio_device_ops = bindings::vfio_device_ops {
-        name: kernel::str::as_char_ptr_in_const_context(T::NAME).cast_mut(),
+        name: kernel::str::as_char_ptr_in_const_context(D::NAME).cast_mut(),
         init: Some(Self::init),
         release: Some(Self::release),
         open_device: Some(Self::open_device),
@@ -86,19 +89,19 @@ impl<T: Operations> DeviceOps<T> {
     ///
     /// See [`DeviceOps`].
     unsafe extern "C" fn init(vdev: *mut bindings::vfio_device) -> c_int {
-        let device: *mut Device<T> = vdev.cast();
-        // SAFETY: VFIO allocated a whole `Device<T>`.
+        let device: *mut Device<D::Device> = vdev.cast();
+        // SAFETY: VFIO allocated a whole `Device<D::Device>`.
         let holders = unsafe { &raw mut (*device).holders };
         let init = RwSemaphore::new(Holders::new(), c"vfio_bar_maps", static_lock_class!());
         // SAFETY: `holders` is memory for a field that is not initialised, and VFIO's device stays
         // where it is.
         unsafe { pin_init::raw_init(holders, init) };
-        // SAFETY: VFIO allocated a whole `Device<T>`.
+        // SAFETY: VFIO allocated a whole `Device<D::Device>`.
         let gate = unsafe { &raw mut (*device).gate };
         // SAFETY: As for `holders`.
         unsafe { pin_init::raw_init(gate, Gate::new()) };
         // SAFETY: The core's device is at the start of ours, and is being initialised.
-        unsafe { T::settings().apply(vdev.cast()) };
+        unsafe { D::settings().apply(vdev.cast()) };
         // SAFETY: `vdev` is the device being initialised. When this fails VFIO frees the memory;
         // locks and an array of nothing need no dropping.
         unsafe { bindings::vfio_pci_core_init_dev(vdev) }
@@ -117,7 +120,7 @@ impl<T: Operations> DeviceOps<T> {
     ///
     /// See [`DeviceOps`].
     unsafe extern "C" fn open_device(vdev: *mut bindings::vfio_device) -> c_int {
-        let device: *mut Device<T> = vdev.cast();
+        let device: *mut Device<D::Device> = vdev.cast();
         // SAFETY: The field is at the start of the device, and is initialised.
         let core = unsafe { &(*device).core };
         // SAFETY: The field is initialised.
@@ -125,7 +128,7 @@ impl<T: Operations> DeviceOps<T> {
         from_result(|| {
             // SAFETY: VFIO holds the lock of the device set, and the device is closed.
             to_result(unsafe { bindings::vfio_pci_core_enable(core.as_ptr()) })?;
-            let data = T::open(core).inspect_err(|_| {
+            let data = D::Device::open_device(core).inspect_err(|_| {
                 // SAFETY: The core was enabled above, and not used since.
                 unsafe { bindings::vfio_pci_core_disable(core.as_ptr()) };
             })?;
@@ -135,7 +138,7 @@ impl<T: Operations> DeviceOps<T> {
                 // SAFETY: That is done, and the device is not open yet.
                 bars: unsafe { Bars::new(core) },
                 memory_lock: core.memory_lock(),
-                locked: UnsafeCell::new(T::Locked::default()),
+                locked: UnsafeCell::new(Default::default()),
                 data,
             };
             // SAFETY: The address of a field of a valid structure.
@@ -143,7 +146,8 @@ impl<T: Operations> DeviceOps<T> {
             // SAFETY: The device is closed, so this field is not initialised and not used.
             unsafe { UnsafeCell::raw_get(open).write(MaybeUninit::new(opened)) };
             // SAFETY: From here on it is as an open device is, and stays so until `close_device`.
-            T::opened(unsafe { Device::<T>::open_from_raw(vdev) }).inspect_err(|_| {
+            let opened = unsafe { Device::<D::Device>::open_from_raw(vdev) };
+            opened.data().opened(opened).inspect_err(|_| {
                 // SAFETY: VFIO holds the lock of the device set, and no other operation has run.
                 unsafe { Self::close_device(vdev) };
             })?;
@@ -155,12 +159,12 @@ impl<T: Operations> DeviceOps<T> {
     ///
     /// See [`DeviceOps`].
     unsafe extern "C" fn close_device(vdev: *mut bindings::vfio_device) {
-        let device: *mut Device<T> = vdev.cast();
+        let device: *mut Device<D::Device> = vdev.cast();
         // SAFETY: The device is a valid one.
         let device = unsafe { &*device };
         // SAFETY: The last file that had the device open is gone, and with it all mappings.
         let taken = unsafe { device.holders.write().close() };
-        let open: *mut Opened<T> = device.open.get().cast();
+        let open: *mut Opened<D::Device> = device.open.get().cast();
         // SAFETY: `open_device` initialised this, and no operation runs any more.
         unsafe { core::ptr::drop_in_place(open) };
         // SAFETY: The device is open to the core, and VFIO holds the lock of the device set.
@@ -208,7 +212,7 @@ impl<T: Operations> DeviceOps<T> {
         direction: Direction,
     ) -> isize {
         // SAFETY: The device is open during the call.
-        let device = unsafe { Device::<T>::open_from_raw(vdev) };
+        let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
         // SAFETY: The caller says so.
         let offset = unsafe { &mut *offset };
         if count == 0 {
@@ -216,7 +220,7 @@ impl<T: Operations> DeviceOps<T> {
         }
         let mut transfer =
             Transfer::new(UserPtr::from_ptr(buffer.cast()), count, offset, direction);
-        match T::transfer(device, &mut transfer) {
+        match device.data().transfer(device, &mut transfer) {
             // CAST: At most `count`, which the VFS keeps below `isize::MAX`.
             Ok(done) => done as isize,
             Err(error) => error.to_errno() as isize,
@@ -232,8 +236,8 @@ impl<T: Operations> DeviceOps<T> {
         arg: c_ulong,
     ) -> c_long {
         // SAFETY: The device is open during the call.
-        let device = unsafe { Device::<T>::open_from_raw(vdev) };
-        match T::ioctl(device, cmd, arg) {
+        let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
+        match device.data().ioctl(device, cmd, arg) {
             Ok(ret) => ret,
             Err(error) => error.to_errno() as c_long,
         }
@@ -248,16 +252,16 @@ impl<T: Operations> DeviceOps<T> {
         caps: *mut bindings::vfio_info_cap,
     ) -> c_int {
         // SAFETY: The device is open during the call.
-        let device = unsafe { Device::<T>::open_from_raw(vdev) };
+        let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
         // SAFETY: VFIO passes a structure that is the callee's for the time.
         let info = unsafe { &mut *info };
         // SAFETY: As above.
         let caps = unsafe { &mut *caps };
         // SAFETY: VFIO passes an empty list.
-        let caps = unsafe { InfoCaps::new(caps) };
+        let caps = unsafe { InfoCap::new(caps) };
         from_result(|| {
             let mut info = RegionInfo::new(info, caps);
-            T::region_info(device, &mut info)?;
+            device.data().get_region_info(device, &mut info)?;
             info.finish();
             Ok(0)
         })
@@ -273,7 +277,7 @@ impl<T: Operations> DeviceOps<T> {
         size: usize,
     ) -> c_int {
         // SAFETY: The device is open during the call.
-        let device = unsafe { Device::<T>::open_from_raw(vdev) };
+        let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
         from_result(|| device.core_feature(flags, arg, size))
     }
 
@@ -282,12 +286,12 @@ impl<T: Operations> DeviceOps<T> {
     /// See [`DeviceOps`].
     unsafe extern "C" fn mmap(vdev: *mut bindings::vfio_device, vma: *mut vm_area_struct) -> c_int {
         // SAFETY: The device is open during the call.
-        let device = unsafe { Device::<T>::open_from_raw(vdev) };
+        let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
         let Some(vma) = NonNull::new(vma) else {
             return EINVAL.to_errno();
         };
         // SAFETY: VFIO passes a VMA that is being set up for this device.
         let mapping = unsafe { NewMapping::from_raw(device, vma) };
-        from_result(|| T::mmap(device, mapping).map(|()| 0))
+        from_result(|| device.data().mmap(device, mapping).map(|()| 0))
     }
 }

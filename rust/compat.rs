@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel crate lacks of subsystems other than VFIO.
+//!
+//! Nothing here knows VFIO or this driver. The head of each file names the file of the kernel crate
+//! that it would be part of.
+
+mod iomap;
+mod memtype;
+mod nospec;
+mod phys;
+mod pm;
+mod reservation;
+mod result;
+mod rwsem;
+
+pub(crate) use self::iomap::{
+    is_mapped_as,
+    IoMap, //
+};
+pub(crate) use self::memtype::MemType;
+pub(crate) use self::nospec::index_nospec;
+pub(crate) use self::phys::PhysRange;
+pub(crate) use self::pm::PowerGuard;
+pub(crate) use self::reservation::{
+    Look,
+    Reservation, //
+};
+pub(crate) use self::result::{
+    int_result,
+    long_result, //
+};
+pub(crate) use self::rwsem::{
+    ReadGuard,
+    RwSemaphore,
+    WriteGuard, //
+};

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Physical addresses of device memory. Upstream home: rust/kernel/io/resource.rs.
+
+use core::num::NonZeroU64;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
+
+/// Some bytes of device memory that the driver may map.
+///
+/// # Invariants
+///
+/// All of it is memory of a resource of a device that is bound to this driver and has reserved the
+/// resource. It does not wrap.
+#[derive(Clone, Copy)]
+pub(crate) struct PhysRange {
+    start: u64,
+    len: NonZeroU64,
+}
+
+impl PhysRange {
+    /// Makes a range of `len` bytes from the physical address `start`.
+    ///
+    /// Fails with [`EINVAL`] if it is empty or wraps.
+    ///
+    /// # Safety
+    ///
+    /// The type's invariant holds of these bytes for as long as the result and whatever is made of it
+    /// are used.
+    pub(crate) unsafe fn new(start: u64, len: u64) -> Result<Self> {
+        start.checked_add(len).ok_or(EINVAL)?;
+        let len = NonZeroU64::new(len).ok_or(EINVAL)?;
+        // INVARIANT: The caller's obligation, and the check above.
+        Ok(Self { start, len })
+    }
+
+    /// Returns the address of the first byte.
+    pub(crate) fn start(self) -> u64 {
+        self.start
+    }
+
+    /// Returns the address behind the last byte.
+    pub(crate) fn end(self) -> u64 {
+        // It does not wrap, by the type's invariant.
+        self.start.saturating_add(self.len.get())
+    }
+
+    /// Returns the length in bytes, which is not 0.
+    pub(crate) fn len(self) -> u64 {
+        self.len.get()
+    }
+
+    /// Returns whether the two have a byte in common.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.start < other.end() && other.start < self.end()
+    }
+
+    /// Returns the first page, or all of it if it is shorter.
+    pub(crate) fn first_page(self) -> Self {
+        // CAST: `usize` has at most 64 bits.
+        let page = NonZeroU64::new(PAGE_SIZE as u64).map_or(self.len, |page| page.min(self.len));
+        // INVARIANT: Part of a range for which the invariant holds.
+        Self {
+            start: self.start,
+            len: page,
+        }
+    }
+}

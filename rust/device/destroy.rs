@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Destroying subregions.
+
+use super::{
+    parent,
+    OpenDevice, //
+};
+use crate::{
+    segments::{
+        self,
+        Change, //
+    },
+    wire::{
+        self,
+        Failure, //
+    }, //
+};
+
+/// Handles `VFIO_SUBREGION_DESTROY`.
+#[inline(never)]
+pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+    let request = wire::Destroy::read(arg)?;
+    let mut io = device.io_exclusive()?;
+    // The io lock is held exclusively: what exists now exists until it is destroyed below.
+    let region = {
+        let table = device.memory_shared();
+        let id = device.data().id(&table, request.index);
+        id.and_then(|id| table.get(id))
+    };
+    let region = region.ok_or(Failure::NoSubregion)?;
+    let bar = parent(device, region.bar())?;
+    segments::settle(device, &mut io, bar);
+    let mut change = Change::of(&mut io, bar);
+    let mut table = device.memory_exclusive();
+    let (_, memory) = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
+    table.zap(region.file_offset(), region.span().len());
+    if !region.attribute().is_write_combining() {
+        // Freed after the lock is released.
+        drop(table);
+        return Ok(());
+    }
+    if let (Some(segments), Some(memory)) = (change.segments(), memory) {
+        segments.clear_wc(region.span());
+        table.keep(region.bar(), region.span(), memory);
+        segments.settle_stray(bar, &mut table, region.span());
+    }
+    Ok(())
+}

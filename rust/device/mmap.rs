@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! mmap(), and the faults of mappings.
+
+use super::{
+    mem_type,
+    place,
+    OpenDevice,
+    State, //
+};
+use crate::{
+    compat::MemType,
+    region::{
+        self,
+        Attribute,
+        Holder,
+        Place,
+        Span, //
+    },
+    segments,
+    vfio::pci::{
+        CountedMapping,
+        Fault,
+        FaultOutcome,
+        GuestTypes,
+        NewMapping, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Handles mmap().
+pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Result {
+    // Counted first: an attribute that is set from here on finds it and is refused, and one that
+    // was set before is found below.
+    let mapping = mapping.count()?;
+    let len = mapping.len();
+    match place(device, mapping.file_offset()) {
+        Place::Other => Err(EINVAL),
+        Place::Bar(parent, at) => {
+            let bar = device.bar(parent.index()).ok_or(EINVAL)?;
+            let end = at.checked_add(len).ok_or(EINVAL)?;
+            if end > bar.mmap_len() {
+                return Err(EINVAL);
+            }
+            bar.was_mapped()?;
+            if device.data().has_had_attribute(parent) {
+                return mmap_window(device, parent, mapping);
+            }
+            // As vfio-pci does; a subregion of this attribute holds a guest to it.
+            mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
+            Ok(())
+        }
+        Place::Slot(parent, slot) => {
+            let slots = Span::new(slot, len).map_err(|_| EINVAL)?;
+            let region = device.memory_shared().resolve(parent, slots);
+            let (_, region) = region.ok_or(EINVAL)?;
+            map(mapping, region.attribute());
+            Ok(())
+        }
+    }
+}
+
+/// Makes a mapping of the own window of `bar`, which has or had an attribute.
+#[inline(never)]
+fn mmap_window(
+    device: &OpenDevice,
+    bar: region::Bar,
+    mapping: CountedMapping<'_, State>,
+) -> Result {
+    // Whoever sets it holds the lock until it is set.
+    let attribute = device.memory_shared().window(bar);
+    if attribute == Attribute::Noncached {
+        mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
+    } else {
+        map(mapping, attribute);
+    }
+    Ok(())
+}
+
+/// Handles the touch of a page that has no page-table entry.
+pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutcome {
+    let Some(offset) = fault.file_offset() else {
+        return fault.refuse();
+    };
+    // The lock is held until the entry is made; see device.rs.
+    let table = device.memory_shared();
+    match place(device, offset) {
+        Place::Other => fault.refuse(),
+        Place::Bar(bar, at) => {
+            let Ok(span) = Span::new(at, fault.len()) else {
+                return fault.refuse();
+            };
+            match table.holder(bar, span) {
+                None => fault.map(&table, bar.index(), at),
+                Some(Holder::Stray) if fault.is_single_page() => {
+                    drop(table);
+                    fault_stray(device, fault, bar, span)
+                }
+                Some(_) => fault.refuse(),
+            }
+        }
+        Place::Slot(bar, slot) => {
+            let slots = Span::new(slot, fault.len()).ok();
+            match slots.and_then(|slots| table.resolve(bar, slots)) {
+                Some((span, _)) => fault.map(&table, bar.index(), span.start()),
+                None => fault.refuse(),
+            }
+        }
+    }
+}
+
+/// Handles the touch of the page `span` of `bar`, which is a stray, or was.
+///
+/// The io lock is outside of the locks that a fault holds; so if somebody has it, the page stays a
+/// stray for now.
+#[cold]
+#[inline(never)]
+fn fault_stray(
+    device: &OpenDevice,
+    fault: &Fault<'_, State>,
+    bar: region::Bar,
+    span: Span,
+) -> FaultOutcome {
+    if let (Some(mut io), Some(bar)) = (device.try_io_exclusive(), device.bar(bar.index())) {
+        segments::settle_page(device, &mut io, bar, span.start());
+    }
+    let table = device.memory_shared();
+    match table.holder(bar, span) {
+        None => fault.map(&table, bar.index(), span.start()),
+        Some(_) => fault.refuse(),
+    }
+}
+
+/// Makes a mapping of something that has `attribute`.
+fn map(mapping: CountedMapping<'_, State>, attribute: Attribute) {
+    let guest = if attribute.lets_guest_choose() {
+        GuestTypes::AnyUncached
+    } else {
+        GuestTypes::Device
+    };
+    mapping.map(mem_type(attribute), guest);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Asking which attributes a region can have.
+
+use super::{
+    mem_type,
+    parent,
+    OpenDevice,
+    State, //
+};
+use crate::{
+    compat::MemType,
+    region::Attribute,
+    segments::{
+        self,
+        Segments, //
+    },
+    vfio::pci::{
+        Bar,
+        Io,
+        IoShared, //
+    },
+    wire::{
+        self,
+        Failure, //
+    }, //
+};
+use kernel::prelude::*;
+
+/// Handles `VFIO_SUBREGION_QUERY`.
+#[inline(never)]
+pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+    let (request, reply) = wire::Query::read(arg)?;
+    let mut attributes = wire::Attributes::none();
+    match request.bar() {
+        Some(index) => {
+            if let Ok(bar) = parent(device, index) {
+                let io = io_settled(device, bar)?;
+                let window = device.memory_shared().window(index);
+                for attribute in Attribute::ALL {
+                    let can = window == Attribute::Noncached && can_have(&io, bar, attribute);
+                    if can {
+                        attributes.add(attribute);
+                    }
+                }
+            }
+        }
+        None => {
+            let table = device.memory_shared();
+            let id = device
+                .data()
+                .id(&table, request.index)
+                .ok_or(Failure::Malformed)?;
+            let region = table.get(id).ok_or(Failure::Malformed)?;
+            attributes.add(region.attribute());
+        }
+    }
+    let count = device.memory_shared().len();
+    Ok(reply.write(attributes, count)?)
+}
+
+/// Keeps the kernel's mappings of the BARs as they are, once the strays of `bar` have ended that can.
+fn io_settled<'a>(device: &'a OpenDevice, bar: Bar<'_>) -> Result<IoShared<'a, State>> {
+    let io = device.io_shared()?;
+    if !io.taken(bar).is_some_and(Segments::has_strays) {
+        return Ok(io);
+    }
+    drop(io);
+    let mut io = device.io_exclusive()?;
+    segments::settle(device, &mut io, bar);
+    Ok(io.downgrade())
+}
+
+/// Returns whether part of `bar` can have `attribute`, as far as that can be told without trying.
+fn can_have(io: &impl Io<State>, bar: Bar<'_>, attribute: Attribute) -> bool {
+    if io.taken(bar).is_some_and(Segments::is_stray_only) {
+        return false;
+    }
+    if attribute.is_write_combining() {
+        return mem_type(attribute).is_available() && io.can_take(bar).is_ok();
+    }
+    // What lies between the segments of a BAR that is taken was found ordinary.
+    io.taken(bar).is_some() || io.core_map_is_of(bar, MemType::Noncached)
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Setting the attribute of a whole BAR.
+
+use super::{
+    mem_type,
+    parent,
+    OpenDevice, //
+};
+use crate::{
+    region::Span,
+    segments::{
+        self,
+        Change, //
+    },
+    wire::{
+        self,
+        Failure, //
+    }, //
+};
+use kernel::{
+    prelude::*,
+    rbtree::RBTreeNodeReservation, //
+};
+
+/// Handles `VFIO_REGION_SET_ATTR`.
+#[inline(never)]
+pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+    let (request, reply) = wire::SetAttr::read(arg)?;
+    let bar = parent(device, request.bar)?;
+    let attribute = request.attribute;
+    if attribute.is_write_combining() && !bar.msix_table().is_empty() {
+        return Err(Failure::MsixTable);
+    }
+    let mem = mem_type(attribute);
+    let whole = Span::new(0, bar.len()).map_err(Failure::Range)?;
+
+    let mut io = device.io_exclusive()?;
+    segments::settle(device, &mut io, bar);
+    let before = device.memory_shared().window(request.bar);
+    // What is write-combining is reserved as that; all else is looked at.
+    if !before.is_write_combining() && !segments::is_settled(&io, bar) {
+        return Err(Failure::Held);
+    }
+    if before == attribute {
+        return Ok(reply.write(mem)?);
+    }
+    if device.memory_shared().count(request.bar) != 0 {
+        return Err(Failure::Held);
+    }
+    if !mem.is_available() {
+        return Err(Failure::NoSuchType);
+    }
+    if device.data().is_mapped(request.bar) {
+        return Err(Failure::Held);
+    }
+    let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+    // On drop it is undone, if nothing comes of it.
+    let mut change = if attribute.is_write_combining() {
+        Change::begin(&mut io, bar)?
+    } else {
+        Change::of(&mut io, bar)
+    };
+    // As in `create`: this comes first because it cannot be undone.
+    reply.write(mem)?;
+    device.data().touch_attribute(request.bar);
+
+    // The type changes under the memory lock, and only if nobody has mapped the BAR by then.
+    let mut table = device.memory_exclusive();
+    if device.data().is_mapped(request.bar) {
+        return Err(Failure::Held);
+    }
+    let done = match change.segments() {
+        Some(segments) if attribute.is_write_combining() => segments.set_wc(bar, whole),
+        Some(segments) if before.is_write_combining() => segments.try_clear_wc(bar, whole),
+        _ => Ok(()),
+    };
+    if done.is_ok() {
+        table.set_window(request.bar, attribute);
+    }
+    if let Some(segments) = change.segments() {
+        if segments.is_stray(whole) {
+            table.keep(request.bar, whole, memory);
+            segments.settle_stray(bar, &mut table, whole);
+        }
+    }
+    Ok(done?)
+}
