@@ -313,7 +313,7 @@ impl Segments {
     }
 
     /// Returns whether `span` is a stray.
-    pub(crate) fn is_stray(&self, span: Span) -> bool {
+    fn is_stray(&self, span: Span) -> bool {
         self.extent(span.start()) == Some((span, Kind::Stray))
     }
 

@@ -121,10 +121,7 @@ fn commit(
         return Ok(());
     };
     if let Err(error) = segments.set_wc(bar, span) {
-        if segments.is_stray(span) {
-            table.keep(parent, span, memory);
-            segments.settle_stray(bar, &mut table, span);
-        }
+        segments.claim_stray(bar, &mut table, span, memory);
         return Err(error.into());
     }
     admission.enter(memory);

@@ -42,8 +42,7 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     }
     if let (Some(segments), Some(memory)) = (change.segments(), memory) {
         segments.clear_wc(region.span());
-        table.keep(region.bar(), region.span(), memory);
-        segments.settle_stray(bar, &mut table, region.span());
+        segments.claim_stray(bar, &mut table, region.span(), memory);
     }
     Ok(())
 }

@@ -79,10 +79,7 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
         table.set_window(request.bar, attribute);
     }
     if let Some(segments) = change.segments() {
-        if segments.is_stray(whole) {
-            table.keep(request.bar, whole, memory);
-            segments.settle_stray(bar, &mut table, whole);
-        }
+        segments.claim_stray(bar, &mut table, whole, memory);
     }
     Ok(done?)
 }

@@ -49,3 +49,28 @@ pub(crate) use self::window::{
     BARS,
     SLOTS_SIZE, //
 };
+
+/// Values at which arithmetic on offsets and addresses can go wrong, for the tests.
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+pub(crate) const EDGES: [u64; 20] = [
+    0,
+    1,
+    0xfff,
+    0x1000,
+    0x1001,
+    (2 << 20) - 1,
+    2 << 20,
+    (1 << 30) - 1,
+    1 << 30,
+    (1 << 39) - 1,
+    1 << 39,
+    (1 << 39) + 1,
+    (1 << 40) - 1,
+    1 << 40,
+    (1 << 63) - 1,
+    1 << 63,
+    (1 << 63) + 1,
+    u64::MAX - 0xfff,
+    u64::MAX - 1,
+    u64::MAX,
+];

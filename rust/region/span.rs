@@ -95,7 +95,10 @@ impl Span {
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 #[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(subregion_span))]
 mod tests {
-    use super::*;
+    use super::{
+        super::EDGES,
+        *, //
+    };
 
     fn span(offset: u64, size: u64) -> Span {
         Span::new(offset, size).unwrap()
@@ -137,29 +140,6 @@ mod tests {
         assert_eq!(Span::aligned(0x1000, top, 0x1000), Err(SpanError::Wraps));
         assert!(Span::aligned(top - 0x1000, 0x1000, 0x1000).is_ok());
     }
-
-    /// Values at which arithmetic on offsets can go wrong.
-    const EDGES: [u64; 19] = [
-        0,
-        1,
-        0xfff,
-        0x1000,
-        0x1001,
-        (2 << 20) - 1,
-        2 << 20,
-        1 << 30,
-        (1 << 39) - 1,
-        1 << 39,
-        (1 << 39) + 1,
-        (1 << 40) - 1,
-        1 << 40,
-        (1 << 63) - 1,
-        1 << 63,
-        (1 << 63) + 1,
-        u64::MAX - 0xfff,
-        u64::MAX - 1,
-        u64::MAX,
-    ];
 
     /// Returns all spans from one value of `edges` to another.
     fn spans(edges: &[u64]) -> impl Iterator<Item = Span> + Clone + '_ {

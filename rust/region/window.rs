@@ -119,7 +119,10 @@ pub(crate) fn place_slot(cursor: u64, phys: u64, span: Span) -> Option<Span> {
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 #[cfg_attr(CONFIG_KUNIT = "y", kernel::prelude::kunit_tests(subregion_window))]
 mod tests {
-    use super::*;
+    use super::{
+        super::EDGES,
+        *, //
+    };
 
     fn span(offset: u64, size: u64) -> Span {
         Span::new(offset, size).unwrap()
@@ -187,29 +190,6 @@ mod tests {
         assert_eq!(place_slot(0, u64::MAX, span(1, 0x1000)), None);
         assert_eq!(place_slot(u64::MAX, 0x1234, span(0, 1 << 30)), None);
     }
-    /// Values at which arithmetic on offsets and addresses can go wrong.
-    const EDGES: [u64; 19] = [
-        0,
-        1,
-        0xfff,
-        0x1000,
-        0x1001,
-        (2 << 20) - 1,
-        2 << 20,
-        (1 << 30) - 1,
-        1 << 30,
-        (1 << 39) - 1,
-        1 << 39,
-        (1 << 39) + 1,
-        (1 << 40) - 1,
-        1 << 40,
-        (1 << 63) - 1,
-        1 << 63,
-        u64::MAX - 0xfff,
-        u64::MAX - 1,
-        u64::MAX,
-    ];
-
     #[test]
     fn at_every_edge_a_slot_is_where_wider_arithmetic_says() {
         for cursor in EDGES {

@@ -16,8 +16,14 @@ use crate::{
         Look,
         MemType, //
     },
-    region::Span,
-    storage::Claims,
+    region::{
+        ClaimMemory,
+        Span, //
+    },
+    storage::{
+        self,
+        Claims, //
+    },
     vfio::pci::Bar, //
 };
 use kernel::{
@@ -42,10 +48,20 @@ impl Segments {
         }
     }
 
-    /// Does as [`Self::settle`] for one stray. Takes no longer the more parts there are.
-    pub(crate) fn settle_stray(&mut self, bar: Bar<'_>, claims: &mut Claims, stray: Span) {
-        let mut looks = LOOKS;
-        self.settle_with(bar, claims, stray, &mut looks);
+    /// If `span` has become a stray, enters it in the claims, in `memory`, and does as
+    /// [`Self::settle`] for it. Takes no longer the more parts there are.
+    pub(crate) fn claim_stray(
+        &mut self,
+        bar: Bar<'_>,
+        claims: &mut Claims,
+        span: Span,
+        memory: ClaimMemory<storage::Kernel>,
+    ) {
+        if self.is_stray(span) {
+            claims.keep(self.parent, span, memory);
+            let mut looks = LOOKS;
+            self.settle_with(bar, claims, span, &mut looks);
+        }
     }
 
     fn settle_with(&mut self, bar: Bar<'_>, claims: &mut Claims, stray: Span, looks: &mut u32) {
