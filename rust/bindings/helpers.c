@@ -8,6 +8,8 @@
 #include <linux/pm_runtime.h>
 #include <linux/rwsem.h>
 
+#include <asm/pgalloc.h>
+
 #include "helpers.h"
 
 /* Memory types, all of device memory, which is never encrypted. */
@@ -78,6 +80,32 @@ void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached)
 {
 	vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP |
 			  (allow_any_uncached ? VM_ALLOW_ANY_UNCACHED : VM_NONE));
+}
+
+/*
+ * Makes sure that there is a table of small entries for the fault of a single page, and returns whether
+ * there is one now. There is none if a huge entry is there. The memory for the table is what
+ * __do_fault() has allocated; this is pmd_install() (mm/memory.c), which modules cannot call.
+ */
+bool vfio_rs_fault_has_table(struct vm_fault *vmf)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
+	spinlock_t *lock;
+
+	if (unlikely(pmd_none(pmd))) {
+		lock = pmd_lock(mm, vmf->pmd);
+		if (pmd_none(*vmf->pmd) && vmf->prealloc_pte) {
+			mm_inc_nr_ptes(mm);
+			/* The table is all zeroes before anybody can find it, as in pmd_install(). */
+			smp_wmb();
+			pmd_populate(mm, vmf->pmd, vmf->prealloc_pte);
+			vmf->prealloc_pte = NULL;
+		}
+		pmd = *vmf->pmd;
+		spin_unlock(lock);
+	}
+	return !pmd_none(pmd) && !pmd_leaf(pmd);
 }
 
 bool vfio_rs_is_write_locked(struct rw_semaphore *sem)

@@ -18,6 +18,7 @@ int vfio_rs_reserve_memtype(resource_size_t phys, resource_size_t size);
 void vfio_rs_free_memtype(resource_size_t phys, resource_size_t size);
 bool vfio_rs_kernel_is_mapped(void __iomem *io, pgprot_t prot);
 void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached);
+bool vfio_rs_fault_has_table(struct vm_fault *vmf);
 bool vfio_rs_is_write_locked(struct rw_semaphore *sem);
 u32 vfio_rs_index_nospec(u32 index, u32 size);
 int vfio_rs_pm_get(struct pci_dev *pdev);

@@ -255,6 +255,22 @@ impl<T: Operations> Fault<'_, T> {
         file_offset(vma).checked_add(within)
     }
 
+    /// Returns whether a small entry can be made, in a table that exists from now on. If not, a huge
+    /// entry maps the page already, or the fault has to be taken anew.
+    ///
+    /// The memory manager asks for a huge entry first, and for a small one if that is refused. The reason
+    /// for the refusal can be gone by then, since subregions and strays end at any time, and another
+    /// thread may make the huge entry in between. `vmf_insert_pfn()` does not expect one: it is a BUG()
+    /// where `CONFIG_DEBUG_VM` is set, and elsewhere an answer that the kernel logs. A table that was
+    /// found is good until the fault ends: only operations that hold the VMA's lock for writing replace it.
+    fn has_table(&self) -> bool {
+        if !cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
+            return true;
+        }
+        // SAFETY: The type's invariant: `vmf` describes a fault in progress, here of a single page.
+        unsafe { bindings::vfio_rs_fault_has_table(self.vmf.as_ptr()) }
+    }
+
     /// Enters the page-table entry: the bytes of BAR `bar` from `offset`, a multiple of the page
     /// size. One that does not fit there is refused as by [`Fault::refuse`]. While somebody other than
     /// VFIO resets the device nothing is entered, and [`Operations::fault`] is called again afterwards.
@@ -282,6 +298,9 @@ impl<T: Operations> Fault<'_, T> {
         }
         if device.gate().is_closed() {
             return FaultOutcome(Outcome::Gated);
+        }
+        if self.is_single_page() && !self.has_table() {
+            return FaultOutcome(Outcome::Is(kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE));
         }
         // CAST: `usize` is as wide as a physical address on the 64-bit platforms that there are.
         let pfn = (phys >> PAGE_SHIFT) as usize;
