@@ -17,11 +17,11 @@ sample: ## Run another sample there, in C or Rust: SAMPLE=NAME, see rig/run --he
 	@rig/enter rig/run '$(SAMPLE)'
 
 dpdk: ## Boot a stock kernel in QEMU, run Debian's dpdk-testpmd on the drop-in, with and without WC
-	@rig/enter rig/build dropin oracle samples
+	@rig/enter rig/build dropin oracle tools
 	@rig/enter rig/vm --dpdk dpdk
 
 nested: ## Boot a stock kernel in QEMU, have Debian's QEMU there pass a device through to a guest
-	@rig/enter rig/build module oracle samples
+	@rig/enter rig/build module oracle tools
 	@rig/enter rig/vm --limit 1200 --nested nested
 
 vmm: ## Boot a stock kernel in QEMU, give a guest of KVM one BAR in parts of different attributes

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The samples, each as a user would run it.
+//! The samples and the tools, each as a user would run it.
 
 use crate::{
     address,
@@ -31,9 +31,11 @@ tests! {
 
 /// What a sample says with the arguments, and whether it succeeds.
 fn run(name: &str, arguments: &[&str]) -> Result<(bool, String), Failure> {
-    let output = Command::new(format!("/samples/{name}"))
-        .args(arguments)
-        .output()?;
+    run_program(&format!("/samples/{name}"), arguments)
+}
+
+fn run_program(path: &str, arguments: &[&str]) -> Result<(bool, String), Failure> {
+    let output = Command::new(path).args(arguments).output()?;
     let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
     said.push_str(&String::from_utf8_lossy(&output.stderr));
     for line in said.lines().take(20) {
@@ -42,11 +44,11 @@ fn run(name: &str, arguments: &[&str]) -> Result<(bool, String), Failure> {
     Ok((output.status.success(), said))
 }
 
-/// As [`run`] of the tool, with the arguments in one text, where DEVICE is ivshmem.
+/// As [`run`] of subregionctl, with the arguments in one text, where DEVICE is ivshmem.
 fn tool(arguments: &str) -> Result<(bool, String), Failure> {
     let arguments = arguments.replace("DEVICE", &address("DEV_IVSHMEM")?);
     let arguments: Vec<_> = arguments.split_whitespace().collect();
-    run("subregionctl", &arguments)
+    run_program("/tools/subregionctl", &arguments)
 }
 
 fn sample_rust_ring_fills_a_wc_window() -> Outcome {
