@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "meter.h"
-#include "subjects.h"
+#include "measurements.h"
 
 #define BAR2	VFIO_PCI_BAR2_REGION_INDEX
 

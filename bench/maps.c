@@ -6,7 +6,7 @@
 
 #include "evidence.h"
 #include "meter.h"
-#include "subjects.h"
+#include "measurements.h"
 
 #define BAR2	VFIO_PCI_BAR2_REGION_INDEX
 

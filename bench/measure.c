@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "meter.h"
-#include "subjects.h"
+#include "measurements.h"
 
 static void open_device(struct vfio_device *dev, const char *bdf)
 {

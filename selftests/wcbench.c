@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sample wcbench as a user runs it, of which a machine that is emulated can show everything but
- * the figures.
+ * bench/wcbench as a user runs it, of which a machine that is emulated can show everything but the
+ * figures.
  */
 #include <sys/wait.h>
 
 #include "fixture.h"
 
-#define WCBENCH		"/samples/wcbench"
+#define WCBENCH		"/bench/wcbench"
 #define PLOT		"/tmp/wcbench.plot"
 #define OUTPUT_LEN	65536
 
@@ -34,7 +34,7 @@ FIXTURE_TEARDOWN(wcbench)
 	unlink(PLOT);
 }
 
-/* Runs the sample with these arguments; returns its exit status, and leaves what it said. */
+/* Runs it with these arguments; returns its exit status, and leaves what it said. */
 static int run(struct __test_metadata *_metadata, char output[OUTPUT_LEN], const char *arguments)
 {
 	char command[256];

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * steps DEVICE: does each thing once between two marks, for bench/where to count what is executed
- * in between by function. Everything is done a few times before, so that nothing is made for the
- * first time.
+ * profiled DEVICE: does each thing once between two marks, for bench/profile to count what is
+ * executed in between by function. Everything is done a few times before, so that nothing is made
+ * for the first time.
  */
 #include <stdio.h>
 #include <string.h>
@@ -218,7 +218,7 @@ int main(int argc, char **argv)
 	uint64_t bar;
 
 	if (argc != 2) {
-		fputs("Usage: steps DEVICE\n", stderr);
+		fputs("Usage: profiled DEVICE\n", stderr);
 		return 2;
 	}
 	if (vfio_device_open(&on.dev, argv[1]))

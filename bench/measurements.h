@@ -2,8 +2,8 @@
 /*
  * What is measured, on BAR 2 of one open device; each function says its own figures.
  */
-#ifndef SUBJECTS_H
-#define SUBJECTS_H
+#ifndef MEASUREMENTS_H
+#define MEASUREMENTS_H
 
 #include "subregion.h"
 
@@ -35,4 +35,4 @@ void measure_reset(struct vfio_device *dev, bool subregions);
 /** measure_memory() - what the kernel keeps for an open device, and for windows of it */
 void measure_memory(const char *bdf);
 
-#endif /* SUBJECTS_H */
+#endif /* MEASUREMENTS_H */
