@@ -37,7 +37,7 @@ unsafe impl FromBytes for vfio_subregion_destroy {}
 unsafe impl FromBytes for vfio_subregion_query {}
 
 // SAFETY: The structure is made of integers, for which any bits are a value.
-unsafe impl FromBytes for vfio_subregion_set_attr {}
+unsafe impl FromBytes for vfio_region_set_attr {}
 
 // SAFETY: The structure is made of integers, without padding.
 unsafe impl AsBytes for vfio_region_info_cap_subregion {}

@@ -13,10 +13,10 @@ pub(crate) use self::capability::{
 use crate::{
     bindings::{
         self,
+        vfio_region_set_attr,
         vfio_subregion_create,
         vfio_subregion_destroy,
-        vfio_subregion_query,
-        vfio_subregion_set_attr, //
+        vfio_subregion_query, //
     },
     compat::{
         index_nospec,
@@ -222,7 +222,7 @@ pub(crate) struct SetAttr {
 impl SetAttr {
     /// Reads the structure at the user address `arg`.
     pub(crate) fn read(arg: usize) -> Result<(Self, SetAttrReply), Failure> {
-        let (user, raw) = read::<vfio_subregion_set_attr>(arg)?;
+        let (user, raw) = read::<vfio_region_set_attr>(arg)?;
         let set = Self {
             bar: bar(raw.index).ok_or(Failure::NoParent)?,
             attribute: attribute(raw.attribute).ok_or(Failure::Malformed)?,
@@ -237,7 +237,7 @@ pub(crate) struct SetAttrReply(UserPtr);
 impl SetAttrReply {
     /// Writes the effective type.
     pub(crate) fn write(self, mem: MemType) -> Result {
-        let at = offset_of!(vfio_subregion_set_attr, effective_type);
+        let at = offset_of!(vfio_region_set_attr, effective_type);
         put(self.0, at, effective_type(mem))
     }
 }
@@ -279,7 +279,7 @@ argument! {
     vfio_subregion_create
     vfio_subregion_destroy
     vfio_subregion_query
-    vfio_subregion_set_attr
+    vfio_region_set_attr
 }
 
 /// Reads the structure at the user address `arg` and checks what all structures have.

@@ -111,7 +111,7 @@ TEST_F(compat, query_fills_in_all_outputs)
 
 TEST_F(compat, set_attr_works_and_its_errors_are_the_same)
 {
-	struct vfio_subregion_set_attr set = {
+	struct vfio_region_set_attr set = {
 		.argsz = sizeof(set), .index = BAR2, .attribute = VFIO_SUBREGION_ATTR_WC,
 	};
 	char *map;

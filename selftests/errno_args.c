@@ -73,7 +73,7 @@ static void prepare_query(struct __test_metadata *_metadata, struct vfio_device 
 
 static void prepare_set_attr(struct __test_metadata *_metadata, struct vfio_device *dev, void *arg)
 {
-	struct vfio_subregion_set_attr set = {
+	struct vfio_region_set_attr set = {
 		.argsz = sizeof(set),
 		.index = BAR2,
 		.attribute = VFIO_SUBREGION_ATTR_WC,
@@ -121,12 +121,12 @@ FIXTURE_VARIANT_ADD(args, of_query) {
 FIXTURE_VARIANT_ADD(args, of_set_attr) {
 	{
 		.request = VFIO_REGION_SET_ATTR,
-		.size = sizeof(struct vfio_subregion_set_attr),
-		.reserved = offsetof(struct vfio_subregion_set_attr, reserved),
-		.reserved_size = sizeof(((struct vfio_subregion_set_attr *)NULL)->reserved),
-		.attribute = offsetof(struct vfio_subregion_set_attr, attribute),
-		.out = offsetof(struct vfio_subregion_set_attr, effective_type),
-		.out_end = offsetof(struct vfio_subregion_set_attr, reserved),
+		.size = sizeof(struct vfio_region_set_attr),
+		.reserved = offsetof(struct vfio_region_set_attr, reserved),
+		.reserved_size = sizeof(((struct vfio_region_set_attr *)NULL)->reserved),
+		.attribute = offsetof(struct vfio_region_set_attr, attribute),
+		.out = offsetof(struct vfio_region_set_attr, effective_type),
+		.out_end = offsetof(struct vfio_region_set_attr, reserved),
 		.prepare = prepare_set_attr,
 	}
 };

@@ -49,7 +49,7 @@ TEST_F(state, an_ioctl_with_a_direction_is_enotty)
 	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, _IOWR(VFIO_SUBREGION_IOC, 2,
 						       struct vfio_subregion_query)));
 	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, _IOWR(VFIO_SUBREGION_IOC, 3,
-						       struct vfio_subregion_set_attr)));
+						       struct vfio_region_set_attr)));
 }
 
 FIXTURE(alien) {

@@ -67,7 +67,7 @@ TEST_F(without_pat, a_wc_subregion_is_eopnotsupp)
 
 TEST_F(without_pat, a_bar_cannot_be_given_wc_which_is_eopnotsupp)
 {
-	struct vfio_subregion_set_attr set = {
+	struct vfio_region_set_attr set = {
 		.argsz = sizeof(set), .index = BAR2, .attribute = VFIO_SUBREGION_ATTR_WC,
 	};
 
@@ -135,7 +135,7 @@ TEST_F(huge_bar, a_subregion_is_eopnotsupp_wherever_it_is)
 
 TEST_F(huge_bar, an_attribute_is_eopnotsupp)
 {
-	struct vfio_subregion_set_attr set = {
+	struct vfio_region_set_attr set = {
 		.argsz = sizeof(set), .index = BAR2, .attribute = VFIO_SUBREGION_ATTR_DEVICE,
 	};
 

@@ -53,7 +53,7 @@ FIXTURE_VARIANT_ADD(set_attr, guest_any) {
 
 FIXTURE_SETUP(set_attr)
 {
-	struct vfio_subregion_set_attr set = {
+	struct vfio_region_set_attr set = {
 		.argsz = sizeof(set), .index = BAR2, .attribute = variant->attribute,
 	};
 
@@ -167,7 +167,7 @@ TEST_F_TIMEOUT(set_attr, size_offset_and_flags_of_the_bar_stay, 120)
 TEST_F_TIMEOUT(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_mapped, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
-	struct vfio_subregion_set_attr set = {
+	struct vfio_region_set_attr set = {
 		.argsz = sizeof(set), .index = BAR2, .attribute = variant->attribute,
 	};
 

@@ -35,7 +35,7 @@ static void expect_set_refused(struct __test_metadata *_metadata, struct vfio_de
 			       const struct pci_bar *bar, uint32_t index, uint32_t attribute,
 			       int error)
 {
-	struct vfio_subregion_set_attr set = {
+	struct vfio_region_set_attr set = {
 		.argsz = sizeof(set), .index = index, .attribute = attribute,
 	};
 

@@ -3,7 +3,7 @@
 
 int bar_set_wc(int device, uint32_t bar)
 {
-	struct vfio_subregion_set_attr set = {
+	struct vfio_region_set_attr set = {
 		.argsz = sizeof(set),
 		.index = bar,
 		.attribute = VFIO_SUBREGION_ATTR_WC,

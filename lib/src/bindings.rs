@@ -263,7 +263,7 @@ const _: () = {
     zerocopy :: Immutable,
     zerocopy :: KnownLayout,
 )]
-pub struct vfio_subregion_set_attr {
+pub struct vfio_region_set_attr {
     pub argsz: __u32,
     pub flags: __u32,
     pub index: __u32,
@@ -273,22 +273,22 @@ pub struct vfio_subregion_set_attr {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of vfio_subregion_set_attr"]
-        [::core::mem::size_of::<vfio_subregion_set_attr>() - 24usize];
-    ["Alignment of vfio_subregion_set_attr"]
-        [::core::mem::align_of::<vfio_subregion_set_attr>() - 4usize];
-    ["Offset of field: vfio_subregion_set_attr::argsz"]
-        [::core::mem::offset_of!(vfio_subregion_set_attr, argsz) - 0usize];
-    ["Offset of field: vfio_subregion_set_attr::flags"]
-        [::core::mem::offset_of!(vfio_subregion_set_attr, flags) - 4usize];
-    ["Offset of field: vfio_subregion_set_attr::index"]
-        [::core::mem::offset_of!(vfio_subregion_set_attr, index) - 8usize];
-    ["Offset of field: vfio_subregion_set_attr::attribute"]
-        [::core::mem::offset_of!(vfio_subregion_set_attr, attribute) - 12usize];
-    ["Offset of field: vfio_subregion_set_attr::effective_type"]
-        [::core::mem::offset_of!(vfio_subregion_set_attr, effective_type) - 16usize];
-    ["Offset of field: vfio_subregion_set_attr::reserved"]
-        [::core::mem::offset_of!(vfio_subregion_set_attr, reserved) - 20usize];
+    ["Size of vfio_region_set_attr"]
+        [::core::mem::size_of::<vfio_region_set_attr>() - 24usize];
+    ["Alignment of vfio_region_set_attr"]
+        [::core::mem::align_of::<vfio_region_set_attr>() - 4usize];
+    ["Offset of field: vfio_region_set_attr::argsz"]
+        [::core::mem::offset_of!(vfio_region_set_attr, argsz) - 0usize];
+    ["Offset of field: vfio_region_set_attr::flags"]
+        [::core::mem::offset_of!(vfio_region_set_attr, flags) - 4usize];
+    ["Offset of field: vfio_region_set_attr::index"]
+        [::core::mem::offset_of!(vfio_region_set_attr, index) - 8usize];
+    ["Offset of field: vfio_region_set_attr::attribute"]
+        [::core::mem::offset_of!(vfio_region_set_attr, attribute) - 12usize];
+    ["Offset of field: vfio_region_set_attr::effective_type"]
+        [::core::mem::offset_of!(vfio_region_set_attr, effective_type) - 16usize];
+    ["Offset of field: vfio_region_set_attr::reserved"]
+        [::core::mem::offset_of!(vfio_region_set_attr, reserved) - 20usize];
 };
 #[repr(C)]
 #[derive(

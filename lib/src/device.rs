@@ -189,7 +189,7 @@ impl<F: AsFd> Device<F> {
     /// The kernel's; EBUSY while the BAR is mapped or has subregions.
     pub fn set_attribute(&self, bar: Bar, attribute: Attribute) -> Result<EffectiveType, Error> {
         let index = RegionIndex::from(bar);
-        let mut set = abi::vfio_subregion_set_attr {
+        let mut set = abi::vfio_region_set_attr {
             index: index.0,
             attribute: attribute.number(),
             ..Default::default()

@@ -56,7 +56,7 @@ int subregion_count(struct vfio_device *dev)
 
 int region_set_attr(struct vfio_device *dev, uint32_t index, uint32_t attribute)
 {
-	struct vfio_subregion_set_attr set = {
+	struct vfio_region_set_attr set = {
 		.argsz = sizeof(set),
 		.index = index,
 		.attribute = attribute,

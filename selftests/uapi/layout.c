@@ -49,13 +49,13 @@ FIELD(vfio_subregion_query, limit, 24, 4);
 FIELD(vfio_subregion_query, count, 28, 4);
 FIELD(vfio_subregion_query, reserved, 32, 8);
 
-SIZE(vfio_subregion_set_attr, 24);
-FIELD(vfio_subregion_set_attr, argsz, 0, 4);
-FIELD(vfio_subregion_set_attr, flags, 4, 4);
-FIELD(vfio_subregion_set_attr, index, 8, 4);
-FIELD(vfio_subregion_set_attr, attribute, 12, 4);
-FIELD(vfio_subregion_set_attr, effective_type, 16, 4);
-FIELD(vfio_subregion_set_attr, reserved, 20, 4);
+SIZE(vfio_region_set_attr, 24);
+FIELD(vfio_region_set_attr, argsz, 0, 4);
+FIELD(vfio_region_set_attr, flags, 4, 4);
+FIELD(vfio_region_set_attr, index, 8, 4);
+FIELD(vfio_region_set_attr, attribute, 12, 4);
+FIELD(vfio_region_set_attr, effective_type, 16, 4);
+FIELD(vfio_region_set_attr, reserved, 20, 4);
 
 SIZE(vfio_region_info_cap_subregion, 32);
 FIELD(vfio_region_info_cap_subregion, header, 0, 8);

@@ -96,7 +96,7 @@ static int make_write_combining(int device, const char *name)
 	saw_device = true;
 	for (size_t i = 0; i < count; i++) {
 		struct request *request = &requests[i];
-		struct vfio_subregion_set_attr set = {
+		struct vfio_region_set_attr set = {
 			.argsz = sizeof(set),
 			.index = VFIO_PCI_BAR0_REGION_INDEX + request->bar,
 			.attribute = VFIO_SUBREGION_ATTR_WC,

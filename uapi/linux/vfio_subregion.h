@@ -166,7 +166,7 @@ struct vfio_subregion_query {
 #define VFIO_SUBREGION_QUERY	_IO(VFIO_SUBREGION_IOC, 2)
 
 /**
- * struct vfio_subregion_set_attr - VFIO_REGION_SET_ATTR
+ * struct vfio_region_set_attr - VFIO_REGION_SET_ATTR
  * @argsz: in: size of this structure in bytes
  * @flags: in: must be zero
  * @index: in: region index of a memory BAR that can be mmapped
@@ -184,7 +184,7 @@ struct vfio_subregion_query {
  * says EBUSY.
  * EPERM: write combining, and the BAR holds the MSI-X table.
  */
-struct vfio_subregion_set_attr {
+struct vfio_region_set_attr {
 	__u32		argsz;
 	__u32		flags;
 	__u32		index;
