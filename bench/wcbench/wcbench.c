@@ -4,7 +4,6 @@
  * plain BAR and through a write-combining subregion of the same bytes.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +13,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "options.h"
 #include "range.h"
 #include "wcbench.h"
 
@@ -51,49 +51,17 @@ struct options {
 /* Returns -1 to go on, or the exit status. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "bar", required_argument, NULL, 'b' },
-		{ "offset", required_argument, NULL, 'o' },
-		{ "size", required_argument, NULL, 's' },
-		{ "verify", no_argument, NULL, 'v' },
-		{ "plot", required_argument, NULL, 'p' },
-		{ "help", no_argument, NULL, 'h' },
+	const struct command_option known[] = {
+		{ .name = "bar", .number = &options->range.bar },
+		{ .name = "offset", .number = &options->range.offset },
+		{ .name = "size", .number = &options->range.size },
+		{ .name = "verify", .given = &options->verify },
+		{ .name = "plot", .text = &options->plot },
 		{ }
 	};
-	int option, ret = STATUS_OK;
 
 	*options = (struct options) { .range = RANGE_NONE };
-	while ((option = getopt_long(argc, argv, "h", known, NULL)) != -1) {
-		switch (option) {
-		case 'b':
-			ret = parse_number("bar", optarg, &options->range.bar);
-			break;
-		case 'o':
-			ret = parse_number("offset", optarg, &options->range.offset);
-			break;
-		case 's':
-			ret = parse_number("size", optarg, &options->range.size);
-			break;
-		case 'v':
-			options->verify = true;
-			break;
-		case 'p':
-			options->plot = optarg;
-			break;
-		case 'h':
-			fputs(usage_text, stdout);
-			return STATUS_OK;
-		default:
-			fputs("Try 'wcbench --help'.\n", stderr);
-			return STATUS_USAGE;
-		}
-		if (ret)
-			return ret;
-	}
-	if (optind + 1 != argc)
-		return fail(STATUS_USAGE, "one device has to be named; see --help");
-	options->device = argv[optind];
-	return -1;
+	return parse_options(argc, argv, usage_text, known, &options->device);
 }
 
 /* Puts in what is known of the device, and checks all that the driver will not check. */
@@ -187,6 +155,6 @@ int main(int argc, char **argv)
 	status = device_open(&bench.dev, options.device);
 	if (!status)
 		status = run(&options, &bench);
-	device_close(&bench.dev);
+	vfio_device_close(&bench.dev);
 	return status;
 }

@@ -19,7 +19,7 @@
  * own type as long as it is not claimed.
  */
 struct bench {
-	struct device dev;
+	struct vfio_device dev;
 	const char *name;
 	enum machine machine;
 	char reason[96];

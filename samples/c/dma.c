@@ -10,7 +10,7 @@
 #include "dma.h"
 
 /* A device that was opened by its own file has no address space for DMA until it is given one. */
-static int map_iommufd(struct device *dev, struct dma *dma)
+static int map_iommufd(struct vfio_device *dev, struct dma *dma)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
 	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
@@ -33,7 +33,7 @@ static int map_iommufd(struct device *dev, struct dma *dma)
 	return 0;
 }
 
-static int map_container(struct device *dev, struct dma *dma)
+static int map_container(struct vfio_device *dev, struct dma *dma)
 {
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map),
@@ -46,7 +46,7 @@ static int map_container(struct device *dev, struct dma *dma)
 	return ioctl(dev->container, VFIO_IOMMU_MAP_DMA, &map) ? -errno : 0;
 }
 
-int dma_map(struct device *dev, struct dma *dma, uint64_t iova, size_t size)
+int dma_map(struct vfio_device *dev, struct dma *dma, uint64_t iova, size_t size)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
 	int ret;

@@ -16,6 +16,6 @@ struct dma {
  * dma_map() - maps @size bytes, rounded up to pages, of zeroes at the device's address @iova, until
  * the device closes
  */
-int dma_map(struct device *dev, struct dma *dma, uint64_t iova, size_t size);
+int dma_map(struct vfio_device *dev, struct dma *dma, uint64_t iova, size_t size);
 
 #endif /* DMA_H */

@@ -80,7 +80,7 @@ struct shared {
 };
 
 struct port {
-	struct device dev;
+	struct vfio_device dev;
 	volatile char *registers;
 	struct dma dma;
 	struct shared *shared;
@@ -298,6 +298,6 @@ int main(int argc, char **argv)
 	if (!name)
 		return fail(STATUS_USAGE, "say which device, as 0000:01:00.0, or set DEV_IGB");
 	status = run(&port, name);
-	device_close(&port.dev);
+	vfio_device_close(&port.dev);
 	return status;
 }

@@ -80,7 +80,7 @@ struct queue {
 };
 
 struct controller {
-	struct device dev;
+	struct vfio_device dev;
 	volatile char *registers;
 	struct dma dma;
 	struct vfio_subregion_create buffer;
@@ -289,6 +289,6 @@ int main(int argc, char **argv)
 	if (!name)
 		return fail(STATUS_USAGE, "say which device, as 0000:01:00.0, or set DEV_NVME");
 	status = run(&nvme, name, argc > 2 ? strtoul(argv[2], NULL, 0) : 0);
-	device_close(&nvme.dev);
+	vfio_device_close(&nvme.dev);
 	return status;
 }

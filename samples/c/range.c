@@ -1,26 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 
 #include "range.h"
 
 /* BAR 2 of this one is plain memory, so that it can be played with. */
 #define IVSHMEM		0x11101af4
 
-int parse_number(const char *option, const char *text, uint64_t *number)
-{
-	char *end;
-
-	errno = 0;
-	*number = strtoull(text, &end, 0);
-	if (errno || end == text || *end || *text == '-')
-		return fail(STATUS_USAGE, "--%s: '%s' is not a number", option, text);
-	return STATUS_OK;
-}
-
-bool range_default(struct device *dev, struct range *range, uint64_t size)
+bool range_default(struct vfio_device *dev, struct range *range, uint64_t size)
 {
 	if (device_id(dev) != IVSHMEM || range->bar != NONE || range->offset != NONE ||
 	    range->size != NONE)
@@ -33,7 +20,7 @@ bool range_default(struct device *dev, struct range *range, uint64_t size)
 	return true;
 }
 
-int range_check(struct device *dev, const struct range *range, const char *what,
+int range_check(struct vfio_device *dev, const struct range *range, const char *what,
 		struct vfio_region_info *info)
 {
 	uint64_t end;

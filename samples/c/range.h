@@ -23,15 +23,12 @@ struct range {
 /* No option is given. */
 #define RANGE_NONE	{ .bar = NONE, .offset = NONE, .size = NONE }
 
-/** parse_number() - the number @text, given as --@option; or STATUS_USAGE, after telling why */
-int parse_number(const char *option, const char *text, uint64_t *number);
-
 /**
  * range_default() - without any option, @size bytes at 1 MiB of the memory of QEMU's ivshmem
  *
  * Returns whether @range was made that. There is no default of any other device.
  */
-bool range_default(struct device *dev, struct range *range, uint64_t size);
+bool range_default(struct vfio_device *dev, struct range *range, uint64_t size);
 
 /**
  * range_check() - checks that @range is all there, and is a part of a BAR
@@ -41,7 +38,7 @@ bool range_default(struct device *dev, struct range *range, uint64_t size);
  *
  * Returns STATUS_USAGE when it is not, after telling why, or what device_region() does.
  */
-int range_check(struct device *dev, const struct range *range, const char *what,
+int range_check(struct vfio_device *dev, const struct range *range, const char *what,
 		struct vfio_region_info *info);
 
 #endif /* RANGE_H */

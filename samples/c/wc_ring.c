@@ -9,7 +9,6 @@
  * What differs from a driver for vfio-pci is device_create(); all the rest is as ever.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 #include <vfio_subregion_helpers.h>
 
 #include "device.h"
+#include "options.h"
 #include "range.h"
 #include "report.h"
 
@@ -58,7 +58,7 @@ struct options {
 
 /* Everything that one run uses. */
 struct ring {
-	struct device dev;
+	struct vfio_device dev;
 	struct vfio_region_info bar;
 	struct vfio_subregion_create window;
 	/* The registers: what of the BAR lies below the window, or else above it. */
@@ -151,49 +151,17 @@ static int verify_ring(struct ring *ring)
 /* Returns -1 to go on, or the exit status. */
 static int parse(int argc, char **argv, struct options *options)
 {
-	static const struct option known[] = {
-		{ "bar", required_argument, NULL, 'b' },
-		{ "offset", required_argument, NULL, 'o' },
-		{ "size", required_argument, NULL, 's' },
-		{ "doorbell", required_argument, NULL, 'd' },
-		{ "oracle", no_argument, NULL, 'p' },
-		{ "help", no_argument, NULL, 'h' },
+	const struct command_option known[] = {
+		{ .name = "bar", .number = &options->window.bar },
+		{ .name = "offset", .number = &options->window.offset },
+		{ .name = "size", .number = &options->window.size },
+		{ .name = "doorbell", .number = &options->doorbell },
+		{ .name = "oracle", .given = &options->oracle },
 		{ }
 	};
-	int option, at = 0, ret = STATUS_OK;
 
 	*options = (struct options) { .window = RANGE_NONE, .doorbell = NONE };
-	while ((option = getopt_long(argc, argv, "h", known, &at)) != -1) {
-		switch (option) {
-		case 'b':
-			ret = parse_number("bar", optarg, &options->window.bar);
-			break;
-		case 'o':
-			ret = parse_number("offset", optarg, &options->window.offset);
-			break;
-		case 's':
-			ret = parse_number("size", optarg, &options->window.size);
-			break;
-		case 'd':
-			ret = parse_number("doorbell", optarg, &options->doorbell);
-			break;
-		case 'p':
-			options->oracle = true;
-			break;
-		case 'h':
-			fputs(usage_text, stdout);
-			return STATUS_OK;
-		default:
-			fputs("Try 'wc_ring --help'.\n", stderr);
-			return STATUS_USAGE;
-		}
-		if (ret)
-			return ret;
-	}
-	if (optind + 1 != argc)
-		return fail(STATUS_USAGE, "one device has to be named; see --help");
-	options->device = argv[optind];
-	return -1;
+	return parse_options(argc, argv, usage_text, known, &options->device);
 }
 
 /* Puts in what is known of the device, and checks all that the driver will not check. */
@@ -294,6 +262,6 @@ int main(int argc, char **argv)
 	status = device_open(&ring.dev, options.device);
 	if (!status)
 		status = run(&options, &ring);
-	device_close(&ring.dev);
+	vfio_device_close(&ring.dev);
 	return status;
 }

@@ -14,7 +14,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "device.h"
+#include "options.h"
 #include "pte_oracle.h"
 #include "vm.h"
 
@@ -66,7 +66,7 @@ static const char usage_text[] =
  * Nothing is touched here: the kernel maps pages when they are touched, which the guest's stores do
  * as well.
  */
-static int map_part(struct device *dev, const struct vfio_region_info *bar, struct part *part)
+static int map_part(struct vfio_device *dev, const struct vfio_region_info *bar, struct part *part)
 {
 	struct vfio_subregion_create created;
 
@@ -92,7 +92,7 @@ static int give_part(struct vm *vm, struct part *part)
 }
 
 /* Has the guest store to the part, and looks for it in the device. */
-static int try_part(struct device *dev, struct vm *vm, const struct vfio_region_info *bar,
+static int try_part(struct vfio_device *dev, struct vm *vm, const struct vfio_region_info *bar,
 		    const struct part *part)
 {
 	uint64_t value = VALUE + part->slot, seen;
@@ -154,7 +154,7 @@ static bool print_part(int oracle, struct vm *vm, const struct part *part)
 	return !strcmp(has, part->meant);
 }
 
-static int run(struct device *dev, struct vm *vm, int oracle)
+static int run(struct vfio_device *dev, struct vm *vm, int oracle)
 {
 	struct part parts[PARTS] = {
 		{
@@ -210,28 +210,16 @@ static int run(struct device *dev, struct vm *vm, int oracle)
 
 int main(int argc, char **argv)
 {
-	static const struct option long_options[] = {
-		{ "oracle", no_argument, NULL, 'p' }, { "help", no_argument, NULL, 'h' }, {}
-	};
-	int option, oracle = -1, status;
 	bool ask = false;
-	struct device dev;
+	const struct command_option known[] = { { .name = "oracle", .given = &ask }, { } };
+	struct vfio_device dev;
+	int oracle = -1, status;
+	const char *name;
 	struct vm vm;
 
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) >= 0) {
-		switch (option) {
-		case 'p':
-			ask = true;
-			break;
-		case 'h':
-			fputs(usage_text, stdout);
-			return STATUS_OK;
-		default:
-			return STATUS_USAGE;
-		}
-	}
-	if (optind + 1 != argc)
-		return fail(STATUS_USAGE, "one device has to be named; see --help");
+	status = parse_options(argc, argv, usage_text, known, &name);
+	if (status >= 0)
+		return status;
 	if (ask) {
 		oracle = open(PTE_ORACLE_DEVICE, O_RDWR | O_CLOEXEC);
 		if (oracle < 0)
@@ -242,10 +230,10 @@ int main(int argc, char **argv)
 	if (status)
 		return fail(STATUS_SYSTEM, "no virtual machine: %s (is there /dev/kvm?)",
 			    strerror(-status));
-	status = device_open(&dev, argv[optind]);
+	status = device_open(&dev, name);
 	if (!status)
 		status = run(&dev, &vm, oracle);
 	vm_destroy(&vm);
-	device_close(&dev);
+	vfio_device_close(&dev);
 	return status;
 }

@@ -13,7 +13,6 @@
 
 #include "pci_sysfs.h"
 
-#define PCI_BUS		"/sys/bus/pci"
 #define PATH_LEN	256
 
 static int write_text(const char *path, const char *text)
@@ -34,25 +33,6 @@ static int write_text(const char *path, const char *text)
 	return ret;
 }
 
-/* Writes the last part of what a device's link points to, or "" when there is no such link. */
-static int link_name(const char *bdf, const char *link, char name[PCI_NAME_LEN])
-{
-	char path[PATH_LEN], target[PATH_LEN];
-	const char *last;
-	ssize_t len;
-
-	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/%s", bdf, link);
-	len = readlink(path, target, sizeof(target) - 1);
-	if (len < 0) {
-		name[0] = '\0';
-		return errno == ENOENT ? 0 : -errno;
-	}
-	target[len] = '\0';
-	last = strrchr(target, '/');
-	snprintf(name, PCI_NAME_LEN, "%.*s", PCI_NAME_LEN - 1, last ? last + 1 : target);
-	return 0;
-}
-
 int pci_driver(const char *bdf, char name[PCI_NAME_LEN])
 {
 	char path[PATH_LEN];
@@ -60,7 +40,7 @@ int pci_driver(const char *bdf, char name[PCI_NAME_LEN])
 	snprintf(path, sizeof(path), PCI_BUS "/devices/%s", bdf);
 	if (access(path, F_OK))
 		return -ENODEV;
-	return link_name(bdf, "driver", name);
+	return pci_link(bdf, "driver", name);
 }
 
 int pci_unbind(const char *bdf)
@@ -136,31 +116,10 @@ int pci_iommu_group(const char *bdf)
 	char name[PCI_NAME_LEN];
 	int ret;
 
-	ret = link_name(bdf, "iommu_group", name);
+	ret = pci_link(bdf, "iommu_group", name);
 	if (ret)
 		return ret;
 	return name[0] ? atoi(name) : -ENODEV;
-}
-
-int pci_vfio_cdev(const char *bdf, char *path, size_t size)
-{
-	char directory[PATH_LEN];
-	struct dirent *entry;
-	int ret = -ENOENT;
-	DIR *dir;
-
-	snprintf(directory, sizeof(directory), PCI_BUS "/devices/%s/vfio-dev", bdf);
-	dir = opendir(directory);
-	if (!dir)
-		return -errno;
-	while (ret && (entry = readdir(dir))) {
-		if (strncmp(entry->d_name, "vfio", 4))
-			continue;
-		snprintf(path, size, "/dev/vfio/devices/%s", entry->d_name);
-		ret = access(path, F_OK) ? -errno : 0;
-	}
-	closedir(dir);
-	return ret;
 }
 
 int pci_set_vfs(const char *bdf, unsigned int count)
@@ -178,7 +137,7 @@ int pci_vf(const char *bdf, unsigned int index, char name[PCI_NAME_LEN])
 	int ret;
 
 	snprintf(link, sizeof(link), "virtfn%u", index);
-	ret = link_name(bdf, link, name);
+	ret = pci_link(bdf, link, name);
 	return ret || name[0] ? ret : -ENOENT;
 }
 

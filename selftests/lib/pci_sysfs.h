@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PCI_NAME_LEN	64
+#include "pci.h"
 
 /** struct pci_bar - where a BAR is in physical memory; @size is 0 for a BAR that is not there */
 struct pci_bar {
@@ -34,9 +34,6 @@ int pci_bar(const char *bdf, unsigned int index, struct pci_bar *bar);
 
 /** pci_iommu_group() - the number of the device's IOMMU group */
 int pci_iommu_group(const char *bdf);
-
-/** pci_vfio_cdev() - writes the path of the device's VFIO character device; -ENOENT without one */
-int pci_vfio_cdev(const char *bdf, char *path, size_t size);
 
 /** pci_set_vfs() - enables @count virtual functions of the device, or disables them (0) */
 int pci_set_vfs(const char *bdf, unsigned int count);

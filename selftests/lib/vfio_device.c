@@ -32,135 +32,39 @@ int vfio_group_is_noiommu(const char *bdf)
 	return !access(path, F_OK);
 }
 
-static int open_group(struct vfio_device *dev)
-{
-	struct vfio_group_status status = { .argsz = sizeof(status) };
-	int number, noiommu;
-	char path[64];
-
-	number = pci_iommu_group(dev->bdf);
-	if (number < 0)
-		return number;
-	noiommu = vfio_group_is_noiommu(dev->bdf);
-	if (noiommu < 0)
-		return noiommu;
-	dev->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	if (dev->container < 0)
-		return -errno;
-	snprintf(path, sizeof(path), "/dev/vfio/%s%d", noiommu ? "noiommu-" : "", number);
-	dev->group = open(path, O_RDWR | O_CLOEXEC);
-	if (dev->group < 0)
-		return -errno;
-	if (ioctl(dev->group, VFIO_GROUP_GET_STATUS, &status))
-		return -errno;
-	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		return -EPERM;
-	if (ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->container))
-		return -errno;
-	if (ioctl(dev->container, VFIO_SET_IOMMU,
-		  noiommu ? VFIO_NOIOMMU_IOMMU : VFIO_TYPE1v2_IOMMU))
-		return -errno;
-	return 0;
-}
-
-static void name_device(struct vfio_device *dev, const char *bdf)
-{
-	dev->container = -1;
-	dev->group = -1;
-	dev->fd = -1;
-	/* A device that is opened again gives its own name. */
-	if (bdf != dev->bdf)
-		snprintf(dev->bdf, sizeof(dev->bdf), "%s", bdf);
-}
-
-/* Enables the memory of a device that was opened, or closes one that was not quite. */
+/* Enables the memory of a device that was opened. */
 static int finish_open(struct vfio_device *dev, int ret)
 {
-	if (!ret)
-		ret = vfio_set_memory(dev, true);
+	if (ret)
+		return ret;
+	ret = vfio_set_memory(dev, true);
 	if (ret)
 		vfio_device_close(dev);
 	return ret;
 }
 
-static int open_by_name(struct vfio_device *dev, const char *name)
-{
-	int ret = open_group(dev);
-
-	if (ret)
-		return ret;
-	dev->fd = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, name);
-	return dev->fd < 0 ? -errno : 0;
-}
-
 int vfio_device_open(struct vfio_device *dev, const char *bdf)
 {
-	name_device(dev, bdf);
-	return finish_open(dev, open_by_name(dev, dev->bdf));
+	return finish_open(dev, vfio_open_group(dev, bdf, NULL));
 }
 
 int vfio_device_open_vf(struct vfio_device *dev, const char *bdf, const char *token)
 {
-	char name[128];
+	char options[64];
 
-	name_device(dev, bdf);
-	snprintf(name, sizeof(name), "%s vf_token=%s", dev->bdf, token);
-	return finish_open(dev, open_by_name(dev, name));
-}
-
-static int open_in_group(struct vfio_device *dev, const struct vfio_device *opened)
-{
-	dev->container = dup(opened->container);
-	dev->group = dup(opened->group);
-	if (dev->container < 0 || dev->group < 0)
-		return -errno;
-	dev->fd = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, dev->bdf);
-	return dev->fd < 0 ? -errno : 0;
+	snprintf(options, sizeof(options), "vf_token=%s", token);
+	return finish_open(dev, vfio_open_group(dev, bdf, options));
 }
 
 int vfio_device_open_sibling(struct vfio_device *dev, const char *bdf,
 			     const struct vfio_device *opened)
 {
-	name_device(dev, bdf);
-	return finish_open(dev, open_in_group(dev, opened));
-}
-
-static int open_cdev(struct vfio_device *dev)
-{
-	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
-	char path[300];
-	int ret;
-
-	ret = pci_vfio_cdev(dev->bdf, path, sizeof(path));
-	if (ret)
-		return ret;
-	dev->container = open("/dev/iommu", O_RDWR | O_CLOEXEC);
-	if (dev->container < 0)
-		return -errno;
-	dev->fd = open(path, O_RDWR | O_CLOEXEC);
-	if (dev->fd < 0)
-		return -errno;
-	bind.iommufd = dev->container;
-	return ioctl(dev->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind) ? -errno : 0;
+	return finish_open(dev, vfio_open_beside(dev, bdf, opened));
 }
 
 int vfio_device_open_cdev(struct vfio_device *dev, const char *bdf)
 {
-	name_device(dev, bdf);
-	return finish_open(dev, open_cdev(dev));
-}
-
-void vfio_device_close(struct vfio_device *dev)
-{
-	if (dev->fd >= 0)
-		close(dev->fd);
-	if (dev->group >= 0)
-		close(dev->group);
-	if (dev->container >= 0)
-		close(dev->container);
-	dev->fd = -1;
-	dev->group = -1;
-	dev->container = -1;
+	return finish_open(dev, vfio_open_file(dev, bdf));
 }
 
 static int device_info(struct vfio_device *dev, struct vfio_device_info *info)

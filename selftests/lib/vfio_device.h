@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A VFIO device opened through a container and its group, or by its own file, and its regions.
+ * VFIO devices as tests open them (lib/open), with their memory enabled, and their regions.
  *
  * Functions that return int give 0 (or what they say) on success and a negative errno on failure.
  */
@@ -14,6 +14,8 @@
 
 #include <linux/vfio.h>
 
+#include "vfio_open.h"
+
 /* The drivers that tests bind; SUBREGION_DRIVER in the environment overrides the first. */
 #define DRIVER_SUBREGION	"subregion_vfio_pci"
 #define DRIVER_STOCK		"vfio-pci"
@@ -22,30 +24,10 @@
 #define MIB			(1024 * KIB)
 #define GIB			(1024 * MIB)
 
-/**
- * struct vfio_device - an open device; all descriptors are -1 when it is closed
- * @bdf: its PCI address
- * @container: a container, or an iommufd
- * @group: its group, or -1 when it was opened by its own file
- * @fd: the device
- */
-struct vfio_device {
-	char bdf[32];
-	int container;
-	int group;
-	int fd;
-};
-
-#define VFIO_DEVICE_CLOSED	{ .container = -1, .group = -1, .fd = -1 }
-
 /** vfio_driver() - the name of the driver under test */
 const char *vfio_driver(void);
 
-/**
- * vfio_device_open() - opens a device with its memory enabled
- *
- * A group without an IOMMU is opened as such, which the name of its file tells apart.
- */
+/** vfio_device_open() - opens a device by its group */
 int vfio_device_open(struct vfio_device *dev, const char *bdf);
 
 /** vfio_device_open_vf() - opens a virtual function, whose physical one may ask for @token */
@@ -60,8 +42,6 @@ int vfio_device_open_cdev(struct vfio_device *dev, const char *bdf);
 
 /** vfio_group_is_noiommu() - whether the device's group has no IOMMU, or a negative errno */
 int vfio_group_is_noiommu(const char *bdf);
-
-void vfio_device_close(struct vfio_device *dev);
 
 /** vfio_device_reset() - VFIO_DEVICE_RESET; -ENODEV when the device cannot be reset this way */
 int vfio_device_reset(struct vfio_device *dev);

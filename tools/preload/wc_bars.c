@@ -22,6 +22,8 @@
 #include <linux/vfio.h>
 #include <linux/vfio_subregion.h>
 
+#include "pci.h"
+
 #define VARIABLE	"VFIO_WC_BARS"
 
 /* Since Linux 6.6; headers may be older. */
@@ -29,12 +31,10 @@
 #define VFIO_DEVICE_BIND_IOMMUFD	_IO(VFIO_TYPE, VFIO_BASE + 18)
 #endif
 
-/* As long as any address of a PCI function. */
-#define ADDRESS_SIZE	16
 #define REQUESTS	32
 
 struct request {
-	char address[ADDRESS_SIZE];
+	char address[PCI_ADDRESS_LEN];
 	unsigned int bar;
 	bool granted;
 };
@@ -51,6 +51,7 @@ static int (*next_ioctl)(int fd, unsigned long request, ...);
 __attribute__((constructor)) static void begin(void)
 {
 	const char *at = getenv(VARIABLE);
+	char address[PCI_ADDRESS_LEN];
 	int length;
 
 	next_ioctl = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
@@ -66,9 +67,9 @@ __attribute__((constructor)) static void begin(void)
 			_exit(EXIT_FAILURE);
 		}
 		length = 0;
-		if (sscanf(at, "%15[0-9a-fA-F:.]=%1u%n",
-			   request->address, &request->bar, &length) != 2 || !length ||
-		    request->bar > 5 || (at[length] && at[length] != ',')) {
+		if (sscanf(at, "%31[^=,]=%1u%n", address, &request->bar, &length) != 2 || !length ||
+		    request->bar > 5 || (at[length] && at[length] != ',') ||
+		    pci_address(request->address, address)) {
 			say("no ADDRESS=BAR[,ADDRESS=BAR]...: \"%s\"", at);
 			_exit(EXIT_FAILURE);
 		}
@@ -91,9 +92,12 @@ __attribute__((destructor)) static void end(void)
  */
 static int make_write_combining(int device, const char *name)
 {
-	size_t length = strcspn(name, " ");
+	char text[PCI_ADDRESS_LEN], address[PCI_ADDRESS_LEN];
 
 	saw_device = true;
+	snprintf(text, sizeof(text), "%.*s", (int)strcspn(name, " "), name);
+	if (pci_address(address, text))
+		return 0;
 	for (size_t i = 0; i < count; i++) {
 		struct request *request = &requests[i];
 		struct vfio_region_set_attr set = {
@@ -102,8 +106,7 @@ static int make_write_combining(int device, const char *name)
 			.attribute = VFIO_SUBREGION_ATTR_WC,
 		};
 
-		if (strlen(request->address) != length ||
-		    strncasecmp(request->address, name, length))
+		if (strcmp(request->address, address))
 			continue;
 		if (next_ioctl(device, VFIO_REGION_SET_ATTR, &set)) {
 			int error = errno;
@@ -120,7 +123,8 @@ static int make_write_combining(int device, const char *name)
 	return 0;
 }
 
-int ioctl(int fd, unsigned long request, ...)
+/* The only name that other programs are to see. */
+__attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;
 	void *argument;

@@ -14,6 +14,7 @@
 #include <linux/pci_regs.h>
 
 #include "device.h"
+#include "vfio_open.h"
 
 static void end(const char *kind, const char *what, int status) __attribute__((noreturn));
 static void end(const char *kind, const char *what, int status)
@@ -41,26 +42,17 @@ void fault(const char *what)
 
 int device_try(const char *bdf)
 {
-	char path[128], link[256];
-	int container, group, device = -1;
-	ssize_t len;
+	struct vfio_device device;
+	int ret = vfio_open_group(&device, bdf, NULL);
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
-	len = readlink(path, link, sizeof(link) - 1);
-	if (len < 0)
+	if (ret) {
+		errno = -ret;
 		return -1;
-	link[len] = '\0';
-	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(link, '/') + 1);
-
-	container = open("/dev/vfio/vfio", O_RDWR);
-	group = open(path, O_RDWR);
-	if (container >= 0 && group >= 0 && !ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) &&
-	    !ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
-		device = ioctl(group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	}
 	/* The device keeps both. */
-	close(group);
-	close(container);
-	return device;
+	close(device.group);
+	close(device.container);
+	return device.fd;
 }
 
 int device_open(const char *bdf)

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Opening a VFIO device, by its group or by its own file.
+ *
+ * This is the only place where programs in C open one: the samples, the tests, bench and the
+ * programs of upstream/faults. Functions return 0 on success. On failure they return a negative
+ * errno, say in @error of the device what failed, and leave nothing open.
+ */
+#ifndef VFIO_OPEN_H
+#define VFIO_OPEN_H
+
+#include <linux/vfio.h>
+
+#include "pci.h"
+
+/**
+ * struct vfio_device - an open device; descriptors that it has no use for are -1
+ * @bdf: its PCI address; empty if it was opened by the path of its file
+ * @fd: the device
+ * @group: its IOMMU group
+ * @container: the container that its group is in
+ * @iommufd: what it is bound to if it was opened by its own file
+ * @error: why it could not be opened
+ */
+struct vfio_device {
+	char bdf[PCI_ADDRESS_LEN];
+	int fd;
+	int group;
+	int container;
+	int iommufd;
+	char error[192];
+};
+
+#define VFIO_DEVICE_CLOSED	{ .fd = -1, .group = -1, .container = -1, .iommufd = -1 }
+
+/**
+ * vfio_open() - opens a device by its own file where there is one, else by its group
+ *
+ * @name: its PCI address, or the path of its own file
+ */
+int vfio_open(struct vfio_device *dev, const char *name);
+
+/**
+ * vfio_open_group() - opens a device by its group, in a container of its own
+ *
+ * A group without an IOMMU is opened as such, which the name of its file tells apart.
+ *
+ * @address: its PCI address
+ * @options: what VFIO_GROUP_GET_DEVICE_FD is told besides, for example "vf_token=...", or NULL
+ */
+int vfio_open_group(struct vfio_device *dev, const char *address, const char *options);
+
+/** vfio_open_beside() - opens a device of the group that @other, which is open, belongs to */
+int vfio_open_beside(struct vfio_device *dev, const char *address,
+		     const struct vfio_device *other);
+
+/**
+ * vfio_open_file() - opens a device by its own file, its DMA going through iommufd
+ *
+ * @name: its PCI address, or the path of that file
+ *
+ * -ENOENT: the kernel made no such file.
+ */
+int vfio_open_file(struct vfio_device *dev, const char *name);
+
+/** vfio_device_close() - closes all that is open of a device */
+void vfio_device_close(struct vfio_device *dev);
+
+#endif /* VFIO_OPEN_H */
