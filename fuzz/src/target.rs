@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The device that operations are done on: how to open it, and what is fixed about it.
+//!
+//! It is not opened by `lib/open`, as elsewhere: getting a descriptor of it is an operation too, done at
+//! any time by any process, of which the errno is compared with the model's and which has to leave the
+//! descriptor to nobody.
 
 use crate::abi::{self, Bytes};
 use crate::model::{Arch, Bar, Facts, BARS, CONFIG, REGIONS, WINDOW_SHIFT};

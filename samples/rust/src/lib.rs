@@ -1,34 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the samples share: opening a device, and memory that it can reach.
+//! What the samples share: an open device, and memory that it can reach.
 
 mod dma;
-mod open;
 
-pub use crate::{
-    dma::Dma,
-    open::{
-        Function,
-        Opened, //
-    },
+pub use crate::dma::Dma;
+pub use subregion_open::{
+    exit,
+    Address,
+    Failure,
+    Function,
+    Opened, //
 };
-
-use std::process::ExitCode;
-
-/// What all of them fail with.
-pub type Failure = Box<dyn std::error::Error>;
-
-/// What a sample ends with; a failure is told in words.
-#[must_use]
-pub fn exit(result: Result<(), Failure>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
-}
 
 /// Asks `done` until it says yes, for at most 5 seconds.
 ///
@@ -51,9 +34,10 @@ pub fn poll(what: &str, mut done: impl FnMut() -> Result<bool, Failure>) -> Resu
 /// # Errors
 ///
 /// That there is none.
-pub fn device_argument(variable: &str) -> Result<String, Failure> {
-    std::env::args()
+pub fn device_argument(variable: &str) -> Result<Address, Failure> {
+    let address = std::env::args()
         .nth(1)
         .or_else(|| std::env::var(variable).ok())
-        .ok_or_else(|| format!("say which device, as 0000:01:00.0, or set {variable}").into())
+        .ok_or_else(|| format!("say which device, as 0000:01:00.0, or set {variable}"))?;
+    Ok(address.parse()?)
 }

@@ -9,7 +9,8 @@ mod samples;
 mod touch;
 
 use std::process::ExitCode;
-use subregion_samples::{
+use subregion_open::{
+    Address,
     Failure,
     Opened, //
 };
@@ -50,8 +51,9 @@ fn open() -> Result<Opened, Failure> {
 }
 
 /// The address of the device that the environment names so.
-fn address(variable: &str) -> Result<String, Failure> {
-    std::env::var(variable).map_err(|_| format!("{variable} is not set").into())
+fn address(variable: &str) -> Result<Address, Failure> {
+    let address = std::env::var(variable).map_err(|_| format!("{variable} is not set"))?;
+    Ok(address.parse()?)
 }
 
 /// Ranges of the tests are written in them, so that a wrong one is not compiled.

@@ -17,7 +17,7 @@ use crate::{
     KIB,
     MIB, //
 };
-use subregion_samples::Opened;
+use subregion_open::Opened;
 use vfio_subregion::{
     Attribute,
     Bar,
@@ -209,7 +209,7 @@ fn a_touch_of_claimed_pages_through_the_bar_raises_sigbus() -> Outcome {
 }
 
 fn a_driver_without_subregions_is_told_apart_and_can_be_used() -> Outcome {
-    let elsewhere = Elsewhere::new(&address("DEV_IVSHMEM")?)?;
+    let elsewhere = Elsewhere::new(address("DEV_IVSHMEM")?)?;
     let opened = open()?;
     let device = opened.device();
     let bind = "bind the device to subregion_vfio_pci";

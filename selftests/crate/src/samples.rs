@@ -46,7 +46,7 @@ fn run_program(path: &str, arguments: &[&str]) -> Result<(bool, String), Failure
 
 /// As [`run`] of subregionctl, with the arguments in one text, where DEVICE is ivshmem.
 fn tool(arguments: &str) -> Result<(bool, String), Failure> {
-    let arguments = arguments.replace("DEVICE", &address("DEV_IVSHMEM")?);
+    let arguments = arguments.replace("DEVICE", &address("DEV_IVSHMEM")?.to_string());
     let arguments: Vec<_> = arguments.split_whitespace().collect();
     run_program("/tools/subregionctl", &arguments)
 }
@@ -64,33 +64,33 @@ fn sample_igb_loop_gets_back_every_frame() -> Outcome {
 }
 
 fn sample_nvme_cmb_reads_blocks_by_commands_in_the_controller() -> Outcome {
-    let (success, said) = run("nvme_cmb", &[&address("DEV_NVME")?, "42"])?;
+    let (success, said) = run("nvme_cmb", &[&address("DEV_NVME")?.to_string(), "42"])?;
     ensure!(success && said.contains("begins with block 42"));
     Ok(())
 }
 
 fn samples_in_c_do_the_same() -> Outcome {
-    let (success, said) = run("wc_ring", &["--oracle", &address("DEV_IVSHMEM")?])?;
+    let (success, said) = run("wc_ring", &["--oracle", &address("DEV_IVSHMEM")?.to_string()])?;
     ensure!(success && said.contains("65536 descriptors of 64 bytes were written and read back"));
     let (success, said) = run("c_igb_loop", &[])?;
     ensure!(success && said.contains("1000 frames were sent and 1000 received"));
-    let (success, said) = run("c_nvme_cmb", &[&address("DEV_NVME")?, "42"])?;
+    let (success, said) = run("c_nvme_cmb", &[&address("DEV_NVME")?.to_string(), "42"])?;
     ensure!(success && said.contains("begins with block 42"));
     Ok(())
 }
 
 fn samples_say_why_they_cannot() -> Outcome {
     for name in ["igb_loop", "c_igb_loop"] {
-        let (success, said) = run(name, &[&address("DEV_NVME")?])?;
+        let (success, said) = run(name, &[&address("DEV_NVME")?.to_string()])?;
         ensure!(!success && said.contains("this is a driver for the 82576"));
     }
     for name in ["nvme_cmb", "c_nvme_cmb"] {
-        let (success, said) = run(name, &[&address("DEV_IGB")?])?;
+        let (success, said) = run(name, &[&address("DEV_IGB")?.to_string()])?;
         ensure!(!success && said.contains("this is no NVMe controller"));
     }
     let (success, said) = run("rust_ring", &["0000:ff:00.0"])?;
     ensure!(!success && said.contains("there is no PCI device"));
-    let elsewhere = Elsewhere::new(&address("DEV_IVSHMEM")?)?;
+    let elsewhere = Elsewhere::new(address("DEV_IVSHMEM")?)?;
     let (success, said) = run("rust_ring", &[])?;
     ensure!(!success && said.contains("bind the device to subregion_vfio_pci"));
     elsewhere.back()
@@ -111,8 +111,8 @@ fn subregionctl_lists_devices_as_json() -> Outcome {
     let said: Value = serde_json::from_str(&said)?;
     let devices = said.as_array().ok_or("it is no list")?;
     for name in ["DEV_IVSHMEM", "DEV_NVME", "DEV_IGB"] {
-        let address = address(name)?;
-        ensure!(devices.iter().any(|device| device["device"] == *address));
+        let address = address(name)?.to_string();
+        ensure!(devices.iter().any(|device| device["device"] == address));
     }
     ensure!(devices.iter().all(|device| device["subregions"] == true));
 
@@ -132,7 +132,7 @@ fn subregionctl_lists_devices_as_json() -> Outcome {
 }
 
 fn subregionctl_tells_of_a_driver_without_subregions() -> Outcome {
-    let elsewhere = Elsewhere::new(&address("DEV_IVSHMEM")?)?;
+    let elsewhere = Elsewhere::new(address("DEV_IVSHMEM")?)?;
     let (success, said) = tool("list DEVICE")?;
     ensure!(success && said.contains("(its driver has no subregions)"));
     let (success, said) = tool("list DEVICE --json")?;

@@ -13,15 +13,12 @@ use crate::{
 };
 use std::{
     os::unix::process::ExitStatusExt,
-    path::{
-        Path,
-        PathBuf, //
-    },
     process::{
         Command,
         ExitCode, //
     },
 };
+use subregion_open::Address;
 use vfio_subregion::Attribute;
 
 const SIGBUS: i32 = 7;
@@ -70,16 +67,15 @@ fn attempt(what: &str) -> Result<u32, Failure> {
 
 /// A device that the kernel's own vfio-pci has meanwhile.
 pub(crate) struct Elsewhere {
-    sysfs: PathBuf,
+    address: Address,
     driver: String,
 }
 
 impl Elsewhere {
     /// Takes the device from its driver and gives it to vfio-pci.
-    pub(crate) fn new(address: &str) -> Result<Self, Failure> {
-        let sysfs = PathBuf::from("/sys/bus/pci/devices").join(address);
-        let driver = driver_of(&sysfs).ok_or("the device has no driver")?;
-        let moved = Self { sysfs, driver };
+    pub(crate) fn new(address: Address) -> Result<Self, Failure> {
+        let driver = address.driver().ok_or("the device has no driver")?;
+        let moved = Self { address, driver };
         moved.give_to("vfio-pci")?;
         Ok(moved)
     }
@@ -90,15 +86,14 @@ impl Elsewhere {
     }
 
     fn give_to(&self, driver: &str) -> Outcome {
-        if driver_of(&self.sysfs).is_some_and(|has| has == driver) {
+        if self.address.driver().is_some_and(|has| has == driver) {
             return Ok(());
         }
-        let address = self.sysfs.file_name().ok_or("the device has no name")?;
-        let address = address.as_encoded_bytes();
-        std::fs::write(self.sysfs.join("driver_override"), driver)?;
-        std::fs::write(self.sysfs.join("driver/unbind"), address)?;
-        std::fs::write("/sys/bus/pci/drivers_probe", address)?;
-        if driver_of(&self.sysfs).is_none_or(|has| has != driver) {
+        let (sysfs, address) = (self.address.sysfs(), self.address.to_string());
+        std::fs::write(sysfs.join("driver_override"), driver)?;
+        std::fs::write(sysfs.join("driver/unbind"), &address)?;
+        std::fs::write("/sys/bus/pci/drivers_probe", &address)?;
+        if self.address.driver().is_none_or(|has| has != driver) {
             return Err(format!("{driver} does not take the device").into());
         }
         Ok(())
@@ -109,9 +104,4 @@ impl Drop for Elsewhere {
     fn drop(&mut self) {
         let _ = self.give_to(&self.driver);
     }
-}
-
-fn driver_of(sysfs: &Path) -> Option<String> {
-    let link = sysfs.join("driver").read_link().ok()?;
-    Some(link.file_name()?.to_string_lossy().into_owned())
 }

@@ -6,6 +6,7 @@ use clap::{
     Parser,
     Subcommand, //
 };
+use subregion_open::Address;
 use vfio_subregion::{
     Attribute,
     Bar,
@@ -35,7 +36,7 @@ pub(crate) enum Command {
     /// Shows the regions of devices, what they are mapped as, and what they could be
     List {
         /// The devices; without any, all that are bound to `subregion_vfio_pci` or vfio-pci
-        devices: Vec<String>,
+        devices: Vec<Address>,
         /// Print JSON in place of a table: a list of devices, each with the list of its regions
         #[arg(long)]
         json: bool,
@@ -43,7 +44,7 @@ pub(crate) enum Command {
     /// Makes subregions, shows the device, and keeps it open
     Hold {
         /// The device
-        device: String,
+        device: Address,
         /// A part of a BAR as BAR:OFFSET:SIZE:ATTRIBUTE, where ATTRIBUTE is noncached, device, wc
         /// or guest-any, and numbers may end in K, M or G
         #[arg(long = "part", required = true)]
@@ -58,7 +59,7 @@ pub(crate) enum Command {
     /// Prints bytes of a region in hexadecimal, without mapping it
     Dump {
         /// The device
-        device: String,
+        device: Address,
         /// The index of the region
         region: u32,
         /// Where to begin

@@ -2,7 +2,7 @@
 
 //! Bytes of a region in hexadecimal.
 
-use subregion_samples::{
+use subregion_open::{
     Failure,
     Opened, //
 };

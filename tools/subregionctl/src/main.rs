@@ -18,30 +18,21 @@ use std::{
     process::ExitCode,
     time::Duration, //
 };
-use subregion_samples::{
+use subregion_open::{
     exit,
+    Address,
     Failure,
     Opened, //
 };
 
-/// 01:00.0 is short for 0000:01:00.0.
-fn address(name: &str) -> String {
-    if name.len() == 7 {
-        format!("0000:{name}")
-    } else {
-        name.into()
-    }
-}
-
 /// The devices whose driver is this project's, by whichever of its names, or stock vfio-pci.
-fn bound() -> Result<Vec<String>, Failure> {
+fn bound() -> Result<Vec<Address>, Failure> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/sys/bus/pci/devices")? {
-        let entry = entry?;
-        let driver = entry.path().join("driver").read_link().ok();
-        let name = driver.as_deref().and_then(|path| path.file_name());
-        if name.is_some_and(|name| name == "vfio-pci" || name == "subregion_vfio_pci") {
-            found.push(entry.file_name().to_string_lossy().into_owned());
+        let address: Address = entry?.file_name().to_string_lossy().parse()?;
+        let driver = address.driver();
+        if driver.is_some_and(|name| name == "vfio-pci" || name == "subregion_vfio_pci") {
+            found.push(address);
         }
     }
     found.sort();
@@ -69,7 +60,7 @@ fn wait(seconds: Option<u64>) -> Result<(), Failure> {
 }
 
 /// A list shows what it can of each device, and fails in the end when it could not show one.
-fn list(devices: Vec<String>, json: bool) -> Result<(), Failure> {
+fn list(devices: Vec<Address>, json: bool) -> Result<(), Failure> {
     let devices = if devices.is_empty() {
         bound()?
     } else {
@@ -77,8 +68,8 @@ fn list(devices: Vec<String>, json: bool) -> Result<(), Failure> {
     };
     let mut shown = Vec::new();
     let mut failed = false;
-    for device in devices.iter().map(|name| address(name)) {
-        match Opened::new(&device).and_then(|opened| show::Listing::new(&device, &opened)) {
+    for device in &devices {
+        match Opened::new(device).and_then(|opened| show::Listing::new(device, &opened)) {
             Ok(listing) => shown.push(listing),
             Err(error) => {
                 failed = true;
@@ -102,7 +93,6 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             seconds,
             json,
         } => {
-            let device = address(&device);
             let opened = Opened::new(&device)?;
             create(&opened, &parts)?;
             show::print(&[show::Listing::new(&device, &opened)?], json);
@@ -115,7 +105,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             length,
             parts,
         } => {
-            let opened = Opened::new(&address(&device))?;
+            let opened = Opened::new(&device)?;
             create(&opened, &parts)?;
             dump::dump(&opened, region, offset, length)
         }

@@ -13,7 +13,7 @@ use std::{
     },
     path::Path,
 };
-use subregion_samples::Failure;
+use subregion_open::Failure;
 
 /// When the command line was changed last.
 const DATE: &str = "2026-11-21";

@@ -6,7 +6,8 @@ use serde_json::{
     json,
     Value, //
 };
-use subregion_samples::{
+use subregion_open::{
+    Address,
     Failure,
     Opened, //
 };
@@ -28,7 +29,7 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    pub(crate) fn new(name: &str, opened: &Opened) -> Result<Self, Failure> {
+    pub(crate) fn new(address: &Address, opened: &Opened) -> Result<Self, Failure> {
         let device = opened.device();
         let mut rows = Vec::new();
         let mut supported = true;
@@ -43,7 +44,7 @@ impl Listing {
             rows.push((region, can));
         }
         Ok(Self {
-            device: name.into(),
+            device: address.to_string(),
             supported,
             rows,
         })

@@ -2,14 +2,16 @@
 
 //! Opening a device, by rust-vmm's vfio-ioctls.
 
-use crate::Failure;
+use crate::{
+    Address,
+    Failure, //
+};
 use std::{
     os::fd::{
         AsFd,
         AsRawFd,
         BorrowedFd, //
     },
-    path::PathBuf,
     sync::Arc,
 };
 use vfio_ioctls::{
@@ -50,16 +52,12 @@ impl Opened {
     /// # Errors
     ///
     /// What is missing, in words.
-    pub fn new(address: &str) -> Result<Self, Failure> {
-        let sysfs = PathBuf::from("/sys/bus/pci/devices").join(address);
+    pub fn new(address: &Address) -> Result<Self, Failure> {
+        let sysfs = address.sysfs();
         if !sysfs.exists() {
             return Err(format!("there is no PCI device {address}").into());
         }
-        let driver = sysfs.join("driver").read_link().ok();
-        let driver = driver
-            .as_deref()
-            .and_then(|path| path.file_name())
-            .map_or("none".into(), |name| name.to_string_lossy().into_owned());
+        let driver = address.driver().unwrap_or_else(|| "none".into());
         let ops: Arc<dyn VfioOps> = Arc::new(VfioContainer::new(None)?);
         let device = VfioDevice::new(&sysfs, ops.clone(), true).map_err(|error| {
             format!(
@@ -75,10 +73,9 @@ impl Opened {
     /// # Errors
     ///
     /// Those of vfio-ioctls.
-    pub fn again(&self, address: &str) -> Result<Self, Failure> {
-        let sysfs = PathBuf::from("/sys/bus/pci/devices").join(address);
+    pub fn again(&self, address: &Address) -> Result<Self, Failure> {
         Ok(Self {
-            device: VfioDevice::new(&sysfs, self.ops.clone(), true)?,
+            device: VfioDevice::new(&address.sysfs(), self.ops.clone(), true)?,
             ops: self.ops.clone(),
         })
     }
@@ -95,7 +92,9 @@ impl Opened {
         &self.device
     }
 
-    pub(crate) fn ops(&self) -> &Arc<dyn VfioOps> {
+    /// What maps memory for the device.
+    #[must_use]
+    pub fn ops(&self) -> &Arc<dyn VfioOps> {
         &self.ops
     }
 

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The address of a PCI device.
+
+use std::{
+    fmt,
+    path::PathBuf,
+    str::FromStr, //
+};
+
+/// The address of a PCI device, as the kernel writes it: 0000:01:00.0.
+///
+/// Without the domain, as 01:00.0, it is read as one of domain 0.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Address {
+    domain: u32,
+    bus: u8,
+    slot: u8,
+    function: u8,
+}
+
+impl Address {
+    /// The device's directory in sysfs.
+    #[must_use]
+    pub fn sysfs(&self) -> PathBuf {
+        PathBuf::from("/sys/bus/pci/devices").join(self.to_string())
+    }
+
+    /// The name of its driver, if it has one.
+    #[must_use]
+    pub fn driver(&self) -> Option<String> {
+        let link = self.sysfs().join("driver").read_link().ok()?;
+        Some(link.file_name()?.to_string_lossy().into_owned())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            domain,
+            bus,
+            slot,
+            function,
+        } = self;
+        write!(f, "{domain:04x}:{bus:02x}:{slot:02x}.{function:x}")
+    }
+}
+
+impl FromStr for Address {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        parse(text).ok_or_else(|| format!("'{text}' is no PCI address"))
+    }
+}
+
+fn parse(text: &str) -> Option<Address> {
+    let (place, function) = text.split_once('.')?;
+    let fields: Vec<_> = place.split(':').collect();
+    let (domain, bus, slot) = match fields[..] {
+        [bus, slot] => ("0", bus, slot),
+        [domain, bus, slot] => (domain, bus, slot),
+        _ => return None,
+    };
+    Some(Address {
+        domain: number(domain, 8, u32::MAX)?,
+        bus: small(bus, 2, 0xff)?,
+        slot: small(slot, 2, 0x1f)?,
+        function: small(function, 1, 7)?,
+    })
+}
+
+/// A hexadecimal number without a sign, of so many digits at most.
+fn number(text: &str, digits: usize, most: u32) -> Option<u32> {
+    if text.len() > digits || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let number = u32::from_str_radix(text, 16).ok()?;
+    (number <= most).then_some(number)
+}
+
+fn small(text: &str, digits: usize, most: u32) -> Option<u8> {
+    number(text, digits, most)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_written_as_by_the_kernel() {
+        for (text, written) in [
+            ("0000:01:00.0", "0000:01:00.0"),
+            ("01:00.0", "0000:01:00.0"),
+            ("10000:E1:1F.7", "10000:e1:1f.7"),
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), written);
+        }
+    }
+
+    #[test]
+    fn what_cannot_exist_is_no_address() {
+        for text in [
+            "",
+            "01:00",
+            "01:00.8",
+            "01:20.0",
+            "100:00.0",
+            "0000:01:00.0 ",
+            "0x00:01:00.0",
+            "+000:01:00.0",
+            "0000:01:00:0",
+            "0:0000:01:00.0",
+            "100000000:01:00.0",
+            "01:00.",
+        ] {
+            assert!(text.parse::<Address>().is_err(), "{text}");
+        }
+    }
+}
