@@ -273,10 +273,8 @@ pub struct vfio_region_set_attr {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    ["Size of vfio_region_set_attr"]
-        [::core::mem::size_of::<vfio_region_set_attr>() - 24usize];
-    ["Alignment of vfio_region_set_attr"]
-        [::core::mem::align_of::<vfio_region_set_attr>() - 4usize];
+    ["Size of vfio_region_set_attr"][::core::mem::size_of::<vfio_region_set_attr>() - 24usize];
+    ["Alignment of vfio_region_set_attr"][::core::mem::align_of::<vfio_region_set_attr>() - 4usize];
     ["Offset of field: vfio_region_set_attr::argsz"]
         [::core::mem::offset_of!(vfio_region_set_attr, argsz) - 0usize];
     ["Offset of field: vfio_region_set_attr::flags"]

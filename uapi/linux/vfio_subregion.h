@@ -250,7 +250,14 @@ struct vfio_region_info_cap_claims {
 	__u32		attribute;
 	__u32		effective_type;
 	__u32		reserved;
+	/* private: strict C++ has no array without a length */
+#ifdef __cplusplus
+	__extension__ struct vfio_region_claim claims[0];
+#else
+	/* public: */
 	struct vfio_region_claim claims[];
+	/* private: */
+#endif
 };
 
 #endif /* _LINUX_VFIO_SUBREGION_H */
