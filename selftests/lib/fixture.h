@@ -158,7 +158,7 @@ static inline struct pci_bar fixture_bar(struct __test_metadata *_metadata,
 }
 
 /**
- * fixture_conflicts() - tells rig/check by the log whether complaints of the kernel about memory
+ * fixture_conflicts() - tells rig/log by the log whether complaints of the kernel about memory
  * types that do not fit together are provoked from here on: @when is "begin" or "end"
  */
 static inline void fixture_conflicts(struct __test_metadata *_metadata, const char *when)
