@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm check check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean
+.PHONY: help run sample dpdk nested vmm check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -31,8 +31,12 @@ vmm: ## Boot a stock kernel in QEMU, give a guest of KVM one BAR in parts of dif
 check: ## Run every test, on the host and in QEMU
 	@rig/enter rig/check
 
-check-all: ## The same with every kernel there is, and the packages, as before a release
-	@rig/check all
+check-host: ## Run the checks that need no machine; or some: CHECK='fmt clippy', see rig/host --help
+	@rig/host $(foreach name,$(CHECK),'$(name)')
+
+check-all: ## The same as check with every kernel there is, and the packages, as before a release
+	@ARCH=x86_64 rig/system >/dev/null
+	@rig/enter rig/check all
 
 coverage: ## Run the guests of check on a driver that tells which of its code runs, and add that up
 	@rig/coverage
