@@ -28,8 +28,8 @@ vmm: ## Boot a stock kernel in QEMU, give a guest of KVM one BAR in parts of dif
 	@rig/enter rig/build module oracle samples
 	@rig/enter rig/vm vmm
 
-check: ## Run every test, on the host and in QEMU
-	@rig/enter rig/check
+check: ## Run every test, on the host and in QEMU; or some: TEST='claim.*', see rig/check --help
+	@rig/enter rig/check $(if $(TEST),--test $(foreach name,$(TEST),'$(name)'))
 
 check-host: ## Run the checks that need no machine; or some: CHECK='fmt clippy', see rig/host --help
 	@rig/host $(foreach name,$(CHECK),'$(name)')

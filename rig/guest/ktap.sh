@@ -99,6 +99,26 @@ ktap_program() {
 	esac
 }
 
+# What rig/check --test has selected: a line for each program of /selftests, with its arguments, and a line
+# for each other thing that the job `check` runs.
+SELECTION=/extra/selection
+
+# Whether the job has to run $1: it runs everything unless there is a selection.
+selected() { [ ! -e $SELECTION ] || grep -q "^$1\( \|\$\)" $SELECTION; }
+
+# The programs that the job has to run: "$@" unless there is a selection. A selected program that is missing
+# is a failure when it is run.
+selected_programs() {
+	if [ -e $SELECTION ]; then
+		cut -d ' ' -f 1 $SELECTION | grep -vxE 'vmm|kunit' | sed 's|^|/selftests/|'
+	else
+		printf '%s\n' "$@"
+	fi
+}
+
+# The arguments of the program $1 in the selection.
+selected_arguments() { sed -n "s/^${1##*/} //p" $SELECTION 2>/dev/null; }
+
 # The results of the KUnit suite $1, which ran when its module was loaded, as the test of that name.
 ktap_kunit() {
 	local results=$KUNIT/$1/results

@@ -13,7 +13,7 @@
 special_job() {
 	local name=$1 taint=$2 selftests program device
 	shift 2
-	selftests=$(ls /selftests/"$name"*)
+	selftests=$(selected_programs /selftests/"$name"*)
 
 	# The driver, the programs, what the debug kernel found, the taint.
 	ktap_plan $((1 + $(echo "$selftests" | wc -w) + DEBUG_RESULTS + 1))
@@ -28,7 +28,8 @@ special_job() {
 		for device in $DEVICES; do
 			bind "$device" "$DRIVER" >/dev/null 2>&1
 		done
-		ktap_program "${program##*/}" "$program"
+		# shellcheck disable=SC2046 # several arguments
+		ktap_program "${program##*/}" "$program" $(selected_arguments "$program")
 	done
 	debug_results
 	taint_result "$taint"
