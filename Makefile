@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean
+.PHONY: help run sample dpdk nested vmm try check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean
 
 help: ## Say this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -27,6 +27,9 @@ nested: ## Boot a stock kernel in QEMU, have Debian's QEMU there pass a device t
 vmm: ## Boot a stock kernel in QEMU, give a guest of KVM one BAR in parts of different attributes
 	@rig/enter rig/build module oracle samples
 	@rig/enter rig/vm vmm
+
+try: ## Run a program of yours in QEMU with the driver loaded: PROGRAM=FILE ARGS='...', see rig/try --help
+	@rig/try '$(PROGRAM)' '$(subst ','\'',$(value ARGS))'
 
 check: ## Run every test, on the host and in QEMU; or some: TEST='claim.*', see rig/check --help
 	@rig/enter rig/check $(if $(TEST),--test $(foreach name,$(TEST),'$(name)'))
