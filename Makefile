@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm try check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean
+.PHONY: help run sample dpdk nested vmm try check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean cache distclean
 
 help: ## Say this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -111,3 +111,9 @@ uninstall: ## Remove what make install installed
 
 clean: ## Remove what was built in this checkout; the cache stays
 	rm -rf build
+
+cache: ## List the build roots and kernels in the cache; rig/cache --help says how to remove some
+	@rig/cache
+
+distclean: clean ## Remove what was built, and the cache
+	@rig/cache remove all
