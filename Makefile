@@ -17,6 +17,7 @@ sample: ## Run another sample there, in C or Rust: SAMPLE=NAME, see rig/run --he
 	@rig/enter rig/run '$(SAMPLE)'
 
 dpdk: ## Boot a stock kernel in QEMU, run Debian's dpdk-testpmd on the drop-in, with and without WC
+	@[ '$(or $(ARCH),x86_64)' = x86_64 ] || { echo 'error: make dpdk runs on x86-64 only' >&2; exit 1; }
 	@rig/enter rig/build dropin oracle tools
 	@rig/enter rig/vm --dpdk dpdk
 

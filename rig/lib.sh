@@ -98,6 +98,9 @@ logged() {
 	) 2>&1 </dev/null | progress "$log"
 	status=$?
 	set -e
+	case $status in
+	130 | 143) die "interrupted; run it again to go on" ;;
+	esac
 	if [ "$status" != 0 ]; then
 		printf -- '---- the end of %s:\n' "$log" >&2
 		tail -n 30 "$log" >&2
