@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 """Runs processes in parallel, and ends all of them when this process is told to end."""
 
 import concurrent.futures
