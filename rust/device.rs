@@ -63,8 +63,8 @@ use crate::{
     region::{
         self,
         Attribute,
-        Place,
         RegionId, //
+        Target,
     },
     segments::{
         self,
@@ -219,7 +219,7 @@ impl State {
     /// own window.
     fn mappings(&self, device: &OpenDevice, offset: u64) -> Option<&Atomic<i64>> {
         match place(device, offset) {
-            Place::Bar(bar, _) => self.mappings.get(bar.index()),
+            Target::Bar(bar, _) => self.mappings.get(bar.index()),
             _ => None,
         }
     }
@@ -281,12 +281,12 @@ fn mem_type(attribute: Attribute) -> MemType {
 
 /// Returns what a file offset stands for. A BAR that is too large to have subregions has its bytes
 /// where the slots would be.
-fn place(device: &OpenDevice, offset: u64) -> Place {
-    let place = Place::of(offset);
-    if let Place::Slot(bar, _) = place {
+fn place(device: &OpenDevice, offset: u64) -> Target {
+    let place = Target::of(offset);
+    if let Target::Slot(bar, _) = place {
         if let Some(large) = device.bar(bar.index()) {
             if large.len() > region::SLOTS_SIZE {
-                return Place::Bar(bar, offset.saturating_sub(bar.window()));
+                return Target::Bar(bar, offset.saturating_sub(bar.window_start()));
             }
         }
     }

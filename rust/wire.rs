@@ -92,7 +92,7 @@ impl From<Failure> for Error {
             Failure::NoSubregion => ENOENT,
             Failure::Held => EBUSY,
             Failure::Refused(Refusal::Overlap(_)) => EEXIST,
-            Failure::Refused(Refusal::Attributed | Refusal::Stray) => EBUSY,
+            Failure::Refused(Refusal::HasAttribute | Refusal::Stray) => EBUSY,
             Failure::Refused(Refusal::Limit) => ENOSPC,
             Failure::NoSuchType => EOPNOTSUPP,
             Failure::Kernel(error) => error,

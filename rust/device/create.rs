@@ -113,7 +113,10 @@ fn commit(
 ) -> Result<(), Failure> {
     let (parent, span) = (plan.region().bar(), plan.region().span());
     let mut table = device.memory_exclusive();
-    table.zap(parent.window().saturating_add(span.start()), span.len());
+    table.zap(
+        parent.window_start().saturating_add(span.start()),
+        span.len(),
+    );
     // The plan is of this table and there is room for it: the io lock has been held all along.
     let admission = table.admit(plan).map_err(|_| Failure::Kernel(ENOMEM))?;
     let Some(segments) = change.as_mut().and_then(Change::segments) else {

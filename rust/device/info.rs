@@ -92,7 +92,7 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
             // It changed while there was no lock.
             continue;
         }
-        let window = table.window(bar);
+        let window = table.attribute(bar);
         for (span, id) in table.claims(bar) {
             claims.push(span, device.data().index(id))?;
         }
@@ -103,5 +103,5 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
 
 /// Returns whether `bar` has neither a subregion nor an attribute.
 fn is_plain(claims: &Claims, bar: region::Bar) -> bool {
-    claims.count(bar) == 0 && claims.window(bar) == Attribute::Noncached
+    claims.count(bar) == 0 && claims.attribute(bar) == Attribute::Noncached
 }

@@ -13,9 +13,9 @@ use crate::{
     region::{
         self,
         Attribute,
-        Holder,
-        Place,
+        ClaimKind,
         Span, //
+        Target,
     },
     segments,
     vfio::pci::{
@@ -35,8 +35,8 @@ pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Resul
     let mapping = mapping.count()?;
     let len = mapping.len();
     match place(device, mapping.file_offset()) {
-        Place::Other => Err(EINVAL),
-        Place::Bar(parent, at) => {
+        Target::Other => Err(EINVAL),
+        Target::Bar(parent, at) => {
             let bar = device.bar(parent.index()).ok_or(EINVAL)?;
             let end = at.checked_add(len).ok_or(EINVAL)?;
             if end > bar.mmap_len() {
@@ -50,7 +50,7 @@ pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Resul
             mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
             Ok(())
         }
-        Place::Slot(parent, slot) => {
+        Target::Slot(parent, slot) => {
             let slots = Span::new(slot, len).map_err(|_| EINVAL)?;
             let region = device.memory_shared().resolve(parent, slots);
             let (_, region) = region.ok_or(EINVAL)?;
@@ -68,7 +68,7 @@ fn mmap_window(
     mapping: CountedMapping<'_, State>,
 ) -> Result {
     // Whoever sets it holds the lock until it is set.
-    let attribute = device.memory_shared().window(bar);
+    let attribute = device.memory_shared().attribute(bar);
     if attribute == Attribute::Noncached {
         mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
     } else {
@@ -85,21 +85,21 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
     // The lock is held until the entry is made; see device.rs.
     let table = device.memory_shared();
     match place(device, offset) {
-        Place::Other => fault.refuse(),
-        Place::Bar(bar, at) => {
+        Target::Other => fault.refuse(),
+        Target::Bar(bar, at) => {
             let Ok(span) = Span::new(at, fault.len()) else {
                 return fault.refuse();
             };
-            match table.holder(bar, span) {
+            match table.claim_kind(bar, span) {
                 None => fault.map(&table, bar.index(), at),
-                Some(Holder::Stray) if fault.is_single_page() => {
+                Some(ClaimKind::Stray) if fault.is_single_page() => {
                     drop(table);
                     fault_stray(device, fault, bar, span)
                 }
                 Some(_) => fault.refuse(),
             }
         }
-        Place::Slot(bar, slot) => {
+        Target::Slot(bar, slot) => {
             let slots = Span::new(slot, fault.len()).ok();
             match slots.and_then(|slots| table.resolve(bar, slots)) {
                 Some((span, _)) => fault.map(&table, bar.index(), span.start()),
@@ -125,7 +125,7 @@ fn fault_stray(
         segments::settle_page(device, &mut io, bar, span.start());
     }
     let table = device.memory_shared();
-    match table.holder(bar, span) {
+    match table.claim_kind(bar, span) {
         None => fault.map(&table, bar.index(), span.start()),
         Some(_) => fault.refuse(),
     }

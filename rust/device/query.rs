@@ -36,7 +36,7 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
         Some(index) => {
             if let Ok(bar) = parent(device, index) {
                 let io = io_settled(device, bar)?;
-                let window = device.memory_shared().window(index);
+                let window = device.memory_shared().attribute(index);
                 for attribute in Attribute::ALL {
                     let can = window == Attribute::Noncached && can_have(&io, bar, attribute);
                     if can {

@@ -37,7 +37,7 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
 
     let mut io = device.io_exclusive()?;
     segments::settle(device, &mut io, bar);
-    let before = device.memory_shared().window(request.bar);
+    let before = device.memory_shared().attribute(request.bar);
     // What is write-combining is reserved as that; all else is looked at.
     if !before.is_write_combining() && !segments::is_settled(&io, bar) {
         return Err(Failure::Held);
@@ -76,7 +76,7 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
         _ => Ok(()),
     };
     if done.is_ok() {
-        table.set_window(request.bar, attribute);
+        table.set_attribute(request.bar, attribute);
     }
     if let Some(segments) = change.segments() {
         segments.claim_stray(bar, &mut table, whole, memory);

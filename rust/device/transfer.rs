@@ -10,8 +10,8 @@ use super::{
 use crate::{
     region::{
         self,
-        Place,
         Span, //
+        Target,
     },
     vfio::{
         pci::{
@@ -29,8 +29,8 @@ pub(super) fn transfer(device: &OpenDevice, transfer: &mut Transfer<'_>) -> Resu
     let offset = transfer.file_offset()?;
     let all = transfer.remaining();
     match place(device, offset) {
-        Place::Other => device.core_transfer(transfer),
-        Place::Bar(parent, at) => {
+        Target::Other => device.core_transfer(transfer),
+        Target::Bar(parent, at) => {
             let bar = device.bar(parent.index()).ok_or(EINVAL)?;
             let io = device.io_shared()?;
             if io.taken(bar).is_none() {
@@ -38,7 +38,7 @@ pub(super) fn transfer(device: &OpenDevice, transfer: &mut Transfer<'_>) -> Resu
             }
             transfer_bar(device, io, parent, at, all, transfer)
         }
-        Place::Slot(parent, slot) => transfer_slot(device, parent, slot, transfer),
+        Target::Slot(parent, slot) => transfer_slot(device, parent, slot, transfer),
     }
 }
 
@@ -62,7 +62,7 @@ fn transfer_slot(
     let bar = device.bar(parent.index()).ok_or(EINVAL)?;
     let io = device.io_shared()?;
     if io.taken(bar).is_none() {
-        return io.core_transfer(parent.window().saturating_add(at), limit, transfer);
+        return io.core_transfer(parent.window_start().saturating_add(at), limit, transfer);
     }
     transfer_bar(device, io, parent, at, limit, transfer)
 }
@@ -88,7 +88,7 @@ fn transfer_bar<'a>(
     while left != 0 && at < bar.len() {
         let Some(segments) = io.taken(bar) else {
             // It was given back meanwhile, so all that is left is in one piece.
-            let offset = parent.window().saturating_add(at);
+            let offset = parent.window_start().saturating_add(at);
             left = left.saturating_sub(io.core_transfer(offset, left, transfer)?);
             break;
         };

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What userspace can ask for.
+//! The memory attributes that userspace can ask for.
 
-/// A memory attribute: what a subregion's mappings are to be, on the host and for a guest.
+/// The memory attribute of a subregion or of a BAR. It decides the types of mappings on the host
+/// and in a guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Attribute {
-    /// `pgprot_noncached()`, as vfio-pci maps a BAR; a guest gets device memory.
+    /// `pgprot_noncached()`, as vfio-pci maps a BAR. A guest gets device memory.
     Noncached,
-    /// `pgprot_device()`; a guest gets device memory.
+    /// `pgprot_device()`. A guest gets device memory.
     Device,
-    /// `pgprot_writecombine()`; a guest gets any uncached type that it asks for.
+    /// `pgprot_writecombine()`. A guest may choose any uncached type.
     WriteCombining,
-    /// `pgprot_device()` on the host; a guest gets any uncached type that it asks for.
+    /// `pgprot_device()` on the host. A guest may choose any uncached type.
     GuestAny,
 }
 
 impl Attribute {
-    /// All of them.
+    /// All attributes.
     pub(crate) const ALL: [Self; 4] = [
         Self::Noncached,
         Self::Device,
@@ -24,15 +25,15 @@ impl Attribute {
         Self::GuestAny,
     ];
 
-    /// Returns whether the kernel's own mapping of the range must be write-combining as well.
+    /// Returns whether the kernel must map the range as write-combining as well.
     ///
-    /// Of all attributes only this one differs in type from what `ioremap()` gives, and a physical
-    /// page has one memory type.
+    /// A physical page has one memory type, and only this attribute needs another type than
+    /// `ioremap()` gives.
     pub(crate) fn is_write_combining(self) -> bool {
         matches!(self, Self::WriteCombining)
     }
 
-    /// Returns whether a guest may choose among the uncached types for itself.
+    /// Returns whether a guest may choose any uncached type.
     pub(crate) fn lets_guest_choose(self) -> bool {
         matches!(self, Self::WriteCombining | Self::GuestAny)
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Every sequence of up to four operations on two small BARs: a proof by trying them all.
+//! All sequences of up to four operations on two small BARs.
 //!
-//! What the table compares are offsets within one BAR, ids and slots. Two claims can lie apart,
-//! touch or overlap in any way within five pages, with a third one in between; an operation that
-//! depends on four others depends on pairs of these. The values at which arithmetic could go wrong
-//! are the subject of the tests `at_every_edge_*` beside the arithmetic.
+//! The table compares offsets within one BAR, ids and slots. Two claims within five pages can be
+//! apart, touch or overlap in every way, with a third claim between them. An operation that
+//! depended on four others would depend on pairs of them. The tests `at_every_edge_*` beside the
+//! arithmetic cover the values at which it can go wrong.
 
 use super::{
     super::*,
@@ -16,16 +16,16 @@ use super::{
 };
 use crate::attr::Attribute;
 
-/// How many operations a sequence has.
+/// The number of operations in a sequence.
 const DEPTH: usize = 4;
 
-/// How many pages each BAR has.
+/// The number of pages of each BAR.
 const PAGES: usize = 5;
 
-/// The BARs, the first and the last that there are.
+/// The two BARs: the first and the last of a device.
 const TWO: [usize; 2] = [0, 5];
 
-/// Returns every operation there is on these BARs.
+/// Returns all operations on these BARs.
 fn every_op() -> Vec<Op> {
     let mut ops = Vec::new();
     for bar in TWO {
@@ -33,15 +33,16 @@ fn every_op() -> Vec<Op> {
             ops.extend((1..=PAGES - first).map(|pages| Op::Create { bar, first, pages }));
         }
         for attribute in [Attribute::Noncached, Attribute::WriteCombining] {
-            ops.push(Op::SetWindow { bar, attribute });
+            ops.push(Op::SetAttribute { bar, attribute });
         }
     }
-    // The last sequence of all can create this many; one number more is of none.
+    // A sequence that destroys can create at most `DEPTH - 1` subregions, so the last number never
+    // exists.
     ops.extend((0..DEPTH as u32).map(Op::Destroy));
     ops
 }
 
-/// Does `sequence` from an empty table on and checks what came of it.
+/// Runs `sequence` on an empty table and checks the result.
 fn try_out(sequence: &[Op], page: u64) {
     let mut table = Table::default();
     let mut model = Model::new(PAGES, page, 0x38_0000_0000);
@@ -51,7 +52,8 @@ fn try_out(sequence: &[Op], page: u64) {
     model.check(&table);
 }
 
-/// Tries every sequence that begins with `sequence` and has up to [`DEPTH`] operations.
+/// Runs all sequences of up to [`DEPTH`] operations that begin with `sequence`, and returns their
+/// number.
 fn try_all(sequence: &mut Vec<Op>, ops: &[Op], page: u64) -> u64 {
     try_out(sequence, page);
     if sequence.len() == DEPTH {
@@ -75,7 +77,7 @@ fn every_sequence_of_four_operations_leaves_what_the_model_says() {
 
 #[test]
 fn every_sequence_in_pages_of_64_gib_stays_within_the_window() {
-    // Eight such pages are all the slots that a BAR has, so most sequences meet the end.
+    // A BAR has slots for eight such pages only, so most sequences reach the end of the window.
     let ops = every_op();
     try_all(&mut Vec::new(), &ops, 64 << 30);
 }

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Ranges, claims and attributes: the rules of subregions, without a kernel in sight.
+//! The rules of subregions: ranges, claims, slots, ids and attributes. They know neither the kernel
+//! nor a device.
 //!
-//! Everything here is safe Rust over `core` alone, allocates nothing and takes no lock. The same
-//! files are built into the module and, as the crate in `Cargo.toml` beside this file, on the host.
+//! This is safe Rust that uses `core` only, allocates nothing and takes no lock. The module
+//! includes these files, and `Cargo.toml` in this folder builds them as a crate on the host.
 //!
-//! - [`span`]: a range of bytes that is known to be sound
+//! - [`span`]: a valid range of bytes
 //! - [`attr`]: the attributes
-//! - [`window`]: where a file offset of the device leads
-//! - [`store`]: storage that somebody else allocates
-//! - [`subregion`]: what a subregion is
-//! - [`table`]: which subregion holds which pages of which BAR
+//! - [`window`]: the meaning of a file offset, and the choice of a slot
+//! - [`store`]: the storage that the caller provides
+//! - [`subregion`]: subregions, claims, and the reasons for which a subregion is refused
+//! - [`table`]: the claims and subregions of all BARs
 
 #![forbid(unsafe_code)]
 
@@ -32,7 +33,7 @@ pub(crate) use self::store::{
     Stores, //
 };
 pub(crate) use self::subregion::{
-    Holder,
+    ClaimKind,
     Refusal,
     RegionId,
     Subregion, //
@@ -45,12 +46,12 @@ pub(crate) use self::table::{
 };
 pub(crate) use self::window::{
     Bar,
-    Place,
+    Target,
     BARS,
     SLOTS_SIZE, //
 };
 
-/// Values at which arithmetic on offsets and addresses can go wrong, for the tests.
+/// Offsets and addresses at which arithmetic can go wrong, for the tests.
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
 pub(crate) const EDGES: [u64; 20] = [
     0,

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table beside a model that keeps a list of pages and knows no other structure.
+//! Compares the table with a model that is a plain list of pages.
 //!
-//! [`Model::step`] does one operation on both and compares the outcome; [`Model::check`] compares
-//! all that can be seen. Where a slot goes is the table's choice, so the model says what any choice
-//! has to fulfil: a slot lies in its window, meets no slot that there ever was, and agrees with the
-//! physical address. Random sequences are below, all short ones in `exhaustive_tests.rs`.
+//! [`Model::step`] does one operation on both and compares the results. [`Model::check`] compares
+//! everything that the table's interface shows. The table may choose any valid slot, so the model
+//! checks the conditions of a valid one: it lies within its window, overlaps no slot that was ever
+//! used, and agrees with the physical address modulo the size of a huge entry. This file has random
+//! sequences, `exhaustive_tests.rs` all short ones.
 
 use super::{
     super::*,
@@ -20,7 +21,7 @@ use crate::{
     span::Span,
     window::{
         Bar,
-        Place,
+        Target,
         BARS,
         SLOTS_SIZE, //
     }, //
@@ -36,7 +37,7 @@ use proptest::{
     }, //
 };
 
-/// Something that is done to a table.
+/// An operation on a table.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
     /// Create a subregion of `pages` pages from page `first` on.
@@ -45,52 +46,52 @@ pub(super) enum Op {
         first: usize,
         pages: usize,
     },
-    /// Destroy the subregion of this number, which may be none.
+    /// Destroy the subregion with this number, which may not exist.
     Destroy(u32),
-    /// Give a BAR's own window an attribute, if it has no subregion (the caller's rule).
-    SetWindow { bar: usize, attribute: Attribute },
-    /// Make a stray of these pages, if none of them is claimed (the caller's rule).
-    Keep {
+    /// Give a BAR an attribute if it has no subregions; the table leaves this check to its caller.
+    SetAttribute { bar: usize, attribute: Attribute },
+    /// Make a stray of these pages if none is claimed; the table leaves this check to its caller.
+    AddStray {
         bar: usize,
         first: usize,
         pages: usize,
     },
-    /// End as much of the stray that has page `first` as there is of it from there on.
-    Release { bar: usize, first: usize },
+    /// End the stray that includes page `first`, from that page on.
+    EndStray { bar: usize, first: usize },
 }
 
-/// Who has a page.
+/// The claim or stray that includes a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
-    /// The subregion of this number.
+    /// The subregion with this number.
     Subregion(u32),
-    /// The stray of this number.
+    /// The stray with this number.
     Stray(u32),
 }
 
 impl Owner {
-    /// Returns what the table says of such a page.
-    fn holder(self) -> Holder {
+    /// Returns the kind of claim that the table must report for such a page.
+    fn claim_kind(self) -> ClaimKind {
         match self {
-            Self::Subregion(number) => Holder::Subregion(RegionId::new(number)),
-            Self::Stray(_) => Holder::Stray,
+            Self::Subregion(number) => ClaimKind::Subregion(RegionId::new(number)),
+            Self::Stray(_) => ClaimKind::Stray,
         }
     }
 }
 
-/// A page-by-page account of what a table should hold.
+/// The expected content of a table, page by page.
 pub(super) struct Model {
     /// The size of a page in bytes.
     page: u64,
-    /// Where each BAR begins in physical memory.
+    /// The physical address of each BAR.
     phys: u64,
-    /// Who has each page of each BAR.
+    /// The claim or stray of each page of each BAR.
     owners: [Vec<Option<Owner>>; BARS],
-    /// The attribute of each BAR's own window.
-    windows: [Attribute; BARS],
-    /// Every subregion that there ever was, by number, and whether it still is.
+    /// The attribute of each BAR.
+    attributes: [Attribute; BARS],
+    /// Every subregion ever created, by number, and whether it still exists.
     all: Vec<(Subregion, bool)>,
-    /// How many strays there ever were.
+    /// The number of strays ever made.
     strays: u32,
 }
 
@@ -98,7 +99,8 @@ fn bar_at(index: usize) -> Bar {
     Bar::new(index as u64).unwrap()
 }
 
-/// Returns the attribute to ask for, so that each is asked for and every subregion keeps its own.
+/// Returns the attribute of the subregion `number`, so that the tests use each attribute and find a
+/// subregion with a wrong one.
 fn attribute_of(number: usize) -> Attribute {
     match number % 4 {
         0 => Attribute::WriteCombining,
@@ -118,35 +120,36 @@ fn huge(len: u64) -> u64 {
 }
 
 impl Model {
-    /// Makes the model of an empty table, with BARs of `pages` pages at the address `phys`.
+    /// Makes the model of an empty table. The BARs have `pages` pages and begin at the address
+    /// `phys`.
     pub(super) fn new(pages: usize, page: u64, phys: u64) -> Self {
         Self {
             page,
             phys,
             owners: core::array::from_fn(|_| vec![None; pages]),
-            windows: [Attribute::Noncached; BARS],
+            attributes: [Attribute::Noncached; BARS],
             all: Vec::new(),
             strays: 0,
         }
     }
 
-    /// Does `op` to `table` and to the model.
+    /// Does `op` on `table` and on the model.
     pub(super) fn step(&mut self, table: &mut Table<Storage>, op: Op) {
         match op {
             Op::Create { bar, first, pages } => self.create(table, bar, first, pages),
             Op::Destroy(number) => self.destroy(table, number),
-            Op::SetWindow { bar, attribute } => {
+            Op::SetAttribute { bar, attribute } => {
                 if table.count(bar_at(bar)) == 0 {
-                    table.set_window(bar_at(bar), attribute);
-                    self.windows[bar] = attribute;
+                    table.set_attribute(bar_at(bar), attribute);
+                    self.attributes[bar] = attribute;
                 }
             }
-            Op::Keep { bar, first, pages } => self.keep(table, bar, first..first + pages),
-            Op::Release { bar, first } => self.release(table, bar, first),
+            Op::AddStray { bar, first, pages } => self.add_stray(table, bar, first..first + pages),
+            Op::EndStray { bar, first } => self.end_stray(table, bar, first),
         }
     }
 
-    /// Returns the bytes of the pages `range`.
+    /// Returns the bytes of the pages in `range`.
     fn span(&self, range: &Range<usize>) -> Span {
         Span::new(
             range.start as u64 * self.page,
@@ -155,32 +158,38 @@ impl Model {
         .unwrap()
     }
 
-    fn keep(&mut self, table: &mut Table<Storage>, index: usize, range: Range<usize>) {
+    fn add_stray(&mut self, table: &mut Table<Storage>, index: usize, range: Range<usize>) {
         let span = self.span(&range);
         let owner = self.owners[index][range.clone()].iter().find_map(|o| *o);
-        assert_eq!(table.holder(bar_at(index), span), owner.map(Owner::holder));
+        assert_eq!(
+            table.claim_kind(bar_at(index), span),
+            owner.map(Owner::claim_kind)
+        );
         if owner.is_none() {
-            table.keep(bar_at(index), span, storage::memory());
+            table.add_stray(bar_at(index), span, storage::memory());
             self.owners[index][range].fill(Some(Owner::Stray(self.strays)));
             self.strays += 1;
         }
     }
 
-    fn release(&mut self, table: &mut Table<Storage>, index: usize, first: usize) {
+    fn end_stray(&mut self, table: &mut Table<Storage>, index: usize, first: usize) {
         let (bar, owners) = (bar_at(index), &mut self.owners[index]);
         let at = first as u64 * self.page;
         let owner = owners[first].filter(|owner| matches!(owner, Owner::Stray(_)));
-        assert_eq!(table.stray(bar, at).is_some(), owner.is_some());
+        assert_eq!(table.stray_at(bar, at).is_some(), owner.is_some());
         let Some(owner) = owner else {
-            let split = table.split(bar, at, storage::memory());
+            let split = table.split_stray(bar, at, storage::memory());
             return assert!(split.is_err());
         };
         let pages = owners[first..].iter().take_while(|o| **o == Some(owner));
         let range = first..first + pages.count();
         let has_below = first > 0 && owners[first - 1] == Some(owner);
-        assert_eq!(table.split(bar, at, storage::memory()).is_ok(), has_below);
+        assert_eq!(
+            table.split_stray(bar, at, storage::memory()).is_ok(),
+            has_below
+        );
         owners[range.clone()].fill(None);
-        assert!(table.release(bar, self.span(&range)).is_some());
+        assert!(table.remove_stray(bar, self.span(&range)).is_some());
     }
 
     fn create(&mut self, table: &mut Table<Storage>, index: usize, first: usize, pages: usize) {
@@ -200,14 +209,14 @@ impl Model {
             (Err(Refusal::Overlap(id)), Some(_)) => return assert_eq!(Some(id.number()), region),
             (Err(Refusal::Stray), Some(_)) => return assert_eq!(region, None),
             (outcome, Some(owner)) => panic!("{outcome:?}, but {owner:?} has the page"),
-            (Err(Refusal::Attributed), None) => {
-                return assert_ne!(self.windows[index], Attribute::Noncached);
+            (Err(Refusal::HasAttribute), None) => {
+                return assert_ne!(self.attributes[index], Attribute::Noncached);
             }
             (Err(Refusal::Limit), None) => return assert!(self.is_full(bar, span)),
             (Err(refusal), None) => panic!("{refusal:?}, but the pages are free"),
             (Ok(plan), None) => plan,
         };
-        assert_eq!(self.windows[index], Attribute::Noncached);
+        assert_eq!(self.attributes[index], Attribute::Noncached);
         assert_eq!(plan.id().number() as usize, number);
         let region = *plan.region();
         assert_eq!(
@@ -218,7 +227,7 @@ impl Model {
 
         if let Some(entries) = table.lacks_room(bar) {
             let live = self.all.iter().filter(|(r, live)| *live && r.bar() == bar);
-            // Storage is not eaten up by what is gone.
+            // Removed subregions do not increase the capacity.
             assert_eq!(entries, 8.max(2 * live.count()));
             give_room(table, bar, entries);
         }
@@ -239,13 +248,13 @@ impl Model {
         }
     }
 
-    /// Returns the slots that `bar` ever had.
+    /// Returns all slots that `bar` has ever had.
     fn slots(&self, bar: Bar) -> impl Iterator<Item = Span> + '_ {
         let of_bar = self.all.iter().filter(move |(r, _)| r.bar() == bar);
         of_bar.map(|(region, _)| slot(region))
     }
 
-    /// Checks the slot of a subregion that is about to be.
+    /// Checks the slot of a new subregion.
     fn expect_sound_slot(&self, region: &Subregion) {
         let new = slot(region);
         assert!(new.end() <= SLOTS_SIZE);
@@ -254,14 +263,14 @@ impl Model {
         assert_eq!((new.start() ^ physical) % huge(new.len()), 0);
     }
 
-    /// Returns whether there is no slot for `span` behind the last one, wherever it is put there.
+    /// Returns whether no slot for `span` fits after the last one, for any alignment.
     fn is_full(&self, bar: Bar, span: Span) -> bool {
         let used = self.slots(bar).map(Span::end).max().unwrap_or(0);
         let live = self.all.iter().filter(|(_, live)| *live).count();
         live >= LIMIT as usize || used + huge(span.len()) - 1 + span.len() > SLOTS_SIZE
     }
 
-    /// Checks that `table` is what the model says, by every way of looking at it.
+    /// Checks that `table` agrees with the model, through every function that reads the table.
     pub(super) fn check(&self, table: &Table<Storage>) {
         let live = self.all.iter().filter(|(_, live)| *live);
         assert_eq!(table.len() as usize, live.count());
@@ -278,7 +287,7 @@ impl Model {
     }
 
     fn check_claims(&self, table: &Table<Storage>, bar: Bar, owners: &[Option<Owner>]) {
-        assert_eq!(table.window(bar), self.windows[bar.index()]);
+        assert_eq!(table.attribute(bar), self.attributes[bar.index()]);
         let claims: Vec<_> = table.claims(bar).collect();
         assert!(claims.is_sorted_by(|(one, _), (next, _)| one.end() <= next.start()));
         let mut claimed = 0;
@@ -294,12 +303,13 @@ impl Model {
         for (page, owner) in owners.iter().enumerate() {
             for within in [0, self.page - 1] {
                 let byte = Span::new(page as u64 * self.page + within, 1).unwrap();
-                assert_eq!(table.holder(bar, byte), owner.map(Owner::holder));
+                assert_eq!(table.claim_kind(bar, byte), owner.map(Owner::claim_kind));
             }
         }
     }
 
-    /// Checks that the slot of `region` leads to its bytes while it is live, and nowhere after.
+    /// Checks that the slot of `region` leads to its bytes while it exists, and to nothing
+    /// afterwards.
     fn check_slot(&self, table: &Table<Storage>, region: &Subregion, live: bool) {
         let slot = slot(region);
         let (bar, len, page) = (region.bar(), slot.len(), self.page);
@@ -318,19 +328,19 @@ impl Model {
     }
 }
 
-/// Returns where the file offset of `region` leads, which has to be the slots of its BAR.
+/// Returns the slot of `region`, which must be among the slots of its BAR.
 fn slot(region: &Subregion) -> Span {
-    let Place::Slot(bar, start) = Place::of(region.file_offset()) else {
+    let Target::Slot(bar, start) = Target::of(region.file_offset()) else {
         panic!("{region:?} is not among the slots");
     };
     assert_eq!(bar, region.bar());
     Span::new(start, region.span().len()).unwrap()
 }
 
-/// How many pages the BARs of a random run have.
+/// The number of pages of the BARs in a random run.
 const PAGES: usize = 48;
 
-/// Returns random operations on two BARs, of which some repeat what is there already.
+/// Returns random operations on two BARs. Some of them repeat earlier ones.
 fn ops() -> impl Strategy<Value = Vec<Op>> {
     let create = (prop_oneof![Just(0usize), Just(5)], 0..PAGES, 1..=8usize);
     let create = create.prop_map(|(bar, first, pages)| Op::Create {
@@ -340,15 +350,15 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     });
     let attribute = prop_oneof![3 => Just(3usize), 1 => 0..4usize].prop_map(attribute_of);
     let window = (0..BARS, attribute);
-    let window = window.prop_map(|(bar, attribute)| Op::SetWindow { bar, attribute });
+    let window = window.prop_map(|(bar, attribute)| Op::SetAttribute { bar, attribute });
     let keep = (prop_oneof![Just(0usize), Just(5)], 0..PAGES, 1..=8usize);
-    let keep = keep.prop_map(|(bar, first, pages)| Op::Keep {
+    let keep = keep.prop_map(|(bar, first, pages)| Op::AddStray {
         bar,
         first,
         pages: pages.min(PAGES - first),
     });
     let release = (prop_oneof![Just(0usize), Just(5)], 0..PAGES);
-    let release = release.prop_map(|(bar, first)| Op::Release { bar, first });
+    let release = release.prop_map(|(bar, first)| Op::EndStray { bar, first });
     let op = prop_oneof![
         12 => create,
         6 => (0..24u32).prop_map(Op::Destroy),
@@ -361,8 +371,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 
 #[test]
 fn random_operations_leave_what_the_model_says() {
-    // A page of 64 GiB uses the window up within a run. PROPTEST_CASES and PROPTEST_RNG_SEED make
-    // other runs than this one.
+    // With pages of 64 GiB a run reaches the end of the window. PROPTEST_CASES and
+    // PROPTEST_RNG_SEED select other runs.
     let page = prop_oneof![
         6 => Just(0x1000u64),
         2 => Just(0x10000),

@@ -2,7 +2,7 @@
 
 //! Ranges of bytes.
 
-/// A range of bytes that is not empty and does not wrap.
+/// A range of bytes that is not empty and whose end does not wrap.
 ///
 /// # Invariants
 ///
@@ -13,21 +13,20 @@ pub(crate) struct Span {
     end: u64,
 }
 
-/// Why an offset and a size make no [`Span`].
+/// The reason for which an offset and a size make no [`Span`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SpanError {
     /// The size is zero.
     Empty,
     /// The offset or the size is not a multiple of the granule.
     Unaligned,
-    /// Offset plus size does not fit into 64 bits.
+    /// The sum of offset and size does not fit into 64 bits.
     Wraps,
 }
 
 impl Span {
-    /// Makes a span of `size` bytes from `offset`, both multiples of `granule`.
-    ///
-    /// `granule` is a power of two.
+    /// Makes a span of `size` bytes from `offset`. Both must be multiples of `granule`, a power of
+    /// two.
     pub(crate) fn aligned(offset: u64, size: u64, granule: u64) -> Result<Self, SpanError> {
         let below_granule = granule.wrapping_sub(1);
         if size == 0 {
@@ -45,48 +44,48 @@ impl Span {
             return Err(SpanError::Empty);
         }
         let end = offset.checked_add(size).ok_or(SpanError::Wraps)?;
-        // INVARIANT: `size` is not zero and the sum did not wrap.
+        // INVARIANT: `size` is not zero, and `checked_add()` excludes an end that wraps.
         Ok(Self { start: offset, end })
     }
 
-    /// Makes the span from `start` to just before `end`, if there is anything between them.
+    /// Makes the span from `start` to just before `end`, or returns `None` if it would be empty.
     pub(crate) fn between(start: u64, end: u64) -> Option<Self> {
-        // INVARIANT: This is the check.
+        // INVARIANT: The condition is the invariant.
         (start < end).then_some(Self { start, end })
     }
 
-    /// Returns the first byte's offset.
+    /// Returns the offset of the first byte.
     pub(crate) fn start(self) -> u64 {
         self.start
     }
 
-    /// Returns the offset behind the last byte.
+    /// Returns the offset after the last byte.
     pub(crate) fn end(self) -> u64 {
         self.end
     }
 
     /// Returns the length in bytes, which is never zero.
     pub(crate) fn len(self) -> u64 {
-        // The type's invariant: this does not wrap.
+        // This does not wrap, by the type's invariant.
         self.end.wrapping_sub(self.start)
     }
 
-    /// Returns whether the two have a byte in common.
+    /// Returns whether the two spans have a byte in common.
     pub(crate) fn overlaps(self, other: Self) -> bool {
         self.start < other.end && other.start < self.end
     }
 
-    /// Returns whether every byte of `other` is one of this span.
+    /// Returns whether this span includes every byte of `other`.
     pub(crate) fn contains(self, other: Self) -> bool {
         self.start <= other.start && other.end <= self.end
     }
 
-    /// Returns the part of this span that lies below `limit`.
+    /// Returns the bytes of this span below `limit`, or `None` if there are none.
     pub(crate) fn below(self, limit: u64) -> Option<Self> {
         Self::between(self.start, self.end.min(limit))
     }
 
-    /// Returns the part of this span that lies at or above `limit`.
+    /// Returns the bytes of this span at or above `limit`, or `None` if there are none.
     pub(crate) fn above(self, limit: u64) -> Option<Self> {
         Self::between(self.start.max(limit), self.end)
     }
@@ -141,7 +140,7 @@ mod tests {
         assert!(Span::aligned(top - 0x1000, 0x1000, 0x1000).is_ok());
     }
 
-    /// Returns all spans from one value of `edges` to another.
+    /// Returns all spans that begin and end at values of `edges`.
     fn spans(edges: &[u64]) -> impl Iterator<Item = Span> + Clone + '_ {
         let from = move |start| {
             let sizes = edges.iter().map(move |end: &u64| end.checked_sub(start));
@@ -150,7 +149,7 @@ mod tests {
         edges.iter().flat_map(move |start| from(*start))
     }
 
-    /// Returns the span from `start` to `end`, if it has any bytes.
+    /// Returns the span from `start` to `end`, or `None` if it would be empty.
     fn between(start: u64, end: u64) -> Option<Span> {
         Span::new(start, end.checked_sub(start)?).ok()
     }

@@ -1,43 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Storage that somebody else allocates.
+//! Storage for the table. The caller provides it, so that the table itself never allocates.
 
-/// A growable array that grows only within the capacity it has.
+/// An array that grows only within its capacity.
 pub(crate) trait Array<T: Copy>: Default {
     /// Returns the elements.
     fn elements(&self) -> &[T];
 
-    /// Returns the elements, to be changed.
+    /// Returns the elements for modification.
     fn elements_mut(&mut self) -> &mut [T];
 
-    /// Returns how many elements there is room for in all.
+    /// Returns the capacity: the number of elements for which the array has memory.
     fn room(&self) -> usize;
 
-    /// Adds `value` behind the others; gives it back when there is no room.
+    /// Appends `value`, or returns it as an error if the array is full.
     fn push(&mut self, value: T) -> Result<(), T>;
 }
 
-/// A map from numbers to values, in the order of the numbers, of which each entry has memory of its
-/// own. No operation takes longer than looking for an entry does.
+/// A map from numbers to values, ordered by number. The caller provides the memory of each entry.
+/// Insertion and removal take no longer than a search.
 pub(crate) trait Map<V: Copy>: Default {
-    /// The memory of an entry.
+    /// The memory of one entry.
     type Memory;
 
-    /// Enters `value` under `key`, for which there is none yet.
+    /// Inserts `value` under `key`, which the map must not contain yet.
     fn insert(&mut self, memory: Self::Memory, key: u64, value: V);
 
-    /// Removes the value of `key`, if there is one, and returns the memory that its entry had.
+    /// Removes the entry of `key` and returns its memory, or returns `None` if there is no such
+    /// entry.
     fn remove(&mut self, key: u64) -> Option<Self::Memory>;
 
-    /// Returns the value with the smallest key that is not less than `key`.
+    /// Returns the value of the smallest key that is at least `key`.
     fn at_or_above(&self, key: u64) -> Option<V>;
 }
 
-/// The kinds of storage that a table is built of.
+/// The types of storage that a table uses.
 pub(crate) trait Stores {
-    /// That array for elements of type `T`.
+    /// An array of elements of type `T`.
     type Array<T: Copy>: Array<T>;
 
-    /// That map to values of type `V`.
+    /// A map to values of type `V`.
     type Map<V: Copy>: Map<V>;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The storage of the tables that are tested: the driver's own in the kernel, and on the host what
-//! the standard library has.
+//! Storage for the tested tables: the driver's own in the kernel, and the standard library's on the
+//! host.
 
 #[cfg(test)]
 mod on_host {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a subregion is, and why one cannot be.
+//! Subregions, claims, and the reasons for which a subregion is refused.
 
 use super::{
     attr::Attribute,
@@ -11,12 +11,12 @@ use super::{
     }, //
 };
 
-/// Numbers a device's subregions in the order in which they were created, from 0.
+/// The number of a subregion. A device's subregions are numbered from 0, in the order of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RegionId(u32);
 
 impl RegionId {
-    /// Takes a number for an id; whether there is such a subregion is for the table to say.
+    /// Makes an id of a number. The table knows whether such a subregion exists.
     pub(crate) fn new(number: u32) -> Self {
         Self(number)
     }
@@ -34,7 +34,7 @@ pub(crate) struct Subregion {
     pub(super) bar: Bar,
     pub(super) attribute: Attribute,
     pub(super) span: Span,
-    /// The first byte of its slot, which is as long as it is.
+    /// The start of its slot. A slot is as long as its subregion.
     pub(super) slot: u64,
 }
 
@@ -44,7 +44,7 @@ impl Subregion {
         self.id
     }
 
-    /// Returns the BAR it is a part of.
+    /// Returns its parent.
     pub(crate) fn bar(&self) -> Bar {
         self.bar
     }
@@ -54,7 +54,7 @@ impl Subregion {
         self.attribute
     }
 
-    /// Returns its bytes within the BAR.
+    /// Returns its range within the BAR.
     pub(crate) fn span(&self) -> Span {
         self.span
     }
@@ -65,41 +65,41 @@ impl Subregion {
     }
 }
 
-/// Why a range of a BAR cannot be mapped through the BAR's own window.
+/// The reason for which userspace cannot map a range of a BAR through the BAR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Holder {
-    /// A subregion has it.
+pub(crate) enum ClaimKind {
+    /// A subregion claims the range.
     Subregion(RegionId),
-    /// It is a stray: something outside of the driver decides its memory type.
+    /// The range is a stray: this driver cannot choose its memory type.
     Stray,
 }
 
-/// A range of a BAR that cannot be mapped through the BAR's own window.
+/// A range of a BAR that userspace cannot map through the BAR.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Claim {
     pub(super) span: Span,
-    pub(super) holder: Holder,
+    pub(super) kind: ClaimKind,
 }
 
 impl Claim {
-    /// Returns the subregion that has the range, unless it is a stray.
+    /// Returns the subregion that claims the range, or `None` for a stray.
     pub(super) fn region(&self) -> Option<RegionId> {
-        match self.holder {
-            Holder::Subregion(id) => Some(id),
-            Holder::Stray => None,
+        match self.kind {
+            ClaimKind::Subregion(id) => Some(id),
+            ClaimKind::Stray => None,
         }
     }
 }
 
-/// Why a subregion cannot be.
+/// The reason for which a subregion cannot be created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The range overlaps this subregion, the first one that it does.
+    /// The range overlaps this subregion. If it overlaps several, this one begins first.
     Overlap(RegionId),
-    /// There are as many subregions, or as many bytes of slots, as a device can have.
+    /// The device has its maximum number of subregions, or the parent has no slots left.
     Limit,
-    /// The BAR's own window has an attribute other than the one that every BAR has at first.
-    Attributed,
-    /// Part of the range is a stray, whose memory type the driver cannot choose.
+    /// The BAR has an attribute other than [`Attribute::Noncached`].
+    HasAttribute,
+    /// The range includes a page of a stray.
     Stray,
 }

@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which subregion holds which pages.
+//! The claims and subregions of all BARs of a device.
 //!
-//! A [`Table`] lives from the first open of a device to its last close. Creating a subregion is done
-//! in two steps, so that everything that can fail comes before anything that shows:
-//! [`Table::plan`] says what a new subregion would be without changing the table, and
-//! [`Table::admit`] makes sure that it can be entered.
+//! A [`Table`] exists from the first open of a device to its last close. A subregion is created in
+//! three steps, so that the caller can do everything that may fail before it changes anything:
+//! [`Table::plan`] computes the new subregion without changing the table, [`Table::admit`] checks
+//! that the table has room for it, and [`Admission::enter`] cannot fail.
 //!
-//! The table allocates nothing. The memory for the claim of a subregion is given to
-//! [`Admission::enter`]. [`Table::lacks_room`] says when the array of subregions is full; the caller
-//! makes one of the size it is told, outside any lock, has it filled by [`Table::moved_to`], and puts
-//! it in place by [`Table::adopt`], which takes no time.
+//! The table allocates nothing. The caller passes the memory for a claim to [`Admission::enter`].
+//! [`Table::lacks_room`] returns a capacity if the array of subregions is full. The caller then
+//! allocates an array of that capacity outside any lock, lets [`Table::moved_to`] fill it, and
+//! exchanges the arrays with [`Table::adopt`], which takes constant time.
 //!
 //! # Strays
 //!
-//! A *stray* is a range whose memory type something outside of the driver decides, such as a mapping
-//! by sysfs that was made while the pages were write-combining. It is claimed as a subregion's pages
-//! are, but by nobody: [`Table::keep`] enters one, [`Table::release`] ends it. The memory that its
-//! claim needs can be that of the subregion which the pages belonged to, so that destroying one never
+//! A *stray* is a range whose memory type this driver cannot choose, for example because sysfs
+//! mapped the pages while they were write-combining. The table records strays among the claims:
+//! [`Table::add_stray`] adds one, and [`Table::remove_stray`] removes it. The memory for the claim
+//! of a stray can be that of the subregion which claimed the pages before. DESTROY therefore never
 //! lacks memory.
 //!
 //! # Order
 //!
-//! Ids and slots only ever grow while the table lives, so neither is used twice, and the subregions
-//! of a BAR are in the order of both as they are entered. One that is removed is only marked; those
-//! are left behind when the others move. Only claims come in any order, so they are in a map. Nothing
-//! but a move takes longer the more subregions there are, except for looking something up.
+//! Ids and slots only grow while the table exists, and none is used twice. The array of a BAR
+//! therefore has its subregions in the order of both. [`Table::remove`] only marks an element; the
+//! copy to a new array omits marked elements. Claims are created in any order, so a map contains
+//! them. The time of an operation grows with the number of subregions only in searches and in the
+//! copy.
 
 use super::{
     attr::Attribute,
@@ -37,7 +38,7 @@ use super::{
     },
     subregion::{
         Claim,
-        Holder,
+        ClaimKind,
         Refusal,
         RegionId,
         Subregion, //
@@ -49,13 +50,14 @@ use super::{
     }, //
 };
 
-/// How many subregions a device can have at a time.
+/// The maximum number of subregions that a device can have at a time.
 pub(crate) const LIMIT: u32 = 16384;
 
-/// How many ids there are; far fewer than indices, so that the sum of the two cannot wrap.
+/// The number of ids. It is far below 2^32, so that the sum of an id and a region index cannot
+/// wrap.
 const IDS: u32 = 1 << 30;
 
-/// What a new subregion would be. Good until the table changes.
+/// A new subregion that is not in the table yet. A plan is valid until the table changes.
 #[derive(Debug)]
 pub(crate) struct Plan {
     region: Subregion,
@@ -64,29 +66,29 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Returns the id that the subregion would have.
+    /// Returns the id of the new subregion.
     pub(crate) fn id(&self) -> RegionId {
         self.region.id
     }
 
-    /// Returns the subregion.
+    /// Returns the new subregion.
     pub(crate) fn region(&self) -> &Subregion {
         &self.region
     }
 }
 
-/// A subregion as its BAR keeps it, or what is left of one.
+/// An element of the array of a BAR: a subregion, or one that was removed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
     span: Span,
     slot: u64,
     id: RegionId,
-    /// None once the subregion was removed.
+    /// The attribute, or `None` if the subregion was removed.
     attribute: Option<Attribute>,
 }
 
 impl Entry {
-    /// Returns the subregion of `bar` that this is, if it was not removed.
+    /// Returns this subregion of `bar`, or `None` if it was removed.
     fn region(&self, bar: Bar) -> Option<Subregion> {
         Some(Subregion {
             id: self.id,
@@ -98,38 +100,38 @@ impl Entry {
     }
 }
 
-/// The array in which a BAR keeps its subregions.
+/// The array of the subregions of a BAR.
 pub(crate) type Entries<S> = <S as Stores>::Array<Entry>;
 
 /// The memory for one claim.
 pub(crate) type ClaimMemory<S> = <<S as Stores>::Map<Claim> as Map<Claim>>::Memory;
 
-/// An array that the subregions of a BAR have been copied to; good until the table changes.
+/// A copy of the subregions of a BAR in a new array. It is valid until the table changes.
 pub(crate) struct Moved<S: Stores> {
     bar: Bar,
     entries: Entries<S>,
-    /// The next id at that time.
+    /// The next id at the time of the copy.
     next: u32,
-    /// How many subregions the BAR had.
+    /// The number of subregions of the BAR at the time of the copy.
     live: u32,
 }
 
-/// The subregions of one BAR.
+/// The subregions and claims of one BAR.
 struct Parent<S: Stores> {
-    /// Those that there are, and some that there were, in the order of their ids and slots.
+    /// Subregions in the order of their ids and slots, some of which may have been removed.
     entries: Entries<S>,
-    /// How many there are.
+    /// The number of subregions that have not been removed.
     live: u32,
-    /// What is claimed, by the end of each.
+    /// The claims and strays. The key is the end of the range.
     claims: S::Map<Claim>,
-    /// Where the next slot can begin.
+    /// The end of the last slot, where the next one can begin.
     cursor: u64,
-    /// The attribute of the BAR's own window.
-    window: Attribute,
+    /// The attribute of the BAR.
+    attribute: Attribute,
 }
 
 impl<S: Stores> Parent<S> {
-    /// Returns where among the entries the first is for which `before` says no.
+    /// Returns the position of the first element for which `before` returns `false`.
     fn position(&self, before: impl FnMut(&Entry) -> bool) -> usize {
         self.entries.elements().partition_point(before)
     }
@@ -142,7 +144,7 @@ impl<S: Stores> Default for Parent<S> {
             live: 0,
             claims: Default::default(),
             cursor: 0,
-            window: Attribute::Noncached,
+            attribute: Attribute::Noncached,
         }
     }
 }
@@ -151,7 +153,7 @@ impl<S: Stores> Default for Parent<S> {
 pub(crate) struct Table<S: Stores> {
     /// The next id.
     next: u32,
-    /// How many subregions there are.
+    /// The number of subregions that exist.
     live: u32,
     parents: [Parent<S>; PARENTS],
 }
@@ -168,12 +170,12 @@ impl<S: Stores> Default for Table<S> {
 }
 
 impl<S: Stores> Table<S> {
-    /// Returns how many subregions have been created: the ids that there are or were are below.
+    /// Returns the number of subregions that have ever been created. All ids are below it.
     pub(crate) fn created(&self) -> u32 {
         self.next
     }
 
-    /// Returns how many subregions there are.
+    /// Returns the number of subregions that exist.
     pub(crate) fn len(&self) -> u32 {
         self.live
     }
@@ -182,7 +184,7 @@ impl<S: Stores> Table<S> {
         self.parents.get(bar.index())
     }
 
-    /// Returns the subregion `id`, if it exists.
+    /// Returns the subregion `id`, or `None` if it does not exist.
     pub(crate) fn get(&self, id: RegionId) -> Option<Subregion> {
         Bar::all().find_map(|bar| {
             let parent = self.parent(bar)?;
@@ -192,67 +194,67 @@ impl<S: Stores> Table<S> {
         })
     }
 
-    /// Returns how many subregions `bar` has.
+    /// Returns the number of subregions of `bar`.
     pub(crate) fn count(&self, bar: Bar) -> u32 {
         self.parent(bar).map_or(0, |parent| parent.live)
     }
 
-    /// Returns the claims of `bar` from the first one that has bytes at or behind `start`, by offset.
+    /// Returns the claims and strays of `bar` that end after `start`, ordered by offset.
     fn claims_from(&self, bar: Bar, start: u64) -> impl Iterator<Item = Claim> + '_ {
         let mut end = start;
         core::iter::from_fn(move || {
-            let claim = self.first_behind(bar, end)?;
+            let claim = self.first_ending_after(bar, end)?;
             end = claim.span.end();
             Some(claim)
         })
     }
 
-    /// Returns what the subregions of `bar` hold, by offset.
+    /// Returns the claims of `bar`, ordered by offset.
     pub(crate) fn claims(&self, bar: Bar) -> impl Iterator<Item = (Span, RegionId)> + '_ {
         self.claims_from(bar, 0)
             .filter_map(|claim| Some((claim.span, claim.region()?)))
     }
 
-    /// Returns the first claim of `bar` that has bytes at or behind `at`.
-    fn first_behind(&self, bar: Bar, at: u64) -> Option<Claim> {
+    /// Returns the first claim or stray of `bar` that ends after `at`.
+    fn first_ending_after(&self, bar: Bar, at: u64) -> Option<Claim> {
         let parent = self.parent(bar)?;
         parent.claims.at_or_above(at.checked_add(1)?)
     }
 
-    /// Returns why `span` of `bar` cannot be mapped through the BAR's own window, if it cannot: what
-    /// holds the first byte of it that anything does.
-    pub(crate) fn holder(&self, bar: Bar, span: Span) -> Option<Holder> {
-        let claim = self.first_behind(bar, span.start())?;
-        claim.span.overlaps(span).then_some(claim.holder)
+    /// Returns why userspace cannot map `span` through `bar`, or `None` if it can. If several
+    /// claims overlap `span`, the first one counts.
+    pub(crate) fn claim_kind(&self, bar: Bar, span: Span) -> Option<ClaimKind> {
+        let claim = self.first_ending_after(bar, span.start())?;
+        claim.span.overlaps(span).then_some(claim.kind)
     }
 
-    /// Returns the first subregion of `bar` that `span` overlaps.
+    /// Returns the first subregion of `bar` that overlaps `span`.
     fn overlapped(&self, bar: Bar, span: Span) -> Option<RegionId> {
         self.claims_from(bar, span.start())
             .take_while(|claim| claim.span.overlaps(span))
             .find_map(|claim| claim.region())
     }
 
-    /// Returns the attribute of the own window of `bar`.
-    pub(crate) fn window(&self, bar: Bar) -> Attribute {
+    /// Returns the attribute of `bar`.
+    pub(crate) fn attribute(&self, bar: Bar) -> Attribute {
         self.parent(bar)
-            .map_or(Attribute::Noncached, |parent| parent.window)
+            .map_or(Attribute::Noncached, |parent| parent.attribute)
     }
 
-    /// Sets the attribute of the own window of `bar`, which has no subregions.
-    pub(crate) fn set_window(&mut self, bar: Bar, attribute: Attribute) {
+    /// Sets the attribute of `bar`, which must have no subregions.
+    pub(crate) fn set_attribute(&mut self, bar: Bar, attribute: Attribute) {
         if let Some(parent) = self.parents.get_mut(bar.index()) {
-            parent.window = attribute;
+            parent.attribute = attribute;
         }
     }
 
-    /// Returns the bytes of the BAR that the bytes `slots` of the slots of `bar` stand for, if they
-    /// are all of one subregion, and that subregion.
+    /// Returns the range of the BAR to which the range `slots` of its slots leads, and the
+    /// subregion. Returns `None` unless all of `slots` is in the slot of one existing subregion.
     #[inline]
     pub(crate) fn resolve(&self, bar: Bar, slots: Span) -> Option<(Span, Subregion)> {
         let parent = self.parent(bar)?;
-        let behind = parent.position(|entry| entry.slot <= slots.start());
-        let entry = parent.entries.elements().get(behind.checked_sub(1)?)?;
+        let after = parent.position(|entry| entry.slot <= slots.start());
+        let entry = parent.entries.elements().get(after.checked_sub(1)?)?;
         let within = slots.start().checked_sub(entry.slot)?;
         let start = entry.span.start().checked_add(within)?;
         let span = Span::new(start, slots.len()).ok()?;
@@ -260,9 +262,8 @@ impl<S: Stores> Table<S> {
         (span.end() <= entry.span.end()).then_some((span, region))
     }
 
-    /// Says what a subregion of `span` of `bar` would be, and changes nothing.
-    ///
-    /// `phys` is the physical address at which the BAR begins.
+    /// Computes a new subregion for `span` of `bar`, and changes nothing. `phys` is the physical
+    /// address of the BAR.
     pub(crate) fn plan(
         &self,
         bar: Bar,
@@ -270,17 +271,19 @@ impl<S: Stores> Table<S> {
         attribute: Attribute,
         phys: u64,
     ) -> Result<Plan, Refusal> {
-        if self.holder(bar, span).is_some() {
+        if self.claim_kind(bar, span).is_some() {
             return Err(self
                 .overlapped(bar, span)
                 .map_or(Refusal::Stray, Refusal::Overlap));
         }
-        if self.window(bar) != Attribute::Noncached {
-            return Err(Refusal::Attributed);
+        // TODO(attribute): A BAR has subregions or an attribute, but not both.
+        if self.attribute(bar) != Attribute::Noncached {
+            return Err(Refusal::HasAttribute);
         }
         if self.live >= LIMIT || self.next >= IDS {
             return Err(Refusal::Limit);
         }
+        // TODO(offsets): The slots of removed subregions are not used again.
         let cursor = self.parent(bar).map_or(0, |parent| parent.cursor);
         let slot = place_slot(cursor, phys, span).ok_or(Refusal::Limit)?;
         Ok(Plan {
@@ -295,17 +298,17 @@ impl<S: Stores> Table<S> {
         })
     }
 
-    /// Returns how many entries a new array for the subregions of `bar` needs to have, if the
-    /// present one is full.
+    /// Returns the capacity that a new array for the subregions of `bar` needs, or `None` if the
+    /// present array is not full.
     pub(crate) fn lacks_room(&self, bar: Bar) -> Option<usize> {
         let parent = self.parent(bar)?;
         let full = parent.entries.elements().len() >= parent.entries.room();
-        // CAST: `usize` has at least 32 bits. After a move half of the array is free, so that the
-        // next one is as far away as this one took to do.
+        // CAST: `usize` has at least 32 bits. Half of the new array is free after the copy, so the
+        // next copy comes after at least as many insertions as this one copies.
         full.then(|| (parent.live as usize).saturating_mul(2).max(8))
     }
 
-    /// Copies the subregions of `bar` to `entries`, which is empty, as far as they fit.
+    /// Copies the subregions of `bar` to `entries`, an empty array, until it is full.
     pub(crate) fn moved_to(&self, bar: Bar, mut entries: Entries<S>) -> Moved<S> {
         let live = self.count(bar);
         let old = self
@@ -322,14 +325,14 @@ impl<S: Stores> Table<S> {
         }
     }
 
-    /// Puts an array that the subregions of a BAR have been copied to in the place of the present
-    /// one, and returns what is no longer needed, to be freed outside the lock: the new one, if not
-    /// all of them fitted or the table has changed.
+    /// Replaces the array of a BAR by the copy `moved`, and returns the array that is no longer
+    /// needed, to be freed outside the lock. This is the copy itself if it is incomplete or if the
+    /// table has changed since.
     pub(crate) fn adopt(&mut self, moved: Moved<S>) -> Entries<S> {
         let Some(parent) = self.parents.get_mut(moved.bar.index()) else {
             return moved.entries;
         };
-        // Whatever was entered since has taken an id, and what was only removed is missed here.
+        // A new subregion has changed `next`, and a removal alone has changed `live`.
         let same = moved.next == self.next && moved.live == parent.live;
         // CAST: `usize` has at least 32 bits.
         if !same || moved.entries.elements().len() != moved.live as usize {
@@ -338,24 +341,24 @@ impl<S: Stores> Table<S> {
         core::mem::replace(&mut parent.entries, moved.entries)
     }
 
-    /// Makes sure that the subregion of `plan`, which was made from the table as it is now, can be
-    /// entered. When there is no room, or something was entered since, gives the plan back.
+    /// Checks that the subregion of `plan` can be entered now. Returns the plan as an error if the
+    /// array is full, or if the table has changed so that the plan is no longer valid.
     pub(crate) fn admit(&mut self, plan: Plan) -> Result<Admission<'_, S>, Plan> {
         let bar = plan.region.bar;
-        // Whatever was entered since has taken the id, or is a stray. What was removed since is in
-        // nobody's way.
+        // A new subregion has taken the id, and a new stray shows in the claims. A removal does no
+        // harm.
         let stale = plan.id().number() != self.next
-            || self.window(bar) != Attribute::Noncached
-            || self.holder(bar, plan.region.span).is_some();
+            || self.attribute(bar) != Attribute::Noncached
+            || self.claim_kind(bar, plan.region.span).is_some();
         if stale || self.lacks_room(bar).is_some() {
             return Err(plan);
         }
-        // INVARIANT: These are the checks.
+        // INVARIANT: The array is not full, and the plan is not stale; both were checked.
         Ok(Admission { table: self, plan })
     }
 
-    /// Takes the subregion `id` out, if it exists, and returns it and the memory of its claim, to be
-    /// freed outside the lock. Its id and its slot stay used.
+    /// Removes the subregion `id` and returns it with the memory of its claim, to be freed outside
+    /// the lock. Returns `None` if it does not exist. Its id and its slot are not used again.
     pub(crate) fn remove(&mut self, id: RegionId) -> Option<(Subregion, Option<ClaimMemory<S>>)> {
         let region = self.get(id)?;
         let parent = self.parents.get_mut(region.bar.index())?;
@@ -366,49 +369,50 @@ impl<S: Stores> Table<S> {
         Some((region, parent.claims.remove(region.span.end())))
     }
 
-    /// Enters the stray `span` of `bar`, none of which is claimed, with `memory` for its claim.
-    pub(crate) fn keep(&mut self, bar: Bar, span: Span, memory: ClaimMemory<S>) {
+    /// Adds the stray `span` of `bar`, with `memory` for its claim. `span` must not overlap a
+    /// claim.
+    pub(crate) fn add_stray(&mut self, bar: Bar, span: Span, memory: ClaimMemory<S>) {
         if let Some(parent) = self.parents.get_mut(bar.index()) {
-            let holder = Holder::Stray;
+            let kind = ClaimKind::Stray;
             parent
                 .claims
-                .insert(memory, span.end(), Claim { span, holder });
+                .insert(memory, span.end(), Claim { span, kind });
         }
     }
 
-    /// Returns the stray of `bar` that has byte `at`, if there is one.
-    pub(crate) fn stray(&self, bar: Bar, at: u64) -> Option<Span> {
-        let claim = self.first_behind(bar, at)?;
-        let is_stray = claim.holder == Holder::Stray && claim.span.start() <= at;
+    /// Returns the stray of `bar` that includes byte `at`, or `None`.
+    pub(crate) fn stray_at(&self, bar: Bar, at: u64) -> Option<Span> {
+        let claim = self.first_ending_after(bar, at)?;
+        let is_stray = claim.kind == ClaimKind::Stray && claim.span.start() <= at;
         is_stray.then_some(claim.span)
     }
 
-    /// Makes two strays of the one of `bar` that has byte `at` and the one before it: one below `at`,
-    /// with `memory` for its claim, and one from there on. Gives the memory back if there is no such
-    /// stray.
-    pub(crate) fn split(
+    /// Splits the stray of `bar` that includes the bytes before and at `at` into one below `at`,
+    /// with `memory` for its claim, and one from `at` on. Returns the memory as an error if there
+    /// is no such stray.
+    pub(crate) fn split_stray(
         &mut self,
         bar: Bar,
         at: u64,
         memory: ClaimMemory<S>,
     ) -> Result<(), ClaimMemory<S>> {
-        let stray = self.stray(bar, at);
+        let stray = self.stray_at(bar, at);
         let parts = stray.and_then(|stray| Some((stray.below(at)?, stray.above(at)?)));
         let parent = self.parents.get_mut(bar.index());
         let (Some((below, above)), Some(parent)) = (parts, parent) else {
             return Err(memory);
         };
         if let Some(old) = parent.claims.remove(above.end()) {
-            self.keep(bar, above, old);
-            self.keep(bar, below, memory);
+            self.add_stray(bar, above, old);
+            self.add_stray(bar, below, memory);
         }
         Ok(())
     }
 
-    /// Ends the stray `span` of `bar`, and returns the memory of its claim, to be freed outside the
-    /// lock or used for another; none if there is no such stray.
-    pub(crate) fn release(&mut self, bar: Bar, span: Span) -> Option<ClaimMemory<S>> {
-        if self.stray(bar, span.start()) != Some(span) {
+    /// Removes the stray `span` of `bar` and returns the memory of its claim, to be used again or
+    /// freed outside the lock. Returns `None` if there is no such stray.
+    pub(crate) fn remove_stray(&mut self, bar: Bar, span: Span) -> Option<ClaimMemory<S>> {
+        if self.stray_at(bar, span.start()) != Some(span) {
             return None;
         }
         let parent = self.parents.get_mut(bar.index())?;
@@ -416,18 +420,18 @@ impl<S: Stores> Table<S> {
     }
 }
 
-/// A subregion that the table has room for.
+/// A plan that the table can enter.
 ///
 /// # Invariants
 ///
-/// The array of entries of the BAR is not full, and `plan` is of `table` as it is.
+/// The array of the BAR is not full, and `plan` is valid for `table`.
 pub(crate) struct Admission<'a, S: Stores> {
     table: &'a mut Table<S>,
     plan: Plan,
 }
 
 impl<S: Stores> Admission<'_, S> {
-    /// Enters the subregion, with `memory` for its claim.
+    /// Enters the subregion, with `memory` for its claim. This cannot fail.
     pub(crate) fn enter(self, memory: ClaimMemory<S>) {
         let Plan { region, cursor } = self.plan;
         let Some(parent) = self.table.parents.get_mut(region.bar.index()) else {
@@ -435,7 +439,7 @@ impl<S: Stores> Admission<'_, S> {
         };
         let claim = Claim {
             span: region.span,
-            holder: Holder::Subregion(region.id),
+            kind: ClaimKind::Subregion(region.id),
         };
         let entry = Entry {
             span: region.span,
@@ -443,7 +447,8 @@ impl<S: Stores> Admission<'_, S> {
             id: region.id,
             attribute: Some(region.attribute),
         };
-        // The type's invariant: there is room, and no claim that ends where this one does.
+        // The array has room, by the type's invariant. No other claim has this end, since claims do
+        // not overlap.
         let _ = parent.entries.push(entry);
         parent.claims.insert(memory, claim.span.end(), claim);
         parent.cursor = cursor;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the table: examples, which run on the host and in the kernel's own test runner alike,
-//! and on the host a model and a proof (`model_tests.rs`, `exhaustive_tests.rs`).
+//! Tests of the table. The examples in this file run on the host and in KUnit; the model and the
+//! exhaustive tests (`model_tests.rs`, `exhaustive_tests.rs`) run on the host only.
 
 use super::{
     Bar,
@@ -18,7 +18,7 @@ mod model;
 #[path = "store_tests.rs"]
 mod storage;
 
-/// Has `table` keep the subregions of `bar` in an array for `room` of them.
+/// Moves the subregions of `bar` to an array with the capacity `room`.
 fn give_room(table: &mut Table<storage::Storage>, bar: Bar, room: usize) {
     let moved = table.moved_to(bar, storage::entries(room));
     table.adopt(moved);
@@ -29,7 +29,7 @@ mod cases {
     use super::{
         super::{
             super::window::{
-                Place,
+                Target,
                 SLOTS_SIZE, //
             },
             *, //
@@ -81,7 +81,7 @@ mod cases {
     fn a_new_table_claims_nothing() {
         let table = Table::<Storage>::default();
         assert_eq!(table.len(), 0);
-        assert_eq!(table.holder(bar(0), span(0, 1 << 40)), None);
+        assert_eq!(table.claim_kind(bar(0), span(0, 1 << 40)), None);
         assert_eq!(table.get(RegionId::new(0)), None);
         assert!(table.resolve(bar(0), span(0, 1)).is_none());
     }
@@ -167,7 +167,7 @@ mod cases {
         let second = claim(&mut table, 0x1000, 0x3000).unwrap();
         for id in [first, second] {
             let region = table.get(id).unwrap();
-            let Place::Slot(bar, slot) = Place::of(region.file_offset()) else {
+            let Target::Slot(bar, slot) = Target::of(region.file_offset()) else {
                 panic!("the offset is in no slot");
             };
             assert_eq!(bar, region.bar());
@@ -200,7 +200,8 @@ mod cases {
         assert_eq!(refused, Err(Refusal::Limit));
     }
 
-    /// Deterministic numbers for the test below (a linear congruential generator).
+    /// Returns a deterministic source of numbers for the test below (a linear congruential
+    /// generator).
     fn numbers(mut state: u64) -> impl FnMut(u64) -> u64 {
         move |below| {
             state = state
@@ -336,31 +337,34 @@ mod cases {
         let plan = table
             .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
             .unwrap();
-        table.set_window(bar(2), Attribute::WriteCombining);
+        table.set_attribute(bar(2), Attribute::WriteCombining);
         assert!(enter(&mut table, plan).is_err());
     }
 
     #[test]
     fn a_bar_whose_window_has_an_attribute_has_no_subregions() {
         let mut table = Table::default();
-        assert_eq!(table.window(bar(2)), Attribute::Noncached);
-        table.set_window(bar(2), Attribute::WriteCombining);
-        assert_eq!(table.window(bar(2)), Attribute::WriteCombining);
-        assert_eq!(table.window(bar(3)), Attribute::Noncached);
-        assert_eq!(claim(&mut table, 0, PAGE), Err(Refusal::Attributed));
-        table.set_window(bar(2), Attribute::Noncached);
+        assert_eq!(table.attribute(bar(2)), Attribute::Noncached);
+        table.set_attribute(bar(2), Attribute::WriteCombining);
+        assert_eq!(table.attribute(bar(2)), Attribute::WriteCombining);
+        assert_eq!(table.attribute(bar(3)), Attribute::Noncached);
+        assert_eq!(claim(&mut table, 0, PAGE), Err(Refusal::HasAttribute));
+        table.set_attribute(bar(2), Attribute::Noncached);
         assert!(claim(&mut table, 0, PAGE).is_ok());
     }
 
     #[test]
     fn a_stray_is_held_by_no_subregion_and_belongs_to_no_count() {
         let mut table = Table::<Storage>::default();
-        table.keep(bar(2), span(PAGE, 2 * PAGE), memory());
-        assert_eq!(table.holder(bar(2), span(0, 2 * PAGE)), Some(Holder::Stray));
-        assert_eq!(table.holder(bar(2), span(0, PAGE)), None);
-        assert_eq!(table.holder(bar(3), span(PAGE, PAGE)), None);
-        assert_eq!(table.stray(bar(2), PAGE), Some(span(PAGE, 2 * PAGE)));
-        assert_eq!(table.stray(bar(2), 3 * PAGE), None);
+        table.add_stray(bar(2), span(PAGE, 2 * PAGE), memory());
+        assert_eq!(
+            table.claim_kind(bar(2), span(0, 2 * PAGE)),
+            Some(ClaimKind::Stray)
+        );
+        assert_eq!(table.claim_kind(bar(2), span(0, PAGE)), None);
+        assert_eq!(table.claim_kind(bar(3), span(PAGE, PAGE)), None);
+        assert_eq!(table.stray_at(bar(2), PAGE), Some(span(PAGE, 2 * PAGE)));
+        assert_eq!(table.stray_at(bar(2), 3 * PAGE), None);
         assert_eq!((table.len(), table.count(bar(2))), (0, 0));
         assert_eq!(table.claims(bar(2)).count(), 0);
     }
@@ -368,7 +372,7 @@ mod cases {
     #[test]
     fn a_subregion_over_a_stray_is_refused_and_one_beside_it_is_not() {
         let mut table = Table::default();
-        table.keep(bar(2), span(PAGE, PAGE), memory());
+        table.add_stray(bar(2), span(PAGE, PAGE), memory());
         assert_eq!(claim(&mut table, 0, 2 * PAGE), Err(Refusal::Stray));
         assert!(claim(&mut table, 0, PAGE).is_ok());
         assert!(claim(&mut table, 2 * PAGE, PAGE).is_ok());
@@ -377,7 +381,7 @@ mod cases {
     #[test]
     fn a_subregion_behind_a_stray_is_the_reason_of_the_refusal() {
         let mut table = Table::default();
-        table.keep(bar(2), span(0, PAGE), memory());
+        table.add_stray(bar(2), span(0, PAGE), memory());
         let id = claim(&mut table, PAGE, PAGE).unwrap();
         assert_eq!(claim(&mut table, 0, 2 * PAGE), Err(Refusal::Overlap(id)));
     }
@@ -389,7 +393,7 @@ mod cases {
         let plan = table
             .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
             .unwrap();
-        table.keep(bar(2), span(0, PAGE), memory());
+        table.add_stray(bar(2), span(0, PAGE), memory());
         assert!(enter(&mut table, plan).is_err());
     }
 
@@ -398,26 +402,26 @@ mod cases {
         let mut table = Table::<Storage>::default();
         let whole = span(0, 4 * PAGE);
         let (low, high) = (span(0, PAGE), span(PAGE, 3 * PAGE));
-        table.keep(bar(2), whole, memory());
-        assert!(table.split(bar(2), 0, memory()).is_err());
-        assert!(table.split(bar(2), 4 * PAGE, memory()).is_err());
-        assert!(table.split(bar(2), PAGE, memory()).is_ok());
-        assert!(table.release(bar(2), whole).is_none());
-        assert!(table.release(bar(2), low).is_some());
-        assert!(table.release(bar(2), low).is_none());
-        assert_eq!(table.holder(bar(2), low), None);
-        assert_eq!(table.stray(bar(2), 3 * PAGE), Some(high));
-        assert!(table.release(bar(2), high).is_some());
-        assert_eq!(table.holder(bar(2), whole), None);
+        table.add_stray(bar(2), whole, memory());
+        assert!(table.split_stray(bar(2), 0, memory()).is_err());
+        assert!(table.split_stray(bar(2), 4 * PAGE, memory()).is_err());
+        assert!(table.split_stray(bar(2), PAGE, memory()).is_ok());
+        assert!(table.remove_stray(bar(2), whole).is_none());
+        assert!(table.remove_stray(bar(2), low).is_some());
+        assert!(table.remove_stray(bar(2), low).is_none());
+        assert_eq!(table.claim_kind(bar(2), low), None);
+        assert_eq!(table.stray_at(bar(2), 3 * PAGE), Some(high));
+        assert!(table.remove_stray(bar(2), high).is_some());
+        assert_eq!(table.claim_kind(bar(2), whole), None);
     }
 
     #[test]
     fn a_subregion_is_no_stray_to_be_released() {
         let mut table = Table::default();
         claim(&mut table, 0, PAGE).unwrap();
-        assert!(table.release(bar(2), span(0, PAGE)).is_none());
-        assert!(table.split(bar(2), 0x800, memory()).is_err());
-        assert_eq!(table.stray(bar(2), 0), None);
+        assert!(table.remove_stray(bar(2), span(0, PAGE)).is_none());
+        assert!(table.split_stray(bar(2), 0x800, memory()).is_err());
+        assert_eq!(table.stray_at(bar(2), 0), None);
     }
 
     #[test]
@@ -425,8 +429,8 @@ mod cases {
         let mut table = Table::default();
         let id = claim(&mut table, 0, PAGE).unwrap();
         let (region, memory) = table.remove(id).unwrap();
-        table.keep(bar(2), region.span(), memory.unwrap());
-        assert_eq!(table.stray(bar(2), 0), Some(span(0, PAGE)));
+        table.add_stray(bar(2), region.span(), memory.unwrap());
+        assert_eq!(table.stray_at(bar(2), 0), Some(span(0, PAGE)));
         assert_eq!(table.len(), 0);
     }
 }

@@ -1,80 +1,79 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where a file offset of a VFIO PCI device leads.
+//! The meaning of the file offsets of a VFIO PCI device.
 //!
-//! vfio-pci-core gives every region index a window of 1 TiB of the device file: index `i` begins at
-//! `i << 40`. When it revokes mappings (reset, memory decode off, power states, hot reset of a
-//! sibling) it unmaps the windows of the BARs and no others. A subregion therefore has its slot in
-//! the upper half of its *parent's* window: all that revokes a mapping of the BAR revokes one of the
-//! subregion. The slot lies beyond the end of any BAR that may have subregions, so that the core
-//! refuses such an offset, should one ever reach it.
+//! vfio-pci-core gives every region index a *window* of 1 TiB in the device file: the window of
+//! index `i` begins at `i << 40`. When the core revokes mappings (reset, memory decoding switched
+//! off, power states, hot reset by a sibling), it unmaps the windows of the BARs and nothing else.
+//! The slot of a subregion is therefore in the upper half of its parent's window, and every
+//! revocation of the BAR includes the subregion. A slot lies beyond the end of any BAR that can
+//! have subregions, so the core would refuse its offset if it ever received one.
 
 use super::span::Span;
 
-/// A BAR's window begins at its region index shifted by this (`VFIO_PCI_OFFSET_SHIFT`).
+/// The window of a region begins at its index, shifted by this number (`VFIO_PCI_OFFSET_SHIFT`).
 const WINDOW_SHIFT: u32 = 40;
 
-/// Where in a BAR's window the slots of its subregions begin.
+/// The start of the slots within a BAR's window.
 const SLOTS_START: u64 = 1 << 39;
 
-/// How many bytes of slots a BAR's window holds, and the size of the largest BAR that can have any.
+/// The number of bytes for slots in a BAR's window. A larger BAR cannot have subregions.
 pub(crate) const SLOTS_SIZE: u64 = 1 << 39;
 
-/// How many BARs a PCI function has.
+/// The number of BARs of a PCI function.
 pub(crate) const BARS: usize = 6;
 
-/// How many entries an array has whose index is a BAR's number even under speculation.
+/// The length of an array that is indexed with a BAR's number, even under speculation.
 pub(super) const PARENTS: usize = 8;
 
 /// The region index of a BAR.
 ///
 /// # Invariants
 ///
-/// Less than [`BARS`].
+/// The number is less than [`BARS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bar(u8);
 
 impl Bar {
-    /// Takes a region index for a BAR's, if it is one.
+    /// Makes a BAR of its region index, or returns `None` if the index is not that of a BAR.
     pub(crate) fn new(index: u64) -> Option<Self> {
         let index = u8::try_from(index).ok()?;
-        // INVARIANT: this is the check.
+        // INVARIANT: The condition is the invariant.
         (usize::from(index) < BARS).then_some(Self(index))
     }
 
-    /// Returns each BAR that a device can have.
+    /// Returns all BARs.
     pub(super) fn all() -> impl Iterator<Item = Self> {
-        // INVARIANT: Less than `BARS`.
-        // CAST: There are 6.
+        // INVARIANT: The range ends before `BARS`.
+        // CAST: `BARS` is 6.
         (0..BARS as u8).map(Self)
     }
 
     /// Returns the BAR's number, which is less than [`BARS`].
     pub(crate) fn index(self) -> usize {
-        // Beyond the invariant this is for a CPU that speculates past the check of `new`: it stays
-        // within `PARENTS`.
+        // The mask limits a CPU that speculates past the check in `new` to indices below `PARENTS`.
         usize::from(self.0 & 7)
     }
 
-    /// Returns the file offset at which the BAR's own bytes begin.
-    pub(crate) fn window(self) -> u64 {
+    /// Returns the file offset of the BAR's first byte.
+    pub(crate) fn window_start(self) -> u64 {
         u64::from(self.0) << WINDOW_SHIFT
     }
 }
 
-/// What a file offset stands for.
+/// The meaning of a file offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// A byte of a BAR, or beyond its end.
+pub(crate) enum Target {
+    /// A byte of a BAR, possibly beyond its end.
     Bar(Bar, u64),
-    /// A byte in the slots of a BAR's subregions.
+    /// A byte of the slots of a BAR.
     Slot(Bar, u64),
-    /// Some other region: configuration space, ROM, VGA, or none at all.
+    /// Another region, such as configuration space, ROM or VGA, or no region.
     Other,
 }
 
-impl Place {
-    /// Returns what the file offset `offset` stands for.
+impl Target {
+    /// Returns the meaning of the file offset `offset`.
     pub(crate) fn of(offset: u64) -> Self {
         let Some(bar) = Bar::new(offset >> WINDOW_SHIFT) else {
             return Self::Other;
@@ -87,25 +86,26 @@ impl Place {
     }
 }
 
-/// Returns the file offset of byte `slot` in the slots of `bar`.
-///
-/// `slot` is less than [`SLOTS_SIZE`].
+/// Returns the file offset of byte `slot` of the slots of `bar`. `slot` must be less than
+/// [`SLOTS_SIZE`].
 pub(crate) fn slot_offset(bar: Bar, slot: u64) -> u64 {
-    bar.window() | SLOTS_START | slot
+    bar.window_start() | SLOTS_START | slot
 }
 
-/// The sizes of huge page-table entries that a slot is placed for, largest first.
+/// The sizes of huge entries for which slots are aligned, largest first.
 ///
-/// No entry of 1 GiB is made (rust/vfio/pci/mmap.rs). Slots agree modulo 1 GiB all the same, so that
-/// these can come back on a kernel that can split them, without a change of what programs see.
+/// The driver makes no entry of 1 GiB (rust/vfio/pci/mmap.rs). Slots are aligned for them
+/// nevertheless, so that a later kernel which can split such entries can use them without a change
+/// for programs.
 const HUGE: [u64; 2] = [1 << 30, 2 << 20];
 
-/// Returns where to put a slot for `span` of a BAR that begins at physical address `phys`: at
-/// `cursor` or as soon after it as huge entries allow, or `None` if it does not fit any more.
+/// Returns the slot for `span` of a BAR at the physical address `phys`. It is the first one from
+/// `cursor` on that permits huge entries, or `None` if it does not fit into the window.
 ///
-/// A huge entry needs virtual and physical address to agree modulo its size, and mmap() derives the
-/// virtual address from the file offset. So the slot agrees with the physical address modulo the
-/// largest entry that fits into the span at all; a small span wastes nothing.
+/// In a huge entry the virtual and the physical address must agree modulo its size, and mmap()
+/// derives the virtual address from the file offset. The slot therefore agrees with the physical
+/// address modulo the largest entry that fits into the span. A span that is too small for a huge
+/// entry begins at `cursor` and wastes no offsets.
 pub(crate) fn place_slot(cursor: u64, phys: u64, span: Span) -> Option<Span> {
     let phys = phys.checked_add(span.start())?;
     let start = match HUGE.into_iter().find(|huge| span.len() >= *huge) {
@@ -141,7 +141,7 @@ mod tests {
         for index in 0..6 {
             let bar = Bar::new(index).unwrap();
             for slot in [0, 0x1000, SLOTS_SIZE - 1] {
-                assert_eq!(Place::of(slot_offset(bar, slot)), Place::Slot(bar, slot));
+                assert_eq!(Target::of(slot_offset(bar, slot)), Target::Slot(bar, slot));
             }
         }
     }
@@ -149,16 +149,19 @@ mod tests {
     #[test]
     fn a_bar_offset_is_not_a_slot() {
         let bar = Bar::new(2).unwrap();
-        assert_eq!(Place::of(bar.window()), Place::Bar(bar, 0));
+        assert_eq!(Target::of(bar.window_start()), Target::Bar(bar, 0));
         let last = SLOTS_START - 1;
-        assert_eq!(Place::of(bar.window() + last), Place::Bar(bar, last));
+        assert_eq!(
+            Target::of(bar.window_start() + last),
+            Target::Bar(bar, last)
+        );
     }
 
     #[test]
     fn configuration_space_is_neither() {
-        assert_eq!(Place::of(7 << 40), Place::Other);
-        assert_eq!(Place::of(6 << 40), Place::Other);
-        assert_eq!(Place::of(u64::MAX), Place::Other);
+        assert_eq!(Target::of(7 << 40), Target::Other);
+        assert_eq!(Target::of(6 << 40), Target::Other);
+        assert_eq!(Target::of(u64::MAX), Target::Other);
     }
 
     #[test]
@@ -203,8 +206,8 @@ mod tests {
         }
     }
 
-    /// Checks [`place_slot`] against its definition: the first place from the cursor on that agrees
-    /// with the physical address, if the slot ends within the window.
+    /// Checks [`place_slot`] against its definition: the first offset from the cursor on that
+    /// agrees with the physical address, if the slot ends within the window.
     fn slot_is_right(cursor: u64, phys: u64, span: Span) {
         let huge = match span.len() {
             len if len >= 1 << 30 => 1 << 30,
@@ -219,7 +222,7 @@ mod tests {
         expected = (expected & !(huge - 1)) | (physical & (huge - 1));
         let fits = expected + u128::from(span.len()) <= u128::from(SLOTS_SIZE);
         let slot = place_slot(cursor, phys, span);
-        // A BAR whose addresses wrap is not one of this world.
+        // A BAR whose physical addresses wrap has no slot.
         let there = fits && physical <= u128::from(u64::MAX);
         let placed = slot.map(|slot| (u128::from(slot.start()), slot.len()));
         assert_eq!(placed, there.then_some((expected, span.len())));
@@ -230,10 +233,10 @@ mod tests {
         for window in 0..=u64::from(u8::MAX) + 1 {
             for within in EDGES.iter().filter(|within| **within < 1 << WINDOW_SHIFT) {
                 let offset = (window << WINDOW_SHIFT) | within;
-                let back = match Place::of(offset) {
-                    Place::Bar(bar, at) => bar.window() + at,
-                    Place::Slot(bar, slot) => slot_offset(bar, slot),
-                    Place::Other => {
+                let back = match Target::of(offset) {
+                    Target::Bar(bar, at) => bar.window_start() + at,
+                    Target::Slot(bar, slot) => slot_offset(bar, slot),
+                    Target::Other => {
                         assert!(Bar::new(window).is_none());
                         continue;
                     }
@@ -242,8 +245,8 @@ mod tests {
             }
         }
         for offset in EDGES {
-            // It has no other duty than to return.
-            let _ = Place::of(offset);
+            // This must only return.
+            let _ = Target::of(offset);
         }
     }
 }

@@ -121,7 +121,7 @@ pub(crate) fn adopt<T: Segmented>(
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     let segments = Segments::unknown(bar)?;
     let (parent, whole) = (segments.parent, segments.bar);
-    device.memory_exclusive().keep(parent, whole, memory);
+    device.memory_exclusive().add_stray(parent, whole, memory);
     io.take(bar, segments)?;
     settle(device, io, bar);
     Ok(())

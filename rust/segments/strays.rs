@@ -58,7 +58,7 @@ impl Segments {
         memory: ClaimMemory<storage::Kernel>,
     ) {
         if self.is_stray(span) {
-            claims.keep(self.parent, span, memory);
+            claims.add_stray(self.parent, span, memory);
             let mut looks = LOOKS;
             self.settle_with(bar, claims, span, &mut looks);
         }
@@ -66,7 +66,7 @@ impl Segments {
 
     fn settle_with(&mut self, bar: Bar<'_>, claims: &mut Claims, stray: Span, looks: &mut u32) {
         match self.join(bar, stray) {
-            Ok(()) => drop(claims.release(self.parent, stray)),
+            Ok(()) => drop(claims.remove_stray(self.parent, stray)),
             Err(error) if error == EBUSY => {
                 // Without memory for more parts it stays as it is.
                 let _ = self.settle_pages(bar, claims, stray, looks);
@@ -88,7 +88,7 @@ impl Segments {
         // Most touches of a stray are in vain.
         drop(Look::new(range(bar, page)?, MemType::Noncached)?);
         if self.join(bar, stray).is_ok() {
-            drop(claims.release(self.parent, stray));
+            drop(claims.remove_stray(self.parent, stray));
             return Ok(());
         }
         self.settle_part(bar, claims, page)
@@ -134,7 +134,7 @@ impl Segments {
         self.split(claims, span.start())?;
         self.split(claims, span.end())?;
         self.join(bar, span)?;
-        drop(claims.release(self.parent, span));
+        drop(claims.remove_stray(self.parent, span));
         Ok(())
     }
 
@@ -153,7 +153,7 @@ impl Segments {
         part.held = Held::Stray(above.len());
         self.stray = self.stray.saturating_sub(below.len());
         self.insert_stray(node, below, gap);
-        let _ = claims.split(self.parent, at, memory);
+        let _ = claims.split_stray(self.parent, at, memory);
         Ok(())
     }
 
