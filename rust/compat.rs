@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What the kernel crate lacks of subsystems other than VFIO.
+//! Parts that the kernel crate lacks, for subsystems other than VFIO.
 //!
-//! Nothing here knows VFIO or this driver. The head of each file names the file of the kernel crate
-//! that it would be part of.
+//! Nothing in this module refers to VFIO or to this driver. The head of each file names the file of
+//! the kernel crate that it would belong to.
 
 mod iomap;
 mod memtype;
@@ -23,8 +23,8 @@ pub(crate) use self::nospec::index_nospec;
 pub(crate) use self::phys::PhysRange;
 pub(crate) use self::pm::PowerGuard;
 pub(crate) use self::reservation::{
-    Look,
     Reservation, //
+    TypeCheck,
 };
 pub(crate) use self::result::{
     int_result,

@@ -41,10 +41,10 @@ use self::pieces::{
 };
 use crate::{
     compat::{
-        Look,
         MemType,
         PhysRange,
         Reservation, //
+        TypeCheck,
     },
     region::{
         self,
@@ -259,7 +259,7 @@ impl Segments {
         let whole = holder.as_ref().ok_or(EBUSY)?;
         // What remains of the gap is reserved while the whole of it is, so that it always was.
         let like = |rest: Option<Span>| {
-            rest.map(|rest| Reservation::like(range(bar, rest)?, whole))
+            rest.map(|rest| Reservation::with_type_of(range(bar, rest)?, whole))
                 .transpose()
         };
         let below = like(Span::between(gap.start(), span.start()))?;
@@ -324,7 +324,7 @@ impl Segments {
         // What read() mapped has the other mapping's type, and would keep it.
         self.pieces.unmap(span);
         // Kept until all is reserved.
-        let _look = Look::new(range(bar, span)?, MemType::Noncached)?;
+        let _look = TypeCheck::new(range(bar, span)?, MemType::Noncached)?;
         let part = self.parts.get_mut(&span.end()).ok_or(EINVAL)?;
         let below = part.gap.take();
         let node = self.parts.remove_node(&span.end()).ok_or(EINVAL)?;
@@ -334,7 +334,7 @@ impl Segments {
         let gap = self.extent(span.start()).map(|(gap, _)| gap);
         let whole = gap.ok_or(EINVAL).and_then(|gap| {
             // INVARIANT: All of it has been looked at, or is reserved below or above.
-            let whole = Reservation::alike(range(bar, gap)?)?;
+            let whole = Reservation::with_present_type(range(bar, gap)?)?;
             *self.holder(gap) = Some(whole);
             Ok(())
         });

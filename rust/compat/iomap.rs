@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Device memory that the kernel maps. Upstream home: rust/kernel/io/mem.rs.
+//! Kernel mappings of device memory. Upstream home: rust/kernel/io/mem.rs.
 //!
 //! C header: [`include/linux/io.h`](srctree/include/linux/io.h)
 
@@ -19,55 +19,57 @@ use kernel::{
     prelude::*, //
 };
 
-/// Device memory, mapped for the kernel; unmapped when dropped.
+/// A kernel mapping of device memory. Dropping it unmaps the memory.
 ///
 /// # Invariants
 ///
-/// `io` is a mapping of `len` bytes of device memory, made by ioremap() or one of its like.
+/// `io` is a live mapping of `len` bytes of device memory. ioremap() or ioremap_wc() returned it.
 pub(crate) struct IoMap {
     io: NonNull<c_void>,
     len: usize,
 }
 
-// SAFETY: A mapping belongs to no thread.
+// SAFETY: Any thread may use and unmap a kernel mapping.
 unsafe impl Send for IoMap {}
 
-// SAFETY: All that can be done with a shared reference is device access, which the device orders.
+// SAFETY: A shared reference gives access to the address and the length only, which do not change.
 unsafe impl Sync for IoMap {}
 
 impl IoMap {
-    /// Maps `range` for the kernel. The CPU may access it by another type than `mem`: see
-    /// [`Self::is_of`].
+    /// Maps `range` for the kernel. Another mapping may force a type other than `mem`; see
+    /// [`Self::has_type`].
     ///
-    /// Fails with [`EBUSY`] when another mapping in the kernel has a type that no mapping of a device
-    /// can share, which is write-back, and with [`ENOMEM`].
+    /// Fails with [`EBUSY`] if another mapping of the range is write-back, or if other mappings of
+    /// it have different types. Fails with [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn new(range: PhysRange, mem: MemType) -> Result<Self> {
         let len = usize::try_from(range.len())?;
         let phys = range.start();
         let io = match mem {
-            // SAFETY: `PhysRange`'s invariant: this is device memory that the driver may map.
+            // SAFETY: `range` is device memory that the driver may map, by `PhysRange`'s invariant.
             MemType::WriteCombining => unsafe { bindings::vfio_rs_ioremap_wc(phys, len) },
             // SAFETY: As above.
             MemType::Noncached | MemType::Device => unsafe { kernel::bindings::ioremap(phys, len) },
         };
-        let io = NonNull::new(io).ok_or_else(|| Reservation::why_not_mapped(range))?;
-        // INVARIANT: That was the call.
+        let io = NonNull::new(io).ok_or_else(|| Reservation::ioremap_error(range))?;
+        // INVARIANT: ioremap() or ioremap_wc() returned `io` for `len` bytes, and it is not null.
         Ok(Self { io, len })
     }
 
-    /// Maps `range` for the kernel, and fails with [`EBUSY`] unless the CPU accesses it by the type
-    /// `mem`. For other errors see [`Self::new`].
-    pub(crate) fn of(range: PhysRange, mem: MemType) -> Result<Self> {
+    /// Maps `range` for the kernel with the type `mem`.
+    ///
+    /// Fails with [`EBUSY`] if another mapping forces another type, and with the errors of
+    /// [`Self::new`].
+    pub(crate) fn with_type(range: PhysRange, mem: MemType) -> Result<Self> {
         let map = Self::new(range, mem)?;
-        if !map.is_of(mem) {
+        if !map.has_type(mem) {
             return Err(EBUSY);
         }
         Ok(map)
     }
 
-    /// Returns whether the CPU accesses the mapping by the type `mem`. On x86 every other mapping of
-    /// these pages has the same type.
-    pub(crate) fn is_of(&self, mem: MemType) -> bool {
+    /// Returns whether the mapping has the type `mem`. On x86 every other mapping of these pages
+    /// then has the same type.
+    pub(crate) fn has_type(&self, mem: MemType) -> bool {
         is_mapped_as(self.io.as_ptr(), mem)
     }
 
@@ -84,14 +86,14 @@ impl IoMap {
 
 impl Drop for IoMap {
     fn drop(&mut self) {
-        // SAFETY: The type's invariant; this is the last use.
+        // SAFETY: `io` is a live mapping by the type's invariant, and this is its last use.
         unsafe { kernel::bindings::iounmap(self.io.as_ptr()) };
     }
 }
 
-/// Returns whether the kernel mapping at `io` is of type `mem`.
+/// Returns whether the kernel mapping at `io` has the type `mem`.
 pub(crate) fn is_mapped_as(io: *mut c_void, mem: MemType) -> bool {
     let prot = mem.apply(pgprot_t::default());
-    // SAFETY: Looks up a kernel address; `false` is the answer for one that is not mapped.
+    // SAFETY: The function accepts any kernel address, mapped or not.
     unsafe { bindings::vfio_rs_kernel_is_mapped(io, prot) }
 }

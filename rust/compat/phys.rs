@@ -8,12 +8,13 @@ use kernel::{
     prelude::*, //
 };
 
-/// Some bytes of device memory that the driver may map.
+/// A range of physical addresses of device memory that the driver may map.
 ///
 /// # Invariants
 ///
-/// All of it is memory of a resource of a device that is bound to this driver and has reserved the
-/// resource. It does not wrap.
+/// - The range is memory of a resource of a device that is bound to this driver, and the driver has
+///   reserved the resource.
+/// - The end of the range does not wrap.
 #[derive(Clone, Copy)]
 pub(crate) struct PhysRange {
     start: u64,
@@ -23,16 +24,16 @@ pub(crate) struct PhysRange {
 impl PhysRange {
     /// Makes a range of `len` bytes from the physical address `start`.
     ///
-    /// Fails with [`EINVAL`] if it is empty or wraps.
+    /// Fails with [`EINVAL`] if the range is empty or its end wraps.
     ///
     /// # Safety
     ///
-    /// The type's invariant holds of these bytes for as long as the result and whatever is made of it
-    /// are used.
+    /// The first of the type's invariants must hold for this range while the result exists, and
+    /// while any mapping or reservation made from it exists.
     pub(crate) unsafe fn new(start: u64, len: u64) -> Result<Self> {
         start.checked_add(len).ok_or(EINVAL)?;
         let len = NonZeroU64::new(len).ok_or(EINVAL)?;
-        // INVARIANT: The caller's obligation, and the check above.
+        // INVARIANT: The caller guarantees the first one, and `checked_add()` the second.
         Ok(Self { start, len })
     }
 
@@ -41,9 +42,9 @@ impl PhysRange {
         self.start
     }
 
-    /// Returns the address behind the last byte.
+    /// Returns the address after the last byte.
     pub(crate) fn end(self) -> u64 {
-        // It does not wrap, by the type's invariant.
+        // This does not saturate, by the type's invariant.
         self.start.saturating_add(self.len.get())
     }
 
@@ -52,16 +53,16 @@ impl PhysRange {
         self.len.get()
     }
 
-    /// Returns whether the two have a byte in common.
+    /// Returns whether the two ranges have a byte in common.
     pub(crate) fn overlaps(self, other: Self) -> bool {
         self.start < other.end() && other.start < self.end()
     }
 
-    /// Returns the first page, or all of it if it is shorter.
+    /// Returns the first page of the range, or the whole range if it is shorter.
     pub(crate) fn first_page(self) -> Self {
         // CAST: `usize` has at most 64 bits.
         let page = NonZeroU64::new(PAGE_SIZE as u64).map_or(self.len, |page| page.min(self.len));
-        // INVARIANT: Part of a range for which the invariant holds.
+        // INVARIANT: The result is a part of `self`, so both hold for it as well.
         Self {
             start: self.start,
             len: page,

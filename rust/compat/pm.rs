@@ -11,16 +11,16 @@ use kernel::{
     prelude::*, //
 };
 
-/// Keeps a PCI device awake.
-#[must_use = "the device may sleep once the guard is gone"]
+/// Keeps a PCI device in full power.
+#[must_use = "the device can suspend after the guard is dropped"]
 pub(crate) struct PowerGuard<'a>(&'a pci::Device);
 
 impl<'a> PowerGuard<'a> {
-    /// Wakes `pdev` up and keeps it awake until the guard is dropped.
+    /// Resumes `pdev` and keeps it in full power until the guard is dropped.
     ///
-    /// Fails with the errno of the device's resume.
+    /// Fails with the errno of the device's resume callback.
     pub(crate) fn new(pdev: &'a pci::Device) -> Result<Self> {
-        // SAFETY: A reference to a PCI device points to a valid one.
+        // SAFETY: `pdev` is a reference, so it points to a valid PCI device.
         to_result(unsafe { bindings::vfio_rs_pm_get(as_raw(pdev)) })?;
         Ok(Self(pdev))
     }
@@ -28,12 +28,13 @@ impl<'a> PowerGuard<'a> {
 
 impl Drop for PowerGuard<'_> {
     fn drop(&mut self) {
-        // SAFETY: The device is valid, and `new` took the reference that this releases.
+        // SAFETY: The device is valid, since the guard borrows it. `new` took the usage count that
+        // this call releases.
         unsafe { bindings::vfio_rs_pm_put(as_raw(self.0)) };
     }
 }
 
-/// Returns the C structure, which `pci::Device` wraps transparently.
+/// Returns the C structure of `pdev`. `pci::Device` is a transparent wrapper of it.
 fn as_raw(pdev: &pci::Device) -> *mut kernel::bindings::pci_dev {
     core::ptr::from_ref(pdev).cast_mut().cast()
 }

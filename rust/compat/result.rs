@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Return values of C functions that are a number or a negative errno. Upstream home:
+//! Return values of C functions that are either a number or a negative errno. Upstream home:
 //! rust/kernel/error.rs.
 
 use kernel::prelude::*;
 
-/// Turns a number or a negative errno into a result.
+/// Converts a number or a negative errno to a result.
 pub(crate) fn long_result(ret: c_long) -> Result<c_long> {
     match i32::try_from(ret) {
         Ok(errno) if errno < 0 => Err(Error::from_errno(errno)),
@@ -13,7 +13,7 @@ pub(crate) fn long_result(ret: c_long) -> Result<c_long> {
     }
 }
 
-/// Turns a number or a negative errno into a result.
+/// Converts a number or a negative errno to a result.
 pub(crate) fn int_result(ret: c_int) -> Result<c_int> {
     if ret < 0 {
         return Err(Error::from_errno(ret));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A reader/writer semaphore that owns the data that it protects. Upstream home:
+//! A reader/writer semaphore that contains the data that it protects. Upstream home:
 //! rust/kernel/sync/rwsem.rs.
 //!
 //! C header: [`include/linux/rwsem.h`](srctree/include/linux/rwsem.h)
@@ -25,10 +25,10 @@ use kernel::{
     }, //
 };
 
-/// A sleeping lock that many readers or one writer can hold.
+/// A sleeping lock that either several readers or one writer can hold.
 ///
-/// A waiting writer keeps new readers out, so a thread that holds it for reading must not take it
-/// for reading again.
+/// A waiting writer blocks new readers. A thread that holds the lock for reading must therefore not
+/// take it for reading again.
 #[pin_data]
 pub(crate) struct RwSemaphore<T> {
     #[pin]
@@ -36,15 +36,15 @@ pub(crate) struct RwSemaphore<T> {
     data: UnsafeCell<T>,
 }
 
-// SAFETY: The semaphore can be used from any thread, and the data goes wherever the lock does.
+// SAFETY: Any thread can use the semaphore, and `T: Send` allows the data to move with it.
 unsafe impl<T: Send> Send for RwSemaphore<T> {}
 
-// SAFETY: Readers share the data between threads (`T: Sync`), and a writer has the use of it from a
-// thread that may not be the one that made it (`T: Send`); the semaphore keeps the two apart.
+// SAFETY: Readers share the data between threads, which needs `T: Sync`. A writer changes the data
+// on any thread, which needs `T: Send`. The semaphore excludes readers while there is a writer.
 unsafe impl<T: Send + Sync> Sync for RwSemaphore<T> {}
 
 impl<T> RwSemaphore<T> {
-    /// Makes an unlocked semaphore around `data`.
+    /// Makes an unlocked semaphore that contains `data`.
     pub(crate) fn new(
         data: T,
         name: &'static CStr,
@@ -53,14 +53,16 @@ impl<T> RwSemaphore<T> {
         pin_init!(Self {
             data: UnsafeCell::new(data),
             sem <- Opaque::ffi_init(|sem| {
-                // SAFETY: `sem` is the memory of the field, `name` and `key` are static, and the
-                // semaphore stays where it is because it is pinned.
+                // SAFETY: `sem` is the memory of the field. `name` and `key` are static. The
+                // semaphore does not move, because it is pinned.
                 unsafe { bindings::__init_rwsem(sem, name.as_char_ptr(), key.as_ptr()) }
             }),
         })
     }
 
-    /// Waits until it can be held for reading; a fatal signal ends the wait with [`EINTR`].
+    /// Takes the lock for reading.
+    ///
+    /// Fails with [`EINTR`] if a fatal signal arrives.
     pub(crate) fn read_killable(&self) -> Result<ReadGuard<'_, T>> {
         // SAFETY: `new` initialised the semaphore.
         let ret = unsafe { bindings::down_read_killable(self.sem.get()) };
@@ -73,7 +75,7 @@ impl<T> RwSemaphore<T> {
         })
     }
 
-    /// Waits until it can be held for writing.
+    /// Takes the lock for writing.
     pub(crate) fn write(&self) -> WriteGuard<'_, T> {
         // SAFETY: `new` initialised the semaphore.
         unsafe { bindings::down_write(self.sem.get()) };
@@ -83,7 +85,7 @@ impl<T> RwSemaphore<T> {
         }
     }
 
-    /// Holds it for writing if that is possible at once.
+    /// Takes the lock for writing if no thread holds it, or returns `None`.
     pub(crate) fn try_write(&self) -> Option<WriteGuard<'_, T>> {
         // SAFETY: `new` initialised the semaphore.
         let taken = unsafe { bindings::down_write_trylock(self.sem.get()) };
@@ -96,7 +98,9 @@ impl<T> RwSemaphore<T> {
         })
     }
 
-    /// Waits until it can be held for writing; a fatal signal ends the wait with [`EINTR`].
+    /// Takes the lock for writing.
+    ///
+    /// Fails with [`EINTR`] if a fatal signal arrives.
     pub(crate) fn write_killable(&self) -> Result<WriteGuard<'_, T>> {
         // SAFETY: `new` initialised the semaphore.
         to_result(unsafe { bindings::down_write_killable(self.sem.get()) })?;
@@ -111,7 +115,7 @@ impl<T> RwSemaphore<T> {
 #[must_use = "the lock is released with the guard"]
 pub(crate) struct ReadGuard<'a, T> {
     lock: &'a RwSemaphore<T>,
-    // A semaphore is released by the thread that took it.
+    // The thread that took a semaphore must release it.
     _thread: NotThreadSafe,
 }
 
@@ -119,14 +123,15 @@ impl<T> Deref for ReadGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: The guard holds the semaphore for reading, so nobody has a mutable reference.
+        // SAFETY: The guard holds the semaphore for reading, so no writer has a reference to the
+        // data.
         unsafe { &*self.lock.data.get() }
     }
 }
 
 impl<T> Drop for ReadGuard<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: The guard was made by taking the semaphore for reading on this thread.
+        // SAFETY: The guard exists because this thread took the semaphore for reading.
         unsafe { bindings::up_read(self.lock.sem.get()) };
     }
 }
@@ -135,16 +140,16 @@ impl<T> Drop for ReadGuard<'_, T> {
 #[must_use = "the lock is released with the guard"]
 pub(crate) struct WriteGuard<'a, T> {
     lock: &'a RwSemaphore<T>,
-    // A semaphore is released by the thread that took it.
+    // The thread that took a semaphore must release it.
     _thread: NotThreadSafe,
 }
 
 impl<'a, T> WriteGuard<'a, T> {
-    /// Goes on holding it for reading; nobody else can hold it for writing in between.
+    /// Turns the lock for writing into a lock for reading. No other writer can hold it in between.
     pub(crate) fn downgrade(self) -> ReadGuard<'a, T> {
-        // Not dropped: it would release the semaphore.
+        // The guard must not be dropped, since that would release the semaphore.
         let lock = ManuallyDrop::new(self).lock;
-        // SAFETY: The guard was made by taking the semaphore for writing on this thread.
+        // SAFETY: The guard exists because this thread took the semaphore for writing.
         unsafe { bindings::downgrade_write(lock.sem.get()) };
         ReadGuard {
             lock,
@@ -157,21 +162,23 @@ impl<T> Deref for WriteGuard<'_, T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: The guard holds the semaphore for writing, so nobody else has a reference.
+        // SAFETY: The guard holds the semaphore for writing, so no other reference to the data
+        // exists.
         unsafe { &*self.lock.data.get() }
     }
 }
 
 impl<T> DerefMut for WriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: The guard holds the semaphore for writing, so nobody else has a reference.
+        // SAFETY: The guard holds the semaphore for writing, so no other reference to the data
+        // exists.
         unsafe { &mut *self.lock.data.get() }
     }
 }
 
 impl<T> Drop for WriteGuard<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: The guard was made by taking the semaphore for writing on this thread.
+        // SAFETY: The guard exists because this thread took the semaphore for writing.
         unsafe { bindings::up_write(self.lock.sem.get()) };
     }
 }

@@ -71,7 +71,7 @@ impl Pieces {
         let end = at.saturating_add(above);
         let span = extent.above(end.saturating_sub(PIECE));
         let span = span.and_then(|span| span.below(end)).ok_or(EINVAL)?;
-        let map = IoMap::of(range(bar, span)?, mem)?;
+        let map = IoMap::with_type(range(bar, span)?, mem)?;
         self.enter(Piece { span, map });
         Ok(())
     }

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     compat::{
-        Look,
         MemType, //
+        TypeCheck,
     },
     region::{
         ClaimMemory,
@@ -86,7 +86,7 @@ impl Segments {
         // What read() mapped has the other mapping's type, and would keep it.
         self.pieces.unmap(page);
         // Most touches of a stray are in vain.
-        drop(Look::new(range(bar, page)?, MemType::Noncached)?);
+        drop(TypeCheck::new(range(bar, page)?, MemType::Noncached)?);
         if self.join(bar, stray).is_ok() {
             drop(claims.remove_stray(self.parent, stray));
             return Ok(());
@@ -203,6 +203,6 @@ fn is_ordinary(bar: Bar<'_>, span: Span, looks: &mut u32) -> bool {
     };
     *looks = left;
     range(bar, span)
-        .and_then(|range| Look::new(range, MemType::Noncached))
+        .and_then(|range| TypeCheck::new(range, MemType::Noncached))
         .is_ok()
 }
