@@ -194,7 +194,7 @@ impl Segments {
     }
 
     /// Returns what keeps the type of `gap`.
-    fn holder(&mut self, gap: Span) -> &mut Option<Reservation> {
+    fn owner(&mut self, gap: Span) -> &mut Option<Reservation> {
         // The part above it, if there is one, is the first that ends behind it.
         let above = self.parts.cursor_lower_bound(&gap.end());
         let above = above.map(|above| *above.current().0);
@@ -255,8 +255,8 @@ impl Segments {
             return Err(EBUSY);
         }
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let holder = self.holder(gap);
-        let whole = holder.as_ref().ok_or(EBUSY)?;
+        let owner = self.owner(gap);
+        let whole = owner.as_ref().ok_or(EBUSY)?;
         // What remains of the gap is reserved while the whole of it is, so that it always was.
         let like = |rest: Option<Span>| {
             rest.map(|rest| Reservation::with_type_of(range(bar, rest)?, whole))
@@ -265,7 +265,7 @@ impl Segments {
         let below = like(Span::between(gap.start(), span.start()))?;
         let above = like(Span::between(span.end(), gap.end()))?;
         // These go first: a page cannot have two types.
-        *holder = above;
+        *owner = above;
         self.pieces.unmap(span);
         // INVARIANT: `span` lies within a gap, the rest of which is reserved, and nothing of it is
         // mapped.
@@ -335,7 +335,7 @@ impl Segments {
         let whole = gap.ok_or(EINVAL).and_then(|gap| {
             // INVARIANT: All of it has been looked at, or is reserved below or above.
             let whole = Reservation::with_present_type(range(bar, gap)?)?;
-            *self.holder(gap) = Some(whole);
+            *self.owner(gap) = Some(whole);
             Ok(())
         });
         if whole.is_err() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VFIO devices, whatever bus they are on, and in [`pci`] those of PCI.
+//! VFIO devices on any bus. [`pci`] has those on PCI.
 //!
 //! C header: [`include/linux/vfio.h`](srctree/include/linux/vfio.h)
 

@@ -50,7 +50,7 @@ pub(super) fn create(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
         return Err(Failure::NoParent);
     }
     let table = bar.msix_table().pages();
-    let meets = table.meets(request.span.start(), request.span.end());
+    let meets = table.overlaps(request.span.start(), request.span.end());
     if request.attribute.is_write_combining() && meets {
         return Err(Failure::MsixTable);
     }
@@ -134,9 +134,9 @@ fn commit(
 /// Makes sure that the pages of `span`, no part of which is claimed, have the type that an ordinary
 /// mapping has.
 fn expect_ordinary(io: &IoExclusive<'_, State>, bar: Bar<'_>, span: Span) -> Result {
-    match io.taken(bar) {
+    match io.driver_maps(bar) {
         Some(segments) => segments.expect_gap(span),
-        None if io.core_map_is_of(bar, MemType::Noncached) => Ok(()),
+        None if io.core_maps_as(bar, MemType::Noncached) => Ok(()),
         None => Err(EBUSY),
     }
 }

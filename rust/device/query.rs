@@ -62,7 +62,7 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
 /// Keeps the kernel's mappings of the BARs as they are, once the strays of `bar` have ended that can.
 fn io_settled<'a>(device: &'a OpenDevice, bar: Bar<'_>) -> Result<IoShared<'a, State>> {
     let io = device.io_shared()?;
-    if !io.taken(bar).is_some_and(Segments::has_strays) {
+    if !io.driver_maps(bar).is_some_and(Segments::has_strays) {
         return Ok(io);
     }
     drop(io);
@@ -73,12 +73,12 @@ fn io_settled<'a>(device: &'a OpenDevice, bar: Bar<'_>) -> Result<IoShared<'a, S
 
 /// Returns whether part of `bar` can have `attribute`, as far as that can be told without trying.
 fn can_have(io: &impl Io<State>, bar: Bar<'_>, attribute: Attribute) -> bool {
-    if io.taken(bar).is_some_and(Segments::is_stray_only) {
+    if io.driver_maps(bar).is_some_and(Segments::is_stray_only) {
         return false;
     }
     if attribute.is_write_combining() {
-        return mem_type(attribute).is_available() && io.can_take(bar).is_ok();
+        return mem_type(attribute).is_available() && io.can_give_to_driver(bar).is_ok();
     }
     // What lies between the segments of a BAR that is taken was found ordinary.
-    io.taken(bar).is_some() || io.core_map_is_of(bar, MemType::Noncached)
+    io.driver_maps(bar).is_some() || io.core_maps_as(bar, MemType::Noncached)
 }

@@ -33,7 +33,7 @@ pub(super) fn transfer(device: &OpenDevice, transfer: &mut Transfer<'_>) -> Resu
         Target::Bar(parent, at) => {
             let bar = device.bar(parent.index()).ok_or(EINVAL)?;
             let io = device.io_shared()?;
-            if io.taken(bar).is_none() {
+            if io.driver_maps(bar).is_none() {
                 return io.core_transfer(offset, all, transfer);
             }
             transfer_bar(device, io, parent, at, all, transfer)
@@ -61,7 +61,7 @@ fn transfer_slot(
     let limit = limit.min(transfer.remaining());
     let bar = device.bar(parent.index()).ok_or(EINVAL)?;
     let io = device.io_shared()?;
-    if io.taken(bar).is_none() {
+    if io.driver_maps(bar).is_none() {
         return io.core_transfer(parent.window_start().saturating_add(at), limit, transfer);
     }
     transfer_bar(device, io, parent, at, limit, transfer)
@@ -86,7 +86,7 @@ fn transfer_bar<'a>(
     let mut at = at;
     let mut left = limit;
     while left != 0 && at < bar.len() {
-        let Some(segments) = io.taken(bar) else {
+        let Some(segments) = io.driver_maps(bar) else {
             // It was given back meanwhile, so all that is left is in one piece.
             let offset = parent.window_start().saturating_add(at);
             left = left.saturating_sub(io.core_transfer(offset, left, transfer)?);
@@ -95,7 +95,7 @@ fn transfer_bar<'a>(
         let Some(piece) = segments.find(at) else {
             drop(io);
             let mut exclusive = device.io_exclusive()?;
-            if let Some(segments) = exclusive.taken_mut(bar) {
+            if let Some(segments) = exclusive.driver_maps_mut(bar) {
                 segments.map(bar, at)?;
             }
             // Not released in between, so that the piece is still there.
@@ -109,7 +109,7 @@ fn transfer_bar<'a>(
             device,
             at.saturating_sub(span.start()),
             left.min(rest),
-            bar.msix_table().seen_from(span.start()),
+            bar.msix_table().relative_to(span.start()),
             transfer,
         )?;
         left = left.saturating_sub(done);

@@ -37,8 +37,8 @@ impl<'i, 'a, 'b, T: Segmented> Change<'i, 'a, 'b, T> {
     /// Fails with [`EBUSY`] when an ioeventfd may use the core's mapping of the BAR, or when something
     /// else in the kernel has any of it with another type than an ordinary mapping.
     pub(crate) fn begin(io: &'i mut IoExclusive<'a, T>, bar: Bar<'b>) -> Result<Self> {
-        if io.taken(bar).is_none() {
-            io.take(bar, Segments::new(bar)?)?;
+        if io.driver_maps(bar).is_none() {
+            io.give_to_driver(bar, Segments::new(bar)?)?;
         }
         Ok(Self { io, bar })
     }
@@ -50,7 +50,7 @@ impl<'i, 'a, 'b, T: Segmented> Change<'i, 'a, 'b, T> {
 
     /// Returns the segments; none if the core has the BAR.
     pub(crate) fn segments(&mut self) -> Option<&mut Segments> {
-        self.io.taken_mut(self.bar)
+        self.io.driver_maps_mut(self.bar)
     }
 }
 
@@ -64,9 +64,9 @@ impl<T: Segmented> Drop for Change<'_, '_, '_, T> {
 ///
 /// If there is no memory for that, the BAR works all the same, but cannot have ioeventfds.
 fn restore<T: Segmented>(io: &mut IoExclusive<'_, T>, bar: Bar<'_>) {
-    if io.taken(bar).is_some_and(Segments::is_plain) {
+    if io.driver_maps(bar).is_some_and(Segments::is_plain) {
         // The core's mapping is UC-, since all of the BAR is reserved as that until it is made.
-        let _ = io.give_back(bar);
+        let _ = io.return_to_core(bar);
     }
 }
 
@@ -76,7 +76,10 @@ pub(crate) fn settle<T: Segmented>(
     io: &mut IoExclusive<'_, T>,
     bar: Bar<'_>,
 ) {
-    if let Some(segments) = io.taken_mut(bar).filter(|segments| segments.has_strays()) {
+    if let Some(segments) = io
+        .driver_maps_mut(bar)
+        .filter(|segments| segments.has_strays())
+    {
         segments.settle(bar, &mut device.memory_exclusive());
         restore(io, bar);
     }
@@ -89,7 +92,7 @@ pub(crate) fn settle_page<T: Segmented>(
     bar: Bar<'_>,
     at: u64,
 ) {
-    if let Some(segments) = io.taken_mut(bar) {
+    if let Some(segments) = io.driver_maps_mut(bar) {
         // If there is no memory for more parts it stays as it is.
         let _ = segments.settle_page(bar, &mut device.memory_exclusive(), at);
         restore(io, bar);
@@ -99,9 +102,9 @@ pub(crate) fn settle_page<T: Segmented>(
 /// Returns whether no page of `bar` that is not write-combining has another type than an ordinary
 /// mapping.
 pub(crate) fn is_settled<T: Segmented>(io: &impl Io<T>, bar: Bar<'_>) -> bool {
-    match io.taken(bar) {
+    match io.driver_maps(bar) {
         Some(segments) => !segments.has_strays(),
-        None => io.core_map_is_of(bar, MemType::Noncached),
+        None => io.core_maps_as(bar, MemType::Noncached),
     }
 }
 
@@ -115,14 +118,14 @@ pub(crate) fn adopt<T: Segmented>(
     io: &mut IoExclusive<'_, T>,
     bar: Bar<'_>,
 ) -> Result {
-    if io.core_map_is_of(bar, MemType::Noncached) {
+    if io.core_maps_as(bar, MemType::Noncached) {
         return Ok(());
     }
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     let segments = Segments::unknown(bar)?;
     let (parent, whole) = (segments.parent, segments.bar);
     device.memory_exclusive().add_stray(parent, whole, memory);
-    io.take(bar, segments)?;
+    io.give_to_driver(bar, segments)?;
     settle(device, io, bar);
     Ok(())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Answers to `VFIO_DEVICE_GET_REGION_INFO`.
+//! Replies to `VFIO_DEVICE_GET_REGION_INFO`.
 
 use crate::bindings;
 use core::{
@@ -19,52 +19,58 @@ use kernel::{
     transmute::AsBytes, //
 };
 
-/// The capabilities of an answer so far.
+/// The capabilities of a reply that is being composed.
 ///
 /// # Invariants
 ///
-/// The buffer is null, or memory of kmalloc() for at least as many bytes as the size says.
+/// The buffer is null, or kmalloc() allocated it with at least the recorded size.
 pub(super) struct InfoCap<'a>(&'a mut bindings::vfio_info_cap);
 
 impl<'a> InfoCap<'a> {
-    /// Wraps what VFIO passed.
+    /// Wraps the list that VFIO passes to the operation.
     ///
     /// # Safety
     ///
-    /// Only VFIO's own functions have added capabilities to `caps`.
+    /// Only VFIO's own functions may have added capabilities to `caps`.
     pub(super) unsafe fn new(caps: &'a mut bindings::vfio_info_cap) -> Self {
-        // INVARIANT: VFIO allocates by krealloc() what it needs.
+        // INVARIANT: VFIO's functions allocate the buffer with krealloc() and record its size.
         Self(caps)
     }
 
-    /// Makes the buffer large enough for `len` more bytes.
+    /// Enlarges the buffer by `len` bytes.
     ///
-    /// VFIO would do that itself, but would not charge the user for it, and would have the kernel log
-    /// that it found no memory. It has to be memory of kmalloc(), however long it is.
+    /// VFIO would enlarge it too, but would neither charge the memory to the user nor suppress the
+    /// kernel's warning when there is none. The buffer must be kmalloc() memory for any length,
+    /// because VFIO frees it with kfree().
+    ///
+    /// Fails with [`EOVERFLOW`] if the sum of the sizes overflows. Fails with [`ENOMEM`] if the
+    /// kernel has no memory.
     fn reserve(&mut self, len: usize) -> Result {
         let layout = |len| Layout::from_size_align(len, align_of::<u64>()).map_err(|_| EOVERFLOW);
         let len = self.0.size.checked_add(len).ok_or(EOVERFLOW)?;
         let (old, new) = (layout(self.0.size)?, layout(len)?);
         let flags = GFP_KERNEL_ACCOUNT | __GFP_NOWARN;
         let buffer = NonNull::new(self.0.buf.cast());
-        // SAFETY: The type's invariant; the alignment is one that all memory of kmalloc() has.
+        // SAFETY: The buffer is null or kmalloc() memory of the layout `old`, by the type's
+        // invariant. All kmalloc() memory has this alignment.
         let buffer = unsafe { Kmalloc::realloc(buffer, new, old, flags, NumaNode::NO_NODE) }?;
-        // INVARIANT: It is larger than before.
+        // INVARIANT: Kmalloc allocated the buffer, and it is at least as large as the recorded
+        // size.
         self.0.buf = buffer.cast().as_ptr();
         Ok(())
     }
 }
 
-/// A question about a region, and the answer being made up.
+/// A request for a region's description, and the reply that is being composed.
 pub(crate) struct RegionInfo<'a> {
     info: &'a mut bindings::vfio_region_info,
     caps: InfoCap<'a>,
-    /// How many bytes of capabilities are left out, because there is no room for them.
+    /// The number of bytes of the capabilities for which the caller has no room.
     missing: usize,
 }
 
 impl<'a> RegionInfo<'a> {
-    /// Wraps what VFIO passed.
+    /// Wraps the structures that VFIO passes to the operation.
     pub(super) fn new(info: &'a mut bindings::vfio_region_info, caps: InfoCap<'a>) -> Self {
         Self {
             info,
@@ -81,13 +87,13 @@ impl<'a> RegionInfo<'a> {
         self.caps.0
     }
 
-    /// Returns the index of the region that is asked about; any number.
+    /// Returns the region index that userspace passes. It can be any number.
     pub(crate) fn index(&self) -> u32 {
         self.info.index
     }
 
-    /// Answers: a region of `size` bytes at `offset` of the device file, that can be read, written
-    /// and mapped.
+    /// Describes a region of `size` bytes at `offset` of the device file, which userspace can read,
+    /// write and mmap.
     pub(crate) fn set_mappable(&mut self, offset: u64, size: u64) {
         self.info.offset = offset;
         self.info.size = size;
@@ -96,28 +102,32 @@ impl<'a> RegionInfo<'a> {
             | bindings::VFIO_REGION_INFO_FLAG_MMAP;
     }
 
-    /// Answers: an empty region, as of a BAR that is not there.
+    /// Describes an empty region, like a BAR that the device does not implement.
     pub(crate) fn set_empty(&mut self) {
         self.info.offset = 0;
         self.info.size = 0;
         self.info.flags = 0;
     }
 
-    /// Adds a capability to the answer: a structure that begins with a `vfio_info_cap_header`.
+    /// Adds a capability, which must begin with a `vfio_info_cap_header`.
+    ///
+    /// Fails with [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn add<C: AsBytes>(&mut self, mut capability: C) -> Result {
         const { assert!(size_of::<C>() >= size_of::<bindings::vfio_info_cap_header>()) };
         const { assert!(align_of::<C>() >= align_of::<bindings::vfio_info_cap_header>()) };
         let header = (&raw mut capability).cast();
-        // SAFETY: The list is VFIO's. The capability is copied; it has no padding (`AsBytes`), and
-        // any bytes make a header.
+        // SAFETY: `caps_ptr()` is VFIO's list. The function copies `size_of::<C>()` bytes from
+        // `header`, which are initialised because `C` has no padding (`AsBytes`). Any bytes are
+        // valid in the header at their start.
         to_result(unsafe {
             bindings::vfio_info_add_capability(self.caps_ptr(), header, size_of::<C>())
         })
     }
 
-    /// Returns whether the one who asks has room for one more capability, of `len` bytes.
+    /// Returns whether userspace has room for another capability of `len` bytes.
     ///
-    /// If not, the answer is the size that it takes; the capability need not be added, nor even made.
+    /// Otherwise the reply only tells userspace the required size, and the caller need not compose
+    /// or add the capability.
     pub(crate) fn has_room_for(&mut self, len: usize) -> bool {
         let caps = self.caps.0.size.saturating_add(self.missing);
         let size = size_of::<bindings::vfio_region_info>().saturating_add(caps);
@@ -129,16 +139,18 @@ impl<'a> RegionInfo<'a> {
         false
     }
 
-    /// Leaves the answer to VFIO.
+    /// Completes the reply for VFIO.
     pub(super) fn finish(self) {
-        // VFIO looks at the buffer only if there is room for all of this, and there is not if any of
-        // it is missing.
+        // VFIO copies the buffer only if userspace has room for this size. It has not if a
+        // capability is missing, so VFIO never reads past the buffer.
         let caps = self.caps.0;
         caps.size = caps.size.saturating_add(self.missing);
     }
 
-    /// Adds a capability of varying length to the answer, which begins with a
-    /// `vfio_info_cap_header`.
+    /// Adds a capability of variable length, which must begin with a `vfio_info_cap_header`.
+    ///
+    /// Fails with [`EINVAL`] if `capability` is empty. Fails with [`ENOMEM`] if the kernel has no
+    /// memory. Fails with [`EOVERFLOW`] if the sum of the sizes overflows.
     pub(crate) fn add_words(&mut self, capability: &[u64]) -> Result {
         const { assert!(size_of::<u64>() >= size_of::<bindings::vfio_info_cap_header>()) };
         if capability.is_empty() {
@@ -146,8 +158,9 @@ impl<'a> RegionInfo<'a> {
         }
         self.caps.reserve(size_of_val(capability))?;
         let header = capability.as_ptr().cast_mut().cast();
-        // SAFETY: The list is VFIO's, and has room. The capability is copied from; it is at least a
-        // header, for which any bytes will do.
+        // SAFETY: `caps_ptr()` is VFIO's list, with room for the capability. The function only
+        // copies from `header`, which has at least the length of a header. Any bytes are valid in
+        // the header.
         to_result(unsafe {
             bindings::vfio_info_add_capability(self.caps_ptr(), header, size_of_val(capability))
         })

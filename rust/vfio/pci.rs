@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! VFIO PCI devices: what a variant driver builds on vfio-pci-core.
+//! VFIO PCI devices: a safe layer over vfio-pci-core for variant drivers.
 //!
 //! C headers: [`include/linux/vfio_pci_core.h`](srctree/include/linux/vfio_pci_core.h) and
 //! [`include/linux/pci.h`](srctree/include/linux/pci.h)
 //!
-//! [`Registration`] offers a [`Driver`] to the PCI core and makes a [`Device`] of every PCI device
-//! that is bound to it. The type [`Driver::Device`] implements [`Operations`] and is the state of a
-//! device while that is open. What this module exports is safe to use in any order and from any
-//! thread.
+//! [`Registration`] registers a [`Driver`] with the PCI core, and creates a [`Device`] for each PCI
+//! device that is bound to the driver. [`Driver::Device`] is the state of an open device and
+//! implements its [`Operations`]. All exported functions are safe in any order and from any thread.
 //!
 //! # Lifetime
 //!
-//! VFIO allocates a [`Device`] when the PCI device is bound, and frees it when the last reference is
-//! dropped, which may be after the PCI device was unbound. Between the first open and the last close
-//! the device is an [`OpenDevice`]: VFIO calls operations during that time only, a mapping pins the
-//! file that it was made of, and a file pins the open device.
+//! VFIO allocates a [`Device`] when the PCI device is bound, and frees it when the last reference
+//! is dropped. This may happen after the PCI device has been unbound. From its first open to its
+//! last close the device is an [`OpenDevice`]. VFIO calls operations only during this time: a
+//! mapping keeps its file, and a file keeps the device open.
 
 mod bar;
+mod bar_owners;
 mod core_device;
 mod device;
 mod driver;
-mod holders;
 mod id;
 mod memory;
 mod mmap;
@@ -32,6 +31,12 @@ pub(crate) use self::bar::{
     Bar,
     Excluded,
     BARS, //
+};
+pub(crate) use self::bar_owners::{
+    transfer_mapped,
+    Io,
+    IoExclusive,
+    IoShared, //
 };
 pub(crate) use self::core_device::{
     CoreDevice,
@@ -45,12 +50,6 @@ pub(crate) use self::device::{
 pub(crate) use self::driver::{
     Driver,
     Registration, //
-};
-pub(crate) use self::holders::{
-    transfer_mapped,
-    Io,
-    IoExclusive,
-    IoShared, //
 };
 pub(crate) use self::id::{
     DynamicId,

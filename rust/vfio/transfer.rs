@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! read() and write() of a device file.
+//! read() and write() on a device file.
 
 use crate::compat::long_result;
 use kernel::{
@@ -8,7 +8,7 @@ use kernel::{
     uaccess::UserPtr, //
 };
 
-/// Which way bytes go.
+/// The direction of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     /// From the device to userspace.
@@ -42,27 +42,31 @@ impl<'a> Transfer<'a> {
     }
 
     /// Returns the offset in the device file of the next byte.
+    ///
+    /// Fails with [`EINVAL`] if the offset is negative.
     pub(crate) fn file_offset(&self) -> Result<u64> {
         Ok(u64::try_from(*self.offset)?)
     }
 
-    /// Returns how many bytes are still to be transferred.
+    /// Returns the number of bytes that remain to be transferred.
     pub(crate) fn remaining(&self) -> usize {
         self.remaining
     }
 
-    /// Returns whether bytes go to the device.
+    /// Returns whether the transfer is a write().
     pub(super) fn is_write(&self) -> bool {
         self.direction == Direction::Write
     }
 
-    /// Returns the user buffer for the next byte.
+    /// Returns the address of the next byte in the user buffer.
     pub(super) fn buffer(&self) -> *mut c_char {
         self.buffer.as_mut_ptr().cast()
     }
 
-    /// Moves on by `done`, the return value of a C function: a count of bytes transferred, which it
-    /// returns, or a negative errno.
+    /// Advances by `done`, the return value of a C function: the number of bytes that it has
+    /// transferred, or a negative errno. Returns the number.
+    ///
+    /// Fails with the errno in `done`.
     pub(super) fn advance(&mut self, done: isize) -> Result<usize> {
         // CAST: `c_long` and `isize` are the same type in the kernel.
         let done = usize::try_from(long_result(done as c_long)?)?;

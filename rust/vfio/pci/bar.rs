@@ -18,53 +18,58 @@ use kernel::{
     prelude::*, //
 };
 
-/// How many BARs a PCI function has.
+/// The number of BARs of a PCI function.
 pub(crate) const BARS: usize = kernel::bindings::PCI_STD_NUM_BARS as usize;
 
-/// What is fixed about a BAR while its device is open.
+/// The properties of a BAR that do not change while its device is open.
 ///
-/// It is kept because only C code can reach these fields, and every fault asks for most of them.
+/// They are stored because only C code can read the fields of the core's structure, and every fault
+/// needs most of them.
 #[derive(Clone, Copy)]
-struct Facts {
+struct BarInfo {
     /// The physical address of the first byte.
     phys: u64,
-    /// The length in bytes; 0 if the device has no such BAR.
+    /// The length in bytes, or 0 if the device does not implement the BAR.
     len: u64,
-    /// The length of what the core lets userspace mmap: whole pages of memory, or 0.
+    /// The length of the range that the core lets userspace mmap: whole pages of a memory BAR, or
+    /// 0.
     mmap_len: u64,
-    /// Whether this is memory, not I/O ports.
+    /// Whether the BAR is memory and not I/O ports.
     is_memory: bool,
-    /// Whether the core could reserve and map it, or why userspace cannot.
+    /// Whether the core reserved and mapped the BAR; otherwise the errno for userspace.
     was_mapped: Result,
 }
 
-impl Facts {
-    /// Asks C about BAR `index`, which is less than [`BARS`].
+impl BarInfo {
+    /// Reads the properties of BAR `index`, which must be less than [`BARS`].
     ///
     /// # Safety
     ///
-    /// `vfio_pci_core_finish_enable()` was called, and nobody else uses the device yet.
-    unsafe fn of(core: &CoreDevice, index: usize) -> Self {
+    /// `vfio_pci_core_finish_enable()` must have been called, and no other thread may use the
+    /// device yet.
+    unsafe fn read(core: &CoreDevice, index: usize) -> Self {
         let pdev = core.pdev();
-        // CAST: Less than 6, as the caller says.
+        // CAST: `index` is less than 6.
         let number = index as c_int;
-        // SAFETY: The core device is valid, and the caller says that nobody changes the field.
+        // SAFETY: The core device is valid, and no other thread changes the field, as the caller
+        // guarantees.
         let io = unsafe { bindings::vfio_rs_barmap(core.as_ptr(), number) };
-        // CAST: As above.
+        // CAST: `index` is less than 6.
         let resource = index as u32;
-        // There is such a resource, as the number is a BAR's.
+        // The resource exists, because every BAR has one.
         let phys = core.pci().resource_start(resource).unwrap_or(0);
         let len = core.pci().resource_len(resource).unwrap_or(0);
-        // SAFETY: The PCI device is valid and `number` a BAR's.
+        // SAFETY: The PCI device is valid, and `number` is that of a BAR.
         let is_memory = unsafe { bindings::vfio_rs_bar_is_mem(pdev, number) };
-        // SAFETY: The core device is valid; the caller says that the array is written.
+        // SAFETY: The core device is valid, and `vfio_pci_core_finish_enable()` has filled the
+        // array, as the caller guarantees.
         let can_mmap = unsafe { bindings::vfio_rs_bar_mmap_supported(core.as_ptr(), number) };
         // CAST: `usize` has at most 64 bits.
         let pages = len.checked_next_multiple_of(PAGE_SIZE as u64);
         let was_mapped = match from_err_ptr(io) {
             Ok(io) if io.is_null() => Err(ENODEV),
-            // Somebody else has its page with another type; only one of whole pages can be held in
-            // segments.
+            // Another mapping has given the BAR's page another type. The driver can divide only a
+            // BAR of whole pages into segments.
             Ok(io) if is_memory && !is_whole_pages(phys, len) => {
                 let ordinary = is_mapped_as(io, MemType::Noncached);
                 ordinary.then_some(()).ok_or(EBUSY)
@@ -82,48 +87,52 @@ impl Facts {
     }
 }
 
-/// Returns whether `len` bytes from `phys` begin and end with a page.
+/// Returns whether a range of `len` bytes from `phys` consists of whole pages.
 fn is_whole_pages(phys: u64, len: u64) -> bool {
     // CAST: `usize` has at most 64 bits.
     let below_page = (PAGE_SIZE as u64).wrapping_sub(1);
     (phys | len) & below_page == 0
 }
 
-/// The BARs of a device that is open.
-pub(super) struct Bars([Facts; BARS]);
+/// The properties of all BARs of an open device.
+pub(super) struct Bars([BarInfo; BARS]);
 
 impl Bars {
-    /// Finds out about the BARs of a device that is being opened. Resources are fixed while a
-    /// driver is bound.
+    /// Reads the properties of the BARs of a device that is being opened. They do not change while
+    /// a driver is bound.
     ///
     /// # Safety
     ///
-    /// `vfio_pci_core_finish_enable()` was called, and nobody else uses the device yet.
+    /// `vfio_pci_core_finish_enable()` must have been called, and no other thread may use the
+    /// device yet.
     pub(super) unsafe fn new(core: &CoreDevice) -> Self {
         Self(core::array::from_fn(|index| {
-            // SAFETY: The caller's obligations, and the array has `BARS` elements.
-            unsafe { Facts::of(core, index) }
+            // SAFETY: The caller guarantees both conditions. `index` is less than `BARS`, the
+            // length of the array.
+            unsafe { BarInfo::read(core, index) }
         }))
     }
 
-    /// Returns BAR `index` of `core`, whose BARs these are, if it has such a one.
+    /// Returns BAR `index` of `core`, whose properties these are, or `None` if the device does not
+    /// implement it.
     pub(super) fn get<'a>(&'a self, core: &'a CoreDevice, index: usize) -> Option<Bar<'a>> {
-        let facts = self.0.get(index)?;
-        // INVARIANT: The array has `BARS` elements, and the length is looked at.
-        (facts.len != 0).then_some(Bar { core, index, facts })
+        let info = self.0.get(index)?;
+        // INVARIANT: `index` is less than `BARS`, the length of the array, and the condition
+        // excludes a length of 0.
+        (info.len != 0).then_some(Bar { core, index, info })
     }
 }
 
-/// A BAR of an open device, which is not empty.
+/// A BAR of an open device. It is not empty.
 ///
 /// # Invariants
 ///
-/// `index` is less than [`BARS`], and `facts.len` is not 0.
+/// `index` is less than [`BARS`], and `info.len` is not 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Bar<'a> {
     core: &'a CoreDevice,
     index: usize,
-    facts: &'a Facts,
+    info: &'a BarInfo,
 }
 
 impl Bar<'_> {
@@ -132,77 +141,80 @@ impl Bar<'_> {
         self.index
     }
 
-    /// Returns the BAR's number as C has it.
+    /// Returns the BAR's number in C's type.
     pub(super) fn number(&self) -> c_int {
-        // CAST: The type's invariant: less than 6.
+        // CAST: `index` is less than 6, by the type's invariant.
         self.index as c_int
     }
 
     /// Returns the physical address of the first byte.
     pub(crate) fn phys(&self) -> u64 {
-        self.facts.phys
+        self.info.phys
     }
 
     /// Returns the length in bytes, which can be less than a page.
     pub(crate) fn len(&self) -> u64 {
-        self.facts.len
+        self.info.len
     }
 
-    /// Returns the length of what userspace may mmap: whole pages, or 0 if it is no memory, or not in
-    /// pages of its own.
+    /// Returns the length of the range that userspace may mmap: whole pages, or 0 if the BAR is not
+    /// memory or shares a page with other resources.
     pub(crate) fn mmap_len(&self) -> u64 {
-        self.facts.mmap_len
+        self.info.mmap_len
     }
 
-    /// Returns whether the BAR begins and ends with a page.
+    /// Returns whether the BAR consists of whole pages.
     pub(crate) fn is_whole_pages(&self) -> bool {
         is_whole_pages(self.phys(), self.len())
     }
 
-    /// Returns whether this is memory, not I/O ports.
+    /// Returns whether the BAR is memory and not I/O ports.
     pub(crate) fn is_memory(&self) -> bool {
-        self.facts.is_memory
+        self.info.is_memory
     }
 
-    /// Returns whether the core could reserve and map it when the device was opened, or why userspace
-    /// cannot.
+    /// Returns whether the core reserved and mapped the BAR when the device was opened.
+    ///
+    /// Fails with [`EBUSY`] if another driver has reserved the BAR, or if the BAR shares its page
+    /// with a mapping of another type. Fails with [`ENOMEM`] if the core could not map it. Fails
+    /// with [`ENODEV`] if the core did not try.
     pub(crate) fn was_mapped(&self) -> Result {
-        self.facts.was_mapped
+        self.info.was_mapped
     }
 
-    /// Returns the bytes of the MSI-X table, which userspace cannot reach by read() and write(), or
-    /// no bytes.
+    /// Returns the bytes of the MSI-X table, which read() and write() cannot access. They are empty
+    /// if the table is not in this BAR.
     pub(crate) fn msix_table(&self) -> Excluded {
         let core = self.core.as_ptr();
-        // SAFETY: The core device is valid; the field is set when it is enabled.
+        // SAFETY: The core device is valid, and the core sets the field before the device is open.
         let bar = unsafe { bindings::vfio_rs_msix_bar(core) };
         if usize::from(bar) != self.index {
             return Excluded::NOTHING;
         }
-        // SAFETY: The core device is valid; the field is set when it is enabled.
+        // SAFETY: The core device is valid, and the core sets the field before the device is open.
         let start = unsafe { bindings::vfio_rs_msix_offset(core) };
-        // SAFETY: The core device is valid; the field is set when it is enabled.
+        // SAFETY: The core device is valid, and the core sets the field before the device is open.
         let size = unsafe { bindings::vfio_rs_msix_size(core) };
         Excluded::new(u64::from(start), u64::from(size))
     }
 
-    /// Returns the physical addresses of the bytes `bytes` of the BAR.
+    /// Returns the physical addresses of `bytes` of the BAR.
     ///
-    /// Fails with [`EINVAL`] if there are none, some lie beyond the end, or the BAR is no memory.
+    /// Fails with [`EINVAL`] if `bytes` is empty or leaves the BAR, or if the BAR is not memory.
     pub(crate) fn range(&self, bytes: Range<u64>) -> Result<PhysRange> {
         let len = bytes.end.checked_sub(bytes.start).ok_or(EINVAL)?;
         if bytes.end > self.len() || !self.is_memory() {
             return Err(EINVAL);
         }
         let start = self.phys().checked_add(bytes.start).ok_or(EINVAL)?;
-        // SAFETY: These are bytes of a memory BAR that the core has reserved. The PCI device stays
-        // bound while it is open, and what is made of the range is dropped before the device is
-        // closed ([`super::holders`]).
+        // SAFETY: The range is in a memory BAR that the core has reserved. The PCI device is bound
+        // while it is open. All mappings and reservations of the range are dropped before the
+        // device is closed ([`super::bar_owners`]).
         unsafe { PhysRange::new(start, len) }
     }
 }
 
-/// Bytes of a BAR that read() finds as ones and write() leaves alone.
+/// A range of a BAR that read() finds as ones and write() does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Excluded {
     pub(super) start: u64,
@@ -210,10 +222,10 @@ pub(crate) struct Excluded {
 }
 
 impl Excluded {
-    /// No bytes.
+    /// The empty range.
     pub(crate) const NOTHING: Self = Self { start: 0, end: 0 };
 
-    /// The `size` bytes from `start`.
+    /// Makes the range of `size` bytes from `start`.
     pub(super) fn new(start: u64, size: u64) -> Self {
         Self {
             start,
@@ -221,7 +233,7 @@ impl Excluded {
         }
     }
 
-    /// Returns all bytes of the pages that these bytes are on.
+    /// Returns the range of the pages that include these bytes.
     pub(crate) fn pages(&self) -> Self {
         // CAST: `usize` has at most 64 bits.
         let page = PAGE_SIZE as u64;
@@ -231,18 +243,19 @@ impl Excluded {
         }
     }
 
-    /// Returns whether there are none.
+    /// Returns whether the range is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.start >= self.end
     }
 
-    /// Returns whether a byte of `start..end` is among them.
-    pub(crate) fn meets(&self, start: u64, end: u64) -> bool {
+    /// Returns whether the range has a byte in common with `start..end`.
+    pub(crate) fn overlaps(&self, start: u64, end: u64) -> bool {
         self.start < self.end && self.start < end && start < self.end
     }
 
-    /// Returns the same bytes as seen from a mapping that begins at byte `base` of the BAR.
-    pub(crate) fn seen_from(&self, base: u64) -> Self {
+    /// Returns the range relative to byte `base` of the BAR, as a mapping that begins there needs
+    /// it.
+    pub(crate) fn relative_to(&self, base: u64) -> Self {
         Self {
             start: self.start.saturating_sub(base),
             end: self.end.saturating_sub(base),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The device of vfio-pci-core.
+//! The device structure of vfio-pci-core.
 
 use crate::{
     bindings,
@@ -17,25 +17,26 @@ use kernel::{
     types::Opaque, //
 };
 
-/// What of vfio-pci-core's doing is switched off for a device.
+/// The features of vfio-pci-core that are switched off for a device.
 #[derive(Clone, Copy)]
 pub(crate) struct Settings {
-    /// INTx is masked at the interrupt controller, never in the device.
+    /// Mask INTx at the interrupt controller, never in the device.
     pub(crate) nointxmask: bool,
-    /// The device stays in full power while nobody uses it.
+    /// Leave the device in full power while no program uses it.
     pub(crate) disable_idle_d3: bool,
-    /// The legacy ranges of a VGA device are no region.
+    /// Provide no region for the legacy ranges of a VGA device.
     pub(crate) disable_vga: bool,
 }
 
 impl Settings {
-    /// Gives a device these settings.
+    /// Applies these settings to a device.
     ///
     /// # Safety
     ///
-    /// `core` is valid, and `vfio_pci_core_init_dev()` has not been called on it.
+    /// `core` must be valid, and `vfio_pci_core_init_dev()` must not have been called on it.
     pub(super) unsafe fn apply(self, core: *mut bindings::vfio_pci_core_device) {
-        // SAFETY: The caller's obligation: nobody else has the device yet.
+        // SAFETY: `core` is valid and not initialised yet, as the caller guarantees, so no other
+        // thread uses it.
         unsafe { bindings::vfio_rs_set_nointxmask(core, self.nointxmask) };
         // SAFETY: As above.
         unsafe { bindings::vfio_rs_set_disable_idle_d3(core, self.disable_idle_d3) };
@@ -48,13 +49,14 @@ impl Settings {
 ///
 /// # Invariants
 ///
-/// `vfio_pci_core_init_dev()` has been called on it, its PCI device included, and it lives as long
-/// as any reference to it.
+/// - `vfio_pci_core_init_dev()` has been called on the structure, and its PCI device is set.
+/// - The structure lives as long as any reference to it.
 #[repr(transparent)]
 pub(crate) struct CoreDevice(Opaque<bindings::vfio_pci_core_device>);
 
-// SAFETY: Whatever a shared reference lets one do is made for concurrent use by vfio-pci-core: the
-// fields that are read are either fixed while the device is open or single words.
+// SAFETY: vfio-pci-core allows concurrent calls of the functions that a shared reference gives
+// access to. The fields that they read either do not change while the device is open or are single
+// words.
 unsafe impl Sync for CoreDevice {}
 
 impl CoreDevice {
@@ -65,57 +67,68 @@ impl CoreDevice {
 
     /// Returns the embedded `struct vfio_device`.
     pub(super) fn as_vdev(&self) -> *mut bindings::vfio_device {
-        // It is the first field, as helpers.c makes sure.
+        // `vdev` is the first field; helpers.c asserts this.
         self.as_ptr().cast()
     }
 
-    /// Returns vfio-pci-core's memory lock, which is initialised.
+    /// Returns the core's memory lock, which is initialised.
     pub(super) fn memory_lock(&self) -> *mut rw_semaphore {
-        // SAFETY: The type's invariant; this is the address of a field.
+        // SAFETY: The structure is valid by the type's invariant. The function computes the address
+        // of a field.
         unsafe { bindings::vfio_rs_memory_lock(self.as_ptr()) }
     }
 
-    /// Returns the PCI device, whose memory VFIO's device keeps in being.
+    /// Returns the PCI device. It exists as long as the VFIO device.
     pub(super) fn pdev(&self) -> *mut pci_dev {
-        // SAFETY: The type's invariant: the field was set by `vfio_pci_core_init_dev()`.
+        // SAFETY: `vfio_pci_core_init_dev()` has set the field, by the type's invariant.
         unsafe { bindings::vfio_rs_pdev(self.as_ptr()) }
     }
 
     /// Returns the PCI device.
     pub(super) fn pci(&self) -> &pci::Device {
-        // SAFETY: The pointer is valid as long as `self`, and the type wraps `struct pci_dev`
-        // transparently.
+        // SAFETY: The pointer is valid as long as `self`. `pci::Device` is a transparent wrapper of
+        // `struct pci_dev`.
         unsafe { &*self.pdev().cast() }
     }
 
-    /// Returns how many region indices vfio-pci-core uses; fixed while the device is open.
+    /// Returns the number of region indices that the core uses. It does not change while the device
+    /// is open.
     pub(crate) fn num_regions(&self) -> u32 {
-        // SAFETY: The type's invariant; the field changes in `vfio_pci_core_disable()` only, and in
-        // `vfio_pci_core_register_dev_region()`, which nothing here calls.
+        // SAFETY: The structure is valid by the type's invariant. Only `vfio_pci_core_disable()`
+        // changes the field, and `vfio_pci_core_register_dev_region()`, which this driver never
+        // calls.
         let own = unsafe { bindings::vfio_rs_num_regions(self.as_ptr()) };
         bindings::VFIO_PCI_NUM_REGIONS.saturating_add(u32::try_from(own).unwrap_or(0))
     }
 
-    /// Returns whether any ioeventfd exists on the device.
+    /// Returns whether an ioeventfd exists on the device.
     ///
-    /// Good for as long as the caller keeps the ioctl out; see [`super::IoExclusive`].
+    /// The result is valid while the caller excludes the ioctl that makes them; see
+    /// [`super::IoExclusive`].
     pub(super) fn has_ioeventfds(&self) -> bool {
-        // SAFETY: The type's invariant; the field is a single word.
+        // SAFETY: The structure is valid by the type's invariant, and the field is a single word.
         unsafe { bindings::vfio_rs_ioeventfds(self.as_ptr()) != 0 }
     }
 
-    /// Wakes the PCI device up and keeps it awake until the guard is dropped; fails with [`EIO`].
+    /// Resumes the PCI device and keeps it in full power until the guard is dropped.
+    ///
+    /// Fails with [`EIO`] if the device does not resume.
     pub(crate) fn power_on(&self) -> Result<PowerGuard<'_>> {
         PowerGuard::new(self.pci()).map_err(|_| EIO)
     }
 
-    /// Lets the core transfer at most `limit` bytes at `offset` of the device file, and returns how
-    /// many were transferred.
+    /// Lets the core transfer at most `limit` bytes at `offset` of the device file, and returns the
+    /// number of bytes.
+    ///
+    /// Fails with [`EINVAL`] if `offset` is in no region or beyond its end. Fails with [`EIO`] if
+    /// the device does not resume, or if memory decoding is off. Fails with [`EFAULT`] if the user
+    /// buffer is invalid. Fails with [`EBUSY`], [`ENOMEM`] or [`ENODEV`] if the core has no mapping
+    /// of the region.
     ///
     /// # Safety
     ///
-    /// The device is open. If `offset` is in a BAR, the core's mappings of the BARs are kept as they
-    /// are.
+    /// The device must be open. If `offset` is in a BAR, the core's mapping of the BAR must not
+    /// change during the call.
     pub(super) unsafe fn transfer(
         &self,
         transfer: &mut Transfer<'_>,
@@ -127,10 +140,11 @@ impl CoreDevice {
         let count = limit.min(transfer.remaining());
         let mut offset = i64::try_from(offset)?;
         let done = if transfer.is_write() {
-            // SAFETY: The caller's obligations; the function copies from the buffer as user memory.
+            // SAFETY: The caller guarantees the conditions of this function, which are those of the
+            // C function. That function accesses the buffer as user memory.
             unsafe { bindings::vfio_pci_core_write(vdev, buffer, count, &raw mut offset) }
         } else {
-            // SAFETY: The caller's obligations; the function copies to the buffer as user memory.
+            // SAFETY: As above.
             unsafe { bindings::vfio_pci_core_read(vdev, buffer, count, &raw mut offset) }
         };
         transfer.advance(done)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices and their operations.
+//! VFIO PCI devices and the operations that a driver can override.
 
 use super::{
     bar::{
@@ -8,8 +8,8 @@ use super::{
         Bars,
         BARS, //
     },
+    bar_owners::BarOwners,
     driver::dev,
-    holders::Holders,
     ops::DeviceOps,
     reset::Gate,
     CoreDevice,
@@ -55,33 +55,33 @@ use kernel::{
     prelude::*, //
 };
 
-/// The state of an open device, and what is done differently from vfio-pci.
+/// The state of an open device and its operations. The defaults do what vfio-pci does.
 ///
-/// Unless said otherwise an operation may sleep, and may run at the same time as any other one of
-/// the same device, in other threads. The defaults do what vfio-pci does.
+/// Unless stated otherwise, an operation may sleep. It may run concurrently with all other
+/// operations of the same device.
 pub(crate) trait Operations: Sized + Send + Sync + 'static {
-    /// The data that vfio-pci-core's memory lock protects while the device is open; see
+    /// The data that the core's memory lock protects while the device is open; see
     /// [`MemoryShared`].
     type Locked: Default + Send + Sync;
 
-    /// How a BAR is mapped for the kernel that was taken from vfio-pci-core; see
-    /// [`IoExclusive::take`].
+    /// The kernel mappings of a BAR that the driver owns; see [`IoExclusive::give_to_driver`].
     type BarMaps: Send + Sync;
 
-    /// Makes the state of a device that is being opened. Nothing else runs on it yet.
+    /// Makes the state of a device that is being opened. No other operation runs yet.
     fn open_device(core: &CoreDevice) -> Result<Self>;
 
-    /// Completes the opening of a device. Nothing else runs on it yet. After an error it is closed.
+    /// Completes the opening of a device. No other operation runs yet. If this fails, the device is
+    /// closed.
     fn opened(&self, _device: &OpenDevice<Self>) -> Result {
         Ok(())
     }
 
-    /// Handles an ioctl other than those of VFIO itself.
+    /// Handles an ioctl that VFIO does not handle itself.
     fn ioctl(&self, device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long> {
         device.core_ioctl(cmd, arg)
     }
 
-    /// Describes a region.
+    /// Describes a region for `VFIO_DEVICE_GET_REGION_INFO`.
     fn get_region_info(&self, device: &OpenDevice<Self>, info: &mut RegionInfo<'_>) -> Result {
         device.core_get_region_info(info)
     }
@@ -91,25 +91,25 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
         device.core_transfer(transfer)
     }
 
-    /// Handles mmap(). The mmap lock is held for writing.
+    /// Handles mmap(). The caller holds the mmap lock for writing.
     fn mmap(&self, device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result;
 
-    /// Called when a VMA starts mapping the device file from `offset`: by mmap(), or as a copy or a
-    /// part of another VMA. Must not sleep on anything that mmap() does not.
+    /// Called when a VMA starts mapping the device file at `offset`: by mmap(), or as a copy or a
+    /// part of another VMA. The call may wait only for locks that mmap() may wait for.
     fn mapped(&self, _device: &OpenDevice<Self>, _offset: u64) {}
 
-    /// Called when a VMA stops mapping the device file from `offset`, after its page-table entries were
-    /// removed.
+    /// Called when a VMA stops mapping the device file at `offset`, after its page-table entries
+    /// have been removed.
     fn unmapped(&self, _device: &OpenDevice<Self>, _offset: u64) {}
 
-    /// Handles the touch of a page that has no page-table entry. The mmap lock or the VMA's own is
-    /// held for reading.
+    /// Handles an access to a page that has no page-table entry. The caller holds the mmap lock or
+    /// the VMA's lock for reading.
     fn fault(&self, device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
 }
 
 /// A VFIO device whose state while it is open is a `T`.
 ///
-/// VFIO allocates it, counts the references to it and frees it.
+/// VFIO allocates it, counts its references and frees it.
 ///
 /// # Invariants
 ///
@@ -119,16 +119,16 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 pub(crate) struct Device<T: Operations> {
     pub(super) core: CoreDevice,
     pub(super) gate: Gate,
-    pub(super) holders: RwSemaphore<Holders<T::BarMaps>>,
+    pub(super) owners: RwSemaphore<BarOwners<T::BarMaps>>,
     pub(super) open: UnsafeCell<MaybeUninit<Opened<T>>>,
 }
 
-/// What a [`Device`] has while it is open.
+/// The fields of a [`Device`] that exist while it is open.
 pub(super) struct Opened<T: Operations> {
     pub(super) bars: Bars,
-    /// The core's, which only C can find.
+    /// The address of the core's lock, stored because only C code can compute it.
     pub(super) memory_lock: *mut rw_semaphore,
-    /// Accessed by those who hold the memory lock.
+    /// Only a thread that holds the memory lock accesses this.
     pub(super) locked: UnsafeCell<T::Locked>,
     pub(super) data: T,
 }
@@ -139,47 +139,51 @@ pub(crate) struct OpenDevice<T: Operations>(Device<T>);
 
 impl<T: Operations> Device<T> {
     /// Allocates a device for `pdev`, which is being bound to the driver `D`.
+    ///
+    /// Fails with [`ENOMEM`] if the kernel has no memory.
     pub(super) fn new<D: Driver<Device = T>>(
         pdev: &pci::Device<Core<'_>>,
     ) -> Result<NonNull<CoreDevice>> {
         const { assert!(offset_of!(Self, core) == 0) };
-        // kvzalloc() aligns like kmalloc() does.
+        // kvzalloc() guarantees the same alignment as kmalloc().
         const { assert!(align_of::<Self>() <= align_of::<u64>()) };
         let dev = dev(core::ptr::from_ref(pdev).cast_mut().cast());
-        // SAFETY: `dev` is valid. The operations are those of the structure whose size is given,
-        // and `init` initialises that structure; VFIO's device is at its start.
+        // SAFETY: `dev` is valid. The size is that of `Device<T>`, whose first field is VFIO's
+        // device. The operations in the table expect such a structure, and their `init` initialises
+        // it.
         let vdev =
             unsafe { bindings::_vfio_alloc_device(size_of::<Self>(), dev, &DeviceOps::<D>::TABLE) };
         let vdev = from_err_ptr(vdev)?;
         NonNull::new(vdev.cast()).ok_or(ENOMEM)
     }
 
-    /// Borrows the device that an operation is called for.
+    /// Returns the device for which VFIO calls an operation.
     ///
     /// # Safety
     ///
-    /// `vdev` points to a `Device<T>`, which is open as long as the result lives.
+    /// `vdev` must point to a `Device<T>` that is open as long as the result lives.
     pub(super) unsafe fn open_from_raw<'a>(vdev: *mut bindings::vfio_device) -> &'a OpenDevice<T> {
-        // SAFETY: VFIO's device is at the start of ours, and `OpenDevice` is the same in memory.
+        // SAFETY: VFIO's device is the first field of a `Device<T>`, and `OpenDevice<T>` is a
+        // transparent wrapper of it. The caller guarantees the lifetime.
         unsafe { &*vdev.cast() }
     }
 }
 
 impl<T: Operations> OpenDevice<T> {
-    /// Returns vfio-pci-core's part.
+    /// Returns the device structure of vfio-pci-core.
     pub(crate) fn core(&self) -> &CoreDevice {
         &self.0.core
     }
 
     fn opened(&self) -> &Opened<T> {
-        // SAFETY: `Device`'s invariant: it is initialised as long as the device is open, and shared
-        // only.
+        // SAFETY: The field is initialised while the device is open, by `Device`'s invariant, and
+        // `self` is an open device. Only shared references to it exist.
         let opened = unsafe { &*self.0.open.get() };
         // SAFETY: As above.
         unsafe { opened.assume_init_ref() }
     }
 
-    /// Returns the driver's part.
+    /// Returns the driver's state of the open device.
     pub(crate) fn data(&self) -> &T {
         &self.opened().data
     }
@@ -189,8 +193,8 @@ impl<T: Operations> OpenDevice<T> {
         self.opened().bars.get(self.core(), index)
     }
 
-    /// Returns how many bytes from `offset` of the device file there are to the end of the BAR in whose
-    /// window that is, or 0 if it is not in a BAR.
+    /// Returns the number of bytes from `offset` of the device file to the end of its BAR, or 0 if
+    /// `offset` is in no BAR.
     pub(super) fn rest_of_bar(&self, offset: u64) -> u64 {
         let index = usize::try_from(offset >> bindings::VFIO_PCI_OFFSET_SHIFT).unwrap_or(BARS);
         let at = offset & (1_u64 << bindings::VFIO_PCI_OFFSET_SHIFT).wrapping_sub(1);
@@ -198,70 +202,76 @@ impl<T: Operations> OpenDevice<T> {
             .map_or(0, |bar| bar.len().saturating_sub(at))
     }
 
-    /// Returns what keeps userspace from the BARs while somebody other than VFIO resets the device.
+    /// Returns the gate of the device.
     pub(super) fn gate(&self) -> &Gate {
         &self.0.gate
     }
 
-    /// Returns vfio-pci-core's memory lock, which is initialised.
+    /// Returns the core's memory lock, which is initialised.
     pub(super) fn memory_lock(&self) -> *mut rw_semaphore {
         self.opened().memory_lock
     }
 
-    /// Returns what the memory lock protects; which references can be made is for the guards to say.
+    /// Returns the data that the memory lock protects. The guards of the lock decide which
+    /// references are allowed.
     pub(super) fn locked(&self) -> *mut T::Locked {
         self.opened().locked.get()
     }
 
-    /// Holds vfio-pci-core's memory lock for reading, until the guard goes.
+    /// Takes the core's memory lock for reading until the guard is dropped.
     ///
-    /// The calling thread must not hold it already. User memory must not be touched under it.
+    /// The calling thread must not hold the lock already, and must not access user memory under it.
     pub(crate) fn memory_shared(&self) -> MemoryShared<'_, T> {
         MemoryShared::new(self)
     }
 
-    /// Holds vfio-pci-core's memory lock for writing, until the guard goes.
+    /// Takes the core's memory lock for writing until the guard is dropped.
     ///
-    /// The calling thread must not hold it already. User memory must not be touched under it.
+    /// The calling thread must not hold the lock already, and must not access user memory under it.
     pub(crate) fn memory_exclusive(&self) -> MemoryExclusive<'_, T> {
         MemoryExclusive::new(self)
     }
 
-    /// Keeps the kernel's mappings of the BARs as they are, until the guard goes; a fatal signal
-    /// ends the wait with [`EINTR`].
+    /// Takes the io lock for reading until the guard is dropped.
+    ///
+    /// Fails with [`EINTR`] if a fatal signal arrives.
     pub(crate) fn io_shared(&self) -> Result<IoShared<'_, T>> {
-        Ok(IoShared::new(self, self.0.holders.read_killable()?))
+        Ok(IoShared::new(self, self.0.owners.read_killable()?))
     }
 
-    /// Lets the kernel's mappings of the BARs be changed, until the guard goes; a fatal signal ends
-    /// the wait with [`EINTR`].
+    /// Takes the io lock for writing until the guard is dropped.
+    ///
+    /// Fails with [`EINTR`] if a fatal signal arrives.
     pub(crate) fn io_exclusive(&self) -> Result<IoExclusive<'_, T>> {
-        Ok(IoExclusive::new(self, self.0.holders.write_killable()?))
+        Ok(IoExclusive::new(self, self.0.owners.write_killable()?))
     }
 
-    /// Does as [`Self::io_exclusive`] if that is possible at once, for threads that hold locks which
-    /// are taken inside of it.
+    /// Takes the io lock for writing if no thread holds it, or returns `None`. A thread that holds
+    /// a lock which comes after the io lock must use this function.
     pub(crate) fn try_io_exclusive(&self) -> Option<IoExclusive<'_, T>> {
-        Some(IoExclusive::new(self, self.0.holders.try_write()?))
+        Some(IoExclusive::new(self, self.0.owners.try_write()?))
     }
 
-    /// Lets the core handle an ioctl, as vfio-pci would.
+    /// Lets the core handle an ioctl, as with vfio-pci. It fails with the core's errno.
     pub(crate) fn core_ioctl(&self, cmd: u32, arg: usize) -> Result<c_long> {
         if cmd == bindings::VFIO_DEVICE_IOEVENTFD {
             return self.core_ioeventfd(arg);
         }
-        // SAFETY: The device is open. Of all ioctls only the one above uses a mapping of a BAR.
+        // SAFETY: The device is open. Of the core's ioctls only `VFIO_DEVICE_IOEVENTFD` uses a
+        // mapping of a BAR.
         long_result(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
     }
 
-    /// Lets the core make or end an ioeventfd.
+    /// Lets the core add or remove an ioeventfd. This takes the io lock for reading.
     #[inline(never)]
     fn core_ioeventfd(&self, arg: usize) -> Result<c_long> {
         let io = self.io_shared()?;
         io.core_ioctl(bindings::VFIO_DEVICE_IOEVENTFD, arg)
     }
 
-    /// Lets the core do a transfer at the place that it is for, as vfio-pci would.
+    /// Lets the core transfer at the file offset of `transfer`, as with vfio-pci. It fails with the
+    /// errors of [`CoreDevice::transfer`], and with [`EIO`] if the recovery from an error has
+    /// failed.
     pub(crate) fn core_transfer(&self, transfer: &mut Transfer<'_>) -> Result<usize> {
         let offset = transfer.file_offset()?;
         let all = transfer.remaining();
@@ -269,22 +279,22 @@ impl<T: Operations> OpenDevice<T> {
         if region < BARS as u64 {
             return self.io_shared()?.core_transfer(offset, all, transfer);
         }
-        // Configuration space has a lock for this.
+        // Accesses to configuration space have a lock that excludes resets.
         if region != u64::from(bindings::VFIO_PCI_CONFIG_REGION_INDEX) {
             self.gate().pass()?;
         }
-        // SAFETY: The offset is in no BAR. The core's mappings of these are all that is not its
-        // own; the ROM and VGA it maps anew each time.
+        // SAFETY: The device is open, and the offset is in no BAR. The core maps the ROM and VGA
+        // ranges for each access.
         unsafe { self.core().transfer(transfer, offset, all) }
     }
 
-    /// Lets the core handle a device feature, as vfio-pci would.
+    /// Lets the core handle a device feature, as with vfio-pci. It fails with the core's errno.
     pub(super) fn core_feature(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
         if flags & bindings::VFIO_DEVICE_FEATURE_MASK == bindings::VFIO_DEVICE_FEATURE_DMA_BUF {
             return self.core_dma_buf(flags, arg, size);
         }
-        // SAFETY: The device is open, and the user structure is used as such. Of all features only
-        // the one above looks at the mapping of a BAR.
+        // SAFETY: The device is open, and the function accesses the structure as user memory. Of
+        // the core's features only `VFIO_DEVICE_FEATURE_DMA_BUF` reads the mapping of a BAR.
         let ret = unsafe {
             bindings::vfio_pci_core_ioctl_feature(self.core().as_vdev(), flags, arg, size)
         };
@@ -295,18 +305,18 @@ impl<T: Operations> OpenDevice<T> {
     #[inline(never)]
     fn core_dma_buf(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
         let io = self.io_shared()?;
-        if !io.any_taken() {
+        if !io.driver_owns_any() {
             return io.core_dma_buf(flags, arg, size);
         }
         drop(io);
-        // This one looks again which BARs are taken.
+        // The guard for writing checks again which BARs the driver owns.
         self.io_exclusive()?.core_dma_buf(flags, arg, size)
     }
 
-    /// Lets the core describe a region, as vfio-pci would.
+    /// Lets the core describe a region, as with vfio-pci. It fails with the core's errno.
     pub(crate) fn core_get_region_info(&self, info: &mut RegionInfo<'_>) -> Result {
         let caps = info.caps_ptr();
-        // SAFETY: The device is open, and both pointers are to what VFIO passed.
+        // SAFETY: The device is open, and both pointers come from VFIO's call of the operation.
         to_result(unsafe {
             bindings::vfio_pci_ioctl_get_region_info(self.core().as_vdev(), info.as_ptr(), caps)
         })

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The PCI driver of a VFIO driver.
+//! The PCI driver of VFIO PCI devices.
 
 use super::{
     Device,
@@ -34,34 +34,35 @@ use kernel::{
     types::Opaque, //
 };
 
-/// A driver of VFIO PCI devices: which devices it binds, and the type of their state.
+/// A driver of VFIO PCI devices: the devices that it binds, and the type of their state.
 pub(crate) trait Driver: 'static {
-    /// The name of the driver; a PF's VFs are offered to the driver of this name.
+    /// The name of the driver. The core sets it as the `driver_override` of the virtual functions
+    /// of a device.
     const NAME: &'static CStr;
 
-    /// The state of a device while it is open, and its operations.
+    /// The state of an open device, with its operations.
     type Device: Operations;
 
-    /// Returns the devices that the driver may bind. A device whose `driver_override` names the driver
-    /// is always bound to it.
+    /// Returns the ids of the devices that the driver may bind. The driver also binds every device
+    /// whose `driver_override` names it.
     fn id_table() -> IdTable;
 
-    /// Decides whether a device is bound; an error refuses it.
+    /// Checks a device that is being bound. An error refuses the device.
     fn probe(pdev: &pci::Device<Core<'_>>) -> Result;
 
-    /// Returns which functions of vfio-pci-core are switched off for a device that is being bound.
+    /// Returns the core's features that are switched off for a device that is being bound.
     fn settings() -> Settings;
 
-    /// Returns whether virtual functions may be enabled on a device of this driver.
+    /// Returns whether the administrator may enable virtual functions on devices of this driver.
     fn allows_sriov() -> bool;
 }
 
-/// Offers the driver `D` to the PCI core, until dropped.
+/// A registration of the driver `D` with the PCI core, until it is dropped.
 ///
-/// It is told not to touch the device's DMA ownership, which VFIO manages for its groups.
+/// The registration sets `driver_managed_dma`, because VFIO manages DMA ownership for its groups.
 ///
-/// kernel::pci::Adapter cannot do this: it knows no `driver_managed_dma`, error handlers or SR-IOV,
-/// and keeps its own data where vfio-pci-core insists on having its device.
+/// kernel::pci::Adapter is not usable here. It has no `driver_managed_dma`, error handlers or
+/// SR-IOV, and it stores its own data where vfio-pci-core must find its device.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Registration<D: Driver> {
     #[pin]
@@ -69,14 +70,17 @@ pub(crate) struct Registration<D: Driver> {
     _operations: PhantomData<D>,
 }
 
-// SAFETY: There is nothing to be done with a reference.
+// SAFETY: A shared reference only allows `add_id`, and `pci_add_dynid()` has locks of its own.
 unsafe impl<D: Driver> Sync for Registration<D> {}
 
-// SAFETY: A driver may be unregistered from any thread.
+// SAFETY: Any thread may unregister a driver.
 unsafe impl<D: Driver> Send for Registration<D> {}
 
 impl<D: Driver> Registration<D> {
     /// Registers the driver.
+    ///
+    /// Fails with [`EBUSY`] if a driver with the same name exists. Fails with [`ENOMEM`] if the
+    /// kernel has no memory.
     pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             driver <- Opaque::try_ffi_init(|driver: *mut pci_driver| {
@@ -90,10 +94,10 @@ impl<D: Driver> Registration<D> {
                     driver_managed_dma: true,
                     ..pin_init::zeroed()
                 };
-                // SAFETY: `driver` is memory for the field.
+                // SAFETY: `driver` is the memory of the field.
                 unsafe { driver.write(table) };
-                // SAFETY: The structure is filled in, and stays where it is until it is
-                // unregistered, because it is pinned.
+                // SAFETY: The structure is complete. It does not move until it is unregistered,
+                // because it is pinned.
                 to_result(unsafe {
                     kernel::bindings::__pci_register_driver(
                         driver,
@@ -106,9 +110,12 @@ impl<D: Driver> Registration<D> {
         })
     }
 
-    /// Adds an id to those that the driver is for, and binds the devices that have it and no driver.
+    /// Adds an id to the driver, and binds all devices that have this id and no driver.
+    ///
+    /// Fails with [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn add_id(&self, id: &DynamicId) -> Result {
-        // SAFETY: `new` registered the driver, and `self` keeps it so.
+        // SAFETY: `new` has registered the driver, and it stays registered as long as `self`
+        // exists.
         to_result(unsafe {
             kernel::bindings::pci_add_dynid(
                 self.driver.get(),
@@ -127,12 +134,14 @@ impl<D: Driver> Registration<D> {
 #[pinned_drop]
 impl<D: Driver> PinnedDrop for Registration<D> {
     fn drop(self: Pin<&mut Self>) {
-        // SAFETY: `new` registered it, or else there would be no `self`.
+        // SAFETY: `new` has registered the driver; otherwise initialisation would have failed and
+        // `self` would not exist.
         unsafe { kernel::bindings::pci_unregister_driver(self.driver.get()) };
     }
 }
 
-/// What vfio-pci-core asks of a driver beside the operations: how to export a BAR as a dma-buf.
+/// The operations that vfio-pci-core needs from a driver besides those of VFIO: the export of a
+/// dma-buf.
 static PCI_OPS: bindings::vfio_pci_device_ops = bindings::vfio_pci_device_ops {
     #[cfg(CONFIG_VFIO_PCI_DMABUF)]
     get_dmabuf_phys: Some(bindings::vfio_pci_core_get_dmabuf_phys),
@@ -144,13 +153,13 @@ static PCI_OPS: bindings::vfio_pci_device_ops = bindings::vfio_pci_device_ops {
 ///
 /// # Safety
 ///
-/// They are for the PCI core to call, with a valid device that it keeps locked: `probe` with one that
-/// is being bound to the driver, the others with one that is bound. After `reset_prepare` the same
-/// thread calls `reset_done`, still with the device locked.
+/// Only the PCI core may call them, with a valid device whose lock it holds. It calls `probe` for a
+/// device that is being bound to the driver, and all others for a bound device. After
+/// `reset_prepare` the same thread calls `reset_done` before it releases the device's lock.
 struct Callbacks<D: Driver>(PhantomData<D>);
 
 impl<D: Driver> Callbacks<D> {
-    /// What is called before and after resets, and when the device has an error.
+    /// The calls around resets and after errors of the device.
     const ERROR_HANDLERS: pci_error_handlers = pci_error_handlers {
         error_detected: Some(Self::error_detected),
         resume: Some(Self::resume),
@@ -159,20 +168,20 @@ impl<D: Driver> Callbacks<D> {
         ..pin_init::zeroed()
     };
 
-    /// Borrows the device that `probe` left with the PCI device.
+    /// Returns the device that `probe` stored in the PCI device.
     ///
     /// # Safety
     ///
-    /// `pdev` is bound to the driver and stays so as long as the result lives.
+    /// `pdev` must be bound to the driver as long as the result lives.
     unsafe fn device<'a>(pdev: *mut pci_dev) -> &'a Device<D::Device> {
-        // SAFETY: `probe` left the address of a device of the driver `D`, begun by its core device,
-        // and `remove` gives it up.
+        // SAFETY: `probe` stored the address of a `Device<D::Device>`, whose first field is its
+        // core device. `remove` gives up this reference only when the device is unbound.
         unsafe { &*Self::core(pdev).cast() }
     }
 
-    /// Returns what `probe` left with the device.
+    /// Returns the pointer that `probe` stored in the PCI device.
     fn core(pdev: *mut pci_dev) -> *mut bindings::vfio_pci_core_device {
-        // SAFETY: The PCI core calls with a valid device.
+        // SAFETY: The PCI core passes a valid device.
         unsafe { kernel::bindings::dev_get_drvdata(dev(pdev)) }.cast()
     }
 
@@ -181,23 +190,24 @@ impl<D: Driver> Callbacks<D> {
     /// See [`Callbacks`].
     unsafe extern "C" fn probe(pdev: *mut pci_dev, _id: *const pci_device_id) -> c_int {
         from_result(|| {
-            // SAFETY: The PCI core calls with a valid device that it keeps locked, and the type is the
-            // same in memory.
+            // SAFETY: The PCI core passes a valid device and holds its lock. `pci::Device` is a
+            // transparent wrapper of the structure.
             let device = unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() };
             D::probe(device)?;
             let core = Device::<D::Device>::new::<D>(device)?;
             let core = core.as_ptr().cast::<bindings::vfio_pci_core_device>();
-            // vfio-pci-core requires that it finds its device here.
-            // SAFETY: The PCI device is valid and has no other driver's data.
+            // vfio-pci-core requires that the driver data points to its device.
+            // SAFETY: The PCI device is valid, and no other driver uses its driver data.
             unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core.cast()) };
-            // SAFETY: The core device was allocated above.
+            // SAFETY: `Device::new` has allocated the core device.
             unsafe { bindings::vfio_rs_set_pci_ops(core, &PCI_OPS) };
-            // SAFETY: The core device was allocated above and has all that registering it needs.
+            // SAFETY: `Device::new` has allocated and initialised the core device, and the driver
+            // data and the operations are set.
             let ret = unsafe { bindings::vfio_pci_core_register_device(core) };
             if ret != 0 {
                 // SAFETY: As above.
                 unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core::ptr::null_mut()) };
-                // SAFETY: The reference is the one that the allocation gave.
+                // SAFETY: This releases the reference that `Device::new` returned.
                 unsafe { bindings::vfio_rs_put_device(core) };
             }
             to_result(ret).map(|()| 0)
@@ -209,14 +219,15 @@ impl<D: Driver> Callbacks<D> {
     /// See [`Callbacks`].
     unsafe extern "C" fn remove(pdev: *mut pci_dev) {
         let core = Self::core(pdev);
-        // SAFETY: The device is bound.
+        // SAFETY: The PCI core passes a bound device.
         let device = unsafe { Self::device(pdev) };
         device.gate.abandon_recovery();
-        // SAFETY: `probe` registered this device. This waits until nobody has it open.
+        // SAFETY: `probe` registered this device. The call waits until all files of the device are
+        // closed.
         unsafe { bindings::vfio_pci_core_unregister_device(core) };
         // SAFETY: The PCI device is valid.
         unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core::ptr::null_mut()) };
-        // SAFETY: The reference is the one that the allocation in `probe` gave.
+        // SAFETY: This releases the reference that `Device::new` returned in `probe`.
         unsafe { bindings::vfio_rs_put_device(core) };
     }
 
@@ -227,7 +238,8 @@ impl<D: Driver> Callbacks<D> {
         if !D::allows_sriov() {
             return ENOENT.to_errno();
         }
-        // SAFETY: The device is bound, so `probe` registered what it left with it.
+        // SAFETY: The PCI core passes a bound device, so `probe` registered the device in its
+        // driver data.
         unsafe { bindings::vfio_pci_core_sriov_configure(Self::core(pdev), vfs) }
     }
 
@@ -235,7 +247,7 @@ impl<D: Driver> Callbacks<D> {
     ///
     /// See [`Callbacks`].
     unsafe extern "C" fn reset_prepare(pdev: *mut pci_dev) {
-        // SAFETY: The device is bound.
+        // SAFETY: The PCI core passes a bound device.
         let device = unsafe { Self::device(pdev) };
         device.gate.reset_prepare(&device.core);
     }
@@ -244,9 +256,10 @@ impl<D: Driver> Callbacks<D> {
     ///
     /// See [`Callbacks`].
     unsafe extern "C" fn reset_done(pdev: *mut pci_dev) {
-        // SAFETY: The device is bound.
+        // SAFETY: The PCI core passes a bound device.
         let device = unsafe { Self::device(pdev) };
-        // SAFETY: The PCI core called `reset_prepare` on this thread.
+        // SAFETY: The PCI core called `reset_prepare` on this thread and has held the device's lock
+        // since.
         unsafe { device.gate.reset_done(&device.core) };
     }
 
@@ -257,14 +270,15 @@ impl<D: Driver> Callbacks<D> {
         pdev: *mut pci_dev,
         state: pci_channel_state_t,
     ) -> pci_ers_result_t {
-        // SAFETY: The device is bound.
+        // SAFETY: The PCI core passes a bound device.
         let device = unsafe { Self::device(pdev) };
         if state == kernel::bindings::pci_channel_io_perm_failure {
             device.gate.recovery_fails(&device.core);
         } else if Self::recovers(pdev, state) {
             device.gate.recovery_begins(&device.core);
         }
-        // SAFETY: The device is bound, so `probe` registered what it left with it.
+        // SAFETY: The PCI core passes a bound device, so `probe` registered the device in its
+        // driver data.
         unsafe { bindings::vfio_pci_core_aer_err_detected(pdev, state) }
     }
 
@@ -272,31 +286,31 @@ impl<D: Driver> Callbacks<D> {
     ///
     /// See [`Callbacks`].
     unsafe extern "C" fn resume(pdev: *mut pci_dev) {
-        // SAFETY: The device is bound.
+        // SAFETY: The PCI core passes a bound device.
         let device = unsafe { Self::device(pdev) };
         device.gate.recovery_ends();
     }
 
-    /// Returns whether the error `state` is followed by a call of `resume` or by a failure.
+    /// Returns whether a call of `resume` or a report of a failure follows the error `state`.
     ///
-    /// It is where `pcie_do_recovery()` tells of it. `cxl_rch_handle_error()` tells of errors in an
-    /// endpoint that is integrated into the root complex and calls nothing else afterwards, but then
-    /// it has not noted a fatal error in the device either; and nobody's answer to another error
-    /// makes such an endpoint be reset.
+    /// This is so if `pcie_do_recovery()` reports the error. `cxl_rch_handle_error()` also reports
+    /// errors, for an endpoint that is integrated into the root complex, and makes no call
+    /// afterwards. In this case it has not marked the device as offline for a fatal error, and no
+    /// driver's answer to another error causes a reset of such an endpoint.
     fn recovers(pdev: *mut pci_dev, state: pci_channel_state_t) -> bool {
         if state == kernel::bindings::pci_channel_io_frozen {
-            // SAFETY: The PCI core calls with a valid device.
+            // SAFETY: The PCI core passes a valid device.
             return unsafe { bindings::vfio_rs_is_offline(pdev) };
         }
         // SAFETY: As above.
         let kind = unsafe { bindings::vfio_rs_pcie_type(pdev) };
-        // CAST: A number of 4 bits.
+        // CAST: The type is a number of 4 bits.
         kind as u32 != kernel::bindings::PCI_EXP_TYPE_RC_END
     }
 }
 
 /// Returns the `struct device` of a PCI device.
 pub(super) fn dev(pdev: *mut pci_dev) -> *mut kernel::bindings::device {
-    // The address is only computed. The field is in the structure, whatever the pointer is.
+    // The address is only computed. `dev` is a field of the structure for any value of the pointer.
     pdev.wrapping_byte_add(offset_of!(pci_dev, dev)).cast()
 }

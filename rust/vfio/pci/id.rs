@@ -1,35 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Which PCI devices a driver is for.
+//! Ids of the PCI devices that a driver may bind.
 
 use kernel::bindings::pci_device_id;
 
-/// A table of ids, or none.
+/// A table of ids, or no table.
 ///
 /// # Invariants
 ///
-/// The pointer is null, or to a static table that ends with an entry of zeroes.
+/// The pointer is null, or points to a static table that ends with an entry of zeroes.
 #[derive(Clone, Copy)]
 pub(crate) struct IdTable(*const pci_device_id);
 
 impl IdTable {
-    /// Makes one of a table in C.
+    /// Wraps a table of C.
     ///
     /// # Safety
     ///
-    /// See the type's invariant.
+    /// The type's invariant must hold for `table`.
     pub(crate) unsafe fn from_raw(table: *const pci_device_id) -> Self {
-        // INVARIANT: The caller's obligation.
+        // INVARIANT: The caller guarantees it.
         Self(table)
     }
 
-    /// Returns the table in C.
+    /// Returns the pointer for C.
     pub(super) fn as_ptr(self) -> *const pci_device_id {
         self.0
     }
 }
 
-/// An id that is added to a driver while it runs; see `struct pci_device_id`.
+/// An id that is added to a registered driver; see `struct pci_device_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DynamicId {
     pub(crate) vendor: u32,
@@ -41,6 +41,6 @@ pub(crate) struct DynamicId {
 }
 
 impl DynamicId {
-    /// What stands for any vendor or device.
+    /// The value that matches any vendor or device.
     pub(crate) const ANY: u32 = u32::MAX;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Mappings of BARs into userspace.
+//! Mappings of BARs into userspace, and their page faults.
 
 mod fork;
 
@@ -38,21 +38,21 @@ use kernel::{
     prelude::*, //
 };
 
-/// The memory types that KVM may let a guest choose for a mapping of device memory.
+/// The memory types that KVM lets a guest choose for a mapping of device memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GuestTypes {
-    /// Device memory, whatever the guest asks for (on arm64; x86 asks only the guest's PAT).
+    /// Device memory only. This matters on arm64; on x86 the guest's PAT always decides.
     Device,
-    /// Any uncached type that the guest asks for (`VM_ALLOW_ANY_UNCACHED`).
+    /// Any uncached type (`VM_ALLOW_ANY_UNCACHED`).
     AnyUncached,
 }
 
-/// A mapping that userspace asks for by mmap() and that is yet to be filled in.
+/// A mapping that mmap() is setting up and that the driver has not counted yet.
 ///
 /// # Invariants
 ///
-/// `vma` is being set up by mmap() on a file of `device`: the mmap lock is held for writing, and
-/// nobody else knows of it.
+/// mmap() on a file of `device` is setting up `vma`. The calling thread holds the mmap lock for
+/// writing, and no other code can find the VMA.
 pub(crate) struct NewMapping<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     vma: NonNull<vm_area_struct>,
@@ -64,9 +64,9 @@ impl<'a, T: Operations> NewMapping<'a, T> {
     ///
     /// # Safety
     ///
-    /// The type's invariant holds for `device` and `vma`, for as long as the result lives.
+    /// The type's invariant must hold for `device` and `vma` while the result exists.
     pub(super) unsafe fn from_raw(device: &'a OpenDevice<T>, vma: NonNull<vm_area_struct>) -> Self {
-        // INVARIANT: The caller says so.
+        // INVARIANT: The caller guarantees it.
         Self {
             device,
             vma,
@@ -75,11 +75,12 @@ impl<'a, T: Operations> NewMapping<'a, T> {
     }
 
     fn vma(&self) -> &VmaRef {
-        // SAFETY: The type's invariant; writing includes reading.
+        // SAFETY: The thread holds the mmap lock for writing, by the type's invariant, and this
+        // permits reading.
         unsafe { VmaRef::from_raw(self.vma.as_ptr()) }
     }
 
-    /// Returns the offset in the device file that the first byte is to map.
+    /// Returns the offset in the device file at which the mapping begins.
     pub(crate) fn file_offset(&self) -> u64 {
         file_offset(self.vma())
     }
@@ -90,9 +91,9 @@ impl<'a, T: Operations> NewMapping<'a, T> {
         self.vma().end().saturating_sub(self.vma().start()) as u64
     }
 
-    /// Calls [`Operations::mapped`] for it.
+    /// Counts the mapping by [`Operations::mapped`].
     ///
-    /// Fails with [`EINVAL`] for a private mapping.
+    /// Fails with [`EINVAL`] if the mapping is private.
     pub(crate) fn count(self) -> Result<CountedMapping<'a, T>> {
         if self.vma().flags() & flags::SHARED == 0 {
             return Err(EINVAL);
@@ -102,16 +103,16 @@ impl<'a, T: Operations> NewMapping<'a, T> {
     }
 }
 
-/// A mapping that is yet to be filled in, and that the driver has taken note of; when it is dropped,
-/// the driver takes note that there is one less.
+/// A mapping that mmap() is setting up and that the driver has counted. Dropping it calls
+/// [`Operations::unmapped`].
 ///
 /// # Invariants
 ///
-/// It is shared.
+/// The mapping is shared.
 pub(crate) struct CountedMapping<'a, T: Operations>(NewMapping<'a, T>);
 
 impl<T: Operations> CountedMapping<'_, T> {
-    /// Returns the offset in the device file that the first byte is to map.
+    /// Returns the offset in the device file at which the mapping begins.
     pub(crate) fn file_offset(&self) -> u64 {
         self.0.file_offset()
     }
@@ -121,24 +122,29 @@ impl<T: Operations> CountedMapping<'_, T> {
         self.0.len()
     }
 
-    /// Makes it a mapping of device memory of the given type, filled in by [`Operations::fault`].
+    /// Completes the VMA: it maps device memory with the type `mem`, and [`Operations::fault`]
+    /// makes its page-table entries.
     pub(crate) fn map(self, mem: MemType, guest: GuestTypes) {
-        // From here on the memory manager tells of its end.
+        // The memory manager reports the end of the VMA from now on, so the guard must not.
         let this = ManuallyDrop::new(self);
         let vma = this.0.vma.as_ptr();
-        // SAFETY: The type's invariant: the field is ours to read.
+        // SAFETY: No other code can find the VMA, by the type's invariant, so this thread may read
+        // the field.
         let prot = unsafe { (*vma).vm_page_prot };
-        // SAFETY: The type's invariant: the field is ours to write.
+        // SAFETY: No other code can find the VMA, by the type's invariant, so this thread may write
+        // the field.
         unsafe { (*vma).vm_page_prot = mem.apply(prot) };
         let any = matches!(guest, GuestTypes::AnyUncached);
-        // SAFETY: The type's invariant: the VMA is being set up.
+        // SAFETY: mmap() is setting up the VMA, by the type's invariant, so its flags may change.
         unsafe { bindings::vfio_rs_vma_set_flags(vma, any) };
         let device = core::ptr::from_ref(this.0.device)
             .cast_mut()
             .cast::<c_void>();
-        // SAFETY: The type's invariant: the field is ours to write.
+        // SAFETY: No other code can find the VMA, by the type's invariant, so this thread may write
+        // the field.
         unsafe { (*vma).vm_private_data = device };
-        // SAFETY: The type's invariant: the field is ours to write.
+        // SAFETY: No other code can find the VMA, by the type's invariant, so this thread may write
+        // the field.
         unsafe { (*vma).vm_ops = &MappingOps::<T>::TABLE };
     }
 }
@@ -150,55 +156,56 @@ impl<T: Operations> Drop for CountedMapping<'_, T> {
     }
 }
 
-/// Returns the offset in the file that the first byte of `vma` maps.
+/// Returns the offset in the device file at which `vma` begins.
 fn file_offset(vma: &VmaRef) -> u64 {
-    // SAFETY: Whoever has a `VmaRef` may read the VMA, and this field changes only before a VMA can
-    // be found and in a move, under the locks that exclude readers.
+    // SAFETY: A `VmaRef` permits reading of the VMA. This field changes only before other code can
+    // find the VMA, and in a move, under locks that exclude readers.
     let pages = unsafe { (*vma.as_ptr()).vm_pgoff };
     // CAST: `usize` has at most 64 bits.
     (pages as u64) << PAGE_SHIFT
 }
 
-/// The order of the largest entries that are made: those of a page middle directory, of 2 MiB where a
-/// page has 4 KiB.
+/// The order of the largest page-table entries that this driver makes: those of a page middle
+/// directory, which map 2 MiB if a page has 4 KiB.
 ///
-/// x86 also has entries of 1 GiB, and vfio-pci makes them. But the operations on VMAs do not know them,
-/// up to Linux 7.3, and an ordinary user can do harm by that:
+/// x86 also has entries of 1 GiB, and vfio-pci makes them. Up to Linux 7.3, however, the operations
+/// on VMAs do not support such entries, and an unprivileged user can cause harm with them:
 ///
-/// - munmap(), mprotect() and others of a part of a mapping split its VMA. `vma_adjust_trans_huge()`
-///   (mm/huge_memory.c) then removes the entry that lies on both sides of the split, which it looks for
-///   by `mm_find_pmd()` (mm/rmap.c). That takes an entry of 1 GiB for a pointer to a table of smaller
-///   ones, and the kernel oopses.
-/// - Where the split is at a multiple of 2 MiB nothing is looked for, so both VMAs keep the entry. fork()
-///   then copies all of it into a child that may have one of the VMAs only (`copy_pud_range()`,
-///   mm/memory.c), and nothing removes that copy while the child lives.
-/// - mremap() takes the entry for a broken one (`get_old_pud()`, mm/mremap.c): it clears it without
-///   flushing the TLB, so that the old address still works.
+/// - munmap(), mprotect() and other calls on a part of a mapping split its VMA.
+///   `vma_adjust_trans_huge()` (mm/huge_memory.c) then removes the huge entry that crosses the
+///   split, which it finds with `mm_find_pmd()` (mm/rmap.c). That function takes an entry of 1 GiB
+///   for a pointer to a table of smaller entries, and the kernel oopses.
+/// - If the split is at a multiple of 2 MiB, no code looks for such an entry, and both VMAs keep
+///   it. fork() then copies the whole entry to the child even if the child has only one of the VMAs
+///   (`copy_pud_range()`, mm/memory.c), and nothing removes the copy while the child exists.
+/// - mremap() takes the entry for a corrupt one (`get_old_pud()`, mm/mremap.c). It clears the entry
+///   without flushing the TLB, so the old address still works.
 ///
-/// The first two could be prevented by `vm_operations_struct::may_split`. The last cannot, because no
-/// operation of a driver is called before a whole VMA is moved.
+/// `vm_operations_struct::may_split` could prevent the first two. Nothing could prevent the last
+/// one, because mremap() calls no operation of a driver before it moves a whole VMA.
 const LARGEST_ORDER: c_uint = bindings::PMD_ORDER;
 
-/// How a fault ends.
+/// The result of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "the memory manager is to be told"]
+#[must_use = "the memory manager needs the result"]
 pub(crate) struct FaultOutcome(Outcome);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
-    /// This is what the memory manager is told.
-    Is(vm_fault_t),
-    /// The device's gate is closed: it is tried again when that is open.
-    Gated,
+    /// The fault is over, and this is the result for the memory manager.
+    Done(vm_fault_t),
+    /// The gate of the device is closed. The fault must be handled again when it is open.
+    AwaitGate,
 }
 
-/// A touch of a page of a mapping that has no page-table entry yet.
+/// An access to a page of a mapping that has no page-table entry.
 ///
 /// # Invariants
 ///
-/// `vmf` describes a fault in progress, for an entry of `1 << order` pages, which are `len` bytes, in
-/// a VMA that [`CountedMapping::map`] set up for `device`; the mmap lock or the VMA's own is held for
-/// reading.
+/// - `vmf` describes a fault that the calling thread handles, for an entry of `1 << order` pages,
+///   which have `len` bytes.
+/// - [`CountedMapping::map`] has set up the VMA of `vmf` for `device`.
+/// - The calling thread holds the mmap lock or the VMA's lock for reading.
 pub(crate) struct Fault<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     vmf: NonNull<vm_fault>,
@@ -209,26 +216,26 @@ pub(crate) struct Fault<'a, T: Operations> {
 
 impl<T: Operations> Fault<'_, T> {
     fn vma(&self) -> &VmaRef {
-        // SAFETY: The type's invariant: `vmf` is valid.
+        // SAFETY: `vmf` is valid during the fault, by the type's invariant.
         let vma = unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.vma };
-        // SAFETY: The type's invariant: the VMA is locked for the time of the fault.
+        // SAFETY: The VMA is locked during the fault, by the type's invariant.
         unsafe { VmaRef::from_raw(vma) }
     }
 
-    /// Returns how many bytes the entry is to map.
+    /// Returns the number of bytes that the entry must map.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Returns whether the entry is to map one page only.
+    /// Returns whether the entry must map a single page.
     pub(crate) fn is_single_page(&self) -> bool {
         self.order == 0
     }
 
-    /// Enters nothing. A huge entry is then tried again as smaller ones, the touch of a single page
+    /// Makes no entry. For a huge entry the memory manager tries smaller ones; for a single page it
     /// raises SIGBUS.
     pub(crate) fn refuse(&self) -> FaultOutcome {
-        FaultOutcome(Outcome::Is(self.refusal()))
+        FaultOutcome(Outcome::Done(self.refusal()))
     }
 
     fn refusal(&self) -> vm_fault_t {
@@ -239,10 +246,10 @@ impl<T: Operations> Fault<'_, T> {
         }
     }
 
-    /// Returns the offset in the device file of the first byte that the entry is to map, or `None`
-    /// if such an entry would map more than the VMA.
+    /// Returns the offset in the device file of the first byte that the entry must map, or `None`
+    /// if the entry would leave the VMA.
     pub(crate) fn file_offset(&self) -> Option<u64> {
-        // SAFETY: The type's invariant: `vmf` is valid.
+        // SAFETY: `vmf` is valid during the fault, by the type's invariant.
         let address = unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.address };
         // CAST: `usize` has at most 64 bits, here and below.
         let start = address as u64 & !self.len().wrapping_sub(1);
@@ -255,14 +262,15 @@ impl<T: Operations> Fault<'_, T> {
         file_offset(vma).checked_add(within)
     }
 
-    /// Returns whether a small entry can be made, in a table that exists from now on. If not, a huge
-    /// entry maps the page already, or the fault has to be taken anew.
+    /// Returns whether a small entry can be made, in a table that exists from now on. If it returns
+    /// `false`, a huge entry maps the page already, or the fault must be repeated.
     ///
-    /// The memory manager asks for a huge entry first, and for a small one if that is refused. The reason
-    /// for the refusal can be gone by then, since subregions and strays end at any time, and another
-    /// thread may make the huge entry in between. `vmf_insert_pfn()` does not expect one: it is a BUG()
-    /// where `CONFIG_DEBUG_VM` is set, and elsewhere an answer that the kernel logs. A table that was
-    /// found is good until the fault ends: only operations that hold the VMA's lock for writing replace it.
+    /// The memory manager asks for a huge entry first, and for a small one if the driver refuses. The
+    /// reason for the refusal can be gone by then, because subregions and strays end at any time, and
+    /// another thread can make the huge entry in between. `vmf_insert_pfn()` does not expect a huge
+    /// entry: with `CONFIG_DEBUG_VM` it stops the kernel, and otherwise the kernel logs its answer. A
+    /// table stays until the fault ends, because only operations that hold the VMA's lock for writing
+    /// replace it.
     fn has_table(&self) -> bool {
         if !cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
             return true;
@@ -271,11 +279,15 @@ impl<T: Operations> Fault<'_, T> {
         unsafe { bindings::vfio_rs_fault_has_table(self.vmf.as_ptr()) }
     }
 
-    /// Enters the page-table entry: the bytes of BAR `bar` from `offset`, a multiple of the page
-    /// size. One that does not fit there is refused as by [`Fault::refuse`]. While somebody other than
-    /// VFIO resets the device nothing is entered, and [`Operations::fault`] is called again afterwards.
+    /// Makes the page-table entry. It maps the bytes of BAR `bar` from `offset`, a multiple of the
+    /// page size.
     ///
-    /// `memory` is of the same device, and held since before it was decided what the entry is to be.
+    /// An entry that does not fit is refused as by [`Fault::refuse`]. If the gate of the device is
+    /// closed, the function makes no entry, and [`Operations::fault`] is called again when the gate
+    /// is open.
+    ///
+    /// `memory` must be the lock of the same device. The caller must have held it since before the
+    /// decision about the entry.
     pub(crate) fn map(
         &self,
         memory: &MemoryShared<'_, T>,
@@ -290,32 +302,35 @@ impl<T: Operations> Fault<'_, T> {
             .checked_add(self.len())
             .is_some_and(|end| end <= bar.mmap_len());
         let phys = bar.phys().wrapping_add(offset);
-        // A BAR that the firmware placed may begin anywhere; what is mapped then are its pages.
+        // Firmware can place a small BAR at any address, even within a page. The entry then maps
+        // the whole page.
         let aligned = self.is_single_page() || phys & self.len().wrapping_sub(1) == 0;
         let ours = core::ptr::eq(device, self.device);
         if !fits || !aligned || !ours {
             return self.refuse();
         }
         if device.gate().is_closed() {
-            return FaultOutcome(Outcome::Gated);
+            return FaultOutcome(Outcome::AwaitGate);
         }
         if self.is_single_page() && !self.has_table() {
-            return FaultOutcome(Outcome::Is(kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE));
+            return FaultOutcome(Outcome::Done(
+                kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE,
+            ));
         }
-        // CAST: `usize` is as wide as a physical address on the 64-bit platforms that there are.
+        // CAST: `usize` has 64 bits on all supported platforms.
         let pfn = (phys >> PAGE_SHIFT) as usize;
         let core = device.core().as_ptr();
-        // SAFETY: `memory` holds the memory lock of `core` for reading. `vmf` is valid by the type's
-        // invariant and of a shared VMA of device memory (`CountedMapping::map`); the frames from `pfn`
-        // on are of a BAR of this device that can be mapped, and the core says no while it is not
-        // decoded.
-        FaultOutcome(Outcome::Is(unsafe {
+        // SAFETY: `memory` holds the memory lock of `core` for reading. `vmf` is valid by the
+        // type's invariant, and `CountedMapping::map` has set up its VMA as a shared one of device
+        // memory. The frames from `pfn` on are those of a BAR of this device that userspace may
+        // mmap. The core refuses them while memory decoding is off.
+        FaultOutcome(Outcome::Done(unsafe {
             bindings::vfio_pci_vmf_insert_pfn(core, self.vmf.as_ptr(), pfn, self.order)
         }))
     }
 }
 
-/// The operations of the mappings of a driver's devices.
+/// The operations of VMAs that map devices of a driver.
 struct MappingOps<T: Operations>(PhantomData<T>);
 
 impl<T: Operations> MappingOps<T> {
@@ -333,15 +348,15 @@ impl<T: Operations> MappingOps<T> {
 
     /// # Safety
     ///
-    /// To be called by the memory manager, on a fault in a VMA that has these operations.
+    /// Only the memory manager may call this, for a fault in a VMA that has these operations.
     unsafe extern "C" fn fault(vmf: *mut vm_fault) -> vm_fault_t {
-        // SAFETY: The same obligations.
+        // SAFETY: The caller guarantees the conditions of `huge_fault`, which are the same.
         unsafe { Self::huge_fault(vmf, 0) }
     }
 
     /// # Safety
     ///
-    /// To be called by the memory manager, on a fault in a VMA that has these operations.
+    /// Only the memory manager may call this, for a fault in a VMA that has these operations.
     unsafe extern "C" fn huge_fault(vmf: *mut vm_fault, order: c_uint) -> vm_fault_t {
         if order > LARGEST_ORDER {
             return kernel::bindings::vm_fault_reason_VM_FAULT_FALLBACK;
@@ -349,26 +364,27 @@ impl<T: Operations> MappingOps<T> {
         let Some(vmf) = NonNull::new(vmf) else {
             return kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS;
         };
-        // SAFETY: The caller says that `vmf` is valid.
+        // SAFETY: The memory manager passes a valid `vmf`, as the caller guarantees.
         let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
-        // SAFETY: The VMA is locked for the time of the fault.
+        // SAFETY: The memory manager keeps the VMA locked during the fault.
         let vma = unsafe { VmaRef::from_raw(vma) };
-        // INVARIANT: The caller says so, and only `CountedMapping::map` hands out these operations.
+        // INVARIANT: The caller guarantees the fault in progress and the lock. Only
+        // `CountedMapping::map` sets these operations. `len` is the size of `1 << order` pages.
         let fault = Fault {
             device: Self::device(vma),
             vmf,
             order,
-            // CAST: `usize` has at most 64 bits. The order is that of an entry of some level, so the
-            // shift loses nothing.
+            // CAST: `usize` has at most 64 bits. The order is at most `LARGEST_ORDER`, so the shift
+            // does not overflow.
             len: (PAGE_SIZE as u64).wrapping_shl(order),
             _vmf: PhantomData,
         };
         loop {
             match fault.device.data().fault(fault.device, &fault).0 {
-                Outcome::Is(answer) => return answer,
-                // Nothing is held now but what the memory manager holds, as when a fault waits for
-                // the memory lock.
-                Outcome::Gated => {
+                Outcome::Done(answer) => return answer,
+                // The thread now holds only the memory manager's locks, as it does while it waits
+                // for the memory lock.
+                Outcome::AwaitGate => {
                     if fault.device.gate().pass().is_err() {
                         return fault.refusal();
                     }
@@ -377,32 +393,34 @@ impl<T: Operations> MappingOps<T> {
         }
     }
 
-    /// Returns the device that a VMA with these operations is a mapping of.
+    /// Returns the device that `vma`, which has these operations, maps.
     fn device<'a>(vma: &'a VmaRef) -> &'a OpenDevice<T> {
-        // SAFETY: `CountedMapping::map` set this field, together with these operations.
+        // SAFETY: `CountedMapping::map` set this field before it set these operations, and nothing
+        // changes it.
         let device = unsafe { (*vma.as_ptr()).vm_private_data };
-        // SAFETY: It was set to a device of the same `T`, which the VMA's file keeps open.
+        // SAFETY: The field points to an `OpenDevice<T>`. The file of the VMA keeps the device
+        // open.
         unsafe { Device::<T>::open_from_raw(device.cast()) }
     }
 
     /// # Safety
     ///
-    /// To be called by the memory manager, with a VMA that has these operations and is locked.
+    /// Only the memory manager may call this, with a locked VMA that has these operations.
     unsafe extern "C" fn open(vma: *mut vm_area_struct) {
-        // SAFETY: The caller says so.
+        // SAFETY: The memory manager passes a locked VMA, as the caller guarantees.
         let vma = unsafe { VmaRef::from_raw(vma) };
         let device = Self::device(vma);
         device.data().mapped(device, file_offset(vma));
         if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
-            fork::remove_before(vma);
+            fork::remove_huge_entries(vma);
         }
     }
 
     /// # Safety
     ///
-    /// To be called by the memory manager, with a VMA that has these operations and is locked.
+    /// Only the memory manager may call this, with a locked VMA that has these operations.
     unsafe extern "C" fn close(vma: *mut vm_area_struct) {
-        // SAFETY: The caller says so.
+        // SAFETY: The memory manager passes a locked VMA, as the caller guarantees.
         let vma = unsafe { VmaRef::from_raw(vma) };
         let device = Self::device(vma);
         device.data().unmapped(device, file_offset(vma));

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The operations of a driver as VFIO calls them.
+//! The operations that VFIO calls, implemented by those of the driver.
 
 use super::{
     bar::Bars,
+    bar_owners::BarOwners,
     device::Opened,
-    holders::Holders,
     reset::Gate,
     Device,
     Driver,
@@ -48,13 +48,14 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// The functions are for VFIO to call, with a device that [`Device::new`] allocated: `init` while
-/// it is being allocated, `release` when nobody has it any more, `open_device` and `close_device` at
-/// its first open and last close under the lock of the device set, and all others while it is open.
+/// Only VFIO may call the functions, with a device that [`Device::new`] allocates. VFIO calls
+/// `init` during the allocation, and `release` when the last reference is gone. It calls
+/// `open_device` at the first open and `close_device` at the last close, with the lock of the
+/// device set held. It calls all others while the device is open.
 pub(super) struct DeviceOps<D: Driver>(PhantomData<D>);
 
 impl<D: Driver> DeviceOps<D> {
-    /// The table.
+    /// The table for VFIO.
     pub(super) const TABLE: bindings::vfio_device_ops = bindings::vfio_device_ops {
         name: kernel::str::as_char_ptr_in_const_context(D::NAME).cast_mut(),
         init: Some(Self::init),
@@ -90,20 +91,22 @@ impl<D: Driver> DeviceOps<D> {
     /// See [`DeviceOps`].
     unsafe extern "C" fn init(vdev: *mut bindings::vfio_device) -> c_int {
         let device: *mut Device<D::Device> = vdev.cast();
-        // SAFETY: VFIO allocated a whole `Device<D::Device>`.
-        let holders = unsafe { &raw mut (*device).holders };
-        let init = RwSemaphore::new(Holders::new(), c"vfio_bar_maps", static_lock_class!());
-        // SAFETY: `holders` is memory for a field that is not initialised, and VFIO's device stays
-        // where it is.
-        unsafe { pin_init::raw_init(holders, init) };
-        // SAFETY: VFIO allocated a whole `Device<D::Device>`.
+        // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
+        let owners = unsafe { &raw mut (*device).owners };
+        let init = RwSemaphore::new(BarOwners::new(), c"vfio_bar_maps", static_lock_class!());
+        // SAFETY: `owners` is the uninitialised memory of the field, and VFIO never moves the
+        // device.
+        unsafe { pin_init::raw_init(owners, init) };
+        // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
         let gate = unsafe { &raw mut (*device).gate };
-        // SAFETY: As for `holders`.
+        // SAFETY: As for `owners`.
         unsafe { pin_init::raw_init(gate, Gate::new()) };
-        // SAFETY: The core's device is at the start of ours, and is being initialised.
+        // SAFETY: The core device is the first field, and `vfio_pci_core_init_dev()` has not been
+        // called on it.
         unsafe { D::settings().apply(vdev.cast()) };
-        // SAFETY: `vdev` is the device being initialised. When this fails VFIO frees the memory;
-        // locks and an array of nothing need no dropping.
+        // SAFETY: `vdev` is the device that VFIO is allocating. If this fails, VFIO frees the
+        // memory. The fields initialised above need no drop: they are locks, a condition variable
+        // and an array without mappings.
         unsafe { bindings::vfio_pci_core_init_dev(vdev) }
     }
 
@@ -111,8 +114,8 @@ impl<D: Driver> DeviceOps<D> {
     ///
     /// See [`DeviceOps`].
     unsafe extern "C" fn release(vdev: *mut bindings::vfio_device) {
-        // SAFETY: `vdev` is a device that `init` succeeded on, and nobody has it any more. The BARs
-        // were given up when it was closed, so there is nothing of ours to drop.
+        // SAFETY: `init` succeeded for `vdev`, and no reference to it is left. `close_device` has
+        // dropped the driver's mappings, so no field of the driver's needs a drop.
         unsafe { bindings::vfio_pci_core_release_dev(vdev) };
     }
 
@@ -121,34 +124,37 @@ impl<D: Driver> DeviceOps<D> {
     /// See [`DeviceOps`].
     unsafe extern "C" fn open_device(vdev: *mut bindings::vfio_device) -> c_int {
         let device: *mut Device<D::Device> = vdev.cast();
-        // SAFETY: The field is at the start of the device, and is initialised.
+        // SAFETY: `core` is the first field of the device and is initialised.
         let core = unsafe { &(*device).core };
-        // SAFETY: The field is initialised.
+        // SAFETY: `init` has initialised the field.
         unsafe { &(*device).gate }.forget_failure();
         from_result(|| {
             // SAFETY: VFIO holds the lock of the device set, and the device is closed.
             to_result(unsafe { bindings::vfio_pci_core_enable(core.as_ptr()) })?;
             let data = D::Device::open_device(core).inspect_err(|_| {
-                // SAFETY: The core was enabled above, and not used since.
+                // SAFETY: The core is enabled, and no other code has used it since.
                 unsafe { bindings::vfio_pci_core_disable(core.as_ptr()) };
             })?;
-            // SAFETY: The core was enabled above.
+            // SAFETY: The core is enabled.
             unsafe { bindings::vfio_pci_core_finish_enable(core.as_ptr()) };
             let opened = Opened {
-                // SAFETY: That is done, and the device is not open yet.
+                // SAFETY: `vfio_pci_core_finish_enable()` has been called, and no other thread uses
+                // the device before it is open.
                 bars: unsafe { Bars::new(core) },
                 memory_lock: core.memory_lock(),
                 locked: UnsafeCell::new(Default::default()),
                 data,
             };
-            // SAFETY: The address of a field of a valid structure.
+            // SAFETY: `device` is valid, and this only computes the address of a field.
             let open = unsafe { &raw const (*device).open };
-            // SAFETY: The device is closed, so this field is not initialised and not used.
+            // SAFETY: The device is closed, so the field is not initialised and no other code uses
+            // it.
             unsafe { UnsafeCell::raw_get(open).write(MaybeUninit::new(opened)) };
-            // SAFETY: From here on it is as an open device is, and stays so until `close_device`.
+            // SAFETY: All fields are initialised, and remain so until `close_device`.
             let opened = unsafe { Device::<D::Device>::open_from_raw(vdev) };
             opened.data().opened(opened).inspect_err(|_| {
-                // SAFETY: VFIO holds the lock of the device set, and no other operation has run.
+                // SAFETY: VFIO holds the lock of the device set, and no other operation has run on
+                // the device.
                 unsafe { Self::close_device(vdev) };
             })?;
             Ok(0)
@@ -160,19 +166,20 @@ impl<D: Driver> DeviceOps<D> {
     /// See [`DeviceOps`].
     unsafe extern "C" fn close_device(vdev: *mut bindings::vfio_device) {
         let device: *mut Device<D::Device> = vdev.cast();
-        // SAFETY: The device is a valid one.
+        // SAFETY: VFIO passes a valid device.
         let device = unsafe { &*device };
-        // SAFETY: The last file that had the device open is gone, and with it all mappings.
-        let taken = unsafe { device.holders.write().close() };
+        // SAFETY: The last file of the device has been closed, and no mapping is left.
+        // `vfio_pci_core_close_device()`, which disables the core, follows.
+        let owned = unsafe { device.owners.write().close() };
         let open: *mut Opened<D::Device> = device.open.get().cast();
-        // SAFETY: `open_device` initialised this, and no operation runs any more.
+        // SAFETY: `open_device` initialised the field, and no operation runs any more.
         unsafe { core::ptr::drop_in_place(open) };
-        // SAFETY: The device is open to the core, and VFIO holds the lock of the device set.
+        // SAFETY: The core is enabled, and VFIO holds the lock of the device set.
         unsafe { bindings::vfio_pci_core_close_device(vdev) };
-        // SAFETY: The PCI device is valid. The core reserved these BARs when the device was opened
-        // and, finding no mapping, has not released them; the lock of the device set keeps the next
-        // open away.
-        unsafe { kernel::bindings::pci_release_selected_regions(device.core.pdev(), taken) };
+        // SAFETY: The PCI device is valid. The core reserved these BARs when the device was opened.
+        // It has not released them, because it found no mapping of them. The lock of the device set
+        // prevents a new open.
+        unsafe { kernel::bindings::pci_release_selected_regions(device.core.pdev(), owned) };
     }
 
     /// # Safety
@@ -184,7 +191,8 @@ impl<D: Driver> DeviceOps<D> {
         count: usize,
         offset: *mut i64,
     ) -> isize {
-        // SAFETY: The same obligations.
+        // SAFETY: The caller guarantees the conditions of `transfer`, and VFIO passes a valid
+        // `offset`.
         unsafe { Self::transfer(vdev, buffer, count, offset, Direction::Read) }
     }
 
@@ -197,13 +205,15 @@ impl<D: Driver> DeviceOps<D> {
         count: usize,
         offset: *mut i64,
     ) -> isize {
-        // SAFETY: The same obligations.
+        // SAFETY: The caller guarantees the conditions of `transfer`, and VFIO passes a valid
+        // `offset`.
         unsafe { Self::transfer(vdev, buffer.cast_mut(), count, offset, Direction::Write) }
     }
 
     /// # Safety
     ///
-    /// See [`DeviceOps`]; `offset` points to an offset that is the callee's for the time.
+    /// See [`DeviceOps`]. `offset` must point to an offset that no other code accesses during the
+    /// call.
     unsafe fn transfer(
         vdev: *mut bindings::vfio_device,
         buffer: *mut c_char,
@@ -211,9 +221,9 @@ impl<D: Driver> DeviceOps<D> {
         offset: *mut i64,
         direction: Direction,
     ) -> isize {
-        // SAFETY: The device is open during the call.
+        // SAFETY: VFIO keeps the device open during the call.
         let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
-        // SAFETY: The caller says so.
+        // SAFETY: `offset` is valid and not shared during the call, as the caller guarantees.
         let offset = unsafe { &mut *offset };
         if count == 0 {
             return 0;
@@ -221,7 +231,7 @@ impl<D: Driver> DeviceOps<D> {
         let mut transfer =
             Transfer::new(UserPtr::from_ptr(buffer.cast()), count, offset, direction);
         match device.data().transfer(device, &mut transfer) {
-            // CAST: At most `count`, which the VFS keeps below `isize::MAX`.
+            // CAST: The number is at most `count`, which the VFS limits to less than `isize::MAX`.
             Ok(done) => done as isize,
             Err(error) => error.to_errno() as isize,
         }
@@ -235,7 +245,7 @@ impl<D: Driver> DeviceOps<D> {
         cmd: c_uint,
         arg: c_ulong,
     ) -> c_long {
-        // SAFETY: The device is open during the call.
+        // SAFETY: VFIO keeps the device open during the call.
         let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
         match device.data().ioctl(device, cmd, arg) {
             Ok(ret) => ret,
@@ -251,13 +261,13 @@ impl<D: Driver> DeviceOps<D> {
         info: *mut bindings::vfio_region_info,
         caps: *mut bindings::vfio_info_cap,
     ) -> c_int {
-        // SAFETY: The device is open during the call.
+        // SAFETY: VFIO keeps the device open during the call.
         let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
-        // SAFETY: VFIO passes a structure that is the callee's for the time.
+        // SAFETY: VFIO passes a structure that no other code accesses during the call.
         let info = unsafe { &mut *info };
         // SAFETY: As above.
         let caps = unsafe { &mut *caps };
-        // SAFETY: VFIO passes an empty list.
+        // SAFETY: VFIO passes an empty list, to which no function has added a capability yet.
         let caps = unsafe { InfoCap::new(caps) };
         from_result(|| {
             let mut info = RegionInfo::new(info, caps);
@@ -276,7 +286,7 @@ impl<D: Driver> DeviceOps<D> {
         arg: *mut c_void,
         size: usize,
     ) -> c_int {
-        // SAFETY: The device is open during the call.
+        // SAFETY: VFIO keeps the device open during the call.
         let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
         from_result(|| device.core_feature(flags, arg, size))
     }
@@ -285,12 +295,13 @@ impl<D: Driver> DeviceOps<D> {
     ///
     /// See [`DeviceOps`].
     unsafe extern "C" fn mmap(vdev: *mut bindings::vfio_device, vma: *mut vm_area_struct) -> c_int {
-        // SAFETY: The device is open during the call.
+        // SAFETY: VFIO keeps the device open during the call.
         let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
         let Some(vma) = NonNull::new(vma) else {
             return EINVAL.to_errno();
         };
-        // SAFETY: VFIO passes a VMA that is being set up for this device.
+        // SAFETY: VFIO passes a VMA that mmap() is setting up for a file of this device, with the
+        // mmap lock held for writing.
         let mapping = unsafe { NewMapping::from_raw(device, vma) };
         from_result(|| device.data().mmap(device, mapping).map(|()| 0))
     }

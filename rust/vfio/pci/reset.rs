@@ -1,24 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Resets that VFIO does not start, and recovery from PCIe errors.
+//! Resets that VFIO does not start, and recoveries from PCIe errors.
 //!
-//! VFIO holds the memory lock for writing from before its own resets begin until they are over, so no
-//! page-table entry for a BAR is made meanwhile. A reset by sysfs or by another driver, and the
-//! recovery from an error, hold none of VFIO's locks. The PCI core calls the driver before and after
-//! these; in between the [`Gate`] of the device is closed.
+//! VFIO holds the memory lock for writing during its own resets, so no page-table entry for a BAR
+//! is made then. A reset through sysfs or by another driver, and a recovery from an error, hold no
+//! lock of VFIO. The PCI core calls the driver before and after them. In between, the [`Gate`] of
+//! the device is closed.
 //!
 //! # Locks
 //!
-//! The PCI core calls with the device's lock held, so no two of these calls overlap for one device, and
-//! the device is bound. It may hold the lock of the device's configuration space as well.
+//! The PCI core makes these calls with the device's lock held. The device is therefore bound, and
+//! no two calls for one device overlap. The caller may also hold the lock of the device's
+//! configuration space.
 //!
-//! None of these calls waits for the memory lock. Two kinds of threads hold it for writing until after
-//! the call: one that resets the device through VFIO, which then is the calling thread itself, or one
-//! that resets another function of the same slot; and one that writes the command register, which waits
-//! for the lock of configuration space. [`exclude_faults`] says what is done instead.
+//! None of these calls waits for the memory lock, because two kinds of threads hold it for writing
+//! until after the call:
 //!
-//! The memory lock, and the inode whose mappings are removed, exist from the allocation of the device to
-//! its release. So the calls need not know whether the device is open.
+//! - A thread that resets the device through VFIO, which is the calling thread, or a thread that
+//!   resets another function of the same slot.
+//! - A thread that writes the command register. It waits for the lock of configuration space.
+//!
+//! [`exclude_faults`] explains how the calls exclude faults without waiting.
+//!
+//! The memory lock and the inode of the mappings exist from the allocation of the device to its
+//! release. The calls therefore work whether the device is open or closed.
 
 use super::{
     memory::{
@@ -47,17 +52,18 @@ use kernel::{
 
 /// The device is being reset.
 const RESET: u32 = 1 << 0;
-/// The device recovers from an error, which may include a reset.
+/// The device is recovering from an error. This may include a reset.
 const RECOVERY: u32 = 1 << 1;
-/// The recovery failed.
+/// The recovery has failed.
 const FAILED: u32 = 1 << 2;
-/// The thread that resets the device holds the memory lock for writing; with [`RESET`] only.
+/// The thread that resets the device holds the memory lock for writing. Set only together with
+/// [`RESET`].
 const MEMORY_LOCKED: u32 = 1 << 3;
 
-/// Keeps userspace from the BARs of a device while somebody other than VFIO resets it.
+/// The point at which accesses to the BARs wait while somebody other than VFIO resets the device.
 ///
-/// While it is closed no page-table entry is made: faults wait until it is open. read() and write()
-/// of BARs wait as well, before they begin and after each page of bytes.
+/// While the gate is closed, no page-table entry is made. Faults wait until the gate is open.
+/// read() and write() on BARs wait as well, before they begin and after every 4 KiB.
 ///
 /// # Invariants
 ///
@@ -65,7 +71,7 @@ const MEMORY_LOCKED: u32 = 1 << 3;
 /// the memory lock for writing.
 #[pin_data]
 pub(super) struct Gate {
-    /// Why it is closed, by the bits above; 0 while it is open.
+    /// The reasons for which the gate is closed, as bits; 0 while it is open.
     reasons: Atomic<u32>,
     /// Held while `reasons` changes.
     #[pin]
@@ -77,7 +83,7 @@ pub(super) struct Gate {
 impl Gate {
     /// Makes an open gate.
     pub(super) fn new() -> impl PinInit<Self> {
-        // INVARIANT: There is no reset.
+        // INVARIANT: No reset is in progress, and `MEMORY_LOCKED` is not set.
         pin_init!(Self {
             reasons: Atomic::new(0),
             changing <- Mutex::new((), c"vfio_gate", static_lock_class!()),
@@ -85,18 +91,18 @@ impl Gate {
         })
     }
 
-    /// Returns whether it is closed.
+    /// Returns whether the gate is closed.
     ///
-    /// Whoever holds the memory lock and finds it open may make page-table entries until the lock
-    /// is released.
+    /// A thread that holds the memory lock and finds the gate open may make page-table entries
+    /// until it releases the lock.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.reasons.load(Relaxed) != 0
     }
 
-    /// Waits until it is open; fails with [`EIO`] if the recovery from an error failed.
+    /// Waits until the gate is open. The caller must not hold the memory lock.
     ///
-    /// The caller must not hold the memory lock.
+    /// Fails with [`EIO`] if the recovery from an error has failed.
     #[inline]
     pub(super) fn pass(&self) -> Result {
         if self.is_closed() {
@@ -121,58 +127,61 @@ impl Gate {
         }
     }
 
-    /// Adds the reasons `set`, takes `clear` away, and returns those that there were.
+    /// Adds the reasons `set`, removes the reasons `clear`, and returns the previous reasons.
     fn change(&self, set: u32, clear: u32) -> u32 {
         let changing = self.changing.lock();
         let before = self.reasons.load(Relaxed);
-        // Ordered before whatever is asked about the memory lock now; see `exclude_faults`.
+        // The full ordering places the store before later reads of the memory lock; see
+        // `exclude_faults`.
         self.reasons.xchg(before & !clear | set, Full);
         drop(changing);
         self.changed.notify_all();
         before
     }
 
-    /// Closes the gate and removes all page-table entries: somebody is about to reset the device.
+    /// Closes the gate and removes all page-table entries, before a reset of the device.
     ///
-    /// Keeps the memory lock for writing if it can be had, so that read() and write() that have
-    /// begun wait, too.
+    /// Keeps the memory lock for writing unless a thread holds it for writing already, so that a
+    /// read() or write() in progress waits too.
     pub(super) fn reset_prepare(&self, core: &CoreDevice) {
         self.change(RESET, 0);
         let lock = exclude_faults(core);
+        // TODO(dma-buf): The importers of dma-bufs get no notice of this reset.
         memory::zap_bars(core);
         if let Some(lock) = lock {
             lock.keep();
-            // INVARIANT: The lock is held, and `reset_done` releases it.
+            // INVARIANT: This thread holds the lock until `reset_done` releases it.
             self.change(MEMORY_LOCKED, 0);
         }
     }
 
-    /// Opens the gate: the reset is over. It also ends the state after a recovery that failed.
+    /// Opens the gate after a reset. A reset also ends the state after a failed recovery.
     ///
     /// # Safety
     ///
-    /// The calling thread is the one that called `reset_prepare`.
+    /// The calling thread must have called `reset_prepare`.
     pub(super) unsafe fn reset_done(&self, core: &CoreDevice) {
         let before = self.change(0, RESET | FAILED | MEMORY_LOCKED);
         if before & MEMORY_LOCKED != 0 {
-            // SAFETY: The type's invariant, and the caller says that this is the thread.
+            // SAFETY: `MEMORY_LOCKED` was set, so the thread that called `reset_prepare` holds the
+            // lock, by the type's invariant. The caller guarantees that it is this thread.
             drop(unsafe { MemoryLocked::from_kept(core) });
         }
     }
 
-    /// Closes the gate and removes all page-table entries: the device has an error, and recovering
-    /// from it may include a reset.
+    /// Closes the gate and removes all page-table entries after an error of the device. The
+    /// recovery may include a reset.
     pub(super) fn recovery_begins(&self, core: &CoreDevice) {
         self.revoke(core, RECOVERY, 0);
     }
 
-    /// Opens the gate: the device has recovered.
+    /// Opens the gate after a successful recovery.
     pub(super) fn recovery_ends(&self) {
         self.change(0, RECOVERY);
     }
 
-    /// Removes all page-table entries and refuses new ones until the next reset or first open: the
-    /// device has not recovered.
+    /// Removes all page-table entries after a failed recovery, and refuses new ones until the next
+    /// reset or the next first open.
     pub(super) fn recovery_fails(&self, core: &CoreDevice) {
         self.revoke(core, FAILED, RECOVERY);
     }
@@ -183,31 +192,33 @@ impl Gate {
         memory::zap_bars(core);
     }
 
-    /// Lets all go that wait for a recovery: the device is being unbound, which waits until they
-    /// have closed it, and the PCI core tells nothing any more.
+    /// Ends all waits for a recovery while the device is being unbound. Unbinding waits until all
+    /// files of the device are closed, and the PCI core makes no further calls.
     pub(super) fn abandon_recovery(&self) {
         if self.reasons.load(Relaxed) & RECOVERY != 0 {
             self.change(FAILED, RECOVERY);
         }
     }
 
-    /// Forgets that a recovery failed: the device is being opened.
+    /// Forgets a failed recovery while the device is being opened.
     pub(super) fn forget_failure(&self) {
         self.change(0, FAILED);
     }
 }
 
-/// Returns once no fault is left that could enter a page-table entry and has not seen the gate closed,
-/// with the memory lock if it can be had without waiting.
+/// Waits until no fault that found the gate open can still make a page-table entry. Returns the
+/// memory lock, held for writing, or `None` if a thread, possibly the calling one, already holds it
+/// for writing.
 ///
-/// The gate was closed before. So a fault that takes the memory lock from now on finds it closed, and
-/// those that took it before are over as soon as the lock can be had, or anybody has it for writing.
-/// A fault reads the gate after it has acquired the lock from that writer, and this function reads the
-/// lock after it has closed the gate; as all CPUs of the architectures that there are (x86 and arm64)
-/// see stores in the same order, the fault finds the gate closed.
+/// The caller has closed the gate. A fault that takes the memory lock afterwards finds it closed.
+/// The faults that took the lock before have ended as soon as this function gets the lock, or finds
+/// that a thread holds it for writing. In the second case a later fault reads the gate after it has
+/// taken the lock from that writer, and this function reads the lock after it has closed the gate.
+/// All CPUs of the supported architectures (x86 and arm64) see stores in the same order, so that
+/// fault finds the gate closed.
 ///
-/// Readers of the lock do not wait for locks of PCI's. They hold it while an entry is made, or while a
-/// register is accessed.
+/// The loop ends, because readers of the memory lock do not wait for locks of the PCI core. They
+/// hold it only while they make an entry or access a register.
 fn exclude_faults(core: &CoreDevice) -> Option<MemoryLocked> {
     loop {
         if let Some(lock) = MemoryLocked::try_new(core) {

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Huge entries and fork().
+//! Removal of huge entries before fork() copies them.
 //!
-//! fork() copies the entries of device memory into the child. Another thread may remove them
-//! meanwhile, because the pages get another type or the device cannot be accessed. A small entry is
-//! read and copied under the locks of both page tables, and `unmap_mapping_range()` comes to the child
-//! after the parent, so that it finds whatever was copied. A huge one is read before the locks are
-//! taken, and not again under them (`copy_huge_pmd()`, mm/huge_memory.c, Linux 7.3): an entry that was
-//! removed from parent and child in between comes back in the child, and stays.
+//! fork() copies the page-table entries of device memory to the child. At the same time another
+//! thread may remove them, because the pages get another type or the device must not be accessed.
+//! For a small entry this is safe: fork() reads and copies it under the locks of both page tables,
+//! and `unmap_mapping_range()` visits the child after the parent, so it finds the copy. A huge
+//! entry is different. `copy_huge_pmd()` (mm/huge_memory.c, Linux 7.3) reads it before it takes the
+//! locks, and does not read it again. An entry that is removed from parent and child in between
+//! comes back in the child and stays there.
 //!
-//! So the parent's huge entries are removed before they would be copied. None can come back until the
-//! copy is over:
+//! The driver therefore removes the huge entries from the parent before fork() copies them. They
+//! cannot come back until the copy is complete:
 //!
-//! - `dup_mmap()` (mm/mmap.c) calls `vm_operations_struct::open` of the child's VMA before it copies
-//!   the entries of that VMA.
-//! - It holds the parent's mmap lock for writing until all entries are copied, and has locked the
-//!   parent's VMA for writing before it calls `open`. A fault takes one of these locks for reading, and
-//!   nothing but a fault makes entries.
+//! - `dup_mmap()` (mm/mmap.c) calls `vm_operations_struct::open` for the child's VMA before it
+//!   copies the entries of that VMA.
+//! - It holds the parent's mmap lock for writing until all entries are copied, and locks the
+//!   parent's VMA for writing before it calls `open`. Only a fault makes entries, and a fault takes
+//!   one of these locks for reading.
 
 use super::LARGEST_ORDER;
 use kernel::{
@@ -25,18 +26,19 @@ use kernel::{
     prelude::*, //
 };
 
-/// The size of a huge entry.
+/// The size in bytes of a huge entry.
 const HUGE: usize = PAGE_SIZE << LARGEST_ORDER;
 
-/// If `child` is being made by fork(), removes the huge entries of the VMA that it is a copy of.
+/// If fork() is making `child`, removes the huge entries from the parent's VMA that it copies.
 ///
-/// `child` is what `vm_operations_struct::open` was called with. Small entries go with them where a
-/// huge one could be; the others stay and are copied.
-pub(super) fn remove_before(child: &VmaRef) {
-    // A VMA is opened in three places: by `__split_vma()` and by `copy_vma()` in an address space that
-    // is the thread's own, and by `dup_mmap()` in a new one. `dup_mm()` (kernel/fork.c), whose only
-    // caller hands it `current->mm`, calls the last, so the parent's is the thread's own. vfork() and
-    // new threads share it, and kernel threads have none: none of them copies a VMA.
+/// `child` must be the argument of `vm_operations_struct::open`. In the ranges where a huge entry
+/// is possible, this removes small entries too. fork() copies all others.
+pub(super) fn remove_huge_entries(child: &VmaRef) {
+    // The memory manager calls `open` in three places. `__split_vma()` and `copy_vma()` do so for
+    // an address space that the thread uses. `dup_mmap()` does so for a new one; its only caller is
+    // `dup_mm()` (kernel/fork.c), which gets `current->mm` as the parent. The parent is therefore
+    // the address space of this thread. vfork() and new threads share the address space, and kernel
+    // threads have none, so none of them copies a VMA.
     let task = current!();
     let Some(parent) = task.mm() else {
         return;
@@ -53,13 +55,15 @@ pub(super) fn remove_before(child: &VmaRef) {
     if start >= end {
         return;
     }
-    // SAFETY: `parent` is the thread's address space, and `dup_mmap()` holds its mmap lock.
+    // SAFETY: `parent` is the address space of this thread, and `dup_mmap()` holds its mmap lock.
     let vma = unsafe { kernel::bindings::find_vma(parent, start) };
     if vma.is_null() {
         return;
     }
-    // SAFETY: `find_vma()` gave it, and `dup_mmap()` holds the mmap lock until it returns.
+    // SAFETY: `find_vma()` returned a valid VMA, and `dup_mmap()` holds the mmap lock until after
+    // this call.
     let vma = unsafe { VmaRef::from_raw(vma) };
-    // It is what `child` is a copy of; of any other this would remove nothing beyond its ends.
+    // This is the VMA that `child` copies. For any other VMA the call would remove nothing beyond
+    // its ends.
     vma.zap_vma_range(start, end - start);
 }

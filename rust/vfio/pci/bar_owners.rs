@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The owner of the kernel's mapping of each BAR.
+//!
+//! When a device is opened, vfio-pci-core maps every BAR as a whole, for read(), write() and
+//! ioeventfds. On x86 this mapping fixes the memory type of all pages of the BAR. To give a part of
+//! a BAR another type, the driver becomes the owner of the BAR: the core's mapping is removed, and
+//! the driver makes mappings of its own. The *io lock* protects [`BarOwners`]. Code that uses a
+//! kernel mapping of a BAR holds the lock for reading ([`IoShared`]), and code that changes the
+//! owner or the mappings holds it for writing ([`IoExclusive`]).
+//!
+//! An ioeventfd stores an address in the core's mapping and uses it without the lock. The driver
+//! can therefore become the owner of a BAR only while no ioeventfd exists, and userspace cannot
+//! make an ioeventfd for a BAR that the driver owns.
+
+use super::{
+    Bar,
+    CoreDevice,
+    Excluded,
+    OpenDevice,
+    Operations,
+    BARS, //
+};
+use crate::{
+    bindings,
+    compat::{
+        int_result,
+        is_mapped_as,
+        long_result,
+        IoMap,
+        MemType,
+        ReadGuard,
+        WriteGuard, //
+    },
+    vfio::Transfer, //
+};
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
+use kernel::prelude::*;
+
+/// The owner of the kernel's mapping of a BAR.
+pub(crate) enum BarOwner<M> {
+    /// vfio-pci-core owns the mapping of the whole BAR, or has none because it could not map the
+    /// BAR.
+    Core,
+    /// The driver owns the BAR, and has mappings of its own.
+    Driver(M),
+}
+
+/// The owner of each BAR of a device. The io lock protects it.
+pub(crate) struct BarOwners<M>([BarOwner<M>; BARS]);
+
+impl<M> BarOwners<M> {
+    /// Makes the core the owner of all BARs.
+    pub(super) fn new() -> Self {
+        Self([const { BarOwner::Core }; BARS])
+    }
+
+    /// Drops the mappings of all BARs that the driver owns, and returns a bit mask of these BARs.
+    ///
+    /// `vfio_pci_core_disable()` does not release the reservations of these BARs, because it finds
+    /// no mapping of them. The caller must release them.
+    ///
+    /// # Safety
+    ///
+    /// The device is being closed: no other code uses it any more, and the caller calls
+    /// `vfio_pci_core_disable()` next.
+    pub(super) unsafe fn close(&mut self) -> c_int {
+        let mut owned = 0;
+        for (index, owner) in self.0.iter_mut().enumerate() {
+            if matches!(owner, BarOwner::Driver(_)) {
+                *owner = BarOwner::Core;
+                owned |= 1 << index;
+            }
+        }
+        owned
+    }
+}
+
+/// The value of the core's `barmap` for a BAR that the driver owns: [`EBUSY`] as a pointer.
+const NO_CORE_MAP: isize = -(kernel::bindings::EBUSY as isize);
+
+/// Access to the kernel's mappings of the BARs, with the io lock held by [`IoShared`] or
+/// [`IoExclusive`].
+pub(crate) trait Io<T: Operations> {
+    /// Returns the device.
+    fn device(&self) -> &OpenDevice<T>;
+
+    /// Returns the owner of each BAR.
+    fn owners(&self) -> &BarOwners<T::BarMaps>;
+
+    /// Returns the driver's mappings of `bar`, or `None` if the core owns it.
+    fn driver_maps(&self, bar: Bar<'_>) -> Option<&T::BarMaps> {
+        match self.owners().0.get(bar.index())? {
+            BarOwner::Core => None,
+            BarOwner::Driver(maps) => Some(maps),
+        }
+    }
+
+    /// Returns whether the core has a mapping of `bar` with the type `mem`.
+    fn core_maps_as(&self, bar: Bar<'_>, mem: MemType) -> bool {
+        core_map(self.device().core(), bar).is_some_and(|io| is_mapped_as(io.as_ptr(), mem))
+    }
+
+    /// Checks that the driver owns `bar` or can become its owner by
+    /// [`IoExclusive::give_to_driver`].
+    ///
+    /// Fails with [`EBUSY`] if the device has an ioeventfd, which may use the core's mapping, or if
+    /// the core has no mapping.
+    fn can_give_to_driver(&self, bar: Bar<'_>) -> Result {
+        let core = self.device().core();
+        // TODO(ioeventfd): The core reports the number of ioeventfds, but not their BARs.
+        if self.driver_maps(bar).is_none()
+            && (core.has_ioeventfds() || core_map(core, bar).is_none())
+        {
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the number of bytes from `at` on that may be transferred until the next check of the
+/// gate.
+///
+/// Steps end at multiples of 4096, so they do not change the width of any access of the transfer.
+fn gated_step(at: u64) -> usize {
+    const STEP: u64 = 4096;
+    // CAST: The value is at most `STEP`.
+    (STEP - at % STEP) as usize
+}
+
+/// Returns the core's mapping of `bar`, or `None` if it has none. The caller holds the io lock.
+fn core_map(core: &CoreDevice, bar: Bar<'_>) -> Option<NonNull<c_void>> {
+    // SAFETY: The core device is valid, and the field is a single word.
+    let io = unsafe { bindings::vfio_rs_barmap(core.as_ptr(), bar.number()) };
+    NonNull::new(kernel::error::from_err_ptr(io).ok()?)
+}
+
+/// The io lock, held for reading: the owners and the kernel's mappings of the BARs do not change.
+pub(crate) struct IoShared<'a, T: Operations> {
+    device: &'a OpenDevice<T>,
+    owners: ReadGuard<'a, BarOwners<T::BarMaps>>,
+}
+
+impl<T: Operations> Io<T> for IoShared<'_, T> {
+    fn device(&self) -> &OpenDevice<T> {
+        self.device
+    }
+
+    fn owners(&self) -> &BarOwners<T::BarMaps> {
+        &self.owners
+    }
+}
+
+impl<'a, T: Operations> IoShared<'a, T> {
+    /// Wraps the guard of the lock.
+    pub(super) fn new(
+        device: &'a OpenDevice<T>,
+        owners: ReadGuard<'a, BarOwners<T::BarMaps>>,
+    ) -> Self {
+        Self { device, owners }
+    }
+
+    /// Lets the core transfer at most `limit` bytes at `offset` of the device file, and returns the
+    /// number of bytes. Waits at the gate of the device before each step.
+    ///
+    /// Fails with [`EBUSY`] if the driver owns the BAR. Fails with [`EIO`] if the recovery from an
+    /// error has failed. Other errors are those of [`CoreDevice::transfer`].
+    pub(crate) fn core_transfer(
+        &self,
+        offset: u64,
+        limit: usize,
+        transfer: &mut Transfer<'_>,
+    ) -> Result<usize> {
+        let all = limit.min(transfer.remaining());
+        // The core itself refuses an offset beyond the end of the BAR.
+        let all = match self.device.rest_of_bar(offset) {
+            0 => all,
+            rest => all.min(usize::try_from(rest).unwrap_or(usize::MAX)),
+        };
+        let mut done = 0;
+        loop {
+            self.device.gate().pass()?;
+            // CAST: `usize` has at most 64 bits.
+            let at = offset.saturating_add(done as u64);
+            let step = gated_step(at).min(all.saturating_sub(done));
+            // SAFETY: The device is open, and this guard prevents changes of the core's mapping.
+            let now = unsafe { self.device.core().transfer(transfer, at, step) }?;
+            done = done.saturating_add(now);
+            if now < step || done >= all {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Lets the core handle an ioctl that can use its mapping of a BAR. It fails with the core's
+    /// errno.
+    pub(super) fn core_ioctl(&self, cmd: u32, arg: usize) -> Result<c_long> {
+        // SAFETY: The device is open, and this guard prevents changes of the core's mapping.
+        let ret = unsafe { bindings::vfio_pci_core_ioctl(self.device.core().as_vdev(), cmd, arg) };
+        long_result(ret)
+    }
+
+    /// Lets the core export a BAR as a dma-buf. The core refuses a BAR of which it has no mapping.
+    pub(super) fn core_dma_buf(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
+        let vdev = self.device.core().as_vdev();
+        // SAFETY: The device is open, and this guard prevents changes of the core's mapping. The
+        // function accesses the structure as user memory.
+        int_result(unsafe { bindings::vfio_pci_core_ioctl_feature(vdev, flags, arg, size) })
+    }
+
+    /// Returns whether the driver owns any BAR.
+    pub(super) fn driver_owns_any(&self) -> bool {
+        let owned = |owner: &BarOwner<T::BarMaps>| matches!(owner, BarOwner::Driver(_));
+        self.owners.0.iter().any(owned)
+    }
+}
+
+/// The io lock, held for writing: the guard can change the owners and the kernel's mappings of the
+/// BARs.
+pub(crate) struct IoExclusive<'a, T: Operations> {
+    device: &'a OpenDevice<T>,
+    owners: WriteGuard<'a, BarOwners<T::BarMaps>>,
+}
+
+impl<T: Operations> Io<T> for IoExclusive<'_, T> {
+    fn device(&self) -> &OpenDevice<T> {
+        self.device
+    }
+
+    fn owners(&self) -> &BarOwners<T::BarMaps> {
+        &self.owners
+    }
+}
+
+impl<'a, T: Operations> IoExclusive<'a, T> {
+    /// Wraps the guard of the lock.
+    pub(super) fn new(
+        device: &'a OpenDevice<T>,
+        owners: WriteGuard<'a, BarOwners<T::BarMaps>>,
+    ) -> Self {
+        Self { device, owners }
+    }
+
+    /// Turns the lock for writing into a lock for reading. No other thread can change the mappings
+    /// in between.
+    pub(crate) fn downgrade(self) -> IoShared<'a, T> {
+        IoShared::new(self.device, self.owners.downgrade())
+    }
+
+    /// Returns the driver's mappings of `bar` for modification, or `None` if the core owns it.
+    pub(crate) fn driver_maps_mut(&mut self, bar: Bar<'_>) -> Option<&mut T::BarMaps> {
+        match self.owners.0.get_mut(bar.index())? {
+            BarOwner::Core => None,
+            BarOwner::Driver(maps) => Some(maps),
+        }
+    }
+
+    /// Makes the driver the owner of `bar`, with the mappings `maps`, and removes the core's
+    /// mapping.
+    ///
+    /// Fails with [`EBUSY`] if the device has an ioeventfd, which may use the core's mapping, or if
+    /// the core has no mapping.
+    pub(crate) fn give_to_driver(&mut self, bar: Bar<'_>, maps: T::BarMaps) -> Result {
+        self.can_give_to_driver(bar)?;
+        let Some(io) = core_map(self.device.core(), bar) else {
+            return Err(EBUSY);
+        };
+        let Some(owner) = self.owners.0.get_mut(bar.index()) else {
+            return Err(EINVAL);
+        };
+        let core = self.device.core();
+        // CAST: The C field contains an errno in the form of a pointer if there is no mapping.
+        let none = NO_CORE_MAP as *mut c_void;
+        // SAFETY: The core device is valid, and the guard excludes all users of the field.
+        unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar.number(), none) };
+        // SAFETY: `io` is the core's mapping of a BAR of this device. Nothing uses it: the guard
+        // excludes transfers and the ioctl that makes ioeventfds, and no ioeventfd exists.
+        unsafe { kernel::bindings::pci_iounmap(core.pdev(), io.as_ptr()) };
+        *owner = BarOwner::Driver(maps);
+        Ok(())
+    }
+
+    /// Makes the core the owner of `bar` again, with a new mapping of the whole BAR, and returns
+    /// the driver's mappings. Returns `None` if the core owns the BAR already.
+    ///
+    /// Fails with [`ENOMEM`] if the kernel cannot map the BAR; the driver is still the owner then.
+    pub(crate) fn return_to_core(&mut self, bar: Bar<'_>) -> Result<Option<T::BarMaps>> {
+        let Some(owner) = self.owners.0.get_mut(bar.index()) else {
+            return Err(EINVAL);
+        };
+        if matches!(owner, BarOwner::Core) {
+            return Ok(None);
+        }
+        let core = self.device.core();
+        // SAFETY: The PCI device is valid, and the core has reserved this BAR.
+        let io = unsafe { kernel::bindings::pci_iomap(core.pdev(), bar.number(), 0) };
+        let io = NonNull::new(io).ok_or(ENOMEM)?;
+        // SAFETY: The core device is valid, the guard excludes all users of the field, and `io` is
+        // a mapping of the whole BAR by pci_iomap(), like the core's own.
+        unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar.number(), io.as_ptr()) };
+        match core::mem::replace(owner, BarOwner::Core) {
+            BarOwner::Core => Ok(None),
+            BarOwner::Driver(maps) => Ok(Some(maps)),
+        }
+    }
+
+    /// Lets the core export a BAR as a dma-buf.
+    ///
+    /// The core checks that it has a mapping of the BAR, to find out whether the BAR is reserved,
+    /// but does not use the mapping. A BAR that the driver owns is reserved too, so it gets a
+    /// placeholder during the call.
+    pub(super) fn core_dma_buf(
+        &mut self,
+        flags: u32,
+        arg: *mut c_void,
+        size: usize,
+    ) -> Result<c_int> {
+        let core = self.device.core();
+        let owned = |(index, owner): (usize, &BarOwner<T::BarMaps>)| match owner {
+            BarOwner::Core => None,
+            // CAST: A device has 6 BARs.
+            BarOwner::Driver(_) => Some(index as c_int),
+        };
+        let any = NonNull::<c_void>::dangling().as_ptr();
+        for bar in self.owners.0.iter().enumerate().filter_map(owned) {
+            // SAFETY: The core device is valid, and the guard excludes all code that would use the
+            // pointer.
+            unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar, any) };
+        }
+        // SAFETY: The device is open, and the function accesses the structure as user memory.
+        let ret =
+            unsafe { bindings::vfio_pci_core_ioctl_feature(core.as_vdev(), flags, arg, size) };
+        for bar in self.owners.0.iter().enumerate().filter_map(owned) {
+            // CAST: As in `give_to_driver`.
+            let none = NO_CORE_MAP as *mut c_void;
+            // SAFETY: As above.
+            unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar, none) };
+        }
+        int_result(ret)
+    }
+}
+
+/// Reads or writes at most `count` bytes from byte `at` of `map` for userspace, and returns their
+/// number. The bytes of `excluded`, which is relative to the start of the mapping, are hidden.
+///
+/// `map` must be a mapping of a BAR of `device`. The function waits at the gate of the device, and
+/// transfers only so many bytes as one check of the gate permits.
+///
+/// Fails with [`EINVAL`] if the bytes leave the mapping. Fails with [`EIO`] while memory decoding
+/// is off, or if the recovery from an error has failed. Fails with [`EFAULT`] if the user buffer is
+/// invalid.
+pub(crate) fn transfer_mapped<T: Operations>(
+    map: &IoMap,
+    device: &OpenDevice<T>,
+    at: u64,
+    count: usize,
+    excluded: Excluded,
+    transfer: &mut Transfer<'_>,
+) -> Result<usize> {
+    let count = count.min(transfer.remaining()).min(gated_step(at));
+    let at = usize::try_from(at)?;
+    if at.checked_add(count).is_none_or(|end| end > map.len()) {
+        return Err(EINVAL);
+    }
+    device.gate().pass()?;
+    // SAFETY: The core device is valid. The bytes are within the mapping, by the check above and
+    // `IoMap`'s invariant. The function accesses the buffer as user memory and fails if it is
+    // invalid.
+    let done = unsafe {
+        bindings::vfio_pci_core_do_io_rw(
+            device.core().as_ptr(),
+            true,
+            map.as_ptr(),
+            transfer.buffer(),
+            i64::try_from(at)?,
+            count,
+            usize::try_from(excluded.start)?,
+            usize::try_from(excluded.end)?,
+            transfer.is_write(),
+            bindings::vfio_pci_io_width_VFIO_PCI_IO_WIDTH_8,
+        )
+    };
+    transfer.advance(done)
+}
