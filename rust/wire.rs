@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The user interface as bytes: what comes in becomes domain types here, and what goes wrong
-//! becomes an errno here.
+//! The user interface in bytes: the conversion of user structures to domain types, and of errors to
+//! errnos.
 
 mod capability;
 
@@ -46,36 +46,38 @@ use kernel::{
     }, //
 };
 
-/// The unit of offsets and sizes, in bytes.
+/// The unit of offsets and sizes in bytes.
 // CAST: The page size is far below 64 bits.
 const GRANULE: u64 = PAGE_SIZE as u64;
 
-/// The longest structure that is taken, in bytes; the user interface says so.
+/// The maximum length of a user structure in bytes, as the user interface defines it.
 const LONGEST: usize = 4096;
 
-/// Why an ioctl fails.
+/// The reason for which an ioctl fails.
 pub(crate) enum Failure {
-    /// The structure is not one of this ioctl's, or a field has no meaning.
+    /// The structure is too short, a reserved field or a flag is not zero, or a field has an
+    /// invalid value.
     Malformed,
-    /// The structure is longer than the one that is known here, and says more.
+    /// The structure is longer than the known one, and the excess is not zero or too long.
     TooLong,
-    /// The range is none.
+    /// The offset and the size do not make a range.
     Range(SpanError),
-    /// The parent cannot have subregions, or not there.
+    /// The parent is not a memory BAR that can have subregions, or the range leaves it.
     NoParent,
-    /// The BAR is larger than the window for its subregions.
+    /// The BAR is larger than the range of its slots.
     BarTooLarge,
-    /// The range has the MSI-X table, which the kernel writes as well.
+    /// The range includes a page of the MSI-X table, which the kernel writes too.
     MsixTable,
-    /// There is no such subregion.
+    /// The index is not that of a subregion.
     NoSubregion,
-    /// Something else holds the range.
-    Held,
-    /// The table says no.
+    /// Something else uses the range in a way that excludes the request.
+    Busy,
+    /// The table refuses the subregion.
     Refused(Refusal),
-    /// The platform has no such memory type.
+    /// The platform does not support the memory type.
     NoSuchType,
-    /// Something that failed in the kernel.
+    /// A function of the kernel failed: [`EBUSY`] (a conflict of memory types, or an ioeventfd),
+    /// [`EFAULT`], [`EINTR`] or [`ENOMEM`].
     Kernel(Error),
 }
 
@@ -90,7 +92,7 @@ impl From<Failure> for Error {
             Failure::BarTooLarge => EOPNOTSUPP,
             Failure::MsixTable => EPERM,
             Failure::NoSubregion => ENOENT,
-            Failure::Held => EBUSY,
+            Failure::Busy => EBUSY,
             Failure::Refused(Refusal::Overlap(_)) => EEXIST,
             Failure::Refused(Refusal::HasAttribute | Refusal::Stray) => EBUSY,
             Failure::Refused(Refusal::Limit) => ENOSPC,
@@ -129,17 +131,17 @@ impl Create {
     }
 }
 
-/// Where the answer to `VFIO_SUBREGION_CREATE` goes.
+/// The user structure of `VFIO_SUBREGION_CREATE`, for its output fields.
 pub(crate) struct CreateReply(UserPtr);
 
 impl CreateReply {
-    /// Writes the index of the subregion that is in the way.
+    /// Writes the index of the subregion that the range overlaps.
     pub(crate) fn conflict(self, index: u32) -> Result {
         let at = offset_of!(vfio_subregion_create, index);
         put(self.0, at, index)
     }
 
-    /// Writes what the new subregion is.
+    /// Writes the region index, the effective type and the mmap offset of the new subregion.
     pub(crate) fn created(self, index: u32, region: &Subregion, mem: MemType) -> Result {
         let at = offset_of!(vfio_subregion_create, index);
         put(self.0, at, index)?;
@@ -175,17 +177,17 @@ impl Query {
         Ok((Self { index: raw.index }, QueryReply(user)))
     }
 
-    /// Returns the BAR that is asked about, if it is one.
+    /// Returns the BAR with this index, or `None` if the index is not that of a BAR.
     pub(crate) fn bar(&self) -> Option<Bar> {
         bar(self.index)
     }
 }
 
-/// Where the answer to `VFIO_SUBREGION_QUERY` goes.
+/// The user structure of `VFIO_SUBREGION_QUERY`, for its output fields.
 pub(crate) struct QueryReply(UserPtr);
 
 impl QueryReply {
-    /// Writes what can be had, and how many subregions there are.
+    /// Writes the available attributes, the granule, the limit and the number of subregions.
     pub(crate) fn write(self, attributes: Attributes, count: u32) -> Result {
         let at = offset_of!(vfio_subregion_query, attributes);
         put(self.0, at, attributes.0)?;
@@ -231,7 +233,7 @@ impl SetAttr {
     }
 }
 
-/// Where the answer to `VFIO_REGION_SET_ATTR` goes.
+/// The user structure of `VFIO_REGION_SET_ATTR`, for its output field.
 pub(crate) struct SetAttrReply(UserPtr);
 
 impl SetAttrReply {
@@ -242,9 +244,10 @@ impl SetAttrReply {
     }
 }
 
-/// Takes a number of the user interface for the region index of a BAR.
+/// Converts a region index of the user interface to a BAR, or returns `None` if it is not that of a
+/// BAR.
 fn bar(index: u32) -> Option<Bar> {
-    // CAST: There are 6.
+    // CAST: `BARS` is 6.
     let bars = region::BARS as u32;
     if index >= bars {
         return None;
@@ -252,12 +255,12 @@ fn bar(index: u32) -> Option<Bar> {
     Bar::new(u64::from(index_nospec(index, bars)))
 }
 
-/// What all structures of the interface have.
+/// The fields that all structures of the interface have.
 trait Argument: FromBytes {
     /// Returns `argsz`.
     fn size(&self) -> u32;
 
-    /// Returns all that must be zero, joined.
+    /// Returns the bitwise or of all fields that must be zero.
     fn zero(&self) -> u64;
 }
 
@@ -282,7 +285,11 @@ argument! {
     vfio_region_set_attr
 }
 
-/// Reads the structure at the user address `arg` and checks what all structures have.
+/// Reads the structure at the user address `arg`, and checks the fields that all structures have.
+///
+/// Fails with [`Failure::Malformed`] if `argsz` is too small, or if a reserved field or a flag is
+/// not zero. Fails with [`Failure::TooLong`] if `argsz` is too large, or if a byte after the known
+/// ones is not zero. Fails with [`EFAULT`] if the address is invalid.
 fn read<T: Argument>(arg: usize) -> Result<(UserPtr, T), Failure> {
     let user = UserPtr::from_addr(arg);
     let raw: T = UserSlice::new(user, size_of::<T>()).reader().read()?;
@@ -293,22 +300,22 @@ fn read<T: Argument>(arg: usize) -> Result<(UserPtr, T), Failure> {
     Ok((user, raw))
 }
 
-/// Writes `value` at byte `at` of the user structure `user`.
+/// Writes `value` at offset `at` of the user structure `user`.
 fn put<T: AsBytes>(user: UserPtr, at: usize, value: T) -> Result {
     UserSlice::new(user.wrapping_byte_add(at), size_of::<T>())
         .writer()
         .write(&value)
 }
 
-/// Writes the number of regions into the `struct vfio_device_info` at the user address `arg`, which
-/// the core has just filled in.
+/// Writes the number of regions to the `struct vfio_device_info` at the user address `arg`, after
+/// the core has filled in the structure.
 pub(crate) fn put_num_regions(arg: usize, regions: u32) -> Result {
     let at = offset_of!(bindings::vfio_device_info, num_regions);
     put(UserPtr::from_addr(arg), at, regions)
 }
 
-/// Checks the size `argsz` that the caller gives for the structure at `user`, of which `size` bytes
-/// are known here: what is beyond must be zero, and it is no longer than any may be.
+/// Checks that `argsz`, the size of the user structure at `user`, is at least `size` and at most
+/// [`LONGEST`], and that all bytes after the first `size` are zero.
 fn check_size(user: UserPtr, argsz: u32, size: usize) -> Result<(), Failure> {
     let argsz = usize::try_from(argsz).map_err(|_| Failure::TooLong)?;
     let tail = argsz.checked_sub(size).ok_or(Failure::Malformed)?;
@@ -328,7 +335,7 @@ fn check_size(user: UserPtr, argsz: u32, size: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes a number of the user interface for an attribute.
+/// Converts a number of the user interface to an attribute.
 fn attribute(raw: u32) -> Option<Attribute> {
     match raw {
         bindings::VFIO_SUBREGION_ATTR_NONCACHED => Some(Attribute::Noncached),
@@ -339,7 +346,7 @@ fn attribute(raw: u32) -> Option<Attribute> {
     }
 }
 
-/// Returns the number of an attribute.
+/// Returns the number of an attribute in the user interface.
 fn attribute_number(attribute: Attribute) -> u32 {
     match attribute {
         Attribute::Noncached => bindings::VFIO_SUBREGION_ATTR_NONCACHED,
@@ -349,7 +356,7 @@ fn attribute_number(attribute: Attribute) -> u32 {
     }
 }
 
-/// Returns the number of what the page tables hold for `mem` on this architecture.
+/// Returns the number of the effective type that `mem` has on this architecture.
 fn effective_type(mem: MemType) -> u32 {
     if cfg!(CONFIG_X86) {
         match mem {

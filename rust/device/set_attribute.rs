@@ -40,19 +40,19 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
     let before = device.memory_shared().attribute(request.bar);
     // What is write-combining is reserved as that; all else is looked at.
     if !before.is_write_combining() && !segments::is_settled(&io, bar) {
-        return Err(Failure::Held);
+        return Err(Failure::Busy);
     }
     if before == attribute {
         return Ok(reply.write(mem)?);
     }
     if device.memory_shared().count(request.bar) != 0 {
-        return Err(Failure::Held);
+        return Err(Failure::Busy);
     }
     if !mem.is_available() {
         return Err(Failure::NoSuchType);
     }
     if device.data().is_mapped(request.bar) {
-        return Err(Failure::Held);
+        return Err(Failure::Busy);
     }
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     // On drop it is undone, if nothing comes of it.
@@ -68,7 +68,7 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
     // The type changes under the memory lock, and only if nobody has mapped the BAR by then.
     let mut table = device.memory_exclusive();
     if device.data().is_mapped(request.bar) {
-        return Err(Failure::Held);
+        return Err(Failure::Busy);
     }
     let done = match change.segments() {
         Some(segments) if attribute.is_write_combining() => segments.set_wc(bar, whole),
