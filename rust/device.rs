@@ -131,7 +131,7 @@ impl Operations for State {
             let bar = device.bar(index);
             let bar = bar.filter(|bar| bar.is_memory() && bar.is_whole_pages());
             if let Some(bar) = bar.filter(|bar| bar.was_mapped().is_ok()) {
-                segments::adopt(device, &mut io, bar)?;
+                segments::divide_unless_strict(device, &mut io, bar)?;
             }
         }
         Ok(())

@@ -1,43 +1,46 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A BAR that the driver holds in parts, because some of it is write-combining.
+//! The segments of a BAR that has write-combining subregions or strays.
 //!
-//! Each write-combining subregion is a part of its own; what lies between two of them, or one and an
-//! end of the BAR, is a gap. On x86 the pages of either have their type because they are reserved
-//! under it ([`Reservation`]), for as long as the part or the gap exists. None of that takes a mapping.
-//! read() and write() do, and get one of what they touch ([`Pieces`]).
+//! A *segment* is a range of a BAR whose pages have one memory type and one reservation. Each
+//! write-combining subregion is a segment. A *gap* is a segment that is not write-combining: the
+//! range between two neighbouring other segments, or between one and an end of the BAR. On x86 a
+//! [`Reservation`] determines the type of a segment, for as long as the segment exists. A
+//! reservation needs no kernel mapping. Only read() and write() do, so the kernel maps the ranges
+//! that they access ([`KernelMaps`]).
 //!
-//! A part that stops being write-combining joins the gap between its neighbours. That cannot be
-//! done while somebody else has its pages mapped by another type, or when there is no memory for
-//! the reservation. It then stays apart as a *stray*: pages of which the driver does not choose the
-//! type. On x86 they have that of the other mapping, or UC-. A stray is found in two other ways: when a
-//! device is opened while somebody has part of a BAR write-combining ([`adopt`]), and when a part
-//! cannot become write-combining after all.
+//! When a subregion is destroyed, its segment joins the gap between its neighbours. This fails if
+//! another mapping gives the pages another type, or if the kernel has no memory for the
+//! reservation. The segment then becomes a *stray*: a range whose memory type this driver cannot
+//! choose. On x86 a stray has the type of the other mapping, or UC-. There are two other causes of
+//! strays: another mapping has made a part of the BAR write-combining before the device was opened
+//! ([`divide_unless_strict`]), or the conversion of a range to write combining fails halfway.
 //!
-//! No page of a stray can be mapped: it is entered in the claims of the device too, where a fault
-//! looks. read() and write() reach it by the page, by whichever type it has. Whatever looks at segments
-//! next tries to end all strays ([`strays`]); of one that cannot end, the pages that nobody else has
-//! do.
+//! Userspace cannot map a page of a stray. Strays are also recorded among the claims of the device,
+//! where a fault finds them. read() and write() access a stray page by page, with the type that the
+//! page has. Every operation on segments first tries to end all strays ([`strays`]). If a stray
+//! cannot end, its pages that no other mapping covers leave it.
 //!
-//! The BAR's memory is reserved, so that no other driver maps these pages. The kernel itself may, for
-//! a while: some devices are reset by way of their BAR 0 (drivers/pci/quirks.c). Where that meets a
-//! write-combining part the mapping is refused, or write-combining too.
+//! The BAR is reserved for this driver, so no other driver maps these pages. The kernel itself may
+//! map them for a short time: it resets some devices through their BAR 0 (drivers/pci/quirks.c). If
+//! such a mapping includes a write-combining segment, it fails or is write-combining too
+//! (TODO(bar0-reset)).
 
 mod change;
-mod pieces;
+mod kernel_maps;
 mod strays;
 
 pub(crate) use self::change::{
-    adopt,
-    is_settled,
-    settle,
-    settle_page,
+    divide_unless_strict,
+    end_stray_page,
+    end_strays,
+    is_strict_elsewhere,
     Change, //
 };
 
-use self::pieces::{
-    Piece,
-    Pieces, //
+use self::kernel_maps::{
+    KernelMap,
+    KernelMaps, //
 };
 use crate::{
     compat::{
@@ -60,65 +63,65 @@ use kernel::{
     }, //
 };
 
-/// What a part is.
-enum Held {
-    /// Write-combining, and reserved as that.
+/// The content of a [`Segment`].
+enum Content {
+    /// A write-combining range, and its reservation.
     WriteCombining(Reservation),
-    /// A stray of so many bytes.
+    /// A stray of this length in bytes.
     Stray(u64),
 }
 
-/// A part, and the gap below it.
-struct Part {
-    held: Held,
-    /// Keeps the type of the gap, if there is one.
-    gap: Option<Reservation>,
+/// A segment other than a gap, together with the gap below it.
+struct Segment {
+    content: Content,
+    /// The reservation of the gap, or `None` if there is no gap.
+    gap_below: Option<Reservation>,
 }
 
-impl Part {
-    /// Returns the length of the part in bytes.
+impl Segment {
+    /// Returns the length of the segment in bytes, without the gap.
     fn len(&self) -> u64 {
-        match &self.held {
-            Held::WriteCombining(held) => held.len(),
-            Held::Stray(len) => *len,
+        match &self.content {
+            Content::WriteCombining(reservation) => reservation.len(),
+            Content::Stray(len) => *len,
         }
     }
 
-    fn kind(&self) -> Kind {
-        match self.held {
-            Held::WriteCombining(_) => Kind::WriteCombining,
-            Held::Stray(_) => Kind::Stray,
+    fn kind(&self) -> SegmentKind {
+        match self.content {
+            Content::WriteCombining(_) => SegmentKind::WriteCombining,
+            Content::Stray(_) => SegmentKind::Stray,
         }
     }
 }
 
-/// What a byte of the BAR lies in.
+/// The kind of a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum SegmentKind {
     Gap,
     WriteCombining,
     Stray,
 }
 
-/// The parts of a BAR.
+/// The segments of a BAR.
 ///
 /// # Invariants
 ///
-/// - No two parts overlap.
+/// - No two segments overlap.
 /// - Each gap is reserved.
-/// - Each of `pieces` lies within one part or one gap, and has its type.
-/// - `stray` is the length of all strays, and these are the strays of the claims of the device, as
-///   soon as the memory lock is released.
+/// - Each kernel mapping in `kernel_maps` lies within one segment and has its type.
+/// - `stray_len` is the total length of all strays. The claims of the device have the same strays
+///   whenever the memory lock is not held.
 pub(crate) struct Segments {
     parent: region::Bar,
     bar: Span,
-    /// The parts, by where they end.
-    parts: RBTree<u64, Part>,
-    /// Keeps the type of the gap above all parts, if there is one.
-    gap: Option<Reservation>,
-    /// How many bytes the strays have.
-    stray: u64,
-    pieces: Pieces,
+    /// The segments other than gaps. The key is the end of the segment.
+    segments: RBTree<u64, Segment>,
+    /// The reservation of the gap above all other segments, or `None` if there is no such gap.
+    top_gap: Option<Reservation>,
+    /// The total length of all strays in bytes.
+    stray_len: u64,
+    kernel_maps: KernelMaps,
 }
 
 impl Segments {
@@ -128,182 +131,198 @@ impl Segments {
         Ok(Self {
             parent,
             bar: Span::new(0, bar.len()).map_err(|_| EINVAL)?,
-            parts: RBTree::new(),
-            gap: None,
-            stray: 0,
-            pieces: Pieces::default(),
+            segments: RBTree::new(),
+            top_gap: None,
+            stray_len: 0,
+            kernel_maps: KernelMaps::default(),
         })
     }
 
-    /// Makes the segments of a BAR of which no part is write-combining yet, and which the core still
-    /// holds by a mapping of the ordinary type.
+    /// Makes the segments of a BAR that has a single gap. The core must still have a strict mapping
+    /// of the BAR.
     ///
-    /// Fails with [`EBUSY`] when something else in the kernel has any of it with another type than
-    /// an ordinary mapping has.
+    /// Fails with [`EBUSY`] if another mapping gives a part of the BAR another type. Fails with
+    /// [`ENOMEM`] if the kernel has no memory.
     fn new(bar: Bar<'_>) -> Result<Self> {
         let mut segments = Self::empty(bar)?;
-        segments.gap = Some(Reservation::new(
+        segments.top_gap = Some(Reservation::new(
             range(bar, segments.bar)?,
             MemType::Noncached,
         )?);
         Ok(segments)
     }
 
-    /// Makes the segments of a BAR of whose types nothing is known: all of it is one stray.
-    fn unknown(bar: Bar<'_>) -> Result<Self> {
+    /// Makes the segments of a BAR that has a single stray, because the types of its pages are
+    /// unknown.
+    fn all_stray(bar: Bar<'_>) -> Result<Self> {
         let mut segments = Self::empty(bar)?;
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         segments.insert_stray(node, segments.bar, None);
         Ok(segments)
     }
 
-    /// Returns whether all of the BAR is one gap.
-    fn is_plain(&self) -> bool {
-        self.parts.is_empty()
+    /// Returns whether the BAR has a single gap.
+    fn has_single_gap(&self) -> bool {
+        self.segments.is_empty()
     }
 
-    /// Returns whether any page is a stray.
+    /// Returns whether the BAR has strays.
     pub(crate) fn has_strays(&self) -> bool {
-        self.stray != 0
+        self.stray_len != 0
     }
 
-    /// Returns whether all pages are strays.
-    pub(crate) fn is_stray_only(&self) -> bool {
-        self.stray == self.bar.len()
+    /// Returns whether all pages of the BAR are in strays.
+    pub(crate) fn is_all_stray(&self) -> bool {
+        self.stray_len == self.bar.len()
     }
 
-    /// Returns the part or the gap that has byte `at` of the BAR, and which it is.
-    fn extent(&self, at: u64) -> Option<(Span, Kind)> {
-        let behind = self.parts.cursor_lower_bound(&at.checked_add(1)?);
-        let (below, limit) = match &behind {
+    /// Returns the segment that includes byte `at` of the BAR, and its kind.
+    fn segment_at(&self, at: u64) -> Option<(Span, SegmentKind)> {
+        let above = self.segments.cursor_lower_bound(&at.checked_add(1)?);
+        let (below, limit) = match &above {
             Some(cursor) => {
-                let (end, part) = cursor.current();
-                let start = end.checked_sub(part.len())?;
+                let (end, segment) = cursor.current();
+                let start = end.checked_sub(segment.len())?;
                 if start <= at {
-                    return Some((Span::between(start, *end)?, part.kind()));
+                    return Some((Span::between(start, *end)?, segment.kind()));
                 }
                 (cursor.peek_prev().map(|(end, _)| *end), start)
             }
             None => {
-                let last = self.parts.cursor_back();
+                let last = self.segments.cursor_back();
                 (last.map(|last| *last.current().0), self.bar.end())
             }
         };
         let gap = Span::between(below.unwrap_or(self.bar.start()), limit)?;
-        (at < gap.end()).then_some((gap, Kind::Gap))
+        (at < gap.end()).then_some((gap, SegmentKind::Gap))
     }
 
-    /// Returns what keeps the type of `gap`.
-    fn owner(&mut self, gap: Span) -> &mut Option<Reservation> {
-        // The part above it, if there is one, is the first that ends behind it.
-        let above = self.parts.cursor_lower_bound(&gap.end());
+    /// Returns the reservation of `gap`.
+    fn gap_reservation(&mut self, gap: Span) -> &mut Option<Reservation> {
+        // This is a field of the segment above the gap: the first one that ends after it.
+        let above = self.segments.cursor_lower_bound(&gap.end());
         let above = above.map(|above| *above.current().0);
-        match above.and_then(|end| self.parts.get_mut(&end)) {
-            Some(part) => &mut part.gap,
-            None => &mut self.gap,
+        match above.and_then(|end| self.segments.get_mut(&end)) {
+            Some(segment) => &mut segment.gap_below,
+            None => &mut self.top_gap,
         }
     }
 
-    /// Fails with [`EBUSY`] unless `span` lies within one gap, and so has the type of an ordinary
-    /// mapping.
+    /// Checks that `span` lies within one gap, so that it has the type of a strict mapping.
+    ///
+    /// Fails with [`EBUSY`] otherwise.
     pub(crate) fn expect_gap(&self, span: Span) -> Result {
-        match self.extent(span.start()) {
-            Some((gap, Kind::Gap)) if gap.contains(span) => Ok(()),
+        match self.segment_at(span.start()) {
+            Some((gap, SegmentKind::Gap)) if gap.contains(span) => Ok(()),
             _ => Err(EBUSY),
         }
     }
 
-    /// Returns the piece that has byte `at`, if that is mapped.
-    pub(crate) fn find(&self, at: u64) -> Option<&Piece> {
-        self.pieces.find(at)
+    /// Returns the kernel mapping that includes byte `at`, or `None`.
+    pub(crate) fn kernel_map_at(&self, at: u64) -> Option<&KernelMap> {
+        self.kernel_maps.find(at)
     }
 
-    /// Maps a piece that has byte `at`, unless there is one.
+    /// Makes a kernel mapping that includes byte `at`, unless there is one.
     ///
-    /// Fails with [`EBUSY`] when something else in the kernel has the memory mapped with another
-    /// type.
-    pub(crate) fn map(&mut self, bar: Bar<'_>, at: u64) -> Result {
-        let (extent, kind) = self.extent(at).ok_or(EINVAL)?;
-        // INVARIANT: It is in `extent`, and of its type, which for a stray is any.
+    /// Fails with [`EBUSY`] if another mapping gives the memory another type. Fails with [`ENOMEM`]
+    /// if the kernel has no memory.
+    pub(crate) fn map_at(&mut self, bar: Bar<'_>, at: u64) -> Result {
+        let (segment, kind) = self.segment_at(at).ok_or(EINVAL)?;
+        // INVARIANT: The mapping lies within one segment. It has the type of the segment; in a
+        // stray every page has the type that other mappings give it.
         match kind {
-            Kind::Gap => self.pieces.map(bar, extent, MemType::Noncached, at),
-            Kind::WriteCombining => self.pieces.map(bar, extent, MemType::WriteCombining, at),
-            Kind::Stray => self.pieces.map_page(bar, extent, at),
+            SegmentKind::Gap => self.kernel_maps.map(bar, segment, MemType::Noncached, at),
+            SegmentKind::WriteCombining => {
+                self.kernel_maps
+                    .map(bar, segment, MemType::WriteCombining, at)
+            }
+            SegmentKind::Stray => self.kernel_maps.map_page(bar, segment, at),
         }
     }
 
-    /// Enters the stray `span`, which is nothing yet, and what keeps the type of the gap below it.
+    /// Adds the stray `span`, which is in no segment yet, with the reservation of the gap below it.
     fn insert_stray(
         &mut self,
-        node: RBTreeNodeReservation<u64, Part>,
+        node: RBTreeNodeReservation<u64, Segment>,
         span: Span,
-        gap: Option<Reservation>,
+        gap_below: Option<Reservation>,
     ) {
-        let held = Held::Stray(span.len());
-        self.parts
-            .insert(node.into_node(span.end(), Part { held, gap }));
-        self.stray = self.stray.saturating_add(span.len());
+        let content = Content::Stray(span.len());
+        self.segments
+            .insert(node.into_node(span.end(), Segment { content, gap_below }));
+        self.stray_len = self.stray_len.saturating_add(span.len());
     }
 
-    /// Makes `span`, which lies within a gap, write-combining.
+    /// Makes `span`, a part of a gap, a write-combining segment.
     ///
-    /// The caller has seen to it that no userspace mapping of these pages has an entry. On failure
-    /// `span` is what it was, or a stray, which is to be entered in the claims and settled.
+    /// The caller must have removed all page-table entries for these pages. On failure `span` is
+    /// unchanged or a stray. The caller must then pass it to [`Self::record_stray`].
+    ///
+    /// Fails with [`EBUSY`] if `span` is not within a gap, or if another mapping gives a part of it
+    /// another type. Fails with [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn set_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        let (gap, kind) = self.extent(span.start()).ok_or(EINVAL)?;
-        if !gap.contains(span) || kind != Kind::Gap {
+        let (gap, kind) = self.segment_at(span.start()).ok_or(EINVAL)?;
+        if !gap.contains(span) || kind != SegmentKind::Gap {
             return Err(EBUSY);
         }
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let owner = self.owner(gap);
-        let whole = owner.as_ref().ok_or(EBUSY)?;
-        // What remains of the gap is reserved while the whole of it is, so that it always was.
+        let reservation = self.gap_reservation(gap);
+        let whole = reservation.as_ref().ok_or(EBUSY)?;
+        // The remainders are reserved before the reservation of the whole gap ends, so they are
+        // never without one.
         let like = |rest: Option<Span>| {
             rest.map(|rest| Reservation::with_type_of(range(bar, rest)?, whole))
                 .transpose()
         };
         let below = like(Span::between(gap.start(), span.start()))?;
         let above = like(Span::between(span.end(), gap.end()))?;
-        // These go first: a page cannot have two types.
-        *owner = above;
-        self.pieces.unmap(span);
-        // INVARIANT: `span` lies within a gap, the rest of which is reserved, and nothing of it is
-        // mapped.
+        // The old reservation and the kernel mappings of `span` end first, because a page cannot
+        // have two types.
+        *reservation = above;
+        self.kernel_maps.unmap(span);
+        // INVARIANT: The remainders of the gap are reserved, `span` is a stray, and no kernel
+        // mapping overlaps it.
         self.insert_stray(node, span, below);
         self.reserve_wc(bar, span)
     }
 
     /// Makes the stray `span` write-combining.
     ///
-    /// Fails with [`EBUSY`] when something else in the kernel has any of it with another type.
+    /// Fails with [`EBUSY`] if another mapping gives a part of it another type. Fails with
+    /// [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn reserve_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        let held = Reservation::new(range(bar, span)?, MemType::WriteCombining)?;
-        let part = self.parts.get_mut(&span.end()).ok_or(EINVAL)?;
-        part.held = Held::WriteCombining(held);
-        self.stray = self.stray.saturating_sub(span.len());
+        let reservation = Reservation::new(range(bar, span)?, MemType::WriteCombining)?;
+        let segment = self.segments.get_mut(&span.end()).ok_or(EINVAL)?;
+        segment.content = Content::WriteCombining(reservation);
+        self.stray_len = self.stray_len.saturating_sub(span.len());
         Ok(())
     }
 
-    /// Makes a stray of the write-combining part `span`, to be entered in the claims and settled.
+    /// Makes the write-combining segment `span` a stray. The caller must then pass it to
+    /// [`Self::record_stray`].
     ///
-    /// The caller has seen to it that no userspace mapping of these pages has an entry.
+    /// The caller must have removed all page-table entries for these pages.
     pub(crate) fn clear_wc(&mut self, span: Span) {
-        // INVARIANT: Nothing of what changes its type is mapped.
-        self.pieces.unmap(span);
-        if let Some(part) = self.parts.get_mut(&span.end()) {
-            part.held = Held::Stray(span.len());
-            self.stray = self.stray.saturating_add(span.len());
+        // INVARIANT: No kernel mapping overlaps the range that changes its type.
+        self.kernel_maps.unmap(span);
+        if let Some(segment) = self.segments.get_mut(&span.end()) {
+            segment.content = Content::Stray(span.len());
+            self.stray_len = self.stray_len.saturating_add(span.len());
         }
     }
 
-    /// Does away with the write-combining part `span`, as [`Self::clear_wc`], and joins it to the gap
-    /// between its neighbours. On failure it is write-combining as it was.
+    /// Joins the write-combining segment `span` to the gap between its neighbours. The caller must
+    /// have removed all page-table entries for these pages.
     ///
-    /// If there is no memory for either it is a stray, to be entered in the claims and settled, and
-    /// that is no failure.
+    /// On failure `span` is write-combining again. If even that fails, `span` is a stray, and the
+    /// function returns success. The caller must pass `span` to [`Self::record_stray`] in any case.
+    ///
+    /// Fails with [`EBUSY`] if another mapping gives a part of `span` another type. Fails with
+    /// [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn try_clear_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
         self.clear_wc(span);
-        let Err(error) = self.join(bar, span) else {
+        let Err(error) = self.join_gap(bar, span) else {
             return Ok(());
         };
         match self.reserve_wc(bar, span) {
@@ -314,28 +333,30 @@ impl Segments {
 
     /// Returns whether `span` is a stray.
     fn is_stray(&self, span: Span) -> bool {
-        self.extent(span.start()) == Some((span, Kind::Stray))
+        self.segment_at(span.start()) == Some((span, SegmentKind::Stray))
     }
 
-    /// Joins the stray `span` to the gap between its neighbours; on failure all is as it was.
+    /// Joins the stray `span` to the gap between its neighbours. On failure nothing changes.
     ///
-    /// Fails with [`EBUSY`] when something else has any of it with another type.
-    pub(crate) fn join(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        // What read() mapped has the other mapping's type, and would keep it.
-        self.pieces.unmap(span);
-        // Kept until all is reserved.
-        let _look = TypeCheck::new(range(bar, span)?, MemType::Noncached)?;
-        let part = self.parts.get_mut(&span.end()).ok_or(EINVAL)?;
-        let below = part.gap.take();
-        let node = self.parts.remove_node(&span.end()).ok_or(EINVAL)?;
+    /// Fails with [`EBUSY`] if another mapping gives a part of `span` another type. Fails with
+    /// [`ENOMEM`] if the kernel has no memory.
+    pub(crate) fn join_gap(&mut self, bar: Bar<'_>, span: Span) -> Result {
+        // A kernel mapping for read() has the type of the other mapping, and would preserve it.
+        self.kernel_maps.unmap(span);
+        // This keeps the type until the whole gap is reserved.
+        let _check = TypeCheck::new(range(bar, span)?, MemType::Noncached)?;
+        let segment = self.segments.get_mut(&span.end()).ok_or(EINVAL)?;
+        let below = segment.gap_below.take();
+        let node = self.segments.remove_node(&span.end()).ok_or(EINVAL)?;
         let node = node.into_reservation();
-        self.stray = self.stray.saturating_sub(span.len());
-        // What is neither a part nor reserved is a gap between the two beside it.
-        let gap = self.extent(span.start()).map(|(gap, _)| gap);
+        self.stray_len = self.stray_len.saturating_sub(span.len());
+        // The stray is no longer in a segment, so the gap at this byte now extends to both
+        // neighbours.
+        let gap = self.segment_at(span.start()).map(|(gap, _)| gap);
         let whole = gap.ok_or(EINVAL).and_then(|gap| {
-            // INVARIANT: All of it has been looked at, or is reserved below or above.
+            // INVARIANT: The type of `span` has been checked, and the rest of the gap is reserved.
             let whole = Reservation::with_present_type(range(bar, gap)?)?;
-            *self.owner(gap) = Some(whole);
+            *self.gap_reservation(gap) = Some(whole);
             Ok(())
         });
         if whole.is_err() {
@@ -345,7 +366,7 @@ impl Segments {
     }
 }
 
-/// Returns the physical addresses of `span`, which is part of `bar`.
+/// Returns the physical addresses of `span`, a part of `bar`.
 fn range(bar: Bar<'_>, span: Span) -> Result<PhysRange> {
     bar.range(span.start()..span.end())
 }

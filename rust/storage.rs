@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The tables of [`region`](crate::region), stored in the kernel's arrays and trees.
+//! Storage for the table of [`region`](crate::region) in the kernel's arrays and trees.
 
 use crate::region::{
     Array,
@@ -17,10 +17,10 @@ use kernel::{
     }, //
 };
 
-/// The storage of the module's tables.
+/// The storage types of the kernel.
 pub(crate) struct Kernel;
 
-/// The claims of an open device; under the memory lock.
+/// The claims and subregions of an open device. The memory lock protects them.
 pub(crate) type Claims = Table<Kernel>;
 
 impl Stores for Kernel {

@@ -57,7 +57,7 @@ pub(super) fn create(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let mem = mem_type(request.attribute);
 
     let mut io = device.io_exclusive()?;
-    segments::settle(device, &mut io, bar);
+    segments::end_strays(device, &mut io, bar);
     let plan =
         device
             .memory_shared()
@@ -78,7 +78,7 @@ pub(super) fn create(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     // On drop it is undone, if nothing comes of it.
     let change = if request.attribute.is_write_combining() {
-        Some(Change::begin(&mut io, bar)?)
+        Some(Change::divide(&mut io, bar)?)
     } else {
         expect_ordinary(&io, bar, request.span)?;
         None
@@ -124,7 +124,7 @@ fn commit(
         return Ok(());
     };
     if let Err(error) = segments.set_wc(bar, span) {
-        segments.claim_stray(bar, &mut table, span, memory);
+        segments.record_stray(bar, &mut table, span, memory);
         return Err(error.into());
     }
     admission.enter(memory);

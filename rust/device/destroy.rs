@@ -30,8 +30,8 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     };
     let region = region.ok_or(Failure::NoSubregion)?;
     let bar = parent(device, region.bar())?;
-    segments::settle(device, &mut io, bar);
-    let mut change = Change::of(&mut io, bar);
+    segments::end_strays(device, &mut io, bar);
+    let mut change = Change::begin(&mut io, bar);
     let mut table = device.memory_exclusive();
     let (_, memory) = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
     table.zap(region.file_offset(), region.span().len());
@@ -42,7 +42,7 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     }
     if let (Some(segments), Some(memory)) = (change.segments(), memory) {
         segments.clear_wc(region.span());
-        segments.claim_stray(bar, &mut table, region.span(), memory);
+        segments.record_stray(bar, &mut table, region.span(), memory);
     }
     Ok(())
 }

@@ -122,7 +122,7 @@ fn fault_stray(
     span: Span,
 ) -> FaultOutcome {
     if let (Some(mut io), Some(bar)) = (device.try_io_exclusive(), device.bar(bar.index())) {
-        segments::settle_page(device, &mut io, bar, span.start());
+        segments::end_stray_page(device, &mut io, bar, span.start());
     }
     let table = device.memory_shared();
     match table.claim_kind(bar, span) {

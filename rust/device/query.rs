@@ -67,13 +67,13 @@ fn io_settled<'a>(device: &'a OpenDevice, bar: Bar<'_>) -> Result<IoShared<'a, S
     }
     drop(io);
     let mut io = device.io_exclusive()?;
-    segments::settle(device, &mut io, bar);
+    segments::end_strays(device, &mut io, bar);
     Ok(io.downgrade())
 }
 
 /// Returns whether part of `bar` can have `attribute`, as far as that can be told without trying.
 fn can_have(io: &impl Io<State>, bar: Bar<'_>, attribute: Attribute) -> bool {
-    if io.driver_maps(bar).is_some_and(Segments::is_stray_only) {
+    if io.driver_maps(bar).is_some_and(Segments::is_all_stray) {
         return false;
     }
     if attribute.is_write_combining() {

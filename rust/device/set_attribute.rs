@@ -36,10 +36,10 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
     let whole = Span::new(0, bar.len()).map_err(Failure::Range)?;
 
     let mut io = device.io_exclusive()?;
-    segments::settle(device, &mut io, bar);
+    segments::end_strays(device, &mut io, bar);
     let before = device.memory_shared().attribute(request.bar);
     // What is write-combining is reserved as that; all else is looked at.
-    if !before.is_write_combining() && !segments::is_settled(&io, bar) {
+    if !before.is_write_combining() && !segments::is_strict_elsewhere(&io, bar) {
         return Err(Failure::Busy);
     }
     if before == attribute {
@@ -57,9 +57,9 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     // On drop it is undone, if nothing comes of it.
     let mut change = if attribute.is_write_combining() {
-        Change::begin(&mut io, bar)?
+        Change::divide(&mut io, bar)?
     } else {
-        Change::of(&mut io, bar)
+        Change::begin(&mut io, bar)
     };
     // As in `create`: this comes first because it cannot be undone.
     reply.write(mem)?;
@@ -79,7 +79,7 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
         table.set_attribute(request.bar, attribute);
     }
     if let Some(segments) = change.segments() {
-        segments.claim_stray(bar, &mut table, whole, memory);
+        segments.record_stray(bar, &mut table, whole, memory);
     }
     Ok(done?)
 }

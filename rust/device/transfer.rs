@@ -92,20 +92,20 @@ fn transfer_bar<'a>(
             left = left.saturating_sub(io.core_transfer(offset, left, transfer)?);
             break;
         };
-        let Some(piece) = segments.find(at) else {
+        let Some(map) = segments.kernel_map_at(at) else {
             drop(io);
             let mut exclusive = device.io_exclusive()?;
             if let Some(segments) = exclusive.driver_maps_mut(bar) {
-                segments.map(bar, at)?;
+                segments.map_at(bar, at)?;
             }
             // Not released in between, so that the piece is still there.
             io = exclusive.downgrade();
             continue;
         };
-        let span = piece.span();
+        let span = map.span();
         let rest = usize::try_from(span.end().saturating_sub(at)).unwrap_or(usize::MAX);
         let done = pci::transfer_mapped(
-            piece.map(),
+            map.io_map(),
             device,
             at.saturating_sub(span.start()),
             left.min(rest),

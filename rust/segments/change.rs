@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Changes of a BAR's segments: [`Change`], and how strays are looked for.
+//! Changes of the segments of a BAR: [`Change`], and functions that end strays.
 
 use super::Segments;
 use crate::{
@@ -19,36 +19,39 @@ use kernel::{
     rbtree::RBTreeNodeReservation, //
 };
 
-/// The state of a device whose BARs can be in segments, and whose memory lock protects the claims.
+/// The state of a device whose BARs can be divided into segments and whose memory lock protects the
+/// claims.
 pub(crate) trait Segmented: Operations<Locked = Claims, BarMaps = Segments> {}
 
 impl<T: Operations<Locked = Claims, BarMaps = Segments>> Segmented for T {}
 
-/// A BAR in segments while one of its parts changes its type; on drop the BAR goes back to the core
-/// if no part of it is write-combining and none a stray.
+/// A change of the type of a segment. When it is dropped, the core becomes the owner of the BAR
+/// again if no part of the BAR is write-combining or a stray.
 pub(crate) struct Change<'i, 'a, 'b, T: Segmented> {
     io: &'i mut IoExclusive<'a, T>,
     bar: Bar<'b>,
 }
 
 impl<'i, 'a, 'b, T: Segmented> Change<'i, 'a, 'b, T> {
-    /// Begins a change of `bar`, which is taken from the core if it is that which has it.
+    /// Begins a change of `bar` after dividing the BAR into segments, unless it is in segments
+    /// already.
     ///
-    /// Fails with [`EBUSY`] when an ioeventfd may use the core's mapping of the BAR, or when something
-    /// else in the kernel has any of it with another type than an ordinary mapping.
-    pub(crate) fn begin(io: &'i mut IoExclusive<'a, T>, bar: Bar<'b>) -> Result<Self> {
+    /// Fails with [`EBUSY`] if the device has an ioeventfd, which may use the core's mapping of the
+    /// BAR, or if another mapping gives a part of the BAR another type. Fails with [`ENOMEM`] if
+    /// the kernel has no memory.
+    pub(crate) fn divide(io: &'i mut IoExclusive<'a, T>, bar: Bar<'b>) -> Result<Self> {
         if io.driver_maps(bar).is_none() {
             io.give_to_driver(bar, Segments::new(bar)?)?;
         }
         Ok(Self { io, bar })
     }
 
-    /// Begins a change of `bar` as whoever has it holds it.
-    pub(crate) fn of(io: &'i mut IoExclusive<'a, T>, bar: Bar<'b>) -> Self {
+    /// Begins a change of `bar`, which may be in segments or not.
+    pub(crate) fn begin(io: &'i mut IoExclusive<'a, T>, bar: Bar<'b>) -> Self {
         Self { io, bar }
     }
 
-    /// Returns the segments; none if the core has the BAR.
+    /// Returns the segments of the BAR, or `None` if it is not in segments.
     pub(crate) fn segments(&mut self) -> Option<&mut Segments> {
         self.io.driver_maps_mut(self.bar)
     }
@@ -60,18 +63,20 @@ impl<T: Segmented> Drop for Change<'_, '_, '_, T> {
     }
 }
 
-/// Gives `bar` back to the core if no part of it is write-combining, and none a stray.
+/// Makes the core the owner of `bar` again if no part of it is write-combining or a stray.
 ///
-/// If there is no memory for that, the BAR works all the same, but cannot have ioeventfds.
+/// If the kernel has no memory for the core's mapping, the BAR stays in segments. It works, but
+/// cannot have ioeventfds.
 fn restore<T: Segmented>(io: &mut IoExclusive<'_, T>, bar: Bar<'_>) {
-    if io.driver_maps(bar).is_some_and(Segments::is_plain) {
-        // The core's mapping is UC-, since all of the BAR is reserved as that until it is made.
+    if io.driver_maps(bar).is_some_and(Segments::has_single_gap) {
+        // The core's mapping is UC-, because the gap reserves the whole BAR as UC- until the
+        // mapping exists.
         let _ = io.return_to_core(bar);
     }
 }
 
-/// Ends the strays of `bar` that can end, if it has any.
-pub(crate) fn settle<T: Segmented>(
+/// Tries to end all strays of `bar`.
+pub(crate) fn end_strays<T: Segmented>(
     device: &OpenDevice<T>,
     io: &mut IoExclusive<'_, T>,
     bar: Bar<'_>,
@@ -80,40 +85,44 @@ pub(crate) fn settle<T: Segmented>(
         .driver_maps_mut(bar)
         .filter(|segments| segments.has_strays())
     {
-        segments.settle(bar, &mut device.memory_exclusive());
+        segments.end_strays(bar, &mut device.memory_exclusive());
         restore(io, bar);
     }
 }
 
-/// Ends the stray of `bar` that has the page at byte `at`, or that page of it, if it can end.
-pub(crate) fn settle_page<T: Segmented>(
+/// Tries to end the stray of `bar` that includes the page at byte `at`, or else that page of it.
+pub(crate) fn end_stray_page<T: Segmented>(
     device: &OpenDevice<T>,
     io: &mut IoExclusive<'_, T>,
     bar: Bar<'_>,
     at: u64,
 ) {
     if let Some(segments) = io.driver_maps_mut(bar) {
-        // If there is no memory for more parts it stays as it is.
-        let _ = segments.settle_page(bar, &mut device.memory_exclusive(), at);
+        // If the kernel has no memory for another segment, the page stays in the stray.
+        let _ = segments.end_stray_page(bar, &mut device.memory_exclusive(), at);
         restore(io, bar);
     }
 }
 
-/// Returns whether no page of `bar` that is not write-combining has another type than an ordinary
+/// Returns whether every page of `bar` that is not write-combining has the type of a strict
 /// mapping.
-pub(crate) fn is_settled<T: Segmented>(io: &impl Io<T>, bar: Bar<'_>) -> bool {
+pub(crate) fn is_strict_elsewhere<T: Segmented>(io: &impl Io<T>, bar: Bar<'_>) -> bool {
     match io.driver_maps(bar) {
         Some(segments) => !segments.has_strays(),
         None => io.core_maps_as(bar, MemType::Noncached),
     }
 }
 
-/// Takes `bar` from the core if the core's mapping of it has another type than an ordinary one.
+/// Divides `bar` into segments unless the core's mapping of it has the type of a strict mapping.
+/// The device is being opened, and no other operation runs yet.
 ///
-/// That is so when somebody has mapped part of it so before the device was opened: x86 then gives the
-/// core's mapping of the whole the type of that part, and so every other mapping. Nothing uses the
-/// device yet.
-pub(crate) fn adopt<T: Segmented>(
+/// The core's mapping has another type if another mapping made a part of the BAR write-combining
+/// before the device was opened. x86 then gives the type of that part to the core's mapping of the
+/// whole BAR, and to all mappings of userspace.
+///
+/// Fails with [`EBUSY`] if the core has no mapping of the BAR. Fails with [`ENOMEM`] if the kernel
+/// has no memory.
+pub(crate) fn divide_unless_strict<T: Segmented>(
     device: &OpenDevice<T>,
     io: &mut IoExclusive<'_, T>,
     bar: Bar<'_>,
@@ -122,10 +131,10 @@ pub(crate) fn adopt<T: Segmented>(
         return Ok(());
     }
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-    let segments = Segments::unknown(bar)?;
+    let segments = Segments::all_stray(bar)?;
     let (parent, whole) = (segments.parent, segments.bar);
     device.memory_exclusive().add_stray(parent, whole, memory);
     io.give_to_driver(bar, segments)?;
-    settle(device, io, bar);
+    end_strays(device, io, bar);
     Ok(())
 }

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! How strays end.
+//! The end of strays.
 //!
-//! Whatever is done here is done under the memory lock, which the [`Claims`] are borrowed from, so that
-//! segments and claims agree whenever a fault looks.
+//! All of this happens under the memory lock, from which the caller borrows the [`Claims`]. A fault
+//! therefore always finds the same strays in the segments and in the claims.
 
 use super::{
     range,
-    Held,
-    Kind,
+    Content,
+    SegmentKind,
     Segments, //
 };
 use crate::{
@@ -32,25 +32,25 @@ use kernel::{
     rbtree::RBTreeNodeReservation, //
 };
 
-/// How many times the type of some pages is looked at, at most, to find out which pages of strays
-/// nobody else has. Each takes some microseconds, with the memory lock held.
-const LOOKS: u32 = 256;
+/// The maximum number of type checks in one attempt to find the pages that no other mapping covers.
+/// Each check takes some microseconds under the memory lock.
+const MAX_CHECKS: u32 = 256;
 
 impl Segments {
-    /// Ends all strays that can end, and of the others the pages that nobody else has, here and in
-    /// the device's claims.
-    pub(crate) fn settle(&mut self, bar: Bar<'_>, claims: &mut Claims) {
-        let mut looks = LOOKS;
+    /// Tries to end all strays, in the segments and in the claims of the device. If a stray cannot
+    /// end, its pages that no other mapping covers leave it.
+    pub(crate) fn end_strays(&mut self, bar: Bar<'_>, claims: &mut Claims) {
+        let mut checks_left = MAX_CHECKS;
         let mut end = 0;
-        while let Some(stray) = self.stray_behind(end) {
+        while let Some(stray) = self.stray_ending_after(end) {
             end = stray.end();
-            self.settle_with(bar, claims, stray, &mut looks);
+            self.end_stray(bar, claims, stray, &mut checks_left);
         }
     }
 
-    /// If `span` has become a stray, enters it in the claims, in `memory`, and does as
-    /// [`Self::settle`] for it. Takes no longer the more parts there are.
-    pub(crate) fn claim_stray(
+    /// If `span` is now a stray, records it in the claims, with `memory` for its claim, and tries
+    /// to end it. The time does not depend on the number of other segments.
+    pub(crate) fn record_stray(
         &mut self,
         bar: Bar<'_>,
         claims: &mut Claims,
@@ -59,67 +59,68 @@ impl Segments {
     ) {
         if self.is_stray(span) {
             claims.add_stray(self.parent, span, memory);
-            let mut looks = LOOKS;
-            self.settle_with(bar, claims, span, &mut looks);
+            let mut checks_left = MAX_CHECKS;
+            self.end_stray(bar, claims, span, &mut checks_left);
         }
     }
 
-    fn settle_with(&mut self, bar: Bar<'_>, claims: &mut Claims, stray: Span, looks: &mut u32) {
-        match self.join(bar, stray) {
+    fn end_stray(&mut self, bar: Bar<'_>, claims: &mut Claims, stray: Span, checks_left: &mut u32) {
+        match self.join_gap(bar, stray) {
             Ok(()) => drop(claims.remove_stray(self.parent, stray)),
             Err(error) if error == EBUSY => {
-                // Without memory for more parts it stays as it is.
-                let _ = self.settle_pages(bar, claims, stray, looks);
+                // If the kernel has no memory for another segment, the stray stays as it is.
+                let _ = self.end_free_pages(bar, claims, stray, checks_left);
             }
             Err(_) => (),
         }
     }
 
-    /// Ends the stray that has byte `at`, or its page there, if it can end. This takes a fraction of the
-    /// time that [`Self::settle`] may.
-    pub(super) fn settle_page(&mut self, bar: Bar<'_>, claims: &mut Claims, at: u64) -> Result {
-        let Some((stray, Kind::Stray)) = self.extent(at) else {
+    /// Tries to end the stray that includes byte `at`, or else the page at `at`. This takes much
+    /// less time than [`Self::end_strays`] may take.
+    pub(super) fn end_stray_page(&mut self, bar: Bar<'_>, claims: &mut Claims, at: u64) -> Result {
+        let Some((stray, SegmentKind::Stray)) = self.segment_at(at) else {
             return Ok(());
         };
         // CAST: `usize` has at most 64 bits.
         let page = Span::new(at, PAGE_SIZE as u64).map_err(|_| EINVAL)?;
-        // What read() mapped has the other mapping's type, and would keep it.
-        self.pieces.unmap(page);
-        // Most touches of a stray are in vain.
+        // A kernel mapping for read() has the type of the other mapping, and would preserve it.
+        self.kernel_maps.unmap(page);
+        // Check the page first, because most accesses to a stray are to pages that another mapping
+        // covers.
         drop(TypeCheck::new(range(bar, page)?, MemType::Noncached)?);
-        if self.join(bar, stray).is_ok() {
+        if self.join_gap(bar, stray).is_ok() {
             drop(claims.remove_stray(self.parent, stray));
             return Ok(());
         }
-        self.settle_part(bar, claims, page)
+        self.end_part(bar, claims, page)
     }
 
-    /// Ends what nobody else has of `stray`: what there is of that at its end and then, until `looks`
-    /// are used up, between its other pages.
-    fn settle_pages(
+    /// Removes from `stray` the pages that no other mapping covers: first those at its end, then
+    /// others from its start on while `checks_left` is not 0.
+    fn end_free_pages(
         &mut self,
         bar: Bar<'_>,
         claims: &mut Claims,
         stray: Span,
-        looks: &mut u32,
+        checks_left: &mut u32,
     ) -> Result {
         let mut end = stray.end();
         let free = most_pages(stray, |len| {
             Span::between(stray.end().saturating_sub(len), stray.end())
-                .is_some_and(|span| is_ordinary(bar, span, looks))
+                .is_some_and(|span| is_strict(bar, span, checks_left))
         });
         if let Some(free) = Span::between(end.saturating_sub(free), end) {
-            self.settle_part(bar, claims, free)?;
+            self.end_part(bar, claims, free)?;
             end = free.start();
         }
         let mut at = stray.start();
-        while let Some(rest) = Span::between(at, end).filter(|_| *looks != 0) {
+        while let Some(rest) = Span::between(at, end).filter(|_| *checks_left != 0) {
             let free = most_pages(rest, |len| {
-                Span::new(at, len).is_ok_and(|span| is_ordinary(bar, span, looks))
+                Span::new(at, len).is_ok_and(|span| is_strict(bar, span, checks_left))
             });
             match Span::new(at, free) {
                 Ok(free) => {
-                    self.settle_part(bar, claims, free)?;
+                    self.end_part(bar, claims, free)?;
                     at = free.end();
                 }
                 // CAST: `usize` has at most 64 bits.
@@ -129,18 +130,19 @@ impl Segments {
         Ok(())
     }
 
-    /// Ends the part `span` of a stray.
-    fn settle_part(&mut self, bar: Bar<'_>, claims: &mut Claims, span: Span) -> Result {
-        self.split(claims, span.start())?;
-        self.split(claims, span.end())?;
-        self.join(bar, span)?;
+    /// Ends `span`, a part of a stray.
+    fn end_part(&mut self, bar: Bar<'_>, claims: &mut Claims, span: Span) -> Result {
+        self.split_stray(claims, span.start())?;
+        self.split_stray(claims, span.end())?;
+        self.join_gap(bar, span)?;
         drop(claims.remove_stray(self.parent, span));
         Ok(())
     }
 
-    /// Makes two strays of the one that has byte `at` and the one before it, if there is such a one.
-    fn split(&mut self, claims: &mut Claims, at: u64) -> Result {
-        let Some((stray, Kind::Stray)) = self.extent(at) else {
+    /// Splits the stray that includes the bytes before and at `at` into two strays. Does nothing if
+    /// there is no such stray.
+    fn split_stray(&mut self, claims: &mut Claims, at: u64) -> Result {
+        let Some((stray, SegmentKind::Stray)) = self.segment_at(at) else {
             return Ok(());
         };
         let (Some(below), Some(above)) = (stray.below(at), stray.above(at)) else {
@@ -148,38 +150,38 @@ impl Segments {
         };
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
         let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let part = self.parts.get_mut(&above.end()).ok_or(EINVAL)?;
-        let gap = part.gap.take();
-        part.held = Held::Stray(above.len());
-        self.stray = self.stray.saturating_sub(below.len());
+        let segment = self.segments.get_mut(&above.end()).ok_or(EINVAL)?;
+        let gap = segment.gap_below.take();
+        segment.content = Content::Stray(above.len());
+        self.stray_len = self.stray_len.saturating_sub(below.len());
         self.insert_stray(node, below, gap);
         let _ = claims.split_stray(self.parent, at, memory);
         Ok(())
     }
 
-    /// Returns the first stray that ends behind `end`.
-    fn stray_behind(&self, end: u64) -> Option<Span> {
-        if self.stray == 0 {
+    /// Returns the first stray that ends after `end`.
+    fn stray_ending_after(&self, end: u64) -> Option<Span> {
+        if self.stray_len == 0 {
             return None;
         }
         let mut end = end;
         loop {
-            let cursor = self.parts.cursor_lower_bound(&end.checked_add(1)?)?;
-            let (at, part) = cursor.current();
-            if part.kind() == Kind::Stray {
-                return Span::between(at.checked_sub(part.len())?, *at);
+            let cursor = self.segments.cursor_lower_bound(&end.checked_add(1)?)?;
+            let (at, segment) = cursor.current();
+            if segment.kind() == SegmentKind::Stray {
+                return Span::between(at.checked_sub(segment.len())?, *at);
             }
             end = *at;
         }
     }
 }
 
-/// Returns how many bytes of `span`, in whole pages, can be taken at most for `is_free` to hold of
-/// their number, when it holds of every smaller number too.
+/// Returns the largest length, in whole pages and at most that of `span`, for which `is_free`
+/// returns `true`. If `is_free` is true for a length, it must be true for every smaller one.
 fn most_pages(span: Span, mut is_free: impl FnMut(u64) -> bool) -> u64 {
     // CAST: `usize` has at most 64 bits.
     let page = PAGE_SIZE as u64;
-    // Most pages that are looked at are of a stray.
+    // Most checked pages are pages that another mapping covers.
     if !is_free(page) {
         return 0;
     }
@@ -195,13 +197,13 @@ fn most_pages(span: Span, mut is_free: impl FnMut(u64) -> bool) -> u64 {
     free.saturating_mul(page)
 }
 
-/// Looks at `span` and returns whether nobody has any of it with another type than an ordinary mapping
-/// has; if no `looks` are left, says no.
-fn is_ordinary(bar: Bar<'_>, span: Span, looks: &mut u32) -> bool {
-    let Some(left) = looks.checked_sub(1) else {
+/// Checks whether no other mapping gives a page of `span` a type other than that of a strict
+/// mapping. Returns `false` if `checks_left` is 0.
+fn is_strict(bar: Bar<'_>, span: Span, checks_left: &mut u32) -> bool {
+    let Some(left) = checks_left.checked_sub(1) else {
         return false;
     };
-    *looks = left;
+    *checks_left = left;
     range(bar, span)
         .and_then(|range| TypeCheck::new(range, MemType::Noncached))
         .is_ok()
