@@ -1,50 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! An open device: its subregions, and how a BAR behaves that has some.
+//! An open device and its operations.
 //!
-//! [`State`] is the state of an open device and dispatches its operations, each of which has a file of
-//! its own. mmap.rs decides faults.
+//! [`State`] is the state of an open device. It dispatches each operation to a file of its own.
+//! mmap.rs decides page faults.
 //!
 //! # Locks
 //!
-//! The order of the locks, the outermost first. A thread takes them in this order or not at all.
+//! A thread takes the locks in this order, outermost first.
 //!
-//! 1. The lock of the device set, VFIO's, around open and close.
-//! 2. The io lock ([`pci::OpenDevice::io_shared`], [`pci::OpenDevice::io_exclusive`]), which protects the
-//!    kernel's mappings of the BARs. A thread that changes the claims holds it exclusively, so there
-//!    is one such thread at a time. User memory may be touched while it is held.
-//! 3. The mmap lock or a VMA's own, the memory manager's.
-//! 4. The memory lock, vfio-pci-core's ([`pci::OpenDevice::memory_shared`],
-//!    [`pci::OpenDevice::memory_exclusive`]), which protects the [`Claims`]. The core holds it for
-//!    writing while the device cannot be accessed. User memory must not be touched under it.
+//! 1. The lock of the device set, which belongs to VFIO and is held around open and close.
+//! 2. The io lock ([`pci::OpenDevice::io_shared`], [`pci::OpenDevice::io_exclusive`]). It protects
+//!    the kernel's mappings of the BARs. A thread that changes claims holds it for writing, so only
+//!    one thread does so at a time. Code under it may access user memory.
+//! 3. The mmap lock or the lock of a VMA, which belong to the memory manager.
+//! 4. The memory lock, which belongs to vfio-pci-core ([`pci::OpenDevice::memory_shared`],
+//!    [`pci::OpenDevice::memory_exclusive`]). It protects the [`Claims`]. The core holds it for
+//!    writing while the device must not be accessed. Code under it must not access user memory.
 //! 5. The memory manager's locks of the file's mappings.
 //!
-//! Resets that VFIO does not start come from a thread that may hold the locks of the PCI device and of
-//! its configuration space. Such a thread never waits for the memory lock. It closes the device's gate
-//! (vfio/pci/reset.rs), at which faults, read() and write() wait, holding 2 or 3 but not 4.
+//! A thread that resets the device without VFIO may hold the locks of the PCI device and of its
+//! configuration space. It never waits for the memory lock. It closes the gate of the device
+//! (vfio/pci/reset.rs). Faults, read() and write() wait at the gate; they may hold locks 2 and 3
+//! then, but not lock 4.
 //!
-//! # Why no page ever has two types
+//! # Why a page never has two types
 //!
-//! Only a fault makes page-table entries (mmap.rs), under the memory lock for reading and while the gate
-//! is open. CREATE takes that lock for writing, removes all entries for the range, changes the type of
-//! the pages and enters the claim. A fault before that makes an entry that is removed; a fault after it
-//! finds the claim. DESTROY does the same in the opposite order. The attribute of a BAR's own window
-//! changes under that lock and only while no VMA maps the window. mmap() counts its VMA before it
-//! reads the attribute, so one of the two sees the other.
+//! Only a fault makes page-table entries (mmap.rs). It holds the memory lock for reading, and the
+//! gate is open. CREATE takes the memory lock for writing, removes all entries for the range,
+//! changes the type of the pages, and enters the claim. The entry of an earlier fault is removed,
+//! and a later fault finds the claim. DESTROY does the same steps in reverse order. The attribute
+//! of a BAR changes under the same lock, and only while no VMA maps the BAR. mmap() counts its VMA
+//! before it reads the attribute, so at least one of the two sees the other.
 //!
-//! The driver does not choose the type of a stray ([`segments`]), and no fault makes an entry for one.
-//! Strays are entered in the claims, under the same lock.
+//! The driver cannot choose the type of a stray ([`segments`]), and no fault makes an entry for
+//! one. The same lock protects the record of a stray among the claims.
 //!
 //! fork() copies entries without the memory lock. It copies a small entry under locks of the memory
-//! manager that whoever removes entries takes too, so the entry is removed from the child as well. A
-//! huge entry could come back in the child after it was removed; so the parent's huge entries are
-//! removed when a fork begins, and there is none to copy (vfio/pci/mmap/fork.rs).
+//! manager that the removal takes too, so the entry is removed from the child as well. A huge entry
+//! could come back in the child after its removal. The driver therefore removes the parent's huge
+//! entries when fork() begins, so that there is none to copy (vfio/pci/mmap/fork.rs).
 //!
 //! # Cost
 //!
-//! Operations that vfio-pci also has must cost no more here. They first ask whether the BAR has ever
-//! had a subregion or an attribute. The code for a BAR that had one is in functions of their own, which
-//! are not inlined, so that the common case does not save registers for them.
+//! Operations that vfio-pci also has must cost no more here. They first check whether the BAR has
+//! ever had a subregion or an attribute. The code for such a BAR is in separate functions that are
+//! not inlined, so that the common case does not save registers for them.
 
 mod create;
 mod destroy;
@@ -100,16 +101,16 @@ use kernel::{
 /// A device of this driver that is open.
 type OpenDevice = pci::OpenDevice<State>;
 
-/// The state of an open device beside vfio-pci-core's and its [`Claims`].
+/// The state of an open device, without the [`Claims`] and the core's own state.
 pub(crate) struct State {
     /// The region index of the first subregion.
     first_index: u32,
-    /// The BARs that have had a subregion or an attribute since the device was opened, by [`bit`]: no
-    /// answer about any other BAR differs from vfio-pci's. And the BARs that have had an attribute,
-    /// by [`attribute_bit`].
-    touched: Atomic<u32>,
-    /// How many VMAs map each BAR's own window.
-    mappings: [Atomic<i64>; pci::BARS],
+    /// A bit for each BAR that has had a subregion or an attribute since the device was opened
+    /// ([`bit`]), and one for each BAR that has had an attribute ([`attribute_bit`]). All other
+    /// BARs behave as with vfio-pci.
+    history: Atomic<u32>,
+    /// The number of VMAs that map each BAR's window, without its slots.
+    vma_counts: [Atomic<i64>; pci::BARS],
 }
 
 impl Operations for State {
@@ -119,12 +120,12 @@ impl Operations for State {
     fn open_device(core: &CoreDevice) -> Result<Self> {
         Ok(Self {
             first_index: core.num_regions(),
-            touched: Atomic::new(0),
-            mappings: [const { Atomic::new(0) }; pci::BARS],
+            history: Atomic::new(0),
+            vma_counts: [const { Atomic::new(0) }; pci::BARS],
         })
     }
 
-    /// Makes sure that no BAR has a type because another user in the kernel has part of it mapped.
+    /// Divides each BAR into segments to which another mapping has given a type that is not strict.
     fn opened(&self, device: &OpenDevice) -> Result {
         let mut io = device.io_exclusive()?;
         for index in 0..pci::BARS {
@@ -166,16 +167,16 @@ impl Operations for State {
     }
 
     fn mapped(&self, device: &OpenDevice, offset: u64) {
-        if let Some(mappings) = self.mappings(device, offset) {
-            // Ordered before the question whether the BAR has had an attribute; see mmap.rs.
-            mappings.fetch_add(1, Full);
+        if let Some(count) = self.vma_count(device, offset) {
+            // The full ordering places the count before the check for an attribute; see mmap.rs.
+            count.fetch_add(1, Full);
         }
     }
 
     fn unmapped(&self, device: &OpenDevice, offset: u64) {
-        if let Some(mappings) = self.mappings(device, offset) {
+        if let Some(count) = self.vma_count(device, offset) {
             // A thread that reads 0 sees everything that was done through the mapping.
-            mappings.fetch_add(-1, Release);
+            count.fetch_add(-1, Release);
         }
     }
 
@@ -186,55 +187,57 @@ impl Operations for State {
 }
 
 impl State {
-    /// Notes that `bar` is about to get a subregion. The io lock is held exclusively.
-    fn touch(&self, bar: region::Bar) {
-        let touched = self.touched.load(Relaxed);
-        self.touched.store(touched | bit(bar), Relaxed);
+    /// Records that `bar` is about to get a subregion. The caller holds the io lock for writing.
+    fn record_subregion(&self, bar: region::Bar) {
+        let history = self.history.load(Relaxed);
+        self.history.store(history | bit(bar), Relaxed);
     }
 
-    /// Notes that `bar` is about to get an attribute. The io lock is held exclusively.
-    fn touch_attribute(&self, bar: region::Bar) {
-        let touched = self.touched.load(Relaxed);
-        // Ordered before the questions about mappings that follow; see mmap.rs.
-        let now = touched | bit(bar) | attribute_bit(bar);
-        self.touched.xchg(now, Full);
+    /// Records that `bar` is about to get an attribute. The caller holds the io lock for writing.
+    fn record_attribute(&self, bar: region::Bar) {
+        let history = self.history.load(Relaxed);
+        // The full ordering places the record before the following check for mappings; see mmap.rs.
+        let now = history | bit(bar) | attribute_bit(bar);
+        self.history.xchg(now, Full);
     }
 
     /// Returns whether any BAR has ever had a subregion or an attribute.
-    fn is_any_touched(&self) -> bool {
-        self.touched.load(Relaxed) != 0
+    fn any_ever_changed(&self) -> bool {
+        self.history.load(Relaxed) != 0
     }
 
     /// Returns whether `bar` has ever had a subregion or an attribute.
-    fn is_touched(&self, bar: region::Bar) -> bool {
-        self.touched.load(Relaxed) & bit(bar) != 0
+    fn ever_changed(&self, bar: region::Bar) -> bool {
+        self.history.load(Relaxed) & bit(bar) != 0
     }
 
     /// Returns whether `bar` has ever had an attribute.
-    fn has_had_attribute(&self, bar: region::Bar) -> bool {
-        self.touched.load(Relaxed) & attribute_bit(bar) != 0
+    fn ever_had_attribute(&self, bar: region::Bar) -> bool {
+        self.history.load(Relaxed) & attribute_bit(bar) != 0
     }
 
-    /// Returns the number of VMAs that the file offset `offset` counts for, if it is one of a BAR's
-    /// own window.
-    fn mappings(&self, device: &OpenDevice, offset: u64) -> Option<&Atomic<i64>> {
-        match place(device, offset) {
-            Target::Bar(bar, _) => self.mappings.get(bar.index()),
+    /// Returns the number of VMAs of the BAR to which the file offset `offset` leads, or `None` if
+    /// it leads to a slot or another region.
+    fn vma_count(&self, device: &OpenDevice, offset: u64) -> Option<&Atomic<i64>> {
+        match target(device, offset) {
+            Target::Bar(bar, _) => self.vma_counts.get(bar.index()),
             _ => None,
         }
     }
 
-    /// Returns whether any VMA maps the own window of `bar`.
+    /// Returns whether a VMA maps `bar` itself.
     ///
-    /// If it returns `false` after [`Self::touch_attribute`] and while the memory lock is held for
-    /// writing, every later mapping sees the attribute that is set under that lock.
+    /// If this returns `false` after a call of [`Self::record_attribute`] and while the thread
+    /// holds the memory lock for writing, every later mapping sees the attribute that the thread
+    /// sets under that lock.
     fn is_mapped(&self, bar: region::Bar) -> bool {
-        self.mappings
+        self.vma_counts
             .get(bar.index())
-            .is_some_and(|mappings| mappings.load(Acquire) != 0)
+            .is_some_and(|count| count.load(Acquire) != 0)
     }
 
-    /// Returns the id of the subregion that has the region index `index`, if that can be one.
+    /// Returns the id of the subregion with the region index `index`, or `None` if no subregion has
+    /// ever had it.
     fn id(&self, claims: &Claims, index: u32) -> Option<RegionId> {
         let number = index.checked_sub(self.first_index)?;
         let created = claims.created();
@@ -247,17 +250,19 @@ impl State {
     }
 }
 
-/// Returns the bit that stands for `bar`.
+/// Returns the bit for `bar`.
 fn bit(bar: region::Bar) -> u32 {
     1 << bar.index()
 }
 
-/// Returns the bit that stands for the attribute of `bar`.
+/// Returns the bit for the attribute of `bar`.
 fn attribute_bit(bar: region::Bar) -> u32 {
     bit(bar) << 16
 }
 
-/// Returns the BAR `parent` if it can have subregions.
+/// Returns the BAR `parent`, if it can have subregions.
+///
+/// Fails with [`Failure::NoParent`] or [`Failure::BarTooLarge`] otherwise.
 fn parent(device: &OpenDevice, parent: region::Bar) -> Result<Bar<'_>, Failure> {
     let bar = device.bar(parent.index());
     let bar = bar.ok_or(Failure::NoParent)?;
@@ -270,7 +275,7 @@ fn parent(device: &OpenDevice, parent: region::Bar) -> Result<Bar<'_>, Failure> 
     Ok(bar)
 }
 
-/// Returns the memory type of an attribute's mappings on the host.
+/// Returns the memory type of mappings with `attribute` on the host.
 fn mem_type(attribute: Attribute) -> MemType {
     match attribute {
         Attribute::Noncached => MemType::Noncached,
@@ -279,16 +284,16 @@ fn mem_type(attribute: Attribute) -> MemType {
     }
 }
 
-/// Returns what a file offset stands for. A BAR that is too large to have subregions has its bytes
-/// where the slots would be.
-fn place(device: &OpenDevice, offset: u64) -> Target {
-    let place = Target::of(offset);
-    if let Target::Slot(bar, _) = place {
+/// Returns the meaning of a file offset. In a BAR that is too large to have subregions, the offsets
+/// of slots are those of its own bytes.
+fn target(device: &OpenDevice, offset: u64) -> Target {
+    let target = Target::of(offset);
+    if let Target::Slot(bar, _) = target {
         if let Some(large) = device.bar(bar.index()) {
             if large.len() > region::SLOTS_SIZE {
                 return Target::Bar(bar, offset.saturating_sub(bar.window_start()));
             }
         }
     }
-    place
+    target
 }

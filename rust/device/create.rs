@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Creating subregions.
+//! Creation of subregions.
 //!
-//! Everything that can be found out is found out first, then the table gets the memory that it will
-//! need, and then the answer is written: userspace memory can fail too. After that only what a change
-//! of the pages' type needs, memory or that no other mapping in the kernel disagrees, makes the call
-//! fail, and then what was done is undone.
+//! The ioctl first checks everything that can be checked, allocates the memory for the table, and
+//! writes the result to userspace, because that can fail too. Afterwards it can fail only for lack
+//! of memory or for a conflict of memory types, and then restores the previous state.
 
 use super::{
     mem_type,
@@ -50,8 +49,8 @@ pub(super) fn create(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
         return Err(Failure::NoParent);
     }
     let table = bar.msix_table().pages();
-    let meets = table.overlaps(request.span.start(), request.span.end());
-    if request.attribute.is_write_combining() && meets {
+    let overlaps = table.overlaps(request.span.start(), request.span.end());
+    if request.attribute.is_write_combining() && overlaps {
         return Err(Failure::MsixTable);
     }
     let mem = mem_type(request.attribute);
@@ -76,21 +75,22 @@ pub(super) fn create(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     }
     make_room(device, request.parent)?;
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-    // On drop it is undone, if nothing comes of it.
+    // Dropping this restores the previous state unless the subregion is entered.
     let change = if request.attribute.is_write_combining() {
         Some(Change::divide(&mut io, bar)?)
     } else {
-        expect_ordinary(&io, bar, request.span)?;
+        expect_strict(&io, bar, request.span)?;
         None
     };
-    // Whatever fails from here on is undone; this comes first because it cannot be.
+    // All later failures are undone. The write to userspace comes before them, because it cannot be
+    // undone.
     reply.created(device.data().index(plan.id()), plan.region(), mem)?;
-    device.data().touch(request.parent);
+    device.data().record_subregion(request.parent);
     commit(device, bar, plan, memory, change)
 }
 
-/// Makes the table large enough for one more subregion. The io lock is held exclusively, so it
-/// stays that.
+/// Makes room in the table for one more subregion. The caller holds the io lock for writing, so no
+/// other thread uses up the room.
 fn make_room(device: &OpenDevice, parent: region::Bar) -> Result {
     let Some(entries) = device.memory_shared().lacks_room(parent) else {
         return Ok(());
@@ -102,8 +102,8 @@ fn make_room(device: &OpenDevice, parent: region::Bar) -> Result {
     Ok(())
 }
 
-/// Enters a subregion, after its pages, which no mapping has an entry for at that time, have got
-/// their type, if there is a change of that.
+/// Gives the pages the type of the change, if there is one, and enters the subregion. No mapping
+/// has a page-table entry for these pages then.
 fn commit(
     device: &OpenDevice,
     bar: Bar<'_>,
@@ -117,7 +117,8 @@ fn commit(
         parent.window_start().saturating_add(span.start()),
         span.len(),
     );
-    // The plan is of this table and there is room for it: the io lock has been held all along.
+    // The plan is valid and the table has room, because this thread has held the io lock since it
+    // made both.
     let admission = table.admit(plan).map_err(|_| Failure::Kernel(ENOMEM))?;
     let Some(segments) = change.as_mut().and_then(Change::segments) else {
         admission.enter(memory);
@@ -131,9 +132,10 @@ fn commit(
     Ok(())
 }
 
-/// Makes sure that the pages of `span`, no part of which is claimed, have the type that an ordinary
-/// mapping has.
-fn expect_ordinary(io: &IoExclusive<'_, State>, bar: Bar<'_>, span: Span) -> Result {
+/// Checks that the pages of `span`, which overlaps no claim, have the type of a strict mapping.
+///
+/// Fails with [`EBUSY`] otherwise.
+fn expect_strict(io: &IoExclusive<'_, State>, bar: Bar<'_>, span: Span) -> Result {
     match io.driver_maps(bar) {
         Some(segments) => segments.expect_gap(span),
         None if io.core_maps_as(bar, MemType::Noncached) => Ok(()),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Destroying subregions.
+//! Destruction of subregions.
 
 use super::{
     parent,
@@ -22,7 +22,8 @@ use crate::{
 pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let request = wire::Destroy::read(arg)?;
     let mut io = device.io_exclusive()?;
-    // The io lock is held exclusively: what exists now exists until it is destroyed below.
+    // Only a thread that holds the io lock for writing destroys subregions, so the subregion exists
+    // until then.
     let region = {
         let table = device.memory_shared();
         let id = device.data().id(&table, request.index);
@@ -36,7 +37,7 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let (_, memory) = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
     table.zap(region.file_offset(), region.span().len());
     if !region.attribute().is_write_combining() {
-        // Freed after the lock is released.
+        // Free the memory of the claim after releasing the lock.
         drop(table);
         return Ok(());
     }

@@ -23,13 +23,13 @@ use kernel::prelude::*;
 /// Handles `VFIO_DEVICE_GET_INFO`.
 pub(super) fn get_info(device: &OpenDevice, arg: usize) -> Result<c_long> {
     let done = device.core_ioctl(bindings::VFIO_DEVICE_GET_INFO, arg)?;
-    if device.data().is_any_touched() {
+    if device.data().any_ever_changed() {
         add_subregions(device, arg)?;
     }
     Ok(done)
 }
 
-/// Adds the subregions to the answer to `VFIO_DEVICE_GET_INFO`.
+/// Counts the subregions in the reply to `VFIO_DEVICE_GET_INFO`.
 #[inline(never)]
 fn add_subregions(device: &OpenDevice, arg: usize) -> Result {
     let subregions = device.memory_shared().created();
@@ -42,13 +42,13 @@ pub(super) fn get_region_info(device: &OpenDevice, info: &mut RegionInfo<'_>) ->
         return subregion_info(device, number, info);
     }
     device.core_get_region_info(info)?;
-    if !device.data().is_any_touched() {
+    if !device.data().any_ever_changed() {
         return Ok(());
     }
     add_claims(device, info)
 }
 
-/// Describes the subregion that is or was the `number`th.
+/// Describes the subregion with the number `number`, which may have been destroyed.
 #[inline(never)]
 fn subregion_info(device: &OpenDevice, number: u32, info: &mut RegionInfo<'_>) -> Result {
     let region = {
@@ -60,7 +60,7 @@ fn subregion_info(device: &OpenDevice, number: u32, info: &mut RegionInfo<'_>) -
         table.get(RegionId::new(number))
     };
     let Some(region) = region else {
-        // It was destroyed. Programs that ask about all indices do not expect one to fail.
+        // The subregion has been destroyed. Programs that list all indices expect no error.
         info.set_empty();
         return Ok(());
     };
@@ -69,11 +69,11 @@ fn subregion_info(device: &OpenDevice, number: u32, info: &mut RegionInfo<'_>) -
     info.add(wire::subregion_capability(&region, mem))
 }
 
-/// Adds the capability that tells the subregions and the attribute of a BAR, if it has any.
+/// Adds the capability that lists the claims and the attribute of a BAR, if the BAR has any.
 #[inline(never)]
 fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
     let bar = match region::Bar::new(u64::from(info.index())) {
-        Some(bar) if device.data().is_touched(bar) => bar,
+        Some(bar) if device.data().ever_changed(bar) => bar,
         _ => return Ok(()),
     };
     loop {
@@ -89,19 +89,19 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
         let mut claims = wire::Claims::with_capacity(expected)?;
         let table = device.memory_shared();
         if table.count(bar) > expected || is_plain(&table, bar) {
-            // It changed while there was no lock.
+            // The claims changed while the lock was not held.
             continue;
         }
-        let window = table.attribute(bar);
+        let attribute = table.attribute(bar);
         for (span, id) in table.claims(bar) {
             claims.push(span, device.data().index(id))?;
         }
         drop(table);
-        return info.add_words(&claims.into_words(window, mem_type(window)));
+        return info.add_words(&claims.into_words(attribute, mem_type(attribute)));
     }
 }
 
-/// Returns whether `bar` has neither a subregion nor an attribute.
+/// Returns whether `bar` has neither subregions nor an attribute.
 fn is_plain(claims: &Claims, bar: region::Bar) -> bool {
     claims.count(bar) == 0 && claims.attribute(bar) == Attribute::Noncached
 }

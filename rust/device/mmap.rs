@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! mmap(), and the faults of mappings.
+//! mmap(), and page faults of its mappings.
 
 use super::{
     mem_type,
-    place,
+    target,
     OpenDevice,
     State, //
 };
@@ -30,11 +30,11 @@ use kernel::prelude::*;
 
 /// Handles mmap().
 pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Result {
-    // Counted first: an attribute that is set from here on finds it and is refused, and one that
-    // was set before is found below.
+    // The mapping is counted before the attribute is read: SET_ATTR fails if it finds the count,
+    // and this function finds an attribute that was set before.
     let mapping = mapping.count()?;
     let len = mapping.len();
-    match place(device, mapping.file_offset()) {
+    match target(device, mapping.file_offset()) {
         Target::Other => Err(EINVAL),
         Target::Bar(parent, at) => {
             let bar = device.bar(parent.index()).ok_or(EINVAL)?;
@@ -43,10 +43,11 @@ pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Resul
                 return Err(EINVAL);
             }
             bar.was_mapped()?;
-            if device.data().has_had_attribute(parent) {
-                return mmap_window(device, parent, mapping);
+            if device.data().ever_had_attribute(parent) {
+                return mmap_with_attribute(device, parent, mapping);
             }
-            // As vfio-pci does; a subregion of this attribute holds a guest to it.
+            // As with vfio-pci. Only a subregion with the attribute NONCACHED limits a guest to
+            // device memory.
             mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
             Ok(())
         }
@@ -60,14 +61,14 @@ pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Resul
     }
 }
 
-/// Makes a mapping of the own window of `bar`, which has or had an attribute.
+/// Completes a mapping of `bar` itself, which has or once had an attribute.
 #[inline(never)]
-fn mmap_window(
+fn mmap_with_attribute(
     device: &OpenDevice,
     bar: region::Bar,
     mapping: CountedMapping<'_, State>,
 ) -> Result {
-    // Whoever sets it holds the lock until it is set.
+    // SET_ATTR holds the memory lock while it checks the count and sets the attribute.
     let attribute = device.memory_shared().attribute(bar);
     if attribute == Attribute::Noncached {
         mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
@@ -77,14 +78,14 @@ fn mmap_window(
     Ok(())
 }
 
-/// Handles the touch of a page that has no page-table entry.
+/// Handles an access to a page that has no page-table entry.
 pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutcome {
     let Some(offset) = fault.file_offset() else {
         return fault.refuse();
     };
-    // The lock is held until the entry is made; see device.rs.
+    // The lock is held until the entry exists; see device.rs.
     let table = device.memory_shared();
-    match place(device, offset) {
+    match target(device, offset) {
         Target::Other => fault.refuse(),
         Target::Bar(bar, at) => {
             let Ok(span) = Span::new(at, fault.len()) else {
@@ -109,10 +110,10 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
     }
 }
 
-/// Handles the touch of the page `span` of `bar`, which is a stray, or was.
+/// Handles an access to the page `span` of `bar`, which was a stray a moment ago.
 ///
-/// The io lock is outside of the locks that a fault holds; so if somebody has it, the page stays a
-/// stray for now.
+/// The io lock comes before the locks that a fault holds, so this function must not wait for it. If
+/// another thread holds it, the page remains a stray for now.
 #[cold]
 #[inline(never)]
 fn fault_stray(
@@ -131,7 +132,7 @@ fn fault_stray(
     }
 }
 
-/// Makes a mapping of something that has `attribute`.
+/// Completes a mapping of a region that has `attribute`.
 fn map(mapping: CountedMapping<'_, State>, attribute: Attribute) {
     let guest = if attribute.lets_guest_choose() {
         GuestTypes::AnyUncached

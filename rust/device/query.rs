@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Asking which attributes a region can have.
+//! The query for the available attributes of a region.
 
 use super::{
     mem_type,
@@ -35,10 +35,10 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     match request.bar() {
         Some(index) => {
             if let Ok(bar) = parent(device, index) {
-                let io = io_settled(device, bar)?;
-                let window = device.memory_shared().attribute(index);
+                let io = io_after_ending_strays(device, bar)?;
+                let present = device.memory_shared().attribute(index);
                 for attribute in Attribute::ALL {
-                    let can = window == Attribute::Noncached && can_have(&io, bar, attribute);
+                    let can = present == Attribute::Noncached && can_have(&io, bar, attribute);
                     if can {
                         attributes.add(attribute);
                     }
@@ -59,8 +59,8 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     Ok(reply.write(attributes, count)?)
 }
 
-/// Keeps the kernel's mappings of the BARs as they are, once the strays of `bar` have ended that can.
-fn io_settled<'a>(device: &'a OpenDevice, bar: Bar<'_>) -> Result<IoShared<'a, State>> {
+/// Takes the io lock for reading after an attempt to end the strays of `bar`.
+fn io_after_ending_strays<'a>(device: &'a OpenDevice, bar: Bar<'_>) -> Result<IoShared<'a, State>> {
     let io = device.io_shared()?;
     if !io.driver_maps(bar).is_some_and(Segments::has_strays) {
         return Ok(io);
@@ -71,7 +71,8 @@ fn io_settled<'a>(device: &'a OpenDevice, bar: Bar<'_>) -> Result<IoShared<'a, S
     Ok(io.downgrade())
 }
 
-/// Returns whether part of `bar` can have `attribute`, as far as that can be told without trying.
+/// Returns whether a part of `bar` can have `attribute`, as far as the driver can tell without an
+/// attempt.
 fn can_have(io: &impl Io<State>, bar: Bar<'_>, attribute: Attribute) -> bool {
     if io.driver_maps(bar).is_some_and(Segments::is_all_stray) {
         return false;
@@ -79,6 +80,6 @@ fn can_have(io: &impl Io<State>, bar: Bar<'_>, attribute: Attribute) -> bool {
     if attribute.is_write_combining() {
         return mem_type(attribute).is_available() && io.can_give_to_driver(bar).is_ok();
     }
-    // What lies between the segments of a BAR that is taken was found ordinary.
+    // Gaps of a BAR in segments are strict, because their type was checked.
     io.driver_maps(bar).is_some() || io.core_maps_as(bar, MemType::Noncached)
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Setting the attribute of a whole BAR.
+//! The attribute of a whole BAR.
 
 use super::{
     mem_type,
@@ -38,7 +38,7 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
     let mut io = device.io_exclusive()?;
     segments::end_strays(device, &mut io, bar);
     let before = device.memory_shared().attribute(request.bar);
-    // What is write-combining is reserved as that; all else is looked at.
+    // A write-combining BAR has a reservation of this type. The type of any other BAR is checked.
     if !before.is_write_combining() && !segments::is_strict_elsewhere(&io, bar) {
         return Err(Failure::Busy);
     }
@@ -55,17 +55,17 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
         return Err(Failure::Busy);
     }
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-    // On drop it is undone, if nothing comes of it.
+    // Dropping this restores the previous state unless the attribute is set.
     let mut change = if attribute.is_write_combining() {
         Change::divide(&mut io, bar)?
     } else {
         Change::begin(&mut io, bar)
     };
-    // As in `create`: this comes first because it cannot be undone.
+    // As in `create`, the write to userspace comes first because it cannot be undone.
     reply.write(mem)?;
-    device.data().touch_attribute(request.bar);
+    device.data().record_attribute(request.bar);
 
-    // The type changes under the memory lock, and only if nobody has mapped the BAR by then.
+    // The type changes under the memory lock, and only if no VMA maps the BAR by then.
     let mut table = device.memory_exclusive();
     if device.data().is_mapped(request.bar) {
         return Err(Failure::Busy);

@@ -3,7 +3,7 @@
 //! read() and write().
 
 use super::{
-    place,
+    target,
     OpenDevice,
     State, //
 };
@@ -28,7 +28,7 @@ use kernel::prelude::*;
 pub(super) fn transfer(device: &OpenDevice, transfer: &mut Transfer<'_>) -> Result<usize> {
     let offset = transfer.file_offset()?;
     let all = transfer.remaining();
-    match place(device, offset) {
+    match target(device, offset) {
         Target::Other => device.core_transfer(transfer),
         Target::Bar(parent, at) => {
             let bar = device.bar(parent.index()).ok_or(EINVAL)?;
@@ -42,7 +42,7 @@ pub(super) fn transfer(device: &OpenDevice, transfer: &mut Transfer<'_>) -> Resu
     }
 }
 
-/// Transfers bytes from byte `slot` of the slots of the BAR `parent` on.
+/// Transfers from byte `slot` of the slots of the BAR `parent`.
 #[inline(never)]
 fn transfer_slot(
     device: &OpenDevice,
@@ -51,8 +51,8 @@ fn transfer_slot(
     transfer: &mut Transfer<'_>,
 ) -> Result<usize> {
     let byte = Span::new(slot, 1).map_err(|_| EINVAL)?;
-    // What is claimed may change as soon as the lock is released; read() and write() reach the BAR's
-    // bytes all the same.
+    // The subregion may be destroyed when the lock is released. The transfer goes on, because
+    // read() and write() may access all bytes of the BAR.
     let found = device.memory_shared().resolve(parent, byte);
     let (span, region) = found.ok_or(EINVAL)?;
     let at = span.start();
@@ -67,8 +67,8 @@ fn transfer_slot(
     transfer_bar(device, io, parent, at, limit, transfer)
 }
 
-/// Transfers at most `limit` bytes at byte `at` of the BAR `parent`, which the driver holds, and
-/// returns how many were.
+/// Transfers at most `limit` bytes from byte `at` of the BAR `parent`, which is in segments, and
+/// returns the number of bytes.
 #[inline(never)]
 fn transfer_bar<'a>(
     device: &'a OpenDevice,
@@ -87,7 +87,7 @@ fn transfer_bar<'a>(
     let mut left = limit;
     while left != 0 && at < bar.len() {
         let Some(segments) = io.driver_maps(bar) else {
-            // It was given back meanwhile, so all that is left is in one piece.
+            // The core owns the BAR again, so it can transfer all remaining bytes.
             let offset = parent.window_start().saturating_add(at);
             left = left.saturating_sub(io.core_transfer(offset, left, transfer)?);
             break;
@@ -98,7 +98,7 @@ fn transfer_bar<'a>(
             if let Some(segments) = exclusive.driver_maps_mut(bar) {
                 segments.map_at(bar, at)?;
             }
-            // Not released in between, so that the piece is still there.
+            // The lock is not released in between, so the mapping still exists.
             io = exclusive.downgrade();
             continue;
         };
