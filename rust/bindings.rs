@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What bindgen made of the C headers that the kernel crate has no bindings for.
+//! Bindings that bindgen generates from the C headers for which the kernel crate has none.
 
 #![allow(
     clippy::all,
@@ -27,17 +27,17 @@ use pin_init::MaybeZeroable;
 
 include!(env!("SUBREGION_BINDINGS"));
 
-// SAFETY: The structure is made of integers, for which any bits are a value.
+// SAFETY: All fields are integers, for which every bit pattern is valid.
 unsafe impl FromBytes for vfio_subregion_create {}
 
-// SAFETY: The structure is made of integers, for which any bits are a value.
+// SAFETY: All fields are integers, for which every bit pattern is valid.
 unsafe impl FromBytes for vfio_subregion_destroy {}
 
-// SAFETY: The structure is made of integers, for which any bits are a value.
+// SAFETY: All fields are integers, for which every bit pattern is valid.
 unsafe impl FromBytes for vfio_subregion_query {}
 
-// SAFETY: The structure is made of integers, for which any bits are a value.
+// SAFETY: All fields are integers, for which every bit pattern is valid.
 unsafe impl FromBytes for vfio_region_set_attr {}
 
-// SAFETY: The structure is made of integers, without padding.
+// SAFETY: All fields are integers, and the structure has no padding.
 unsafe impl AsBytes for vfio_region_info_cap_subregion {}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The driver: its name, its parameters, and the devices that it binds.
+//! The driver: its name, its ids, its parameters, and the devices that it refuses.
 
 mod ids;
 mod refusal;
@@ -27,7 +27,7 @@ use kernel::{
     }, //
 };
 
-/// The driver `subregion_vfio_pci`, or `vfio-pci` as the drop-in.
+/// The driver `subregion_vfio_pci`, or `vfio-pci` in the drop-in.
 pub(crate) struct Driver;
 
 impl vfio::pci::Driver for Driver {
@@ -59,24 +59,24 @@ impl vfio::pci::Driver for Driver {
     }
 }
 
-/// Makes the driver bind the devices that `ids=` names. As with vfio-pci an entry that cannot be added
-/// is left out, with a warning.
+/// Adds the ids of the parameter `ids=` to the driver. Like vfio-pci, it skips an invalid entry and
+/// logs a warning.
 pub(crate) fn add_ids(registration: &Registration<Driver>) {
     let ids = params::ids();
     for entry in ids::list(ids.to_bytes()) {
         match entry {
             Ok(id) => match registration.add_id(&id) {
-                Ok(()) => pr_info!("takes devices {:04x}:{:04x}\n", id.vendor, id.device),
+                Ok(()) => pr_info!("binds devices {:04x}:{:04x}\n", id.vendor, id.device),
                 Err(error) => pr_warn!(
-                    "cannot take devices {:04x}:{:04x}: {error:?}\n",
+                    "cannot add id {:04x}:{:04x} of ids=: {error:?}\n",
                     id.vendor,
                     id.device
                 ),
             },
-            Err(text) => pr_warn!("no id in ids=: \"{}\"\n", BStr::from_bytes(text)),
+            Err(text) => pr_warn!("invalid id in ids=: \"{}\"\n", BStr::from_bytes(text)),
         }
     }
     if params::disable_denylist() {
-        pr_warn!("devices with known errata are not refused\n");
+        pr_warn!("disable_denylist: devices with known errata are bound too\n");
     }
 }

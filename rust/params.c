@@ -2,9 +2,9 @@
 /*
  * Parts of the module that must be written in C: parameters and, for the drop-in, the id table.
  *
- * The parameters that Rust's module! declares cannot be strings, and are not in sysfs, where users
- * of vfio-pci read and set them. An id in a Rust table cannot be for driver_override alone. All
- * names and meanings are those of vfio-pci.
+ * Rust's module! supports neither string parameters nor parameters in sysfs, where users of
+ * vfio-pci read and set them. A Rust id table cannot contain an id that matches only through
+ * driver_override. Names and meanings are the same as those of vfio-pci.
  */
 #include <linux/module.h>
 #include <linux/pci.h>
@@ -14,20 +14,20 @@
 static char ids[1024];
 module_param_string(ids, ids, sizeof(ids), 0);
 MODULE_PARM_DESC(ids,
-		 "Ids of devices to take: vendor:device[:subvendor[:subdevice[:class[:class_mask]]]],...");
+		 "Ids of devices to bind: vendor:device[:subvendor[:subdevice[:class[:class_mask]]]],...");
 
 static bool nointxmask;
 module_param(nointxmask, bool, 0644);
-MODULE_PARM_DESC(nointxmask, "Do not mask INTx in the device, for those that do so wrongly");
+MODULE_PARM_DESC(nointxmask, "Do not mask INTx in the device, for devices whose masking is broken");
 
 static bool disable_idle_d3;
 module_param(disable_idle_d3, bool, 0644);
-MODULE_PARM_DESC(disable_idle_d3, "Leave devices that nobody uses in full power");
+MODULE_PARM_DESC(disable_idle_d3, "Leave unused devices in full power");
 
 #ifdef CONFIG_VFIO_PCI_VGA
 static bool disable_vga;
 module_param(disable_vga, bool, 0444);
-MODULE_PARM_DESC(disable_vga, "Give no access to the legacy ranges of VGA devices");
+MODULE_PARM_DESC(disable_vga, "Disable access to the legacy ranges of VGA devices");
 #else
 static const bool disable_vga;
 #endif
@@ -35,7 +35,7 @@ static const bool disable_vga;
 #ifdef CONFIG_PCI_IOV
 static bool enable_sriov;
 module_param(enable_sriov, bool, 0644);
-MODULE_PARM_DESC(enable_sriov, "Allow virtual functions to be enabled");
+MODULE_PARM_DESC(enable_sriov, "Allow the administrator to enable virtual functions");
 #else
 static const bool enable_sriov;
 #endif
@@ -43,7 +43,7 @@ static const bool enable_sriov;
 static bool disable_denylist;
 module_param(disable_denylist, bool, 0444);
 MODULE_PARM_DESC(disable_denylist,
-		 "Take devices too whose known errata let untrusted users do harm");
+		 "Bind devices even if untrusted users can cause harm through known errata");
 
 const char *subregion_param_ids(void)
 {
@@ -77,8 +77,8 @@ bool subregion_param_disable_denylist(void)
 
 #ifdef SUBREGION_DROPIN
 /*
- * libvirt and others look for vfio-pci by the alias that comes of this. Under another name the
- * module must not have it, or it would be taken for the best match of every device.
+ * This table gives the module the alias by which libvirt and other programs find vfio-pci. A module
+ * with another name must not have the alias, because they would then select it for every device.
  */
 static const struct pci_device_id any_device[] = {
 	{ PCI_DRIVER_OVERRIDE_DEVICE_VFIO(PCI_ANY_ID, PCI_ANY_ID) },

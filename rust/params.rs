@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The module's parameters and its id table, which params.c declares.
+//! The module parameters and the id table of params.c.
 
 use crate::{
     bindings,
@@ -8,50 +8,50 @@ use crate::{
 };
 use kernel::str::CStr;
 
-/// Returns which devices were asked for by `ids=`.
+/// Returns the value of `ids=`.
 pub(crate) fn ids() -> &'static CStr {
-    // SAFETY: Returns the address of a static.
+    // SAFETY: The function returns the address of a static array.
     let ids = unsafe { bindings::subregion_param_ids() };
-    // SAFETY: The static ends with a NUL, and changes no more once the module is loaded, since the
-    // parameter is not in sysfs.
+    // SAFETY: The array ends with a NUL. It does not change after the module has been loaded,
+    // because the parameter is not in sysfs.
     unsafe { CStr::from_ptr(ids.cast()) }
 }
 
-/// Returns whether INTx is never to be masked in the device.
+/// Returns whether the core must never mask INTx in a device.
 pub(crate) fn nointxmask() -> bool {
-    // SAFETY: Reads a word.
+    // SAFETY: The function reads a single word.
     unsafe { bindings::subregion_param_nointxmask() }
 }
 
-/// Returns whether unused devices are to stay in full power.
+/// Returns whether unused devices stay in full power.
 pub(crate) fn disable_idle_d3() -> bool {
-    // SAFETY: Reads a word.
+    // SAFETY: The function reads a single word.
     unsafe { bindings::subregion_param_disable_idle_d3() }
 }
 
-/// Returns whether the legacy ranges of VGA devices are out of reach.
+/// Returns whether the legacy ranges of VGA devices are inaccessible.
 pub(crate) fn disable_vga() -> bool {
-    // SAFETY: Reads a word.
+    // SAFETY: The function reads a single word.
     unsafe { bindings::subregion_param_disable_vga() }
 }
 
-/// Returns whether virtual functions may be enabled.
+/// Returns whether the administrator may enable virtual functions.
 pub(crate) fn enable_sriov() -> bool {
-    // SAFETY: Reads a word.
+    // SAFETY: The function reads a single word.
     unsafe { bindings::subregion_param_enable_sriov() }
 }
 
-/// Returns whether devices with known errata are to be taken too.
+/// Returns whether the driver binds devices with known errata.
 pub(crate) fn disable_denylist() -> bool {
-    // SAFETY: Reads a word.
+    // SAFETY: The function reads a single word.
     unsafe { bindings::subregion_param_disable_denylist() }
 }
 
-/// Returns the table of the devices that the driver may have: any, by `driver_override`, for the
-/// drop-in; and none otherwise.
+/// Returns the id table of the driver. In the drop-in it matches every device by `driver_override`;
+/// otherwise there is no table.
 pub(crate) fn id_table() -> IdTable {
-    // SAFETY: Returns the address of a static, or null.
+    // SAFETY: The function returns null or the address of a static table.
     let table = unsafe { bindings::subregion_id_table() };
-    // SAFETY: That static ends with an entry of zeroes.
+    // SAFETY: The table is static and ends with an entry of zeroes, or is null.
     unsafe { IdTable::from_raw(table) }
 }

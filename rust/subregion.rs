@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A variant of vfio-pci with subregions: parts of a BAR that have a region index, an mmap offset
-//! and a memory attribute of their own.
+//! A variant driver of vfio-pci with subregions: ranges of a BAR that have a region index, an mmap
+//! offset and a memory attribute of their own.
 //!
-//! Documentation/design.rst says what it is for and why it is made this way. A module imports only
-//! modules below it in this list:
+//! Documentation/design.rst explains the purpose and the design. Each module imports only modules
+//! below it in this list:
 //!
-//! - [`driver`]: the name, the parameters and the devices that are bound
-//! - [`device`]: an open device; one file for each operation
-//! - [`segments`]: who has which part of a BAR, and the change of its type
-//! - [`wire`]: bytes from and to userspace, and errnos
-//! - [`storage`]: the tables of [`region`] in the kernel's memory
-//! - [`params`]: the module's parameters
-//! - [`vfio`]: devices of VFIO and, in [`vfio::pci`], those of vfio-pci-core
-//! - [`compat`]: what the kernel crate lacks of other subsystems
-//! - [`bindings`]: declarations that bindgen made of the C headers
-//! - [`region`]: the rules of subregions, on `core` alone
+//! - [`driver`]: the driver's name, its ids, and the devices that it refuses
+//! - [`device`]: an open device, with one file for each operation
+//! - [`segments`]: the segments of a BAR, and changes of their memory type
+//! - [`wire`]: conversion of user structures and errnos
+//! - [`storage`]: the table of [`region`] in the kernel's memory
+//! - [`params`]: the module parameters
+//! - [`vfio`]: a safe layer over VFIO and, in [`vfio::pci`], over vfio-pci-core
+//! - [`compat`]: parts that the kernel crate lacks, for other subsystems
+//! - [`bindings`]: bindings that bindgen generates from C headers
+//! - [`region`]: the rules of subregions, which use `core` only
 //!
-//! Unsafe code is in [`vfio`], [`params`], [`compat`] and [`bindings`] only.
+//! Unsafe code occurs in [`vfio`], [`params`], [`compat`] and [`bindings`] only.
 
 mod bindings;
 mod compat;
@@ -35,14 +35,14 @@ use kernel::{
     InPlaceModule, //
 };
 
-/// Declares the module under a name; `module!` takes a literal only.
+/// Declares the module with a name. `module!` accepts only a literal.
 macro_rules! declare {
     ($name:tt) => {
         module! {
             type: Module,
             name: $name,
             authors: ["The vfio-subregion developers"],
-            description: "VFIO PCI with subregions of BARs, each with a memory attribute of its own",
+            description: "VFIO PCI with subregions of BARs, each with its own memory attribute",
             license: "GPL v2",
         }
     };
@@ -53,7 +53,7 @@ declare!("subregion_vfio_pci");
 #[cfg(subregion_dropin)]
 declare!("vfio_pci");
 
-/// The module: registered as a PCI driver while it is loaded.
+/// The module. Its PCI driver is registered while it is loaded.
 #[pin_data]
 struct Module {
     #[pin]

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What bindgen reads. Only the items that the file `parameters` beside this one allows are taken
- * from it.
+ * The input of bindgen, which generates bindings only for the items that the file `parameters` in
+ * this folder lists.
  */
 
 #include <linux/pgtable.h>
@@ -9,7 +9,7 @@
 #include <linux/vfio_subregion.h>
 #include "helpers.h"
 
-/* Macros that bindgen cannot evaluate for itself; the prefix is cut off afterwards. */
+/* Macros that bindgen cannot evaluate. Kbuild removes the prefix from the generated names. */
 const unsigned int RUST_CONST_HELPER_PMD_ORDER = PMD_ORDER;
 const unsigned int RUST_CONST_HELPER_VFIO_DEVICE_GET_INFO = VFIO_DEVICE_GET_INFO;
 const unsigned int RUST_CONST_HELPER_VFIO_DEVICE_IOEVENTFD = VFIO_DEVICE_IOEVENTFD;

@@ -12,7 +12,7 @@
 
 #include "helpers.h"
 
-/* Memory types, all of device memory, which is never encrypted. */
+/* Memory types. Device memory is never encrypted. */
 
 pgprot_t vfio_rs_pgprot_noncached(pgprot_t prot)
 {
@@ -50,8 +50,8 @@ void vfio_rs_free_memtype(resource_size_t phys, resource_size_t size)
 }
 
 /*
- * Whether the kernel's mapping at @io has the memory type of @prot. x86 alone needs to be asked:
- * there ioremap_wc() and its like may give another type than they were asked for.
+ * Returns whether the kernel mapping at @io has the memory type of @prot. Only x86 needs a check,
+ * because ioremap() and ioremap_wc() can return a mapping of another type there.
  */
 #ifdef CONFIG_X86
 bool vfio_rs_kernel_is_mapped(void __iomem *io, pgprot_t prot)
@@ -149,7 +149,7 @@ int vfio_rs_pcie_type(struct pci_dev *pdev)
 	return pci_pcie_type(pdev);
 }
 
-/* The VFIO PCI core device, which begins with its VFIO device: either pointer is the other. */
+/* The device of vfio-pci-core. Its first field is its VFIO device, at the same address. */
 
 static_assert(!offsetof(struct vfio_pci_core_device, vdev));
 

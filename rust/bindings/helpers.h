@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Wrappers of what Rust cannot call or reach by itself: inline functions, macros, and fields of
- * structures whose layout bindgen does not get right. Nothing here decides anything.
+ * Wrappers for C that Rust cannot use directly: inline functions, macros, and fields of structures
+ * for which bindgen computes a wrong layout. The wrappers make no decisions.
  */
 #ifndef SUBREGION_HELPERS_H
 #define SUBREGION_HELPERS_H

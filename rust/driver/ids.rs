@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ids that the parameter `ids=` names, in vfio-pci's way of writing them.
+//! The parser of the parameter `ids=`, which has the syntax of vfio-pci.
 //!
-//! vfio-pci divides the parameter at commas and reads each entry with sscanf(), by the format
-//! `%x:%x:%x:%x:%x:%x` (`vfio_pci_fill_ids()`). What is read here is what that reads, odd or not, so
-//! that a configuration that works with vfio-pci works here.
+//! vfio-pci splits the parameter at commas and reads each entry with sscanf() and the format
+//! `%x:%x:%x:%x:%x:%x` (`vfio_pci_fill_ids()`). This parser accepts exactly the same input,
+//! including its oddities, so that a configuration for vfio-pci works here.
 
 use crate::vfio::pci::DynamicId;
 
-/// Returns whether the kernel's isspace() takes `byte` for white space.
+/// Returns whether the kernel's isspace() is true for `byte`.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | b' ' | 0xa0)
 }
 
-/// Reads the hexadecimal number that `text` begins with, by the rules of `%x` in the kernel's
-/// sscanf(), and returns it with what follows it.
+/// Reads a hexadecimal number from the start of `text` by the rules of `%x` in the kernel's
+/// sscanf(), and returns it with the rest of the text.
 ///
-/// White space before the number is skipped, a sign is not allowed, and `0x` alone is zero. Of a
-/// number of more than 32 bits the lowest 32 count; one of more than 64 bits has all of them set.
+/// White space before the number is skipped, a sign is invalid, and `0x` alone is zero. A number of
+/// more than 32 bits is cut to its lowest 32 bits. A number of more than 64 bits has all bits set.
 fn number(text: &[u8]) -> Option<(u32, &[u8])> {
     let start = text.iter().position(|byte| !is_space(*byte))?;
     let text = text.get(start..)?;
@@ -37,12 +37,12 @@ fn number(text: &[u8]) -> Option<(u32, &[u8])> {
         let digit = char::from(*digit).to_digit(16)?;
         value.checked_mul(16)?.checked_add(u64::from(digit))
     });
-    // CAST: The low half is what is meant.
+    // CAST: A number is cut to its lowest 32 bits, as in sscanf().
     Some((value.unwrap_or(u64::MAX) as u32, rest))
 }
 
-/// Reads one id: up to six numbers, of which the first two must be there. A colon comes right behind
-/// each number but the last. Whatever follows the last one is passed over.
+/// Reads an id: two to six numbers, with a colon directly after each number but the last. Text
+/// after the last number is ignored.
 fn id(text: &[u8]) -> Option<DynamicId> {
     let mut fields = [0, 0, DynamicId::ANY, DynamicId::ANY, 0, 0];
     let mut found = 0_usize;
@@ -66,7 +66,8 @@ fn id(text: &[u8]) -> Option<DynamicId> {
     })
 }
 
-/// Returns each id of a list with commas, or else what was written where no id is to be read.
+/// Returns an iterator over the entries of a list with commas: an id, or the text of an invalid
+/// entry as an error.
 pub(crate) fn list(text: &[u8]) -> impl Iterator<Item = Result<DynamicId, &[u8]>> {
     text.split(|&byte| byte == b',')
         .filter(|entry| !entry.is_empty())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Devices that the driver refuses, however it is asked to take them.
+//! The devices that the driver refuses.
 
 use crate::params;
 use kernel::{
@@ -14,8 +14,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// What vfio-pci refuses because of errata by which an untrusted user can do harm: Intel's QAT, DSA
-/// and IAX of some generations. Its list is `vfio_pci_dev_in_denylist()`.
+/// Intel devices (QAT, DSA and IAX of some generations) with errata through which an untrusted user
+/// can cause harm. vfio-pci refuses the same ones (`vfio_pci_dev_in_denylist()`).
 const DENYLIST: [u32; 8] = [
     bindings::PCI_DEVICE_ID_INTEL_QAT_C3XXX,
     bindings::PCI_DEVICE_ID_INTEL_QAT_C3XXX_VF,
@@ -27,20 +27,21 @@ const DENYLIST: [u32; 8] = [
     bindings::PCI_DEVICE_ID_INTEL_IAX_SPR0,
 ];
 
-/// Where in its configuration space an Intel graphics device has the address of its OpRegion.
+/// The offset in configuration space at which an Intel graphics device has the address of its
+/// OpRegion.
 const OPREGION: usize = 0xfc;
 
 /// The base class of display devices.
 const DISPLAY: u32 = bindings::PCI_BASE_CLASS_DISPLAY;
 
-/// Returns whether the device of Intel's with this id has errata.
+/// Returns whether the Intel device with this id has such errata.
 fn is_denied(device: u16) -> bool {
     DENYLIST.contains(&u32::from(device))
 }
 
-/// Returns whether vfio-pci would give the device more regions than this driver can: those of Intel
-/// graphics, which `vfio_pci_igd_init()` makes where there is an OpRegion, and which no module
-/// outside of the kernel's tree can call.
+/// Returns whether vfio-pci would provide regions for the device that this driver cannot provide.
+/// Intel graphics devices with an OpRegion have such regions. `vfio_pci_igd_init()` makes them, and
+/// a module outside the kernel's tree cannot call it.
 fn has_igd_regions(pdev: &pci::Device<Core<'_>>) -> bool {
     cfg!(CONFIG_VFIO_PCI_IGD)
         && pdev.vendor_id() == Vendor::INTEL
@@ -48,12 +49,16 @@ fn has_igd_regions(pdev: &pci::Device<Core<'_>>) -> bool {
         && !matches!(pdev.config_space().read32(OPREGION), 0 | u32::MAX)
 }
 
-/// Says no to the devices above, and says why in the log.
+/// Refuses the devices above and logs the reason.
+///
+/// Fails with [`EOPNOTSUPP`] for Intel graphics with an OpRegion. Fails with [`EINVAL`] for a
+/// device with errata.
 pub(super) fn check(pdev: &pci::Device<Core<'_>>) -> Result {
+    // TODO(igd): Provide these regions.
     if has_igd_regions(pdev) {
         dev_err!(
             pdev,
-            "refused: this driver cannot give the regions of Intel graphics; use the kernel's own vfio-pci\n"
+            "not bound: no support for Intel graphics; use the kernel's own vfio-pci\n"
         );
         return Err(EOPNOTSUPP);
     }
@@ -63,13 +68,13 @@ pub(super) fn check(pdev: &pci::Device<Core<'_>>) -> Result {
     if params::disable_denylist() {
         dev_warn!(
             pdev,
-            "taken despite its errata, because of disable_denylist\n"
+            "bound in spite of its known errata, because disable_denylist is set\n"
         );
         return Ok(());
     }
     dev_warn!(
         pdev,
-        "refused because of its errata; see the parameter disable_denylist\n"
+        "not bound: untrusted users can exploit its errata; set disable_denylist to bind it\n"
     );
     Err(EINVAL)
 }
