@@ -2,8 +2,9 @@
 /*
  * Subregions of PCI BARs: the user interface of subregion_vfio_pci.
  *
- * This file is the only definition of that interface. The ioctls are issued on an ordinary VFIO
- * device file descriptor; a driver that does not have them answers ENOTTY, which is the probe.
+ * This file is the only definition of the interface. Programs issue the ioctls on a VFIO device
+ * file descriptor. Drivers that do not implement them fail with ENOTTY, so a program can test for
+ * them with VFIO_SUBREGION_QUERY.
  */
 #ifndef _LINUX_VFIO_SUBREGION_H
 #define _LINUX_VFIO_SUBREGION_H
@@ -15,41 +16,45 @@
 /**
  * DOC: Errors
  *
- * Every ioctl below takes a structure that begins with @argsz and @flags. The caller sets @argsz
- * to the number of bytes that it provides; a kernel that knows a shorter structure accepts the
- * longer one when all it does not know is zero. A call that fails changes nothing. What the
- * structure's output fields hold after a failure is unspecified, except where an error says so.
+ * Each ioctl takes a structure that begins with @argsz and @flags. The caller sets @argsz to the
+ * number of bytes that it provides. A kernel that knows a shorter structure accepts a longer one if
+ * all bytes that it does not know are zero. An ioctl that fails changes nothing. After a failure
+ * the output fields are undefined, unless an error below defines one.
  *
- * * EINVAL: @argsz is shorter than the structure, a flag or an attribute is unknown, a reserved
- *   field is not zero, the parent is not a memory BAR that can be mmapped, an offset or a size is
- *   zero (the size) or not a multiple of the granule, or the range leaves the BAR
- * * E2BIG: @argsz exceeds the structure and the excess is not all zero, or exceeds 4096
- * * EOVERFLOW: offset + size wraps around
- * * EEXIST: the range overlaps a subregion; @index says which
- * * EBUSY: something else holds the range in a way that the attribute forbids
- * * EOPNOTSUPP: this platform cannot give the type, or the BAR is larger than 512 GiB
- * * EPERM: write combining over the page that holds the MSI-X table
- * * ENOSPC: the limit on subregions is reached, or the BAR's 512 GiB of offsets are used up
- * * ENOENT: there is no such subregion
- * * EFAULT, ENOMEM, EINTR (a fatal signal arrived): as usual
- * * ENOTTY: the ioctl is not known here
+ * * EINVAL: @argsz is smaller than the structure; a flag or an attribute is unknown; a reserved
+ *   field is not zero; the parent is not a memory BAR of whole pages that can be mmapped; @size is
+ *   zero; @offset or @size is not a multiple of the granule; or the range leaves the BAR
+ * * E2BIG: @argsz is larger than the structure and a byte beyond it is not zero, or @argsz is
+ *   larger than 4096
+ * * EOVERFLOW: the sum of @offset and @size overflows
+ * * EEXIST: the range overlaps a subregion; @index is the index of that subregion
+ * * EBUSY: another user of the range, or of the BAR, excludes the attribute
+ * * EOPNOTSUPP: this platform does not support the memory type, or the BAR is larger than 512 GiB
+ * * EPERM: write combining, and the range includes a page of the MSI-X table
+ * * ENOSPC: the device has the maximum number of subregions, or the BAR has used up its 512 GiB of
+ *   mmap offsets
+ * * ENOENT: no subregion has this index
+ * * EFAULT: the address of the structure is invalid
+ * * ENOMEM: the kernel has no memory
+ * * EINTR: a fatal signal arrived
+ * * ENOTTY: the driver does not implement the ioctl
  */
 
-/** The ioctl type of this interface; VFIO's own is ';'. */
+/* The ioctl type of this interface. VFIO's own type is ';'. */
 #define VFIO_SUBREGION_IOC	0xD5
 
 /**
  * DOC: Attributes
  *
- * What userspace asks for. The type that the page tables then hold is the effective type.
+ * The memory attribute that userspace asks for. It determines the effective type on the host, and
+ * the memory types that a guest may use if the range is passed to a virtual machine.
  *
- * * VFIO_SUBREGION_ATTR_NONCACHED: pgprot_noncached(), what vfio-pci maps a BAR with. A guest is
- *   held to device memory.
- * * VFIO_SUBREGION_ATTR_DEVICE: pgprot_device(). A guest is held to device memory.
- * * VFIO_SUBREGION_ATTR_WC: pgprot_writecombine(). Stores may be merged, delayed and reordered
- *   until a fence; a guest may choose any uncached type.
- * * VFIO_SUBREGION_ATTR_GUEST_ANY: pgprot_device() on the host; a guest may choose any uncached
- *   type.
+ * * VFIO_SUBREGION_ATTR_NONCACHED: pgprot_noncached(), as vfio-pci maps BARs. A guest gets device
+ *   memory.
+ * * VFIO_SUBREGION_ATTR_DEVICE: pgprot_device(). A guest gets device memory.
+ * * VFIO_SUBREGION_ATTR_WC: pgprot_writecombine(). The CPU may merge, delay and reorder stores
+ *   until a fence. A guest may use any uncached type.
+ * * VFIO_SUBREGION_ATTR_GUEST_ANY: pgprot_device() on the host. A guest may use any uncached type.
  */
 #define VFIO_SUBREGION_ATTR_NONCACHED	0
 #define VFIO_SUBREGION_ATTR_DEVICE	1
@@ -59,7 +64,13 @@
 /**
  * DOC: Effective types
  *
- * What the page tables really hold, in the architecture's own terms.
+ * The memory type in the page-table entries, as the architecture names it.
+ *
+ * * VFIO_SUBREGION_TYPE_X86_UC_MINUS: UC-
+ * * VFIO_SUBREGION_TYPE_X86_WC: WC
+ * * VFIO_SUBREGION_TYPE_ARM64_NGNRNE: Device-nGnRnE
+ * * VFIO_SUBREGION_TYPE_ARM64_NGNRE: Device-nGnRE
+ * * VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC: Normal-NC
  */
 #define VFIO_SUBREGION_TYPE_X86_UC_MINUS	1
 #define VFIO_SUBREGION_TYPE_X86_WC		2
@@ -69,33 +80,37 @@
 
 /**
  * struct vfio_subregion_create - VFIO_SUBREGION_CREATE
- * @argsz: in: size of this structure in bytes
+ * @argsz: in: size of the structure in bytes
  * @flags: in: must be zero
- * @parent: in: region index of a memory BAR (VFIO_PCI_BAR0_REGION_INDEX and up)
+ * @parent: in: region index of a memory BAR (VFIO_PCI_BAR0_REGION_INDEX and following)
  * @attribute: in: one of VFIO_SUBREGION_ATTR_*
- * @offset: in: first byte of the range within the BAR, a multiple of the granule
- * @size: in: length of the range in bytes, a multiple of the granule and not zero
+ * @offset: in: offset in the BAR of the first byte of the range, a multiple of the granule
+ * @size: in: size of the range in bytes, a multiple of the granule and not zero
  * @reserved: in: must be zero
- * @index: out: region index of the new subregion; after EEXIST the index of the subregion that
- *	the range overlaps (of several, the one that begins first)
+ * @index: out: region index of the new subregion; after EEXIST, the index of the subregion that the
+ *	range overlaps (if it overlaps several, of the one that begins first)
  * @effective_type: out: one of VFIO_SUBREGION_TYPE_*
- * @mmap_offset: out: what to give to mmap(), pread() and pwrite() for the first byte
+ * @mmap_offset: out: file offset of the first byte, for mmap(), pread() and pwrite()
  *
- * Creates a subregion: a range of a BAR with a region index, an mmap offset and a memory
- * attribute of its own. From then on, and until it is destroyed or the device is closed for the
- * last time, the pages of the range can be mapped only through the subregion: mappings made
- * through the BAR lose them (a later touch raises SIGBUS), while read() and write() on the BAR
- * still reach them. The effective type is exactly what the attribute says on this architecture,
- * or the call fails.
+ * Creates a subregion: a range of a BAR that has a region index, an mmap offset and a memory
+ * attribute of its own. While the subregion exists, userspace can map the pages of the range only
+ * through it. Mappings of the BAR lose these pages, and a later access raises SIGBUS. read() and
+ * write() on the BAR still reach them. The effective type is the one that the attribute has on this
+ * architecture, or the ioctl fails. The subregion exists until it is destroyed or the device is
+ * closed for the last time.
  *
- * An index or an mmap offset is never used again while the device stays open. The new region is
- * also found through VFIO_DEVICE_GET_INFO and VFIO_DEVICE_GET_REGION_INFO.
+ * An index or an mmap offset is not used again while the device is open. VFIO_DEVICE_GET_INFO
+ * counts the new region, and VFIO_DEVICE_GET_REGION_INFO describes it.
  *
- * EBUSY means that an ioeventfd exists on the device, on whatever BAR, and this would be the
- * first write-combining subregion of its BAR; that another mapping of the same memory has a
- * different type or decides it; or that VFIO_REGION_SET_ATTR gave the BAR an attribute. A BAR that
- * has a write-combining subregion can have more of them beside ioeventfds on other BARs, but it
- * can have no ioeventfd itself: VFIO_DEVICE_IOEVENTFD says EBUSY.
+ * The ioctl fails with EBUSY if
+ *
+ * * @attribute is write combining, no other subregion of the BAR is write-combining, and the device
+ *   has an ioeventfd on any BAR;
+ * * another mapping gives a page of the range another memory type, or determines the type; or
+ * * VFIO_REGION_SET_ATTR has given the BAR an attribute.
+ *
+ * While a BAR has a write-combining subregion, VFIO_DEVICE_IOEVENTFD fails with EBUSY for this BAR.
+ * Ioeventfds on other BARs do not prevent further write-combining subregions in it.
  */
 struct vfio_subregion_create {
 	__u32		argsz;
@@ -114,16 +129,17 @@ struct vfio_subregion_create {
 
 /**
  * struct vfio_subregion_destroy - VFIO_SUBREGION_DESTROY
- * @argsz: in: size of this structure in bytes
+ * @argsz: in: size of the structure in bytes
  * @flags: in: must be zero
  * @index: in: region index of the subregion
  * @reserved: in: must be zero
  *
- * Ends a subregion: its mappings lose their pages (a later touch raises SIGBUS, even if the range
- * is claimed anew), and its range belongs to the BAR again. VFIO_DEVICE_GET_REGION_INFO of its
- * index then tells an empty region: no size, no flags.
+ * Destroys a subregion. Its mappings lose their pages, and a later access raises SIGBUS, even if a
+ * new subregion claims the range. Userspace can map the pages through the BAR again. Afterwards
+ * VFIO_DEVICE_GET_REGION_INFO describes an empty region for @index: size and flags are zero.
  *
- * ENOENT: @index is no subregion, or one that was destroyed before.
+ * The ioctl fails with ENOENT if @index is not the index of a subregion, or if the subregion has
+ * been destroyed before.
  */
 struct vfio_subregion_destroy {
 	__u32		argsz;
@@ -136,21 +152,21 @@ struct vfio_subregion_destroy {
 
 /**
  * struct vfio_subregion_query - VFIO_SUBREGION_QUERY
- * @argsz: in: size of this structure in bytes
+ * @argsz: in: size of the structure in bytes
  * @flags: in: must be zero
  * @index: in: region index of a BAR or of a subregion
- * @attributes: out: bit n is set when attribute n would be effective here and now
- * @granule: out: in bytes; offsets and sizes are multiples of it
- * @limit: out: how many subregions the device can have at a time
- * @count: out: how many it has
+ * @attributes: out: bit n is set if attribute n would be effective at this moment
+ * @granule: out: the unit of offsets and sizes, in bytes
+ * @limit: out: the maximum number of subregions that the device can have at a time
+ * @count: out: the number of subregions that the device has
  * @reserved: in: must be zero
  *
- * Says what can be had, so that userspace guesses neither page size nor architecture. For a BAR,
- * @attributes is what VFIO_SUBREGION_CREATE could give some part of it, as far as that can be told
- * without trying; none for a BAR that cannot have subregions. For a subregion it is the attribute
- * that it has.
+ * Reports the available attributes, so that programs need not know the page size or the
+ * architecture. For a BAR, @attributes has the attributes that VFIO_SUBREGION_CREATE could give a
+ * part of it, as far as the kernel can tell without an attempt. It is zero for a BAR that cannot
+ * have subregions. For a subregion, @attributes has the attribute of the subregion only.
  *
- * EINVAL: @index is neither a BAR nor a subregion.
+ * The ioctl fails with EINVAL if @index is not the index of a BAR or of a subregion.
  */
 struct vfio_subregion_query {
 	__u32		argsz;
@@ -167,22 +183,28 @@ struct vfio_subregion_query {
 
 /**
  * struct vfio_region_set_attr - VFIO_REGION_SET_ATTR
- * @argsz: in: size of this structure in bytes
+ * @argsz: in: size of the structure in bytes
  * @flags: in: must be zero
  * @index: in: region index of a memory BAR that can be mmapped
  * @attribute: in: one of VFIO_SUBREGION_ATTR_*
  * @effective_type: out: one of VFIO_SUBREGION_TYPE_*
  * @reserved: in: must be zero
  *
- * Sets the attribute of a whole BAR's own window before it is mmapped, for programs whose mapping
- * code cannot change. VFIO_SUBREGION_ATTR_NONCACHED, which every BAR has at first, takes it back.
- * Setting the attribute that the BAR has changes nothing, and works while the BAR is mapped.
+ * Sets the attribute of a whole BAR before it is mmapped, for programs whose mapping code cannot be
+ * changed. Every BAR has VFIO_SUBREGION_ATTR_NONCACHED at first; setting it again makes the BAR
+ * like any other. Setting the present attribute changes nothing, and succeeds even while the BAR is
+ * mapped.
  *
- * EBUSY: the BAR is mapped, or has a subregion, or (write combining only) an ioeventfd exists on
- * the device, on whatever BAR, or another mapping of the same memory has a different type or
- * decides it. A BAR that is write-combining can have no ioeventfd: VFIO_DEVICE_IOEVENTFD then
- * says EBUSY.
- * EPERM: write combining, and the BAR holds the MSI-X table.
+ * The ioctl fails with EBUSY if
+ *
+ * * the BAR is mapped;
+ * * the BAR has a subregion;
+ * * @attribute is write combining and the device has an ioeventfd on any BAR; or
+ * * another mapping gives a page of the BAR another memory type, or determines the type.
+ *
+ * It fails with EPERM if @attribute is write combining and the BAR contains the MSI-X table.
+ *
+ * While a BAR is write-combining, VFIO_DEVICE_IOEVENTFD fails with EBUSY for this BAR.
  */
 struct vfio_region_set_attr {
 	__u32		argsz;
@@ -195,17 +217,17 @@ struct vfio_region_set_attr {
 
 #define VFIO_REGION_SET_ATTR	_IO(VFIO_SUBREGION_IOC, 3)
 
-/** Capability of a subregion in VFIO_DEVICE_GET_REGION_INFO. */
+/* Id of the capability of a subregion in VFIO_DEVICE_GET_REGION_INFO. */
 #define VFIO_REGION_INFO_CAP_SUBREGION		0xD501
 
 /**
- * struct vfio_region_info_cap_subregion - what a subregion is
+ * struct vfio_region_info_cap_subregion - capability of a subregion
  * @header: id VFIO_REGION_INFO_CAP_SUBREGION, version 1
  * @parent: region index of the BAR
  * @attribute: one of VFIO_SUBREGION_ATTR_*
  * @effective_type: one of VFIO_SUBREGION_TYPE_*
  * @reserved: zero
- * @offset: first byte of the range within the BAR
+ * @offset: offset in the BAR of the first byte of the subregion
  */
 struct vfio_region_info_cap_subregion {
 	struct vfio_info_cap_header header;
@@ -216,13 +238,13 @@ struct vfio_region_info_cap_subregion {
 	__aligned_u64	offset;
 };
 
-/** Capability of a BAR that has subregions in VFIO_DEVICE_GET_REGION_INFO. */
+/* Id of the capability of a BAR with subregions or an attribute in VFIO_DEVICE_GET_REGION_INFO. */
 #define VFIO_REGION_INFO_CAP_CLAIMS		0xD502
 
 /**
- * struct vfio_region_claim - a range of a BAR that a subregion holds
- * @offset: first byte of the range within the BAR
- * @size: length of the range in bytes
+ * struct vfio_region_claim - a range of a BAR that a subregion claims
+ * @offset: offset in the BAR of the first byte of the range
+ * @size: size of the range in bytes
  * @index: region index of the subregion
  * @reserved: zero
  */
@@ -234,15 +256,16 @@ struct vfio_region_claim {
 };
 
 /**
- * struct vfio_region_info_cap_claims - the subregions and the attribute of a BAR
+ * struct vfio_region_info_cap_claims - claims and attribute of a BAR
  * @header: id VFIO_REGION_INFO_CAP_CLAIMS, version 1
- * @nr_claims: length of @claims
- * @attribute: what mappings of the BAR itself are made with: one of VFIO_SUBREGION_ATTR_*
- * @effective_type: one of VFIO_SUBREGION_TYPE_*
+ * @nr_claims: number of elements of @claims
+ * @attribute: attribute of mappings of the BAR itself, one of VFIO_SUBREGION_ATTR_*
+ * @effective_type: effective type of mappings of the BAR itself, one of VFIO_SUBREGION_TYPE_*
  * @reserved: zero
- * @claims: the claims, ordered by offset
+ * @claims: the claims of subregions, ordered by offset
  *
- * A BAR that has no subregion, and the attribute that every BAR has at first, lacks this.
+ * A BAR has this capability if it has a subregion, or an attribute other than
+ * VFIO_SUBREGION_ATTR_NONCACHED.
  */
 struct vfio_region_info_cap_claims {
 	struct vfio_info_cap_header header;
