@@ -6,7 +6,10 @@ use crate::{
     bindings,
     vfio::pci::IdTable, //
 };
-use kernel::str::CStr;
+use kernel::str::{
+    CStr,
+    CStrExt, //
+};
 
 /// Returns the value of `ids=`.
 pub(crate) fn ids() -> &'static CStr {
@@ -14,7 +17,7 @@ pub(crate) fn ids() -> &'static CStr {
     let ids = unsafe { bindings::subregion_param_ids() };
     // SAFETY: The array ends with a NUL. It does not change after the module has been loaded,
     // because the parameter is not in sysfs.
-    unsafe { CStr::from_ptr(ids.cast()) }
+    unsafe { CStr::from_char_ptr(ids) }
 }
 
 /// Returns whether the core must never mask INTx in a device.

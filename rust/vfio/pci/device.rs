@@ -141,7 +141,7 @@ impl<T: Operations> Device<T> {
     /// Allocates a device for `pdev`, which is being bound to the driver `D`.
     ///
     /// Fails with [`ENOMEM`] if the kernel has no memory.
-    pub(super) fn new<D: Driver<Device = T>>(
+    pub(super) fn alloc<D: Driver<Device = T>>(
         pdev: &pci::Device<Core<'_>>,
     ) -> Result<NonNull<CoreDevice>> {
         const { assert!(offset_of!(Self, core) == 0) };

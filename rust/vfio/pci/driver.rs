@@ -194,20 +194,20 @@ impl<D: Driver> Callbacks<D> {
             // transparent wrapper of the structure.
             let device = unsafe { &*pdev.cast::<pci::Device<Core<'_>>>() };
             D::probe(device)?;
-            let core = Device::<D::Device>::new::<D>(device)?;
+            let core = Device::<D::Device>::alloc::<D>(device)?;
             let core = core.as_ptr().cast::<bindings::vfio_pci_core_device>();
             // vfio-pci-core requires that the driver data points to its device.
             // SAFETY: The PCI device is valid, and no other driver uses its driver data.
             unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core.cast()) };
-            // SAFETY: `Device::new` has allocated the core device.
+            // SAFETY: `Device::alloc` has allocated the core device.
             unsafe { bindings::vfio_rs_set_pci_ops(core, &PCI_OPS) };
-            // SAFETY: `Device::new` has allocated and initialised the core device, and the driver
+            // SAFETY: `Device::alloc` has allocated and initialised the core device, and the driver
             // data and the operations are set.
             let ret = unsafe { bindings::vfio_pci_core_register_device(core) };
             if ret != 0 {
                 // SAFETY: As above.
                 unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core::ptr::null_mut()) };
-                // SAFETY: This releases the reference that `Device::new` returned.
+                // SAFETY: This releases the reference that `Device::alloc` returned.
                 unsafe { bindings::vfio_rs_put_device(core) };
             }
             to_result(ret).map(|()| 0)
@@ -227,7 +227,7 @@ impl<D: Driver> Callbacks<D> {
         unsafe { bindings::vfio_pci_core_unregister_device(core) };
         // SAFETY: The PCI device is valid.
         unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core::ptr::null_mut()) };
-        // SAFETY: This releases the reference that `Device::new` returned in `probe`.
+        // SAFETY: This releases the reference that `Device::alloc` returned in `probe`.
         unsafe { bindings::vfio_rs_put_device(core) };
     }
 

@@ -48,7 +48,7 @@ use kernel::{
 ///
 /// # Safety
 ///
-/// Only VFIO may call the functions, with a device that [`Device::new`] allocates. VFIO calls
+/// Only VFIO may call the functions, with a device that [`Device::alloc`] allocates. VFIO calls
 /// `init` during the allocation, and `release` when the last reference is gone. It calls
 /// `open_device` at the first open and `close_device` at the last close, with the lock of the
 /// device set held. It calls all others while the device is open.
