@@ -11,7 +11,7 @@ void *wc_create(int device, uint32_t bar, uint64_t offset, uint64_t size, uint32
 		.size = size,
 	};
 
-	/* Success means that it is write combining; there is nothing to check afterwards. */
+	/* After success the type is write-combining; no further check is needed. */
 	if (ioctl(device, VFIO_SUBREGION_CREATE, &create))
 		return MAP_FAILED;
 	*index = create.index;

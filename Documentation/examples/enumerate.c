@@ -14,7 +14,7 @@ struct vfio_region_info *region_info(int device, uint32_t index)
 		*info = (struct vfio_region_info) { .argsz = size, .index = index };
 		if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, info))
 			break;
-		/* What does not fit is left out, and argsz says how much there is. */
+		/* If the capabilities do not fit, argsz has the size that they need. */
 		if (info->argsz <= size)
 			return info;
 		size = info->argsz;
@@ -52,7 +52,7 @@ int each_subregion(int device, void (*found)(uint32_t index, const struct vfio_r
 		info = region_info(device, index);
 		if (!info)
 			return -errno;
-		/* A region of another kind, or a subregion that was destroyed, lacks this. */
+		/* Other regions and destroyed subregions do not have this capability. */
 		sub = region_cap(info, VFIO_REGION_INFO_CAP_SUBREGION);
 		if (sub)
 			found(index, info, sub);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the examples of uapi.rst share: @device is always an open VFIO device file. */
+/* Common declarations of the examples in uapi.rst. @device is an open VFIO device file. */
 #ifndef EXAMPLES_H
 #define EXAMPLES_H
 
@@ -14,36 +14,40 @@
 #include <linux/vfio.h>
 #include <linux/vfio_subregion.h>
 
-/** wc_supported() - whether this device's driver has subregions, and BAR @bar can be WC */
+/** wc_supported() - returns whether the driver has subregions and BAR @bar can be WC */
 bool wc_supported(int device, uint32_t bar);
 
 /**
  * wc_create() - maps @size bytes of @bar write-combining
  *
- * Returns MAP_FAILED and sets errno on failure. @index is set as soon as there is a subregion.
+ * Returns MAP_FAILED and sets errno on failure. @index is valid once the subregion exists.
  */
 void *wc_create(int device, uint32_t bar, uint64_t offset, uint64_t size, uint32_t *index);
 
-/** wc_destroy() - ends what wc_create() made; 0, or a negative errno */
-int wc_destroy(int device, void *window, uint64_t size, uint32_t index);
+/** wc_destroy() - destroys a subregion of wc_create(); returns 0 or a negative errno */
+int wc_destroy(int device, void *data, uint64_t size, uint32_t index);
 
-/** bar_set_wc() - makes all mappings of a whole BAR write-combining; 0, or a negative errno */
+/** bar_set_wc() - makes all mappings of a BAR write-combining; returns 0 or a negative errno */
 int bar_set_wc(int device, uint32_t bar);
 
-/** region_info() - a region with its capabilities, which the caller frees; NULL on failure */
+/** region_info() - returns a region with its capabilities, for free(); NULL on failure */
 struct vfio_region_info *region_info(int device, uint32_t index);
 
-/** region_cap() - the capability @id of a region, or NULL */
+/** region_cap() - returns the capability @id of a region, or NULL */
 const void *region_cap(const struct vfio_region_info *info, uint16_t id);
 
-/** each_subregion() - calls @found for every subregion; 0, or a negative errno */
+/** each_subregion() - calls @found for every subregion; returns 0 or a negative errno */
 int each_subregion(int device, void (*found)(uint32_t index, const struct vfio_region_info *info,
 					     const struct vfio_region_info_cap_subregion *sub));
 
-/** bar_is_claimed() - whether a subregion holds byte @offset of a BAR */
+/** bar_is_claimed() - returns whether a subregion contains byte @offset of a BAR */
 bool bar_is_claimed(int device, uint32_t bar, uint64_t offset);
 
-/** send_packet() - writes a packet to a write-combining window and rings; 0, or a negative errno */
+/**
+ * send_packet() - writes a packet to write-combining memory and rings the doorbell
+ *
+ * Returns 0 or a negative errno.
+ */
 int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uint64_t packet[8]);
 
 #endif /* EXAMPLES_H */

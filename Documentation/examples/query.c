@@ -8,7 +8,7 @@ bool wc_supported(int device, uint32_t bar)
 		.index = bar,
 	};
 
-	/* Another driver answers ENOTTY: then the BAR can be mapped in the ordinary way only. */
+	/* Another driver answers ENOTTY; the BAR then has ordinary mappings only. */
 	if (ioctl(device, VFIO_SUBREGION_QUERY, &query))
 		return false;
 	return query.attributes & (1U << VFIO_SUBREGION_ATTR_WC) && query.count < query.limit;

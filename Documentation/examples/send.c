@@ -11,13 +11,13 @@ int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uin
 		.offset = 1 << 20,
 		.size = 1 << 20,
 	};
-	void *window = vfio_subregion_create_map(device, &create);
+	void *data = vfio_subregion_create_map(device, &create);
 
-	if (window == MAP_FAILED)
+	if (data == MAP_FAILED)
 		return -errno;
-	/* Ascending and without gaps, so that a buffer fills up and leaves as one burst. */
-	vfio_subregion_copy(window, packet, 8 * sizeof(*packet));
+	/* Ascending stores without gaps fill a buffer, which leaves the CPU as one burst. */
+	vfio_subregion_copy(data, packet, 8 * sizeof(*packet));
 	vfio_subregion_fence();
 	*doorbell = 1;
-	return munmap(window, create.size);
+	return munmap(data, create.size);
 }
