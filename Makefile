@@ -111,7 +111,7 @@ uninstall: ## Remove what make install installed
 	done
 
 clean: ## Remove what was built in this checkout; the cache stays
-	rm -rf build
+	rm -rf build Documentation/contract.rst
 
 cache: ## List the build roots and kernels in the cache; rig/cache --help says how to remove some
 	@rig/cache

@@ -182,6 +182,7 @@ static void expect_usable(struct __test_metadata *_metadata, FIXTURE_DATA(aer) *
 }
 
 /* As vfio-pci, but that the entries are gone, and stay so where the device has not recovered. */
+/* contract: reset.aer */
 TEST_F(aer, is_told_and_the_mappings_keep_their_types)
 {
 	enum recovery end;
@@ -320,6 +321,7 @@ static bool end_of_failure(struct __test_metadata *_metadata, FIXTURE_DATA(failu
 	return end != RECOVERED;
 }
 
+/* contract: reset.failure */
 TEST_F(failure, is_waited_for_and_then_a_touch_raises_sigbus_and_read_is_eio)
 {
 	bool waited = false;
@@ -342,6 +344,7 @@ TEST_F(failure, is_waited_for_and_then_a_touch_raises_sigbus_and_read_is_eio)
 	EXPECT_TRUE(waited);
 }
 
+/* contract: reset.failure */
 TEST_F(failure, ends_with_a_reset_by_sysfs)
 {
 	if (!end_of_failure(_metadata, self))
@@ -353,6 +356,7 @@ TEST_F(failure, ends_with_a_reset_by_sysfs)
 	expect_register(_metadata, &self->dev, self->bar);
 }
 
+/* contract: reset.failure */
 TEST_F(failure, ends_with_the_next_open)
 {
 	end_of_failure(_metadata, self);
@@ -369,6 +373,7 @@ TEST_F(failure, ends_with_the_next_open)
  * Unbinding waits until the device is closed, and the kernel's recovery waits for the unbinding.
  * So who waits for the recovery has to be let go by the unbinding.
  */
+/* contract: reset.failure */
 TEST_F(failure, is_not_waited_for_once_the_device_is_being_unbound)
 {
 	int status;
@@ -465,6 +470,7 @@ static void use_again(struct __test_metadata *_metadata, FIXTURE_DATA(recovery) 
 		EXPECT_TOUCH(self->wc, PTE_WC, 0);
 }
 
+/* contract: reset.recovery */
 TEST_F(recovery, has_no_entries_meanwhile_and_those_of_the_same_types_afterwards)
 {
 	bool waited = false;
@@ -542,6 +548,7 @@ static void *touch_all_the_time(void *data)
 	return NULL;
 }
 
+/* contract: reset.no-deadlock */
 TEST_F(errors, and_resets_at_the_same_time_end)
 {
 	pthread_t resetter, toucher;

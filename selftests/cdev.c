@@ -30,11 +30,13 @@ FIXTURE_TEARDOWN(cdev)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: lifetime.cdev */
 TEST_F(cdev, the_main_path_works)
 {
 	expect_main_path(_metadata, &self->dev);
 }
 
+/* contract: lifetime.cdev */
 TEST_F(cdev, the_last_close_leaves_nothing)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
@@ -45,6 +47,7 @@ TEST_F(cdev, the_last_close_leaves_nothing)
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, vfio_num_regions(&self->dev));
 }
 
+/* contract: lifetime.cdev */
 TEST_F(cdev, a_live_mapping_keeps_it_open)
 {
 	struct vfio_subregion_create sub;
@@ -60,6 +63,7 @@ TEST_F(cdev, a_live_mapping_keeps_it_open)
 	expect_nothing_left(_metadata, self->dev.bdf);
 }
 
+/* contract: lifetime.cdev */
 TEST_F(cdev, a_group_opened_afterwards_finds_nothing_of_it)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);

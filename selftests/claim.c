@@ -34,6 +34,7 @@ static struct vfio_subregion_create claim(struct __test_metadata *_metadata,
 	return fixture_create(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_WC, CLAIM, CLAIM_SIZE);
 }
 
+/* contract: claim.bar-loses-pages */
 TEST_F(claim, a_bar_mapping_by_4k_entries_loses_just_the_claimed_pages)
 {
 	struct vfio_subregion_create sub;
@@ -57,6 +58,7 @@ TEST_F(claim, a_bar_mapping_by_4k_entries_loses_just_the_claimed_pages)
 	EXPECT_TOUCH(map + 4 * KIB, PTE_WC, SHIFT_4K);
 }
 
+/* contract: claim.bar-loses-pages */
 TEST_F(claim, a_bar_mapping_by_2m_entries_that_straddles_the_claim_is_split)
 {
 	char *bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB), *map;
@@ -84,6 +86,7 @@ TEST_F(claim, a_bar_mapping_by_2m_entries_that_straddles_the_claim_is_split)
 	EXPECT_TOUCH(map + CLAIM_SIZE - 4, PTE_WC, SHIFT_4K);
 }
 
+/* contract: claim.bar-loses-pages */
 TEST_F(claim, a_bar_mapping_made_afterwards_has_no_claimed_pages_either)
 {
 	char *bar;
@@ -95,6 +98,7 @@ TEST_F(claim, a_bar_mapping_made_afterwards_has_no_claimed_pages_either)
 	EXPECT_TOUCH(bar + 2 * MIB, PTE_NONCACHED, SHIFT_2M);
 }
 
+/* contract: claim.subregions-keep */
 TEST_F(claim, a_subregion_mapping_survives_the_creation_of_others)
 {
 	struct vfio_subregion_create first, second;
@@ -113,6 +117,7 @@ TEST_F(claim, a_subregion_mapping_survives_the_creation_of_others)
 	EXPECT_NE(first.index, second.index);
 }
 
+/* contract: read-write.bar */
 TEST_F(claim, read_and_write_through_the_bar_reach_every_byte)
 {
 	uint32_t out[4] = { 0x11111111, 0x22222222, 0x33333333, 0x44444444 }, in[4] = {};
@@ -136,6 +141,7 @@ TEST_F(claim, read_and_write_through_the_bar_reach_every_byte)
 	EXPECT_EQ(out[1], *(volatile uint32_t *)(map + CLAIM_SIZE - 4));
 }
 
+/* contract: read-write.subregion */
 TEST_F(claim, read_and_write_of_every_width_work_through_the_subregion)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
@@ -153,6 +159,7 @@ TEST_F(claim, read_and_write_of_every_width_work_through_the_subregion)
 	}
 }
 
+/* contract: read-write.subregion */
 TEST_F(claim, read_and_write_through_the_subregion_are_short_at_its_end)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
@@ -166,6 +173,7 @@ TEST_F(claim, read_and_write_through_the_subregion_are_short_at_its_end)
 	EXPECT_EQ(marker, beyond);
 }
 
+/* contract: read-write.subregion */
 TEST_F(claim, read_and_write_beyond_the_subregion_are_einval_as_beyond_a_bar)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
@@ -189,6 +197,7 @@ TEST_F(claim, read_and_write_beyond_the_subregion_are_einval_as_beyond_a_bar)
 	EXPECT_EQ(EINVAL, errno); \
 } while (0)
 
+/* contract: mmap.outside */
 TEST_F(claim, mmap_outside_the_subregion_is_einval)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
@@ -201,6 +210,7 @@ TEST_F(claim, mmap_outside_the_subregion_is_einval)
 	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start - 4 * KIB, CLAIM_SIZE);
 }
 
+/* contract: mmap.outside */
 TEST_F(claim, mmap_beyond_the_bar_is_still_einval)
 {
 	claim(_metadata, &self->dev);
@@ -208,6 +218,7 @@ TEST_F(claim, mmap_beyond_the_bar_is_still_einval)
 	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, self->window + self->bar.size - 4 * KIB, 8 * KIB);
 }
 
+/* contract: mmap.outside */
 TEST_F(claim, a_private_mapping_is_einval)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
@@ -217,6 +228,7 @@ TEST_F(claim, a_private_mapping_is_einval)
 }
 
 /* The core revokes mappings by file offset, BAR 0's window to the ROM's: that must cover these. */
+/* contract: create.slot */
 TEST_F(claim, the_mmap_offset_lies_in_the_window_of_the_bar_and_above_the_bar)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev);

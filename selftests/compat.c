@@ -9,6 +9,7 @@
 
 _Static_assert(sizeof(void *) == 4, "this program is built with -m32");
 
+/* contract: args.compat */
 FIXTURE(compat) {
 	struct vfio_device dev;
 	struct pci_bar bar;

@@ -30,6 +30,7 @@ FIXTURE_TEARDOWN(plain_bar)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: type.plain */
 TEST_F(plain_bar, is_mapped_uncached_by_2m_entries)
 {
 	char *bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
@@ -40,6 +41,7 @@ TEST_F(plain_bar, is_mapped_uncached_by_2m_entries)
 	EXPECT_EQ(self->bar.start, pte_phys(bar));
 }
 
+/* contract: type.plain */
 TEST_F(plain_bar, is_reserved_uncached)
 {
 	if (!memtype_tracked())
@@ -53,6 +55,7 @@ TEST_F(plain_bar, is_reserved_uncached)
  * the kernel's own code. A kernel with IO_STRICT_DEVMEM allows it for a BAR in use only when booted
  * with iomem=relaxed.
  */
+/* contract: controls.asking */
 TEST_F(plain_bar, asked_for_wc_without_segments_is_uncached)
 {
 	void *map = pci_map_resource(self->dev.bdf, 2, "_wc", 4 * MIB, MIB);
@@ -82,6 +85,7 @@ FIXTURE_TEARDOWN(segment)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: controls.asking */
 TEST_F(segment, makes_what_was_asked_for_as_wc_be_wc)
 {
 	void *map = pci_map_resource(self->dev.bdf, 2, "_wc", 4 * MIB, MIB);
@@ -92,6 +96,7 @@ TEST_F(segment, makes_what_was_asked_for_as_wc_be_wc)
 	EXPECT_TOUCH(map, PTE_WC, 0);
 }
 
+/* contract: controls.asking */
 TEST_F(segment, does_not_make_its_neighbours_wc)
 {
 	void *map = pci_map_resource(self->dev.bdf, 2, "_wc", 5 * MIB, MIB);
@@ -126,6 +131,7 @@ FIXTURE_TEARDOWN(big_plain_bar)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: type.plain */
 TEST_F(big_plain_bar, is_mapped_uncached_by_the_largest_entries)
 {
 	char *bar = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
@@ -154,6 +160,7 @@ FIXTURE_TEARDOWN(sysfs)
 {
 }
 
+/* contract: controls.oracle */
 TEST_F(sysfs, a_wc_mapping_of_a_free_bar_is_wc)
 {
 	void *map = pci_map_resource(self->bdf, 2, "_wc", 0, MIB);
@@ -164,6 +171,7 @@ TEST_F(sysfs, a_wc_mapping_of_a_free_bar_is_wc)
 	EXPECT_MEMTYPE(MEMTYPE_WC, self->bar.start, self->bar.start + MIB);
 }
 
+/* contract: controls.oracle */
 TEST_F(sysfs, a_wc_mapping_of_a_bar_held_uncached_is_uncached)
 {
 	void *held = pci_map_resource(self->bdf, 2, "", 0, self->bar.size), *map;
@@ -176,6 +184,7 @@ TEST_F(sysfs, a_wc_mapping_of_a_bar_held_uncached_is_uncached)
 	EXPECT_STREQ(PTE_NONCACHED, pte_type(map));
 }
 
+/* contract: controls.oracle */
 TEST_F(sysfs, an_address_without_device_memory_is_refused_by_the_oracle)
 {
 	struct pte_oracle pte;

@@ -117,6 +117,7 @@ FIXTURE_TEARDOWN(cost)
 }
 
 /* Else equal counts could be equally bad ones. */
+/* contract: controls.cost */
 TEST_F(cost, vfio_pci_takes_a_fault_for_each_entry_and_the_largest_entries)
 {
 	struct pte_count *stock = &self->stock.entries;
@@ -148,6 +149,7 @@ static struct cost without_1g(struct cost stock)
 	return stock;
 }
 
+/* contract: cost.faults */
 TEST_F(cost, a_bar_takes_the_faults_and_entries_of_vfio_pci_without_1g)
 {
 	struct cost cost = count(_metadata, &self->dev,
@@ -156,6 +158,7 @@ TEST_F(cost, a_bar_takes_the_faults_and_entries_of_vfio_pci_without_1g)
 	expect_same(_metadata, without_1g(self->stock), cost, "the BAR");
 }
 
+/* contract: cost.faults */
 TEST_F(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci_without_1g)
 {
 	const struct subregion_attribute *attribute;
@@ -173,6 +176,7 @@ TEST_F(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci_without_1g)
 	}
 }
 
+/* contract: cost.faults */
 TEST_F(cost, a_reset_makes_a_mapping_take_the_same_again)
 {
 	struct vfio_subregion_create sub;
@@ -188,6 +192,7 @@ TEST_F(cost, a_reset_makes_a_mapping_take_the_same_again)
 }
 
 /* The small ones lie beside what a large one could map, so they stay. */
+/* contract: cost.fork */
 TEST_F(cost, a_fork_makes_a_mapping_take_its_large_entries_again)
 {
 	char *map = fixture_map(_metadata, &self->dev,
@@ -272,6 +277,7 @@ FIXTURE_TEARDOWN(memory)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: cost.memory */
 TEST_F(memory, a_subregion_takes_at_most_256_bytes_beside_its_ranges)
 {
 	uint64_t before, each, ranges = 0;

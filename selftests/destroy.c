@@ -54,6 +54,7 @@ static void expect_enoent(struct __test_metadata *_metadata, struct vfio_device 
 	expect_call_refused(_metadata, dev, bar, VFIO_SUBREGION_DESTROY, &destroy, ENOENT);
 }
 
+/* contract: destroy.enoent */
 TEST_F(destroy, of_a_region_of_vfio_pci_is_enoent)
 {
 	uint32_t index;
@@ -63,6 +64,7 @@ TEST_F(destroy, of_a_region_of_vfio_pci_is_enoent)
 		expect_enoent(_metadata, &self->dev, &self->bar, index);
 }
 
+/* contract: destroy.enoent */
 TEST_F(destroy, of_an_index_that_no_region_has_is_enoent)
 {
 	const uint32_t unknown[] = {
@@ -76,6 +78,7 @@ TEST_F(destroy, of_an_index_that_no_region_has_is_enoent)
 		expect_enoent(_metadata, &self->dev, &self->bar, unknown[i]);
 }
 
+/* contract: destroy.enoent */
 TEST_F(destroy, of_one_that_was_destroyed_before_is_enoent)
 {
 	struct vfio_subregion_create sub, other;
@@ -90,6 +93,7 @@ TEST_F(destroy, of_one_that_was_destroyed_before_is_enoent)
 	fixture_destroy(_metadata, &self->dev, other.index);
 }
 
+/* contract: destroy.empty-region */
 TEST_F(destroy, leaves_its_index_as_an_empty_region)
 {
 	uint32_t index = claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC).index;
@@ -108,6 +112,7 @@ TEST_F(destroy, leaves_its_index_as_an_empty_region)
 	EXPECT_EQ(-EINVAL, vfio_region_info(&self->dev, index + 1, &info));
 }
 
+/* contract: destroy.empty-region */
 TEST_F(destroy, takes_the_claim_out_of_the_description_of_the_bar)
 {
 	struct vfio_subregion_create low, high;
@@ -131,6 +136,7 @@ TEST_F(destroy, takes_the_claim_out_of_the_description_of_the_bar)
 	EXPECT_EQ(0, subregion_count(&self->dev));
 }
 
+/* contract: destroy.dead-slot */
 TEST_F(destroy, lets_nothing_be_done_at_the_dead_slot)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC);
@@ -149,6 +155,7 @@ TEST_F(destroy, lets_nothing_be_done_at_the_dead_slot)
 	EXPECT_EQ(EINVAL, errno);
 }
 
+/* contract: destroy.never-reused */
 TEST_F(destroy, uses_neither_an_index_nor_an_offset_twice)
 {
 	struct vfio_subregion_create sub, last = { .index = VFIO_PCI_NUM_REGIONS - 1 };
@@ -167,6 +174,7 @@ TEST_F(destroy, uses_neither_an_index_nor_an_offset_twice)
 	}
 }
 
+/* contract: destroy.range-returns */
 TEST_F(destroy, leaves_the_bytes_as_they_were_written)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC);
@@ -180,6 +188,7 @@ TEST_F(destroy, leaves_the_bytes_as_they_were_written)
 	EXPECT_EQ(0xfeedf00d, value);
 }
 
+/* contract: destroy.unmaps */
 TEST_F(destroy, leaves_other_mappings_with_their_entries)
 {
 	struct vfio_subregion_create sub, left, right;
@@ -204,6 +213,7 @@ TEST_F(destroy, leaves_other_mappings_with_their_entries)
 	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start + CLAIM, self->bar.start + self->bar.size);
 }
 
+/* contract: destroy.last-wc */
 TEST_F(destroy, of_the_last_wc_subregion_makes_the_bar_plain)
 {
 	struct vfio_subregion_create low, high;
@@ -219,6 +229,7 @@ TEST_F(destroy, of_the_last_wc_subregion_makes_the_bar_plain)
 }
 
 /* Three that touch each other, destroyed in every order. */
+/* contract: destroy.last-wc */
 TEST_F(destroy, of_neighbours_in_any_order_makes_the_bar_plain)
 {
 	static const unsigned int orders[][3] = {
@@ -245,6 +256,7 @@ TEST_F(destroy, of_neighbours_in_any_order_makes_the_bar_plain)
 	}
 }
 
+/* contract: destroy.memory-off */
 TEST_F(destroy, works_while_the_memory_is_off)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC);
@@ -263,6 +275,7 @@ TEST_F(destroy, works_while_the_memory_is_off)
 	EXPECT_TOUCH(bar + CLAIM, PTE_NONCACHED, SHIFT_2M);
 }
 
+/* contract: destroy.dead */
 TEST_F(destroy, is_undone_by_no_reset)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC);
@@ -277,6 +290,7 @@ TEST_F(destroy, is_undone_by_no_reset)
 	EXPECT_PLAIN();
 }
 
+/* contract: destroy.unmaps */
 TEST_F(destroy, reaches_mappings_in_other_processes)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC);

@@ -173,6 +173,7 @@ FIXTURE_TEARDOWN(dma)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: vfio.dma-buf */
 TEST_F(dma, a_bar_is_exported_as_on_vfio_pci)
 {
 	unsigned int i;
@@ -186,6 +187,7 @@ TEST_F(dma, a_bar_is_exported_as_on_vfio_pci)
 	TH_LOG("the whole BAR: %s", strerror(-stock_results.exports[0]));
 }
 
+/* contract: vfio.dma-map */
 TEST_F(dma, what_is_mapped_is_mapped_for_dma_as_on_vfio_pci)
 {
 	struct stock ours = {};
@@ -200,6 +202,7 @@ TEST_F(dma, what_is_mapped_is_mapped_for_dma_as_on_vfio_pci)
 	EXPECT_EQ(0, stock_results.map_touched);
 }
 
+/* contract: vfio.dma-map */
 TEST_F(dma, a_subregion_that_is_gone_cannot_be_mapped_for_dma)
 {
 	struct vfio_subregion_create sub;
@@ -215,6 +218,7 @@ TEST_F(dma, a_subregion_that_is_gone_cannot_be_mapped_for_dma)
 }
 
 /* Another device of the same container reaches memory that is write-combining for the CPU. */
+/* contract: vfio.dma-map */
 TEST_F(dma, the_type_for_the_cpu_stays)
 {
 	char *map;
@@ -280,6 +284,7 @@ static void *make_and_end_subregions(void *data)
 	return NULL;
 }
 
+/* contract: vfio.dma-buf */
 TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
 {
 	unsigned int round, refused = 0;
@@ -344,6 +349,7 @@ static void *create_subregion(void *data)
 }
 
 /* The core reads what follows the header, and then looks at the BAR. */
+/* contract: vfio.dma-buf */
 TEST_F(dma_race, a_bar_is_exported_whose_first_subregion_comes_while_the_request_is_read)
 {
 	struct pollfd event = { .events = POLLIN };

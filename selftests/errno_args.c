@@ -163,6 +163,7 @@ FIXTURE_TEARDOWN(args)
 #define EXPECT_ACCEPTED(arg) \
 	EXPECT_EQ(0, ioctl(self->dev.fd, variant->call.request, (arg)) ? errno : 0)
 
+/* contract: args.argsz */
 TEST_F(args, every_argsz_below_the_structure_is_einval)
 {
 	uint32_t argsz;
@@ -173,12 +174,14 @@ TEST_F(args, every_argsz_below_the_structure_is_einval)
 	}
 }
 
+/* contract: args.argsz */
 TEST_F(args, the_exact_argsz_is_accepted)
 {
 	ASSERT_EQ(variant->call.size, self->arg->argsz);
 	EXPECT_ACCEPTED(self->arg);
 }
 
+/* contract: args.tail */
 TEST_F(args, a_longer_argsz_with_a_zero_tail_is_accepted)
 {
 	const uint32_t longer[] = { variant->call.size + 1, variant->call.size + 8, LONGEST };
@@ -191,6 +194,7 @@ TEST_F(args, a_longer_argsz_with_a_zero_tail_is_accepted)
 	}
 }
 
+/* contract: args.outputs */
 TEST_F(args, outputs_are_written_and_nothing_else)
 {
 	const struct call *call = &variant->call;
@@ -210,6 +214,7 @@ TEST_F(args, outputs_are_written_and_nothing_else)
 	}
 }
 
+/* contract: args.tail */
 TEST_F(args, a_tail_that_is_not_zero_is_e2big)
 {
 	uint32_t size = variant->call.size, at;
@@ -225,6 +230,7 @@ TEST_F(args, a_tail_that_is_not_zero_is_e2big)
 	EXPECT_REFUSED(self->arg, E2BIG);
 }
 
+/* contract: args.tail */
 TEST_F(args, an_argsz_above_a_page_is_e2big)
 {
 	const uint32_t above[] = { LONGEST + 1, 0x80000000, UINT32_MAX };
@@ -236,6 +242,7 @@ TEST_F(args, an_argsz_above_a_page_is_e2big)
 	}
 }
 
+/* contract: args.reserved */
 TEST_F(args, every_flag_is_einval)
 {
 	unsigned int bit;
@@ -246,6 +253,7 @@ TEST_F(args, every_flag_is_einval)
 	}
 }
 
+/* contract: args.reserved */
 TEST_F(args, every_bit_of_reserved_is_einval)
 {
 	unsigned char *reserved = (void *)(self->buffer + variant->call.reserved);
@@ -258,6 +266,7 @@ TEST_F(args, every_bit_of_reserved_is_einval)
 	}
 }
 
+/* contract: args.attribute */
 TEST_F(args, an_unknown_attribute_is_einval)
 {
 	const uint32_t unknown[] = { 4, 5, 255, 256, 0x80000000, UINT32_MAX };
@@ -271,12 +280,14 @@ TEST_F(args, an_unknown_attribute_is_einval)
 	}
 }
 
+/* contract: args.efault */
 TEST_F(args, a_null_argument_is_efault)
 {
 	EXPECT_REFUSED(NULL, EFAULT);
 }
 
 /* The last @missing bytes of the structure cannot be accessed. */
+/* contract: args.efault */
 TEST_F(args, an_argument_cut_off_by_a_page_edge_is_efault)
 {
 	uint32_t size = variant->call.size, missing;
@@ -289,6 +300,7 @@ TEST_F(args, an_argument_cut_off_by_a_page_edge_is_efault)
 	}
 }
 
+/* contract: args.efault */
 TEST_F(args, a_tail_cut_off_by_a_page_edge_is_efault)
 {
 	uint32_t size = variant->call.size;
@@ -299,6 +311,7 @@ TEST_F(args, a_tail_cut_off_by_a_page_edge_is_efault)
 }
 
 /* A call without outputs does not need to write. */
+/* contract: args.efault */
 TEST_F(args, outputs_that_cannot_be_written_are_efault_and_change_nothing)
 {
 	int error = variant->call.out_end ? EFAULT : 0;
@@ -316,6 +329,7 @@ TEST_F(args, outputs_that_cannot_be_written_are_efault_and_change_nothing)
 }
 
 /* The page edge lies before each byte of the outputs in turn, and what is beyond is read-only. */
+/* contract: args.efault */
 TEST_F(args, outputs_cut_off_by_a_page_edge_are_efault_and_change_nothing)
 {
 	const struct call *call = &variant->call;
@@ -331,6 +345,7 @@ TEST_F(args, outputs_cut_off_by_a_page_edge_are_efault_and_change_nothing)
 	}
 }
 
+/* contract: args.outputs */
 TEST_F(args, an_argument_at_the_last_bytes_of_a_page_is_accepted)
 {
 	char *last = self->edge - variant->call.size;

@@ -30,6 +30,7 @@ FIXTURE_TEARDOWN(range)
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, (error)); \
 } while (0)
 
+/* contract: create.size-zero */
 TEST_F(range, a_size_of_zero_is_einval)
 {
 	EXPECT_RANGE(MIB, 0, EINVAL);
@@ -37,6 +38,7 @@ TEST_F(range, a_size_of_zero_is_einval)
 	EXPECT_RANGE(self->bar.size, 0, EINVAL);
 }
 
+/* contract: create.alignment */
 TEST_F(range, an_unaligned_offset_is_einval)
 {
 	unsigned int bit;
@@ -45,6 +47,7 @@ TEST_F(range, an_unaligned_offset_is_einval)
 		EXPECT_RANGE(MIB + (1ULL << bit), MIB, EINVAL);
 }
 
+/* contract: create.alignment */
 TEST_F(range, an_unaligned_size_is_einval)
 {
 	unsigned int bit;
@@ -54,6 +57,7 @@ TEST_F(range, an_unaligned_size_is_einval)
 	EXPECT_RANGE(MIB, 1, EINVAL);
 }
 
+/* contract: create.wrap */
 TEST_F(range, a_range_that_wraps_is_eoverflow)
 {
 	EXPECT_RANGE(-4 * KIB, 8 * KIB, EOVERFLOW);
@@ -62,6 +66,7 @@ TEST_F(range, a_range_that_wraps_is_eoverflow)
 	EXPECT_RANGE(-4 * KIB, -4 * KIB, EOVERFLOW);
 }
 
+/* contract: create.outside */
 TEST_F(range, a_range_that_leaves_the_bar_is_einval)
 {
 	uint64_t size = self->bar.size;
@@ -75,6 +80,7 @@ TEST_F(range, a_range_that_leaves_the_bar_is_einval)
 	EXPECT_RANGE(-8 * KIB, 4 * KIB, EINVAL);
 }
 
+/* contract: create.parent */
 TEST_F(range, a_parent_that_is_not_a_bar_is_einval)
 {
 	const uint32_t parents[] = {
@@ -91,6 +97,7 @@ TEST_F(range, a_parent_that_is_not_a_bar_is_einval)
 	}
 }
 
+/* contract: create.parent */
 TEST_F(range, a_subregion_as_parent_is_einval)
 {
 	struct vfio_subregion_create first;
@@ -102,6 +109,7 @@ TEST_F(range, a_subregion_as_parent_is_einval)
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
 }
 
+/* contract: create.parent */
 TEST_F(range, an_empty_bar_is_einval)
 {
 	const uint32_t empty[] = { 1, 3, 4, 5 };
@@ -117,6 +125,7 @@ TEST_F(range, an_empty_bar_is_einval)
 }
 
 /* BAR 0 of ivshmem is 256 bytes: a page of it would reach into what follows. */
+/* contract: create.parent */
 TEST_F(range, a_bar_below_a_page_is_einval)
 {
 	struct pci_bar small = fixture_bar(_metadata, &self->dev, 0);
@@ -132,6 +141,7 @@ TEST_F(range, a_bar_below_a_page_is_einval)
 	EXPECT_EQ((owner).index, self->create.index); \
 } while (0)
 
+/* contract: create.overlap */
 TEST_F(range, an_overlap_is_eexist_and_names_the_subregion)
 {
 	struct vfio_subregion_create low, high;
@@ -153,6 +163,7 @@ TEST_F(range, an_overlap_is_eexist_and_names_the_subregion)
 	EXPECT_OVERLAP(5 * MIB, 8 * MIB, high);
 }
 
+/* contract: create.touching */
 TEST_F(range, touching_is_not_overlapping)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
@@ -162,6 +173,7 @@ TEST_F(range, touching_is_not_overlapping)
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS + 3, vfio_num_regions(&self->dev));
 }
 
+/* contract: create.whole */
 TEST_F(range, the_first_and_the_last_page_of_a_bar_are_accepted)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
@@ -170,6 +182,7 @@ TEST_F(range, the_first_and_the_last_page_of_a_bar_are_accepted)
 }
 
 /* The order of the checks: of two errors the earlier one is reported. */
+/* contract: create.earlier-error */
 TEST_F(range, of_two_errors_the_earlier_one_is_reported)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
@@ -205,6 +218,7 @@ FIXTURE_TEARDOWN(testdev)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: create.parent */
 TEST_F(testdev, an_io_bar_is_einval)
 {
 	struct vfio_subregion_create create;
@@ -215,6 +229,7 @@ TEST_F(testdev, an_io_bar_is_einval)
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EINVAL);
 }
 
+/* contract: create.whole */
 TEST_F(testdev, a_bar_of_one_page_can_be_claimed_whole)
 {
 	struct vfio_subregion_create sub;

@@ -31,6 +31,7 @@ static int errno_of(int fd, unsigned long request)
 	return ioctl(fd, request, buffer) ? errno : 0;
 }
 
+/* contract: args.enotty */
 TEST_F(state, a_number_that_no_ioctl_has_is_enotty)
 {
 	unsigned int number;
@@ -40,6 +41,7 @@ TEST_F(state, a_number_that_no_ioctl_has_is_enotty)
 }
 
 /* The number alone is not the ioctl: with a direction and a size it is another one. */
+/* contract: args.enotty */
 TEST_F(state, an_ioctl_with_a_direction_is_enotty)
 {
 	EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, _IOWR(VFIO_SUBREGION_IOC, 0,
@@ -98,6 +100,7 @@ FIXTURE_TEARDOWN(alien)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: create.other-mapping */
 TEST_F(alien, mapping_of_another_type_makes_it_ebusy)
 {
 	struct vfio_subregion_create create;
@@ -108,6 +111,7 @@ TEST_F(alien, mapping_of_another_type_makes_it_ebusy)
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
 }
 
+/* contract: create.other-mapping */
 TEST_F(alien, mapping_that_is_gone_is_no_obstacle)
 {
 	struct vfio_subregion_create create = subregion_init(BAR2, variant->other, 4 * MIB, MIB);
@@ -167,6 +171,7 @@ static void *map_write_back(struct __test_metadata *_metadata, FIXTURE_DATA(writ
 	return map;
 }
 
+/* contract: create.other-mapping */
 TEST_F(write_back, mapping_made_before_the_device_was_opened_makes_everything_ebusy)
 {
 	struct vfio_subregion_create create;
@@ -191,6 +196,7 @@ TEST_F(write_back, mapping_made_before_the_device_was_opened_makes_everything_eb
 }
 
 /* There is a moment for it: when another mapping has kept pages write-combining, and is gone. */
+/* contract: create.other-mapping */
 TEST_F(write_back, mapping_made_in_between_makes_read_and_create_ebusy)
 {
 	struct vfio_subregion_create create;
@@ -245,6 +251,7 @@ FIXTURE_TEARDOWN(nvme)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: create.msix */
 TEST_F(nvme, wc_over_the_msix_table_is_eperm)
 {
 	struct vfio_subregion_create create;
@@ -255,6 +262,7 @@ TEST_F(nvme, wc_over_the_msix_table_is_eperm)
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EPERM);
 }
 
+/* contract: create.msix */
 TEST_F(nvme, device_over_the_msix_table_is_accepted)
 {
 	struct vfio_subregion_create sub;
@@ -265,6 +273,7 @@ TEST_F(nvme, device_over_the_msix_table_is_accepted)
 	EXPECT_TOUCH(map, PTE_DEVICE, SHIFT_4K);
 }
 
+/* contract: create.msix */
 TEST_F(nvme, wc_beside_the_msix_table_is_accepted)
 {
 	struct vfio_subregion_create sub;
@@ -302,6 +311,7 @@ static void create_up_to_the_limit(struct __test_metadata *_metadata, struct vfi
 	ASSERT_EQ(SUBREGION_LIMIT, subregion_count(dev));
 }
 
+/* contract: create.limit */
 TEST_F_TIMEOUT(limit, one_subregion_more_than_the_limit_is_enospc, 120)
 {
 	struct vfio_subregion_create create;
@@ -322,6 +332,7 @@ TEST_F_TIMEOUT(limit, one_subregion_more_than_the_limit_is_enospc, 120)
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, vfio_num_regions(&self->dev));
 }
 
+/* contract: create.limit */
 TEST_F_TIMEOUT(limit, it_is_on_those_that_exist_at_a_time, 120)
 {
 	struct vfio_subregion_create create;
@@ -341,6 +352,7 @@ TEST_F_TIMEOUT(limit, it_is_on_those_that_exist_at_a_time, 120)
 }
 
 /* Indices are not used twice, and are not used up either. */
+/* contract: create.limit */
 TEST_F_TIMEOUT(limit, more_than_it_can_be_created_one_after_the_other, 120)
 {
 	unsigned int i;
@@ -368,6 +380,7 @@ FIXTURE_TEARDOWN(stock)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: args.enotty */
 TEST_F(stock, vfio_pci_answers_enotty)
 {
 	struct vfio_subregion_create create;

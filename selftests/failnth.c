@@ -9,6 +9,7 @@
  */
 #include "failnth.h"
 
+/* contract: args.enomem */
 TEST_F_TIMEOUT(failnth, fails_without_effect_and_works_again, 600)
 {
 	unsigned int nth, refused = 0, again = 0;

@@ -33,6 +33,7 @@ static void expect_nothing_reserved(struct __test_metadata *_metadata, FIXTURE_D
 	free(lines);
 }
 
+/* contract: args.no-undo */
 TEST_F_TIMEOUT(failnth, lacks_memory_to_undo_it_and_leaves_nothing_that_shows, 600)
 {
 	unsigned int nth, refused = 0, again = 0;

@@ -69,6 +69,7 @@ static void join(struct __test_metadata *_metadata, pid_t child)
 	EXPECT_EQ(0, status);
 }
 
+/* contract: mmap.fork-huge */
 TEST_F(forked, parent_and_child_have_no_huge_entry_until_they_touch_it)
 {
 	pid_t child = fork();
@@ -84,6 +85,7 @@ TEST_F(forked, parent_and_child_have_no_huge_entry_until_they_touch_it)
 	EXPECT_TOUCH(self->map, self->pte, SHIFT_2M);
 }
 
+/* contract: mmap.fork-huge */
 TEST_F(forked, parent_and_child_keep_small_entries)
 {
 	pid_t child = fork();
@@ -98,6 +100,7 @@ TEST_F(forked, parent_and_child_keep_small_entries)
 }
 
 /* Nothing is copied then. */
+/* contract: mmap.fork-huge */
 TEST_F(forked, a_child_that_shares_memory_leaves_the_entries)
 {
 	pid_t child = vfork();
@@ -110,6 +113,7 @@ TEST_F(forked, a_child_that_shares_memory_leaves_the_entries)
 	EXPECT_EQ(SHIFT_2M, pte_shift(self->map));
 }
 
+/* contract: mmap.fork-huge */
 TEST_F(forked, a_mapping_kept_from_the_child_keeps_its_entries)
 {
 	pid_t child;
@@ -124,6 +128,7 @@ TEST_F(forked, a_mapping_kept_from_the_child_keeps_its_entries)
 	EXPECT_EQ(SHIFT_2M, pte_shift(self->map));
 }
 
+/* contract: mmap.fork-huge */
 TEST_F(forked, a_split_leaves_the_entries_beside_it)
 {
 	ASSERT_EQ(0, mprotect(self->map + 3 * MIB, 4 * KIB, PROT_READ));
@@ -262,6 +267,7 @@ static bool has_stale_entry(struct turns *turns, const char *map)
 }
 
 /* The pages are revoked at some moment of each fork(). */
+/* contract: mmap.fork-huge */
 TEST_F_TIMEOUT(fork_race, no_entry_that_was_removed_comes_back_in_a_child, 120)
 {
 	uint64_t begin, end = now() + SECONDS * 1000000000ull, longest = 1;

@@ -41,6 +41,7 @@ static long pages(void)
 	return pages;
 }
 
+/* contract: userspace.helpers */
 TEST_F(helpers, a_window_is_mapped_by_large_entries_and_unmapped_whole)
 {
 	struct vfio_subregion_create create =
@@ -61,6 +62,7 @@ TEST_F(helpers, a_window_is_mapped_by_large_entries_and_unmapped_whole)
 	EXPECT_EQ(before, pages());
 }
 
+/* contract: userspace.helpers */
 TEST_F(helpers, a_size_that_is_not_whole_pages_leaves_no_hole)
 {
 	struct vfio_region_info info;
@@ -76,6 +78,7 @@ TEST_F(helpers, a_size_that_is_not_whole_pages_leaves_no_hole)
 	EXPECT_EQ(before, pages());
 }
 
+/* contract: userspace.helpers */
 TEST_F(helpers, a_refusal_keeps_its_errno_and_makes_nothing)
 {
 	struct vfio_subregion_create create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 1, SIZE);
@@ -87,6 +90,7 @@ TEST_F(helpers, a_refusal_keeps_its_errno_and_makes_nothing)
 	EXPECT_EQ(EBADF, errno);
 }
 
+/* contract: userspace.helpers */
 TEST_F(helpers, a_map_that_fails_leaves_no_hole)
 {
 	struct vfio_region_info info;
@@ -105,6 +109,7 @@ TEST_F(helpers, a_map_that_fails_leaves_no_hole)
 	EXPECT_EQ(before, pages());
 }
 
+/* contract: userspace.helpers */
 TEST_F(helpers, a_subregion_that_cannot_be_mapped_is_destroyed_again)
 {
 	struct vfio_subregion_create create =
@@ -122,6 +127,7 @@ TEST_F(helpers, a_subregion_that_cannot_be_mapped_is_destroyed_again)
 	ASSERT_NE(MAP_FAILED, vfio_subregion_create_map(self->dev.fd, &create));
 }
 
+/* contract: userspace.helpers */
 TEST_F(helpers, a_copy_stores_its_bytes_and_no_others)
 {
 	struct vfio_subregion_create create =

@@ -32,6 +32,7 @@ static struct vfio_subregion_create claim(struct __test_metadata *_metadata,
 			      CLAIM + 2 * number * CLAIM_SIZE, CLAIM_SIZE);
 }
 
+/* contract: info.num-regions */
 TEST_F(info, num_regions_grows_with_each_subregion)
 {
 	EXPECT_EQ(self->regions, claim(_metadata, &self->dev, 0).index);
@@ -40,6 +41,7 @@ TEST_F(info, num_regions_grows_with_each_subregion)
 	EXPECT_EQ(self->regions + 2, vfio_num_regions(&self->dev));
 }
 
+/* contract: info.region */
 TEST_F(info, a_subregion_is_an_ordinary_region)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, 0);
@@ -53,6 +55,7 @@ TEST_F(info, a_subregion_is_an_ordinary_region)
 	EXPECT_EQ(flags, info.flags);
 }
 
+/* contract: info.argsz */
 TEST_F(info, a_short_argsz_gives_the_size_that_is_needed_and_no_capability)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, 0);
@@ -63,6 +66,7 @@ TEST_F(info, a_short_argsz_gives_the_size_that_is_needed_and_no_capability)
 	EXPECT_LE(sizeof(info) + sizeof(struct vfio_region_info_cap_subregion), info.argsz);
 }
 
+/* contract: info.argsz */
 TEST_F(info, an_argsz_below_the_structure_is_einval)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, 0);
@@ -72,6 +76,7 @@ TEST_F(info, an_argsz_below_the_structure_is_einval)
 	EXPECT_EQ(EINVAL, errno);
 }
 
+/* contract: info.capability */
 TEST_F(info, the_capability_of_a_subregion_repeats_the_request)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, 1);
@@ -91,6 +96,7 @@ TEST_F(info, the_capability_of_a_subregion_repeats_the_request)
 	free(info);
 }
 
+/* contract: info.claims */
 TEST_F(info, the_bar_lists_its_claims_by_offset)
 {
 	const struct vfio_region_info_cap_claims *cap;
@@ -119,6 +125,7 @@ TEST_F(info, the_bar_lists_its_claims_by_offset)
 	free(info);
 }
 
+/* contract: info.bar */
 TEST_F(info, a_bar_without_claims_is_described_as_by_vfio_pci)
 {
 	struct vfio_region_info info;
@@ -129,6 +136,7 @@ TEST_F(info, a_bar_without_claims_is_described_as_by_vfio_pci)
 	EXPECT_EQ(sizeof(info), info.argsz);
 }
 
+/* contract: info.bar */
 TEST_F(info, the_size_and_the_offset_of_a_bar_do_not_change)
 {
 	struct vfio_region_info before, after;
@@ -140,6 +148,7 @@ TEST_F(info, the_size_and_the_offset_of_a_bar_do_not_change)
 	EXPECT_EQ(before.offset, after.offset);
 }
 
+/* contract: info.region */
 TEST_F(info, an_index_that_no_region_has_is_einval)
 {
 	struct vfio_region_info info;

@@ -133,6 +133,7 @@ static struct allocations ask(struct __test_metadata *_metadata, FIXTURE_DATA(in
 	return large;
 }
 
+/* contract: info.memory */
 TEST_F_TIMEOUT(info_memory, a_question_about_the_size_of_the_claims_takes_none, 240)
 {
 	struct allocations large = ask(_metadata, self, sizeof(*self->info));
@@ -148,6 +149,7 @@ TEST_F_TIMEOUT(info_memory, a_question_about_the_size_of_the_claims_takes_none, 
 	EXPECT_EQ(0, self->info->cap_offset);
 }
 
+/* contract: info.memory */
 TEST_F_TIMEOUT(info_memory, claims_are_told_from_memory_that_the_user_is_charged_for, 240)
 {
 	struct allocations large = ask(_metadata, self, self->size);

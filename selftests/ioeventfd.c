@@ -55,6 +55,7 @@ static void expect_ioeventfd(struct __test_metadata *_metadata, struct vfio_devi
 	EXPECT_EQ(0, vfio_add_ioeventfd(dev, offset, -1));
 }
 
+/* contract: vfio.ioeventfd-refused */
 TEST_F(ioeventfd, wc_while_an_ioeventfd_exists_is_ebusy)
 {
 	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
@@ -69,6 +70,7 @@ TEST_F(ioeventfd, wc_while_an_ioeventfd_exists_is_ebusy)
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
 }
 
+/* contract: vfio.ioeventfd-wc */
 TEST_F(ioeventfd, an_ioeventfd_on_a_bar_with_wc_is_ebusy)
 {
 	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
@@ -80,6 +82,7 @@ TEST_F(ioeventfd, an_ioeventfd_on_a_bar_with_wc_is_ebusy)
 	EXPECT_GT(0, vfio_add_ioeventfd(&self->dev, sub.mmap_offset, self->eventfd));
 }
 
+/* contract: vfio.ioeventfd-beside */
 TEST_F(ioeventfd, an_ioeventfd_on_another_bar_is_as_on_vfio_pci)
 {
 	uint64_t at = vfio_offset(&self->dev, 0, 0);
@@ -89,6 +92,7 @@ TEST_F(ioeventfd, an_ioeventfd_on_another_bar_is_as_on_vfio_pci)
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
 }
 
+/* contract: vfio.ioeventfd-beside */
 TEST_F(ioeventfd, it_writes_through_a_claim_of_the_type_that_the_bar_has)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, MIB);
@@ -100,6 +104,7 @@ TEST_F(ioeventfd, it_writes_through_a_claim_of_the_type_that_the_bar_has)
 	expect_ioeventfd(_metadata, &self->dev, self->eventfd, 3 * MIB);
 }
 
+/* contract: vfio.ioeventfd-wc */
 TEST_F(ioeventfd, it_works_again_when_the_last_wc_subregion_is_gone)
 {
 	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
@@ -116,6 +121,7 @@ TEST_F(ioeventfd, it_works_again_when_the_last_wc_subregion_is_gone)
 	expect_ioeventfd(_metadata, &self->dev, self->eventfd, 4 * MIB);
 }
 
+/* contract: vfio.ioeventfd-beside */
 TEST_F(ioeventfd, it_survives_the_end_of_a_claim_that_was_none_of_its_business)
 {
 	uint64_t at = vfio_offset(&self->dev, BAR2, MIB);
@@ -128,6 +134,7 @@ TEST_F(ioeventfd, it_survives_the_end_of_a_claim_that_was_none_of_its_business)
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
 }
 
+/* contract: vfio.ioeventfd-refused */
 TEST_F(ioeventfd, a_wc_that_failed_for_it_leaves_it_working)
 {
 	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
@@ -163,6 +170,7 @@ FIXTURE_TEARDOWN(other_bar)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: vfio.ioeventfd-refused */
 TEST_F(other_bar, an_ioeventfd_there_makes_the_first_wc_ebusy)
 {
 	struct vfio_subregion_create create;
@@ -174,12 +182,14 @@ TEST_F(other_bar, an_ioeventfd_there_makes_the_first_wc_ebusy)
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, -1));
 }
 
+/* contract: vfio.ioeventfd-beside */
 TEST_F(other_bar, wc_there_is_no_obstacle_to_an_ioeventfd)
 {
 	fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
 	expect_ioeventfd(_metadata, &self->dev, self->eventfd, MIB);
 }
 
+/* contract: vfio.ioeventfd-beside */
 TEST_F(other_bar, an_ioeventfd_there_is_no_obstacle_to_more_wc)
 {
 	struct vfio_subregion_create first, more;
@@ -197,6 +207,7 @@ TEST_F(other_bar, an_ioeventfd_there_is_no_obstacle_to_more_wc)
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, -1));
 }
 
+/* contract: vfio.ioeventfd-refused */
 TEST_F(other_bar, an_ioeventfd_there_makes_wc_ebusy_again_after_the_last_one)
 {
 	struct vfio_subregion_create sub, create;
@@ -209,6 +220,7 @@ TEST_F(other_bar, an_ioeventfd_there_makes_wc_ebusy_again_after_the_last_one)
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, -1));
 }
 
+/* contract: vfio.ioeventfd-beside */
 TEST_F(other_bar, an_ioeventfd_there_lets_a_wc_bar_keep_or_lose_its_attribute)
 {
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
@@ -237,6 +249,7 @@ FIXTURE_TEARDOWN(beside_registers)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: vfio.ioeventfd-beside */
 TEST_F(beside_registers, an_ioeventfd_works_on_while_another_bar_gets_more_wc)
 {
 	uint64_t at = vfio_offset(&self->dev, BAR2, MIB);

@@ -87,6 +87,7 @@ static uint64_t triggered(int eventfd, int timeout)
 	return read(eventfd, &count, sizeof(count)) == sizeof(count) ? count : 0;
 }
 
+/* contract: vfio.irq */
 TEST_F(irq, loopback_triggers_each_vector)
 {
 	const unsigned char second[VECTORS] = { 0, 1, 0 }, first[VECTORS] = { 1 };
@@ -108,6 +109,7 @@ TEST_F(irq, loopback_triggers_each_vector)
 	}
 }
 
+/* contract: vfio.irq */
 TEST_F(irq, intx_can_be_masked)
 {
 	const uint32_t mask = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK;
@@ -149,6 +151,7 @@ static void enable_msix(struct __test_metadata *_metadata, FIXTURE_DATA(irq) * s
 	write_register(_metadata, self, IVAR0, IVAR_VALID);
 }
 
+/* contract: vfio.irq */
 TEST_F(irq, the_interrupts_of_the_device_arrive)
 {
 	unsigned int i;
@@ -159,6 +162,7 @@ TEST_F(irq, the_interrupts_of_the_device_arrive)
 	EXPECT_EQ(0, vfio_set_irqs(&self->dev, VFIO_PCI_MSIX_IRQ_INDEX, SET_NONE, 0, NULL));
 }
 
+/* contract: vfio.irq */
 TEST_F(irq, those_that_are_set_up_survive_claims_that_come_and_go)
 {
 	struct vfio_subregion_create table, wc;

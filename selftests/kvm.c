@@ -69,6 +69,7 @@ FIXTURE_TEARDOWN(kvm)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: vm.second-stage */
 TEST_F(kvm, the_second_stage_has_the_entry_that_the_attribute_means)
 {
 	const struct subject *subject = &variant->subject;
@@ -96,6 +97,7 @@ TEST_F(kvm, the_second_stage_has_the_entry_that_the_attribute_means)
 	       (unsigned long long)pte.flags, pte.shift);
 }
 
+/* contract: vm.revoked */
 TEST_F(kvm, the_second_stage_loses_the_entry_at_a_reset_and_gets_it_again)
 {
 	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
@@ -108,6 +110,7 @@ TEST_F(kvm, the_second_stage_loses_the_entry_at_a_reset_and_gets_it_again)
 }
 
 /* Here vfio-pci, as the control, does less. */
+/* contract: vm.revoked */
 TEST_F(kvm, the_second_stage_loses_the_entry_at_a_reset_by_sysfs)
 {
 	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
@@ -121,6 +124,7 @@ TEST_F(kvm, the_second_stage_loses_the_entry_at_a_reset_by_sysfs)
 	expect_entry(_metadata, &self->vm, 0, self->map, variant->subject.normal);
 }
 
+/* contract: vm.bytes */
 TEST_F(kvm, a_store_by_the_guest_arrives)
 {
 	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
@@ -129,6 +133,7 @@ TEST_F(kvm, a_store_by_the_guest_arrives)
 	EXPECT_EQ(~VALUE, in_bar(_metadata, &self->dev, AT + SIZE - 8));
 }
 
+/* contract: vm.guest-type */
 TEST_F(kvm, the_guest_has_normal_memory_where_it_may_and_device_memory_elsewhere)
 {
 #if !defined(__aarch64__)
@@ -138,6 +143,7 @@ TEST_F(kvm, the_guest_has_normal_memory_where_it_may_and_device_memory_elsewhere
 	expect_type(_metadata, &self->vm, SIZE - 64, variant->subject.normal);
 }
 
+/* contract: vm.guest-type */
 TEST_F(kvm, it_has_the_same_after_a_reset)
 {
 	ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
@@ -184,6 +190,7 @@ static void stop_counting(struct __test_metadata *_metadata, FIXTURE_DATA(kvm) *
 	EXPECT_EQ(-EINTR, self->ended);
 }
 
+/* contract: vm.memory-off */
 TEST_F(kvm, a_running_guest_is_stopped_while_the_memory_is_off)
 {
 	struct pte_oracle pte;
@@ -206,6 +213,7 @@ TEST_F(kvm, a_running_guest_is_stopped_while_the_memory_is_off)
 	stop_counting(_metadata, self);
 }
 
+/* contract: vm.revoked */
 TEST_F(kvm, a_running_guest_goes_on_after_a_reset)
 {
 	uint64_t before;
@@ -230,6 +238,7 @@ TEST_F(kvm, a_running_guest_goes_on_after_a_reset)
 }
 
 /* It is not even stopped: KVM waits for the entry as a program does. */
+/* contract: vm.revoked */
 TEST_F(kvm, a_running_guest_goes_on_after_a_reset_by_sysfs)
 {
 	uint64_t before;
@@ -246,6 +255,7 @@ TEST_F(kvm, a_running_guest_goes_on_after_a_reset_by_sysfs)
 	stop_counting(_metadata, self);
 }
 
+/* contract: vm.destroyed */
 TEST_F(kvm, a_running_guest_never_reaches_what_is_destroyed)
 {
 	uint64_t reached;

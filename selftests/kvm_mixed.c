@@ -65,6 +65,7 @@ static void add_parts(struct __test_metadata *_metadata, struct vfio_device *dev
 	}
 }
 
+/* contract: vm.second-stage */
 TEST_F(kvm_mixed, the_second_stage_has_an_entry_of_its_own_kind_for_each_part)
 {
 	char *maps[PARTS];
@@ -84,6 +85,7 @@ TEST_F(kvm_mixed, the_second_stage_has_an_entry_of_its_own_kind_for_each_part)
 	}
 }
 
+/* contract: vm.guest-type */
 TEST_F(kvm_mixed, one_bar_has_parts_of_all_kinds_side_by_side)
 {
 	char *maps[PARTS];
@@ -101,6 +103,7 @@ TEST_F(kvm_mixed, one_bar_has_parts_of_all_kinds_side_by_side)
 #endif
 }
 
+/* contract: controls.oracle */
 TEST_F(kvm_mixed, what_is_no_virtual_cpu_is_refused_by_the_oracle)
 {
 	int disguised = memfd_create("kvm-vcpu:0", MFD_CLOEXEC);

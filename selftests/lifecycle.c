@@ -58,6 +58,7 @@ static void expect_closed(struct __test_metadata *_metadata, const struct pci_ba
 	free(lines);
 }
 
+/* contract: lifetime.close */
 TEST_F_TIMEOUT(lifecycle, a_hundred_cycles_leave_no_reservation, 300)
 {
 	unsigned int i;
@@ -75,6 +76,7 @@ TEST_F_TIMEOUT(lifecycle, a_hundred_cycles_leave_no_reservation, 300)
 	}
 }
 
+/* contract: lifetime.close */
 TEST_F(lifecycle, the_next_open_is_like_the_first)
 {
 	char *map = open_and_map(_metadata, &self->dev, self->bdf), *bar;
@@ -92,6 +94,7 @@ TEST_F(lifecycle, the_next_open_is_like_the_first)
 	EXPECT_TOUCH(bar + CLAIM, PTE_NONCACHED, SHIFT_2M);
 }
 
+/* contract: lifetime.close */
 TEST_F(lifecycle, the_next_open_on_vfio_pci_finds_the_bar_uncached)
 {
 	char *map = open_and_map(_metadata, &self->dev, self->bdf), *bar;
@@ -104,6 +107,7 @@ TEST_F(lifecycle, the_next_open_on_vfio_pci_finds_the_bar_uncached)
 	EXPECT_TOUCH(bar + CLAIM, PTE_NONCACHED, SHIFT_2M);
 }
 
+/* contract: lifetime.keeps-open */
 TEST_F(lifecycle, a_live_mapping_keeps_the_device_open)
 {
 	char *map = open_and_map(_metadata, &self->dev, self->bdf);
@@ -118,6 +122,7 @@ TEST_F(lifecycle, a_live_mapping_keeps_the_device_open)
 	expect_closed(_metadata, &self->bar);
 }
 
+/* contract: lifetime.keeps-open */
 TEST_F(lifecycle, the_last_of_two_processes_closes)
 {
 	char *map = open_and_map(_metadata, &self->dev, self->bdf);
@@ -143,6 +148,7 @@ TEST_F(lifecycle, the_last_of_two_processes_closes)
 	expect_closed(_metadata, &self->bar);
 }
 
+/* contract: lifetime.unbind */
 TEST_F(lifecycle, the_device_can_be_unbound_and_bound_again)
 {
 	char *map = open_and_map(_metadata, &self->dev, self->bdf);
@@ -157,6 +163,7 @@ TEST_F(lifecycle, the_device_can_be_unbound_and_bound_again)
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
 }
 
+/* contract: lifetime.unbind */
 TEST_F(lifecycle, unbinding_waits_for_a_live_mapping)
 {
 	char *map = open_and_map(_metadata, &self->dev, self->bdf);
@@ -182,6 +189,7 @@ TEST_F(lifecycle, unbinding_waits_for_a_live_mapping)
 	fixture_bind(_metadata, self->bdf, vfio_driver());
 }
 
+/* contract: lifetime.keeps-open */
 TEST_F(lifecycle, the_module_cannot_be_unloaded_while_the_device_is_open)
 {
 	char *map = open_and_map(_metadata, &self->dev, self->bdf);
@@ -200,6 +208,7 @@ TEST_F(lifecycle, the_module_cannot_be_unloaded_while_the_device_is_open)
 }
 
 /* Mappings of what was destroyed keep the device open like others, and nothing else. */
+/* contract: lifetime.keeps-open */
 TEST_F(lifecycle, a_dead_mapping_keeps_the_device_open)
 {
 	struct vfio_subregion_create sub;
@@ -217,6 +226,7 @@ TEST_F(lifecycle, a_dead_mapping_keeps_the_device_open)
 	expect_closed(_metadata, &self->bar);
 }
 
+/* contract: lifetime.two-devices */
 TEST_F_TIMEOUT(lifecycle, two_devices_at_once_do_not_disturb_each_other, 120)
 {
 	const char *other_bdf = fixture_bdf(_metadata, "DEV_TESTDEV");

@@ -63,6 +63,7 @@ FIXTURE_TEARDOWN(attribute)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: type.entry */
 TEST_F(attribute, the_live_entry_has_the_type_asked_for)
 {
 	char *map;
@@ -74,6 +75,7 @@ TEST_F(attribute, the_live_entry_has_the_type_asked_for)
 	EXPECT_TOUCH(map + CLAIM_SIZE - 4, variant->pte, SHIFT_4K);
 }
 
+/* contract: type.bytes */
 TEST_F(attribute, the_live_entry_points_at_the_claimed_bytes)
 {
 	char *map;
@@ -83,6 +85,7 @@ TEST_F(attribute, the_live_entry_points_at_the_claimed_bytes)
 	EXPECT_EQ(self->bar.start + CLAIM + 8 * KIB, pte_phys(map + 8 * KIB));
 }
 
+/* contract: type.bytes */
 TEST_F(attribute, a_mapping_of_a_part_begins_where_it_says)
 {
 	char *map;
@@ -93,6 +96,7 @@ TEST_F(attribute, a_mapping_of_a_part_begins_where_it_says)
 	EXPECT_EQ(self->bar.start + CLAIM + 64 * KIB, pte_phys(map));
 }
 
+/* contract: type.kernel-list */
 TEST_F(attribute, pat_memtype_list_agrees)
 {
 	uint64_t start = self->bar.start + CLAIM, end = start + CLAIM_SIZE;
@@ -104,6 +108,7 @@ TEST_F(attribute, pat_memtype_list_agrees)
 	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, end, self->bar.start + self->bar.size);
 }
 
+/* contract: type.neighbours */
 TEST_F(attribute, the_rest_of_the_bar_stays_uncached)
 {
 	char *map, *bar;
@@ -117,6 +122,7 @@ TEST_F(attribute, the_rest_of_the_bar_stays_uncached)
 	EXPECT_TOUCH(bar + self->bar.size - 4, PTE_NONCACHED, SHIFT_2M);
 }
 
+/* contract: type.bytes */
 TEST_F(attribute, data_written_through_the_mapping_reads_back_everywhere)
 {
 	uint64_t in_bar = vfio_offset(&self->dev, BAR2, CLAIM);
@@ -154,6 +160,7 @@ FIXTURE_TEARDOWN(wc_entry)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: type.entry */
 TEST_F(wc_entry, an_aligned_range_is_mapped_by_2m_entries)
 {
 	struct vfio_subregion_create sub;
@@ -166,6 +173,7 @@ TEST_F(wc_entry, an_aligned_range_is_mapped_by_2m_entries)
 	EXPECT_EQ(self->bar.start + 8 * MIB - 4, pte_phys(map + 4 * MIB - 4));
 }
 
+/* contract: type.entry */
 TEST_F(wc_entry, the_ends_of_an_unaligned_range_are_mapped_by_4k_entries)
 {
 	struct vfio_subregion_create sub;
@@ -184,6 +192,7 @@ TEST_F(wc_entry, the_ends_of_an_unaligned_range_are_mapped_by_4k_entries)
 	EXPECT_EQ(self->bar.start + 9 * MIB, pte_phys(map + 6 * MIB));
 }
 
+/* contract: type.entry */
 TEST_F(wc_entry, an_address_that_is_not_congruent_gets_4k_entries)
 {
 	struct vfio_subregion_create sub;
@@ -200,6 +209,7 @@ TEST_F(wc_entry, an_address_that_is_not_congruent_gets_4k_entries)
 	EXPECT_EQ(self->bar.start + 6 * MIB - 4, pte_phys(moved + 2 * MIB - 4));
 }
 
+/* contract: type.neighbours */
 TEST_F(wc_entry, neighbours_of_different_types_keep_theirs)
 {
 	struct vfio_subregion_create wc, device, wc2;
@@ -218,6 +228,7 @@ TEST_F(wc_entry, neighbours_of_different_types_keep_theirs)
 	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start + 4 * MIB, self->bar.start + 6 * MIB);
 }
 
+/* contract: create.whole */
 TEST_F(wc_entry, a_whole_bar_can_be_claimed)
 {
 	struct vfio_subregion_create sub;
@@ -249,6 +260,7 @@ FIXTURE_TEARDOWN(big_bar)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: type.entry */
 TEST_F(big_bar, an_aligned_wc_range_of_1g_is_mapped_by_2m_entries)
 {
 	struct vfio_subregion_create sub;
@@ -261,6 +273,7 @@ TEST_F(big_bar, an_aligned_wc_range_of_1g_is_mapped_by_2m_entries)
 	EXPECT_EQ(self->bar.start + 2 * GIB - 4, pte_phys(map + GIB - 4));
 }
 
+/* contract: type.neighbours */
 TEST_F(big_bar, the_unclaimed_gib_of_the_bar_is_mapped_by_2m_entries)
 {
 	char *bar;

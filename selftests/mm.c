@@ -55,6 +55,7 @@ static void join(struct __test_metadata *_metadata, pid_t child)
 	EXPECT_EQ(0, status);
 }
 
+/* contract: mmap.fork */
 TEST_F(mm, a_forked_child_has_the_same_type)
 {
 	pid_t child = fork();
@@ -70,6 +71,7 @@ TEST_F(mm, a_forked_child_has_the_same_type)
 	EXPECT_TOUCH(self->map, PTE_WC, SHIFT_2M);
 }
 
+/* contract: mmap.fork */
 TEST_F(mm, a_child_that_unmaps_it_leaves_the_parent_its_entries)
 {
 	int touched[2];
@@ -91,6 +93,7 @@ TEST_F(mm, a_child_that_unmaps_it_leaves_the_parent_its_entries)
 	EXPECT_STREQ(PTE_WC, pte_type(self->map));
 }
 
+/* contract: mmap.fork */
 TEST_F(mm, a_grandchild_has_the_same_type_when_all_others_are_gone)
 {
 	int release[2], done[2];
@@ -121,6 +124,7 @@ TEST_F(mm, a_grandchild_has_the_same_type_when_all_others_are_gone)
 	ASSERT_LT(0, wait(NULL));
 }
 
+/* contract: mmap.mremap */
 TEST_F(mm, a_moved_mapping_has_the_same_type_and_bytes)
 {
 	char *moved = move(_metadata, self->map, CLAIM_SIZE);
@@ -130,6 +134,7 @@ TEST_F(mm, a_moved_mapping_has_the_same_type_and_bytes)
 	EXPECT_EQ(self->bar.start + CLAIM + 3 * MIB, pte_phys(moved + 3 * MIB));
 }
 
+/* contract: mmap.mremap */
 TEST_F(mm, a_moved_part_has_the_same_type_and_bytes)
 {
 	char *moved = move(_metadata, self->map + MIB, 8 * KIB);
@@ -140,6 +145,7 @@ TEST_F(mm, a_moved_part_has_the_same_type_and_bytes)
 	EXPECT_TOUCH(self->map + MIB + 8 * KIB, PTE_WC, SHIFT_4K);
 }
 
+/* contract: mmap.mremap */
 TEST_F(mm, a_moved_mapping_is_revoked_like_others)
 {
 	char *moved = move(_metadata, self->map, CLAIM_SIZE);
@@ -154,6 +160,7 @@ TEST_F(mm, a_moved_mapping_is_revoked_like_others)
 	EXPECT_SIGBUS(moved + CLAIM_SIZE - 4);
 }
 
+/* contract: mmap.mremap */
 TEST_F(mm, a_dead_mapping_can_be_moved_and_stays_dead)
 {
 	char *moved;
@@ -165,6 +172,7 @@ TEST_F(mm, a_dead_mapping_can_be_moved_and_stays_dead)
 	EXPECT_SIGBUS(moved);
 }
 
+/* contract: mmap.mremap */
 TEST_F(mm, a_mapping_that_shrinks_keeps_the_type_of_what_is_left)
 {
 	ASSERT_EQ(self->map, mremap(self->map, CLAIM_SIZE, MIB, 0));
@@ -172,6 +180,7 @@ TEST_F(mm, a_mapping_that_shrinks_keeps_the_type_of_what_is_left)
 	EXPECT_TOUCH(self->map + MIB - 4, PTE_WC, 0);
 }
 
+/* contract: mmap.split */
 TEST_F(mm, what_is_left_of_a_split_mapping_keeps_type_and_bytes)
 {
 	ASSERT_EQ(0, munmap(self->map + MIB, MIB));
@@ -181,6 +190,7 @@ TEST_F(mm, what_is_left_of_a_split_mapping_keeps_type_and_bytes)
 	EXPECT_EQ(self->bar.start + CLAIM + 2 * MIB, pte_phys(self->map + 2 * MIB));
 }
 
+/* contract: mmap.split */
 TEST_F(mm, both_parts_of_a_split_mapping_die_with_the_subregion)
 {
 	ASSERT_EQ(0, munmap(self->map + MIB, MIB));
@@ -192,6 +202,7 @@ TEST_F(mm, both_parts_of_a_split_mapping_die_with_the_subregion)
 	EXPECT_SIGBUS(self->map + 2 * MIB);
 }
 
+/* contract: mmap.split */
 TEST_F(mm, a_mapping_that_becomes_one_again_keeps_its_type)
 {
 	char *again;
@@ -205,6 +216,7 @@ TEST_F(mm, a_mapping_that_becomes_one_again_keeps_its_type)
 	EXPECT_EQ(self->bar.start + CLAIM + MIB, pte_phys(again));
 }
 
+/* contract: mmap.split */
 TEST_F(mm, mprotect_changes_access_and_not_the_type)
 {
 	uint32_t value;
@@ -220,6 +232,7 @@ TEST_F(mm, mprotect_changes_access_and_not_the_type)
 	EXPECT_TOUCH(self->map + 2 * MIB, PTE_WC, 0);
 }
 
+/* contract: mmap.split */
 TEST_F(mm, mprotect_of_a_part_leaves_the_type_of_all)
 {
 	ASSERT_EQ(0, mprotect(self->map + MIB, 4 * KIB, PROT_READ));
@@ -233,6 +246,7 @@ TEST_F(mm, mprotect_of_a_part_leaves_the_type_of_all)
 	EXPECT_TOUCH(self->map + MIB, PTE_WC, SHIFT_4K);
 }
 
+/* contract: mmap.split */
 TEST_F(mm, a_read_only_mapping_has_the_type)
 {
 	char *map = mmap(NULL, CLAIM_SIZE, PROT_READ, MAP_SHARED, self->dev.fd,
@@ -243,6 +257,7 @@ TEST_F(mm, a_read_only_mapping_has_the_type)
 	EXPECT_EQ(SIGSEGV, touch_write((uint32_t *)map, 1));
 }
 
+/* contract: mmap.several */
 TEST_F(mm, two_mappings_of_one_subregion_have_the_same_type_and_bytes)
 {
 	char *other;
@@ -256,6 +271,7 @@ TEST_F(mm, two_mappings_of_one_subregion_have_the_same_type_and_bytes)
 	EXPECT_STREQ(PTE_WC, pte_type(other));
 }
 
+/* contract: mmap.several */
 TEST_F(mm, a_mapping_over_another_replaces_it)
 {
 	uint64_t window = vfio_offset(&self->dev, BAR2, 0);
@@ -306,6 +322,7 @@ static void use_taken(struct __test_metadata *_metadata, int fd)
 	EXPECT_EQ(1, found);
 }
 
+/* contract: mmap.second-process */
 TEST_F(mm, a_process_that_takes_the_device_finds_and_maps_the_subregion)
 {
 	int fd = self->dev.fd;

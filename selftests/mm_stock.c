@@ -313,6 +313,7 @@ FIXTURE_TEARDOWN(as_stock)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: mmap.other-calls */
 TEST_F(as_stock, everything_gives_the_same)
 {
 	uint64_t offset = vfio_offset(&self->dev, BAR2, AT);

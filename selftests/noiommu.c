@@ -31,11 +31,13 @@ FIXTURE_TEARDOWN(noiommu)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: lifetime.noiommu */
 TEST_F(noiommu, the_main_path_works)
 {
 	expect_main_path(_metadata, &self->dev);
 }
 
+/* contract: lifetime.noiommu */
 TEST_F(noiommu, the_last_close_leaves_nothing)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);

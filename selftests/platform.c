@@ -47,6 +47,7 @@ FIXTURE_TEARDOWN(without_pat)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: query.exact */
 TEST_F(without_pat, wc_is_not_said_to_be_had)
 {
 	struct vfio_subregion_query query;
@@ -55,6 +56,7 @@ TEST_F(without_pat, wc_is_not_said_to_be_had)
 	EXPECT_EQ(ATTR_UNCACHED, query.attributes);
 }
 
+/* contract: create.platform */
 TEST_F(without_pat, a_wc_subregion_is_eopnotsupp)
 {
 	struct vfio_subregion_create create;
@@ -65,6 +67,7 @@ TEST_F(without_pat, a_wc_subregion_is_eopnotsupp)
 	EXPECT_EQ(0, subregion_create(&self->dev, &create));
 }
 
+/* contract: set-attr.platform */
 TEST_F(without_pat, a_bar_cannot_be_given_wc_which_is_eopnotsupp)
 {
 	struct vfio_region_set_attr set = {
@@ -76,6 +79,7 @@ TEST_F(without_pat, a_bar_cannot_be_given_wc_which_is_eopnotsupp)
 	EXPECT_EQ(0, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE));
 }
 
+/* contract: type.no-pat */
 TEST_F(without_pat, the_other_types_are_in_the_page_tables)
 {
 	const uint32_t attributes[] = {
@@ -113,6 +117,7 @@ FIXTURE_TEARDOWN(huge_bar)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: query.exact */
 TEST_F(huge_bar, can_have_no_attribute)
 {
 	struct vfio_subregion_query query;
@@ -121,6 +126,7 @@ TEST_F(huge_bar, can_have_no_attribute)
 	EXPECT_EQ(ATTR_NONE, query.attributes);
 }
 
+/* contract: create.platform */
 TEST_F(huge_bar, a_subregion_is_eopnotsupp_wherever_it_is)
 {
 	const uint64_t offsets[] = { 0, HUGE_BAR / 2, HUGE_BAR - MIB };
@@ -133,6 +139,7 @@ TEST_F(huge_bar, a_subregion_is_eopnotsupp_wherever_it_is)
 	}
 }
 
+/* contract: set-attr.platform */
 TEST_F(huge_bar, an_attribute_is_eopnotsupp)
 {
 	struct vfio_region_set_attr set = {
@@ -144,6 +151,7 @@ TEST_F(huge_bar, an_attribute_is_eopnotsupp)
 }
 
 /* Its bytes lie where other BARs have their subregions. */
+/* contract: type.plain */
 TEST_F(huge_bar, is_mapped_to_its_end_as_by_vfio_pci)
 {
 	const uint64_t offsets[] = { 0, HUGE_BAR / 2 - MIB, HUGE_BAR / 2, HUGE_BAR - MIB };

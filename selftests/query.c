@@ -33,16 +33,19 @@ FIXTURE_TEARDOWN(query)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: query.exact */
 TEST_F(query, a_memory_bar_can_have_every_attribute)
 {
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_ALL, 0);
 }
 
+/* contract: query.exact */
 TEST_F(query, a_bar_below_a_page_can_have_none)
 {
 	EXPECT_QUERY(&self->dev, 0, ATTR_NONE, 0);
 }
 
+/* contract: query.exact */
 TEST_F(query, an_empty_bar_can_have_none)
 {
 	const uint32_t empty[] = { 1, 3, 4, 5 };
@@ -52,6 +55,7 @@ TEST_F(query, an_empty_bar_can_have_none)
 		EXPECT_QUERY(&self->dev, empty[i], ATTR_NONE, 0);
 }
 
+/* contract: query.subregion */
 TEST_F(query, a_subregion_has_the_one_that_it_has)
 {
 	uint32_t attribute, index[4];
@@ -65,6 +69,7 @@ TEST_F(query, a_subregion_has_the_one_that_it_has)
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_ALL, 4);
 }
 
+/* contract: query.count */
 TEST_F(query, the_count_is_of_those_that_exist)
 {
 	struct vfio_subregion_create sub[3];
@@ -86,6 +91,7 @@ TEST_F(query, the_count_is_of_those_that_exist)
 	EXPECT_QUERY(&self->dev, 5, ATTR_NONE, 1);
 }
 
+/* contract: query.einval */
 TEST_F(query, a_region_that_is_neither_bar_nor_subregion_is_einval)
 {
 	const uint32_t others[] = {
@@ -106,6 +112,7 @@ TEST_F(query, a_region_that_is_neither_bar_nor_subregion_is_einval)
 	}
 }
 
+/* contract: query.einval */
 TEST_F(query, a_destroyed_subregion_is_einval)
 {
 	struct vfio_subregion_query query;
@@ -116,6 +123,7 @@ TEST_F(query, a_destroyed_subregion_is_einval)
 	EXPECT_EQ(-EINVAL, subregion_query(&self->dev, index, &query));
 }
 
+/* contract: query.exact */
 TEST_F(query, a_bar_with_an_attribute_can_have_none)
 {
 	const uint32_t attributes[] = {
@@ -131,6 +139,7 @@ TEST_F(query, a_bar_with_an_attribute_can_have_none)
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_ALL, 0);
 }
 
+/* contract: query.no-effect */
 TEST_F(query, it_changes_nothing)
 {
 	struct state before = state_of(&self->dev, &self->bar);
@@ -162,17 +171,20 @@ FIXTURE_TEARDOWN(two_bars)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: query.exact */
 TEST_F(two_bars, a_bar_of_one_page_can_have_every_attribute)
 {
 	EXPECT_QUERY(&self->dev, 0, ATTR_ALL, 0);
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_ALL, 0);
 }
 
+/* contract: query.exact */
 TEST_F(two_bars, an_io_bar_can_have_none)
 {
 	EXPECT_QUERY(&self->dev, 1, ATTR_NONE, 0);
 }
 
+/* contract: query.ioeventfd */
 TEST_F(two_bars, none_can_have_wc_while_an_ioeventfd_exists)
 {
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->registers, self->eventfd));
@@ -183,6 +195,7 @@ TEST_F(two_bars, none_can_have_wc_while_an_ioeventfd_exists)
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_ALL, 0);
 }
 
+/* contract: query.ioeventfd */
 TEST_F(two_bars, one_that_has_wc_can_have_more_of_it_despite_an_ioeventfd)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
@@ -192,6 +205,7 @@ TEST_F(two_bars, one_that_has_wc_can_have_more_of_it_despite_an_ioeventfd)
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
 }
 
+/* contract: query.exact */
 TEST_F(two_bars, the_attribute_of_one_says_nothing_of_the_other)
 {
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
@@ -245,6 +259,7 @@ static bool can_create(struct __test_metadata *_metadata, struct vfio_device *de
 	return false;
 }
 
+/* contract: query.exact */
 TEST_F(every_bar, can_have_what_is_said_and_nothing_else)
 {
 	struct vfio_subregion_query query;

@@ -84,6 +84,7 @@ static void stop_touching(struct __test_metadata *_metadata, FIXTURE_DATA(race) 
 	EXPECT_EQ(0, status);
 }
 
+/* contract: claim.race */
 TEST_F_TIMEOUT(race, a_bar_mapping_that_is_being_touched_loses_each_claim, 120)
 {
 	uint64_t window = vfio_offset(&self->dev, BAR2, 4 * MIB), at;
@@ -153,6 +154,7 @@ static unsigned int touch_in_step(struct steps *steps, char *map)
 	return early;
 }
 
+/* contract: claim.race */
 TEST_F_TIMEOUT(race, a_first_touch_at_the_time_of_the_claim_leaves_no_entry, 120)
 {
 	uint64_t window = vfio_offset(&self->dev, BAR2, 0), size = PAGES * 4 * KIB;
@@ -191,6 +193,7 @@ TEST_F_TIMEOUT(race, a_first_touch_at_the_time_of_the_claim_leaves_no_entry, 120
 	stop_touching(_metadata, self);
 }
 
+/* contract: revoke.load */
 TEST_F_TIMEOUT(race, a_wc_mapping_that_is_being_touched_is_revoked_and_comes_back_as_wc, 120)
 {
 	struct vfio_subregion_create sub;
@@ -218,6 +221,7 @@ TEST_F_TIMEOUT(race, a_wc_mapping_that_is_being_touched_is_revoked_and_comes_bac
 	stop_touching(_metadata, self);
 }
 
+/* contract: revoke.load */
 TEST_F_TIMEOUT(race, a_wc_mapping_that_is_being_touched_survives_resets, 120)
 {
 	struct vfio_subregion_create sub;
@@ -257,6 +261,7 @@ static unsigned int create_all(struct vfio_device *dev, unsigned int *refused)
 	return created;
 }
 
+/* contract: create.race */
 TEST_F(race, of_processes_that_want_the_same_range_one_gets_it)
 {
 	unsigned int *created, *refused, i;

@@ -268,6 +268,7 @@ FIXTURE_TEARDOWN(removal)
 		EXPECT_EQ(0, pci_rescan());
 }
 
+/* contract: lifetime.removal */
 TEST_F(removal, waits_for_the_program_whose_mappings_keep_their_types)
 {
 	const struct way *way = &variant->way;
@@ -321,6 +322,7 @@ FIXTURE_TEARDOWN(changing)
 		EXPECT_EQ(0, pci_rescan());
 }
 
+/* contract: lifetime.removal */
 TEST_F(changing, types_works_until_the_program_has_let_go)
 {
 	struct vfio_subregion_create sub;
@@ -413,6 +415,7 @@ static void bequeath(struct __test_metadata *_metadata, struct held *held, const
 	_exit(_metadata->exit_code);
 }
 
+/* contract: lifetime.removal-mapping */
 TEST_F(memory, that_outlives_its_process_keeps_the_device)
 {
 	struct held *held = &self->held;
@@ -450,6 +453,7 @@ TEST_F(memory, that_outlives_its_process_keeps_the_device)
 #define VHOST_NET	"/dev/vhost-net"
 #define VHOST_SET_OWNER	_IO(0xAF, 0x01)
 
+/* contract: lifetime.removal-mapping */
 TEST_F(memory, that_vhost_has_keeps_the_device)
 {
 	struct held *held = &self->held;
@@ -519,6 +523,7 @@ FIXTURE_TEARDOWN(both)
 	EXPECT_EQ(0, pci_rescan());
 }
 
+/* contract: lifetime.removal-both */
 TEST_F(both, go_and_come_back)
 {
 	pid_t child[2];
@@ -611,6 +616,7 @@ FIXTURE_TEARDOWN(vf)
 	vfio_device_close(&self->pf);
 }
 
+/* contract: lifetime.removal */
 TEST_F(vf, that_is_taken_away_waits_for_the_program)
 {
 	struct held *held = &self->held;

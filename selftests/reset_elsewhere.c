@@ -248,6 +248,7 @@ FIXTURE_TEARDOWN(elsewhere)
 	vfio_device_close(&self->scene.dev);
 }
 
+/* contract: reset.waits */
 TEST_F(elsewhere, nobody_reaches_the_device_in_reset_and_nobody_is_refused)
 {
 	const struct event *event = &variant->event;
@@ -278,6 +279,7 @@ TEST_F(elsewhere, nobody_reaches_the_device_in_reset_and_nobody_is_refused)
 	EXPECT_LT(0, watch->present);
 }
 
+/* contract: reset.attribute */
 TEST_F(elsewhere, a_bar_with_an_attribute_keeps_it)
 {
 	struct scene *scene = &self->scene;
@@ -347,12 +349,14 @@ FIXTURE_TEARDOWN(control)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: controls.reset */
 TEST_F(control, vfio_pci_keeps_the_entry_over_the_reset)
 {
 	ASSERT_EQ(0, variant->event.revoke(&self->dev));
 	EXPECT_STREQ(PTE_NONCACHED, pte_type(self->map));
 }
 
+/* contract: controls.reset */
 TEST_F(control, a_program_reaches_the_device_in_reset_by_vfio_pci)
 {
 	struct watch *watch = &self->watch;
@@ -597,6 +601,7 @@ FIXTURE_TEARDOWN(storm)
 	vfio_device_close(&self->storm.scene.dev);
 }
 
+/* contract: reset.no-deadlock */
 TEST_F_TIMEOUT(storm, of_resets_of_one_function_ends, 120)
 {
 	/* Whoever resets through VFIO does not wait for another's reset. */
@@ -628,6 +633,7 @@ TEST_F_TIMEOUT(storm, of_resets_of_one_function_ends, 120)
 	expect_calm(_metadata, storm);
 }
 
+/* contract: reset.no-deadlock */
 TEST_F_TIMEOUT(storm, of_resets_and_low_power_ends, 120)
 {
 	static const struct deed deeds[] = {
@@ -683,11 +689,13 @@ static void storm_of_two(struct __test_metadata *_metadata, struct storm *storm,
 	expect_calm(_metadata, storm);
 }
 
+/* contract: reset.no-deadlock */
 TEST_F_TIMEOUT(storm, of_resets_of_two_functions_ends, 120)
 {
 	storm_of_two(_metadata, &self->storm, vfio_driver());
 }
 
+/* contract: reset.no-deadlock */
 TEST_F_TIMEOUT(storm, of_resets_of_two_functions_one_of_vfio_pci_ends, 120)
 {
 	storm_of_two(_metadata, &self->storm, DRIVER_STOCK);

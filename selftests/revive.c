@@ -76,6 +76,7 @@ FIXTURE_TEARDOWN(revive)
 	EXPECT_SIGBUS(self->map + variant->size - 4); \
 } while (0)
 
+/* contract: destroy.unmaps */
 TEST_F_TIMEOUT(revive, destroy_leaves_no_live_entry, 120)
 {
 	fixture_destroy(_metadata, &self->dev, self->sub.index);
@@ -85,6 +86,7 @@ TEST_F_TIMEOUT(revive, destroy_leaves_no_live_entry, 120)
 	EXPECT_DEAD();
 }
 
+/* contract: destroy.range-returns */
 TEST_F_TIMEOUT(revive, a_bar_mapping_made_before_has_the_range_again, 120)
 {
 	char *at = self->bar_map + variant->start;
@@ -97,6 +99,7 @@ TEST_F_TIMEOUT(revive, a_bar_mapping_made_before_has_the_range_again, 120)
 	EXPECT_DEAD();
 }
 
+/* contract: destroy.range-returns */
 TEST_F_TIMEOUT(revive, a_bar_mapping_made_meanwhile_has_the_range_too, 120)
 {
 	char *bar_map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), *at;
@@ -108,6 +111,7 @@ TEST_F_TIMEOUT(revive, a_bar_mapping_made_meanwhile_has_the_range_too, 120)
 	EXPECT_TOUCH(at + variant->size - 4, PTE_NONCACHED, 0);
 }
 
+/* contract: destroy.range-returns */
 TEST_F_TIMEOUT(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before, 120)
 {
 	char *bar_map;
@@ -121,6 +125,7 @@ TEST_F_TIMEOUT(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before
 }
 
 /* The range is claimed anew with every attribute in turn. */
+/* contract: destroy.dead */
 TEST_F_TIMEOUT(revive, a_claim_of_the_range_anew_does_not_revive_it, 120)
 {
 	struct vfio_subregion_create anew;
@@ -144,6 +149,7 @@ TEST_F_TIMEOUT(revive, a_claim_of_the_range_anew_does_not_revive_it, 120)
 	EXPECT_TOUCH(self->bar_map + variant->start, PTE_NONCACHED, 0);
 }
 
+/* contract: destroy.dead */
 TEST_F_TIMEOUT(revive, a_whole_bar_that_becomes_wc_does_not_revive_it, 120)
 {
 	char *bar_map;

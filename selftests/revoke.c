@@ -92,6 +92,7 @@ FIXTURE_TEARDOWN(revoke)
 	vfio_device_close(&self->scene.dev);
 }
 
+/* contract: revoke.entries reset.entries */
 TEST_F(revoke, leaves_no_live_entry)
 {
 	const struct event *event = &variant->event;
@@ -105,6 +106,7 @@ TEST_F(revoke, leaves_no_live_entry)
 	EXPECT_EQ(0, event->restore(&scene->dev));
 }
 
+/* contract: revoke.same-type */
 TEST_F(revoke, lets_a_touch_afterwards_find_the_same_type)
 {
 	const struct event *event = &variant->event;
@@ -170,6 +172,7 @@ FIXTURE_TEARDOWN(outage)
 	vfio_device_close(&self->scene.dev);
 }
 
+/* contract: revoke.outage */
 TEST_F(outage, makes_a_touch_raise_sigbus)
 {
 	EXPECT_SIGBUS(self->scene.plain);
@@ -188,6 +191,7 @@ static int transfer(int fd, bool to_device, uint64_t offset)
 	return done == 4 ? 0 : errno;
 }
 
+/* contract: revoke.outage */
 TEST_F(outage, makes_read_and_write_do_as_on_the_bar)
 {
 	uint64_t window = vfio_offset(&self->scene.dev, variant->event.bar, 0);
@@ -203,6 +207,7 @@ TEST_F(outage, makes_read_and_write_do_as_on_the_bar)
 	EXPECT_EQ(0, transfer(fd, true, sub));
 }
 
+/* contract: revoke.create */
 TEST_F(outage, allows_a_new_subregion_that_is_usable_afterwards)
 {
 	struct vfio_device *dev = &self->scene.dev;

@@ -180,6 +180,7 @@ static bool is_outage(const struct event *event)
 	       event->revoke == enter_low_power;
 }
 
+/* contract: revoke.load */
 TEST_F_TIMEOUT(live, writers_never_reach_what_is_revoked, 120)
 {
 	const struct event *event = &variant->event;
@@ -214,6 +215,7 @@ TEST_F_TIMEOUT(live, writers_never_reach_what_is_revoked, 120)
 	TH_LOG("%lu written, %lu refused", written(&self->writers), refused(&self->writers));
 }
 
+/* contract: destroy.race */
 TEST_F_TIMEOUT(live, destroy_reaches_what_is_being_written, 120)
 {
 	struct vfio_device *dev = &self->scene.dev;
@@ -234,6 +236,7 @@ TEST_F_TIMEOUT(live, destroy_reaches_what_is_being_written, 120)
 }
 
 /* The descriptors go while the threads write on; the last munmap() closes the device. */
+/* contract: lifetime.keeps-open */
 TEST_F(live, a_device_that_is_closed_meanwhile_stays_until_the_mappings_are_gone)
 {
 	uint64_t unit = variant->event.unit, start = self->scene.bar.start;

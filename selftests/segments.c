@@ -69,6 +69,7 @@ static void expect_reserved(struct __test_metadata *_metadata, FIXTURE_DATA(segm
 	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, start, self->bar.start + self->bar.size);
 }
 
+/* contract: type.segments */
 TEST_F(segments, are_reserved_with_their_types_whatever_comes_and_goes)
 {
 	unsigned int n;
@@ -86,6 +87,7 @@ TEST_F(segments, are_reserved_with_their_types_whatever_comes_and_goes)
 	}
 }
 
+/* contract: type.segments */
 TEST_F(segments, leave_no_gap_that_another_mapping_could_make_wc)
 {
 	uint64_t gap = PART_AT(3) + PART_SIZE;
@@ -103,6 +105,7 @@ TEST_F(segments, leave_no_gap_that_another_mapping_could_make_wc)
 }
 
 /* sysfs may map what the part had while it was write-combining, and keep it so. */
+/* contract: type.segments */
 TEST_F(segments, stay_strict_beside_pages_that_another_mapping_keeps_wc)
 {
 	const uint64_t kept = PART_AT(4), strict = kept + PART_SIZE;
@@ -148,6 +151,7 @@ static unsigned char pattern(unsigned int n, unsigned int at)
 	return n * 37 + at * 5 + (at >> 8) * 11;
 }
 
+/* contract: read-write.bar */
 TEST_F(segments, are_all_reached_by_read_and_write)
 {
 	static unsigned char chunk[CHUNK];
@@ -173,6 +177,7 @@ TEST_F(segments, are_all_reached_by_read_and_write)
 	}
 }
 
+/* contract: read-write.bar */
 TEST_F(segments, show_the_same_bytes_by_read_as_by_mapping)
 {
 	uint64_t value, written;
@@ -237,6 +242,7 @@ FIXTURE_TEARDOWN(big_segments)
 }
 
 /* Sizes in that list have a page more, which guards the mapping; what was freed may linger. */
+/* contract: read-write.kernel-mapping */
 TEST_F(big_segments, have_no_kernel_mapping_but_of_what_read_touches)
 {
 	uint64_t at = GIB / 2 + 4 * KIB, sum;

@@ -71,6 +71,7 @@ FIXTURE_TEARDOWN(set_attr)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: set-attr.type */
 TEST_F_TIMEOUT(set_attr, the_whole_window_is_mapped_with_its_type, 120)
 {
 	const char *type = meaning[variant->attribute].pte, *map;
@@ -82,6 +83,7 @@ TEST_F_TIMEOUT(set_attr, the_whole_window_is_mapped_with_its_type, 120)
 	EXPECT_EQ(self->bar.start, pte_phys(map));
 }
 
+/* contract: set-attr.type */
 TEST_F_TIMEOUT(set_attr, small_entries_have_its_type, 120)
 {
 	const char *type = meaning[variant->attribute].pte, *map;
@@ -93,6 +95,7 @@ TEST_F_TIMEOUT(set_attr, small_entries_have_its_type, 120)
 }
 
 /* A plain BAR lets a guest choose, as on vfio-pci; of the attributes only WC and GUEST_ANY do. */
+/* contract: set-attr.guest */
 TEST_F_TIMEOUT(set_attr, a_guest_may_choose_the_type_or_not, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), flags[VM_FLAGS_LEN];
@@ -102,6 +105,7 @@ TEST_F_TIMEOUT(set_attr, a_guest_may_choose_the_type_or_not, 120)
 		  !!strstr(flags, VM_FLAG_GUEST_CHOOSES)) TH_LOG("%s", flags);
 }
 
+/* contract: type.kernel-list */
 TEST_F_TIMEOUT(set_attr, pat_memtype_list_says_so_of_the_whole_bar, 120)
 {
 	if (!memtype_tracked())
@@ -110,6 +114,7 @@ TEST_F_TIMEOUT(set_attr, pat_memtype_list_says_so_of_the_whole_bar, 120)
 		       self->bar.start + self->bar.size);
 }
 
+/* contract: set-attr.bytes */
 TEST_F_TIMEOUT(set_attr, read_and_write_reach_every_byte, 120)
 {
 	char out[64 * 1024], in[sizeof(out)];
@@ -126,6 +131,7 @@ TEST_F_TIMEOUT(set_attr, read_and_write_reach_every_byte, 120)
 	}
 }
 
+/* contract: set-attr.bytes */
 TEST_F_TIMEOUT(set_attr, data_written_through_the_mapping_reads_back, 120)
 {
 	uint32_t *map = (void *)fixture_map_bar(_metadata, &self->dev, BAR2, GIB), in[16];
@@ -140,6 +146,7 @@ TEST_F_TIMEOUT(set_attr, data_written_through_the_mapping_reads_back, 120)
 		EXPECT_EQ(0xa77e0000 + i, in[i]);
 }
 
+/* contract: info.claims */
 TEST_F_TIMEOUT(set_attr, region_info_tells_of_it, 120)
 {
 	char *claims = subregion_claims(&self->dev), text[64] = "";
@@ -151,6 +158,7 @@ TEST_F_TIMEOUT(set_attr, region_info_tells_of_it, 120)
 	free(claims);
 }
 
+/* contract: info.bar */
 TEST_F_TIMEOUT(set_attr, size_offset_and_flags_of_the_bar_stay, 120)
 {
 	struct vfio_region_info info;
@@ -164,6 +172,7 @@ TEST_F_TIMEOUT(set_attr, size_offset_and_flags_of_the_bar_stay, 120)
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, vfio_num_regions(&self->dev));
 }
 
+/* contract: set-attr.again */
 TEST_F_TIMEOUT(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_mapped, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
@@ -178,6 +187,7 @@ TEST_F_TIMEOUT(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_map
 	EXPECT_STREQ(meaning[variant->attribute].pte, pte_type(map));
 }
 
+/* contract: set-attr.back */
 TEST_F_TIMEOUT(set_attr, noncached_takes_it_back, 120)
 {
 	char *map, *lines, *claims;
@@ -195,6 +205,7 @@ TEST_F_TIMEOUT(set_attr, noncached_takes_it_back, 120)
 	free(claims);
 }
 
+/* contract: set-attr.again */
 TEST_F_TIMEOUT(set_attr, any_other_can_follow_it, 120)
 {
 	uint32_t attribute;
@@ -212,6 +223,7 @@ TEST_F_TIMEOUT(set_attr, any_other_can_follow_it, 120)
 	}
 }
 
+/* contract: set-attr.type */
 TEST_F_TIMEOUT(set_attr, a_forked_child_has_its_type, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
@@ -231,6 +243,7 @@ TEST_F_TIMEOUT(set_attr, a_forked_child_has_its_type, 120)
 	EXPECT_EQ(0, status);
 }
 
+/* contract: set-attr.back */
 TEST_F_TIMEOUT(set_attr, the_last_close_takes_it_back, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), *lines, *claims;
@@ -305,6 +318,7 @@ FIXTURE_TEARDOWN(revoked_attr)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: set-attr.revoked */
 TEST_F(revoked_attr, leaves_no_live_entry_and_comes_back_as_wc)
 {
 	unsigned int round;

@@ -106,6 +106,7 @@ static void *map_and_look(void *data)
 	return NULL;
 }
 
+/* contract: set-attr.race */
 TEST_F_TIMEOUT(set_attr_race, a_mapping_has_one_type_as_long_as_it_is_there, 60)
 {
 	unsigned long changed = 0, busy = 0, tries = 0;

@@ -58,6 +58,7 @@ static void expect_set_refused(struct __test_metadata *_metadata, struct vfio_de
 	EXPECT_EQ(0, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED)); \
 } while (0)
 
+/* contract: set-attr.mapped */
 TEST_F(refused, while_the_bar_is_mapped_it_is_ebusy)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
@@ -70,6 +71,7 @@ TEST_F(refused, while_the_bar_is_mapped_it_is_ebusy)
 	EXPECT_FREE();
 }
 
+/* contract: set-attr.mapped */
 TEST_F(refused, while_a_part_of_it_is_mapped_it_is_ebusy)
 {
 	char *map;
@@ -83,6 +85,7 @@ TEST_F(refused, while_a_part_of_it_is_mapped_it_is_ebusy)
 	EXPECT_FREE();
 }
 
+/* contract: set-attr.mapped */
 TEST_F(refused, while_one_half_of_a_split_mapping_is_left_it_is_ebusy)
 {
 	char *map = fixture_map(_metadata, &self->dev, self->window, 12 * KIB, 4 * KIB);
@@ -95,6 +98,7 @@ TEST_F(refused, while_one_half_of_a_split_mapping_is_left_it_is_ebusy)
 	EXPECT_FREE();
 }
 
+/* contract: set-attr.mapped */
 TEST_F(refused, while_a_moved_mapping_exists_it_is_ebusy)
 {
 	char *map = fixture_map(_metadata, &self->dev, self->window, 8 * KIB, 4 * KIB), *moved;
@@ -107,6 +111,7 @@ TEST_F(refused, while_a_moved_mapping_exists_it_is_ebusy)
 	EXPECT_FREE();
 }
 
+/* contract: set-attr.mapped */
 TEST_F(refused, while_a_mapping_that_cannot_be_accessed_exists_it_is_ebusy)
 {
 	char *map = fixture_map(_metadata, &self->dev, self->window, 8 * KIB, 4 * KIB);
@@ -116,6 +121,7 @@ TEST_F(refused, while_a_mapping_that_cannot_be_accessed_exists_it_is_ebusy)
 	munmap(map, 8 * KIB);
 }
 
+/* contract: set-attr.mapped */
 TEST_F(refused, while_a_child_has_the_mapping_it_is_ebusy)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB), byte;
@@ -138,6 +144,7 @@ TEST_F(refused, while_a_child_has_the_mapping_it_is_ebusy)
 	EXPECT_FREE();
 }
 
+/* contract: set-attr.not-mapped */
 TEST_F(refused, a_mapping_of_a_device_that_was_closed_and_opened_again_is_no_obstacle)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
@@ -148,6 +155,7 @@ TEST_F(refused, a_mapping_of_a_device_that_was_closed_and_opened_again_is_no_obs
 	EXPECT_FREE();
 }
 
+/* contract: set-attr.exclusive */
 TEST_F(refused, while_it_has_a_subregion_it_is_ebusy)
 {
 	struct vfio_subregion_create sub;
@@ -161,6 +169,7 @@ TEST_F(refused, while_it_has_a_subregion_it_is_ebusy)
 	}
 }
 
+/* contract: set-attr.exclusive */
 TEST_F(refused, a_subregion_of_a_bar_with_an_attribute_is_ebusy)
 {
 	struct vfio_subregion_create create;
@@ -175,6 +184,7 @@ TEST_F(refused, a_subregion_of_a_bar_with_an_attribute_is_ebusy)
 	}
 }
 
+/* contract: vfio.ioeventfd-refused */
 TEST_F(refused, wc_while_an_ioeventfd_exists_is_ebusy)
 {
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->window, self->eventfd));
@@ -187,6 +197,7 @@ TEST_F(refused, wc_while_an_ioeventfd_exists_is_ebusy)
 	EXPECT_FREE();
 }
 
+/* contract: vfio.ioeventfd-wc */
 TEST_F(refused, an_ioeventfd_on_a_bar_that_is_wc_is_ebusy)
 {
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
@@ -196,6 +207,7 @@ TEST_F(refused, an_ioeventfd_on_a_bar_that_is_wc_is_ebusy)
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, self->window, -1));
 }
 
+/* contract: set-attr.einval */
 TEST_F(refused, of_a_region_that_is_not_a_bar_is_einval)
 {
 	const uint32_t others[] = {
@@ -209,6 +221,7 @@ TEST_F(refused, of_a_region_that_is_not_a_bar_is_einval)
 				   VFIO_SUBREGION_ATTR_WC, EINVAL);
 }
 
+/* contract: set-attr.einval */
 TEST_F(refused, of_a_subregion_is_einval)
 {
 	struct vfio_subregion_create sub;
@@ -219,6 +232,7 @@ TEST_F(refused, of_a_subregion_is_einval)
 	fixture_destroy(_metadata, &self->dev, sub.index);
 }
 
+/* contract: set-attr.einval */
 TEST_F(refused, of_an_empty_bar_is_einval)
 {
 	const uint32_t empty[] = { 1, 3, 4, 5 };
@@ -229,6 +243,7 @@ TEST_F(refused, of_an_empty_bar_is_einval)
 				   VFIO_SUBREGION_ATTR_WC, EINVAL);
 }
 
+/* contract: set-attr.einval */
 TEST_F(refused, of_a_bar_below_a_page_is_einval)
 {
 	ASSERT_GT(SUBREGION_GRANULE, fixture_bar(_metadata, &self->dev, 0).size);
@@ -237,6 +252,7 @@ TEST_F(refused, of_a_bar_below_a_page_is_einval)
 }
 
 /* A mapping that the kernel made for somebody else before VFIO had the BAR. */
+/* contract: set-attr.other-mapping */
 TEST_F(refused, while_another_mapping_in_the_kernel_has_another_type_it_is_ebusy)
 {
 	void *map;
@@ -253,6 +269,7 @@ TEST_F(refused, while_another_mapping_in_the_kernel_has_another_type_it_is_ebusy
 }
 
 /* A mapping that sysfs made while the BAR was write-combining. */
+/* contract: set-attr.other-mapping */
 TEST_F(refused, while_another_mapping_in_the_kernel_keeps_the_type_it_is_ebusy)
 {
 	char *map, *alien;
@@ -290,6 +307,7 @@ FIXTURE_TEARDOWN(refused_elsewhere)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: set-attr.einval */
 TEST_F(refused_elsewhere, an_io_bar_is_einval)
 {
 	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()))
@@ -299,6 +317,7 @@ TEST_F(refused_elsewhere, an_io_bar_is_einval)
 			   EINVAL);
 }
 
+/* contract: set-attr.not-mapped */
 TEST_F(refused_elsewhere, a_mapping_of_another_bar_is_no_obstacle)
 {
 	char *map, *other;
@@ -313,6 +332,7 @@ TEST_F(refused_elsewhere, a_mapping_of_another_bar_is_no_obstacle)
 	EXPECT_SIGBUS(other);
 }
 
+/* contract: set-attr.msix */
 TEST_F(refused_elsewhere, wc_on_a_bar_with_the_msix_table_is_eperm)
 {
 	char *map;

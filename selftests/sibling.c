@@ -58,6 +58,7 @@ FIXTURE_TEARDOWN(sibling)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: revoke.entries */
 TEST_F(sibling, that_starts_a_hot_reset_revokes_every_mapping)
 {
 	unsigned int round;
@@ -74,6 +75,7 @@ TEST_F(sibling, that_starts_a_hot_reset_revokes_every_mapping)
 	}
 }
 
+/* contract: revoke.same-type */
 TEST_F(sibling, that_starts_a_hot_reset_leaves_the_attribute_of_a_bar)
 {
 	fixture_destroy(_metadata, &self->dev, self->sub.index);
@@ -100,6 +102,7 @@ static void *write_all(void *data)
 	return NULL;
 }
 
+/* contract: revoke.load */
 TEST_F_TIMEOUT(sibling, that_starts_hot_resets_under_load_leaves_the_type, 120)
 {
 	unsigned long before;

@@ -63,6 +63,7 @@ FIXTURE_TEARDOWN(vf)
 	vfio_device_close(&self->pf);
 }
 
+/* contract: vfio.sriov */
 TEST_F(vf, is_bound_to_the_driver_of_its_physical_function)
 {
 	char driver[PCI_NAME_LEN];
@@ -74,6 +75,7 @@ TEST_F(vf, is_bound_to_the_driver_of_its_physical_function)
 	}
 }
 
+/* contract: vfio.sriov */
 TEST_F(vf, opens_with_the_token_and_not_without)
 {
 	EXPECT_EQ(-EACCES, vfio_device_open(&self->vf[0], self->name[0]));
@@ -106,6 +108,7 @@ static void claim(struct __test_metadata *_metadata, FIXTURE_DATA(vf) * self, un
 	self->map[i] = fixture_map(_metadata, &self->vf[i], sub.mmap_offset, PAGE, PAGE);
 }
 
+/* contract: vfio.sriov */
 TEST_F(vf, has_subregions_of_its_own)
 {
 	struct pci_bar where;
@@ -127,6 +130,7 @@ TEST_F(vf, has_subregions_of_its_own)
 	EXPECT_STREQ(PTE_WC, pte_type(self->map[0]));
 }
 
+/* contract: vfio.sriov */
 TEST_F(vf, a_reset_of_one_leaves_the_entries_of_the_other)
 {
 	unsigned int i;
@@ -143,6 +147,7 @@ TEST_F(vf, a_reset_of_one_leaves_the_entries_of_the_other)
 	EXPECT_TOUCH(self->map[0], PTE_WC, SHIFT_4K);
 }
 
+/* contract: vfio.sriov */
 TEST_F(vf, the_whole_bar_can_be_wc)
 {
 	uint64_t offset;
@@ -154,6 +159,7 @@ TEST_F(vf, the_whole_bar_can_be_wc)
 	EXPECT_TOUCH(self->bar[0], PTE_WC, SHIFT_4K);
 }
 
+/* contract: vfio.sriov */
 TEST_F(vf, leaves_no_reservation_when_it_goes)
 {
 	struct pci_bar where;

@@ -135,6 +135,7 @@ static uint64_t beside(const FIXTURE_VARIANT(stray) * variant)
 	return at ? at - 4 * KIB : variant->kept[0].size;
 }
 
+/* contract: stray.unmapped */
 TEST_F(stray, no_mapping_reaches_it_and_every_other_page_is_strict)
 {
 	/* Where all is kept, some pages stand for the others: there are 4096. */
@@ -156,6 +157,7 @@ TEST_F(stray, no_mapping_reaches_it_and_every_other_page_is_strict)
 	}
 }
 
+/* contract: stray.ends */
 TEST_F(stray, a_touch_finds_the_page_once_the_other_mapping_is_gone)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
@@ -177,6 +179,7 @@ TEST_F(stray, a_touch_finds_the_page_once_the_other_mapping_is_gone)
 	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + self->bar.size);
 }
 
+/* contract: stray.no-attribute */
 TEST_F(stray, the_bar_gets_no_attribute_until_it_is_gone)
 {
 	unsigned int n;
@@ -217,6 +220,7 @@ static void expect_each_type(struct __test_metadata *_metadata, FIXTURE_DATA(str
 	}
 }
 
+/* contract: stray.no-subregion */
 TEST_F(stray, no_subregion_has_it_until_it_is_gone)
 {
 	uint64_t at = variant->kept[0].start;
@@ -236,6 +240,7 @@ TEST_F(stray, no_subregion_has_it_until_it_is_gone)
 	expect_each_type(_metadata, self, at);
 }
 
+/* contract: stray.beside */
 TEST_F(stray, a_subregion_beside_it_has_its_type)
 {
 	uint64_t at = beside(variant);
@@ -245,6 +250,7 @@ TEST_F(stray, a_subregion_beside_it_has_its_type)
 	expect_each_type(_metadata, self, at);
 }
 
+/* contract: stray.read-write */
 TEST_F(stray, read_and_write_reach_every_byte)
 {
 	static char out[64 * 1024], in[sizeof(out)];
@@ -270,6 +276,7 @@ TEST_F(stray, read_and_write_reach_every_byte)
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
 }
 
+/* contract: stray.query */
 TEST_F(stray, query_tells_what_the_rest_of_the_bar_can_have)
 {
 	struct vfio_subregion_query query;
@@ -282,6 +289,7 @@ TEST_F(stray, query_tells_what_the_rest_of_the_bar_can_have)
 	EXPECT_EQ(ATTR_ALL, query.attributes);
 }
 
+/* contract: stray.reopen */
 TEST_F(stray, the_next_open_finds_it_too)
 {
 	char *map;
@@ -294,6 +302,7 @@ TEST_F(stray, the_next_open_finds_it_too)
 		EXPECT_TOUCH(map + beside(variant), PTE_NONCACHED, 0);
 }
 
+/* contract: stray.ends */
 TEST_F(stray, nothing_is_reserved_any_more_after_the_close)
 {
 	EXPECT_STRNE(MEMTYPE_NONE, memtype(self->bar.start, self->bar.start + self->bar.size));
@@ -302,6 +311,7 @@ TEST_F(stray, nothing_is_reserved_any_more_after_the_close)
 	EXPECT_MEMTYPE(MEMTYPE_NONE, self->bar.start, self->bar.start + self->bar.size);
 }
 
+/* contract: stray.ends */
 TEST_F(stray, the_bar_is_the_cores_again_once_it_is_gone)
 {
 	uint64_t at = vfio_offset(&self->dev, BAR2, 0), one = 1;
@@ -332,6 +342,7 @@ static unsigned int lines_logged(void)
 	return lines;
 }
 
+/* contract: stray.log */
 TEST_F(stray, nothing_that_is_repeated_is_logged)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
@@ -414,6 +425,7 @@ FIXTURE_TEARDOWN(stray_race)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: stray.race */
 TEST_F(stray_race, no_touch_ever_finds_it_with_another_type)
 {
 	struct vfio_subregion_create sub;

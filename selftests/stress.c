@@ -312,6 +312,7 @@ static bool all_came_round(const struct worker *workers, unsigned int count)
 	return true;
 }
 
+/* contract: type.never-two */
 TEST_F_TIMEOUT(stress, no_page_has_two_types_and_nothing_destroyed_is_reached, 120)
 {
 	static void *(*const roles[])(void *data) = { make, make, make, roam, disturb };

@@ -13,6 +13,7 @@
 /* More than there are kinds of advice. */
 #define ADVICE_MOST	128
 
+/* contract: mmap.surgery */
 FIXTURE(surgery) {
 	struct subject subject;
 };

@@ -86,6 +86,7 @@ FIXTURE_TEARDOWN(unaligned)
 	vfio_device_close(&self->dev);
 }
 
+/* contract: type.cpu */
 TEST_F(unaligned, a_store_is_done_where_the_memory_is_normal_and_raises_sigbus_elsewhere)
 {
 	uint64_t *aligned = (uint64_t *)self->map;

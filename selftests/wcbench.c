@@ -52,6 +52,7 @@ static int run(struct __test_metadata *_metadata, char output[OUTPUT_LEN], const
 	return WEXITSTATUS(status);
 }
 
+/* contract: userspace.wcbench */
 TEST_F(wcbench, everything_reads_back_and_arrives_in_order)
 {
 	char arguments[128];
@@ -62,6 +63,7 @@ TEST_F(wcbench, everything_reads_back_and_arrives_in_order)
 	EXPECT_NE(NULL, strstr(self->output, "were in place when the flag told of them"));
 }
 
+/* contract: userspace.wcbench */
 TEST_F(wcbench, memory_that_keeps_nothing_is_found_out)
 {
 	const char *bdf = fixture_bdf(_metadata, "DEV_IGB");
@@ -77,6 +79,7 @@ TEST_F(wcbench, memory_that_keeps_nothing_is_found_out)
 	EXPECT_NE(NULL, strstr(self->output, "read back wrong")) TH_LOG("%s", self->output);
 }
 
+/* contract: userspace.wcbench */
 TEST_F(wcbench, on_an_emulator_it_warns_and_tells_no_figure)
 {
 	char arguments[128], *line, *figures, *rest = self->output;
@@ -99,6 +102,7 @@ TEST_F(wcbench, on_an_emulator_it_warns_and_tells_no_figure)
 	EXPECT_EQ(60, lines);
 }
 
+/* contract: userspace.wcbench */
 TEST_F(wcbench, on_vfio_pci_it_says_that_there_are_no_subregions)
 {
 	char arguments[128];

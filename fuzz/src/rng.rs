@@ -65,6 +65,7 @@ impl Rng {
     }
 }
 
+// contract: fuzz.repeat
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -142,6 +142,7 @@ impl fmt::Display for EffectiveType {
 mod tests {
     use super::*;
 
+    // contract: userspace.values
     #[test]
     fn every_attribute_is_found_by_its_number() {
         for &attribute in Attribute::ALL {

@@ -34,6 +34,7 @@ fn part(offset: u64, size: u64) -> ByteRange {
     ByteRange::new(offset, size).unwrap()
 }
 
+// contract: userspace.other-driver
 #[test]
 fn a_file_that_is_no_device_refuses_every_call() {
     let device = null().unwrap();
@@ -55,6 +56,7 @@ fn a_file_that_is_no_device_refuses_every_call() {
     }
 }
 
+// contract: userspace.checked
 #[test]
 fn what_is_outside_of_the_region_is_not_asked_for() {
     let device = null().unwrap();
@@ -78,6 +80,7 @@ fn what_is_outside_of_the_region_is_not_asked_for() {
     assert_eq!(device.map_part(&wraps, part(1, 1)).err(), outside);
 }
 
+// contract: userspace.errors
 #[test]
 fn a_mapping_that_cannot_be_made_says_so() {
     let device = null().unwrap();

@@ -266,6 +266,7 @@ mod tests {
         }
     }
 
+    // contract: userspace.errors
     #[test]
     fn the_text_has_the_call_what_it_was_about_and_the_errno() {
         let text = refused(Call::Create, Errno::PERM, 2).to_string();
@@ -283,6 +284,7 @@ mod tests {
         assert!(text.starts_with("VFIO_DEVICE_GET_INFO: "), "{text}");
     }
 
+    // contract: userspace.errors
     #[test]
     fn every_errno_of_the_interface_comes_with_advice() {
         for (call, errno) in [
@@ -327,6 +329,7 @@ mod tests {
         assert_eq!(refused(Call::Create, Errno::FAULT, 2).advice(), None);
     }
 
+    // contract: userspace.other-driver
     #[test]
     fn only_an_unknown_ioctl_of_this_interface_means_that_there_is_none() {
         assert!(refused(Call::Query, Errno::NOTTY, 2).is_unsupported());
@@ -335,6 +338,7 @@ mod tests {
         assert!(!Error::Overlaps(RegionIndex(9)).is_unsupported());
     }
 
+    // contract: userspace.errors
     #[test]
     fn an_io_error_keeps_the_kind_and_the_text() {
         let error = refused(Call::Destroy, Errno::NOENT, 9);
@@ -345,6 +349,7 @@ mod tests {
         assert_eq!(io.kind(), std::io::ErrorKind::InvalidData);
     }
 
+    // contract: userspace.errors
     #[test]
     fn an_overlap_is_an_eexist_of_create() {
         let error = Error::Overlaps(RegionIndex(9));

@@ -36,12 +36,14 @@ fn subregion(next: u32) -> [u32; 8] {
     [id, next, 2, abi::VFIO_SUBREGION_ATTR_WC, 2, 0, 0x1000, 0]
 }
 
+// contract: userspace.info
 #[test]
 fn the_generated_head_of_claims_is_as_long_as_the_headers() {
     assert_eq!(size_of::<ClaimsHead>(), 24);
     assert_eq!(size_of::<abi::vfio_region_info>(), 32);
 }
 
+// contract: userspace.info
 #[test]
 fn a_subregion_is_found_behind_another_capability() {
     let mut caps = vec![1 | (1 << 16), HEAD + 8];
@@ -56,6 +58,7 @@ fn a_subregion_is_found_behind_another_capability() {
     assert!(info.bar().unwrap().is_none());
 }
 
+// contract: userspace.info
 #[test]
 fn claims_come_in_their_order() {
     let id = abi::VFIO_REGION_INFO_CAP_CLAIMS | (1 << 16);
@@ -70,6 +73,7 @@ fn claims_come_in_their_order() {
     assert_eq!(indices, [9, 10]);
 }
 
+// contract: userspace.info-malformed
 #[test]
 fn more_claims_than_there_are_bytes_are_malformed() {
     let id = abi::VFIO_REGION_INFO_CAP_CLAIMS | (1 << 16);
@@ -78,6 +82,7 @@ fn more_claims_than_there_are_bytes_are_malformed() {
     assert_eq!(info.bar().unwrap_err(), Malformed);
 }
 
+// contract: userspace.info-malformed
 #[test]
 fn a_chain_that_runs_in_a_circle_is_malformed() {
     let words = description(with_caps(), &[1 | (1 << 16), HEAD]);
@@ -85,6 +90,7 @@ fn a_chain_that_runs_in_a_circle_is_malformed() {
     assert_eq!(info.subregion(), Err(Malformed));
 }
 
+// contract: userspace.info-malformed
 #[test]
 fn an_attribute_of_a_newer_kernel_is_told_as_unknown() {
     let mut caps = subregion(0);
@@ -96,6 +102,7 @@ fn an_attribute_of_a_newer_kernel_is_told_as_unknown() {
     assert_eq!(found.parent.number(), 2);
 }
 
+// contract: userspace.info-malformed
 #[test]
 fn a_capability_of_another_version_is_another_capability() {
     let mut caps = subregion(0);
@@ -105,6 +112,7 @@ fn a_capability_of_another_version_is_another_capability() {
     assert_eq!(info.subregion(), Ok(None));
 }
 
+// contract: userspace.info-malformed
 #[test]
 fn a_description_that_is_cut_off_is_malformed() {
     let words = description(with_caps(), &subregion(0));
@@ -120,6 +128,7 @@ fn a_description_that_is_cut_off_is_malformed() {
     }
 }
 
+// contract: userspace.info-malformed
 #[test]
 fn a_parent_that_is_no_bar_is_malformed() {
     let mut caps = subregion(0);
@@ -129,6 +138,7 @@ fn a_parent_that_is_no_bar_is_malformed() {
     assert_eq!(info.subregion(), Err(Malformed));
 }
 
+// contract: userspace.info-malformed
 #[test]
 fn a_claim_that_wraps_is_malformed() {
     let id = abi::VFIO_REGION_INFO_CAP_CLAIMS | (1 << 16);
@@ -141,6 +151,7 @@ fn a_claim_that_wraps_is_malformed() {
     assert_eq!(claims.next(), None);
 }
 
+// contract: userspace.info
 #[test]
 fn without_the_flag_there_are_no_capabilities() {
     let mut head = with_caps();
@@ -151,6 +162,7 @@ fn without_the_flag_there_are_no_capabilities() {
 }
 
 proptest! {
+    // contract: userspace.info-malformed
     #[test]
     fn no_bytes_make_it_panic(
         words in proptest::collection::vec(any::<u64>(), 0..40),

@@ -181,6 +181,7 @@ mod tests {
         ))
     }
 
+    // contract: userspace.checked
     #[test]
     fn threads_can_share_a_mapping_and_its_views() {
         const fn shared<T: Send + Sync>() {}
@@ -202,6 +203,7 @@ mod tests {
         assert_eq!(mapping.read::<u64>(8), Ok(999));
     }
 
+    // contract: userspace.views
     #[test]
     fn a_type_that_is_not_known_has_no_view() {
         let mut mapping = mapping(0, 4096, Attribute::Device).unwrap();
@@ -213,6 +215,7 @@ mod tests {
         );
     }
 
+    // contract: userspace.mapping-lifetime
     #[test]
     fn what_is_mapped_is_unmapped_when_it_is_dropped() {
         let mapped = mapping(0, 3 << 20, Attribute::Device).unwrap();
@@ -225,6 +228,7 @@ mod tests {
         assert!(!is_mapped());
     }
 
+    // contract: userspace.checked
     #[test]
     fn a_word_at_the_end_can_be_accessed_and_none_beyond_it() {
         let mapping = mapping(0, 4096, Attribute::Noncached).unwrap();
@@ -242,6 +246,7 @@ mod tests {
         );
     }
 
+    // contract: userspace.checked
     #[test]
     fn an_access_that_is_not_aligned_is_refused() {
         let mapping = mapping(0, 4096, Attribute::Noncached).unwrap();
@@ -250,6 +255,7 @@ mod tests {
         assert_eq!(mapping.write(4, 0_u32), Ok(()));
     }
 
+    // contract: userspace.large
     #[test]
     fn a_large_mapping_agrees_with_its_offset_and_can_all_be_accessed() {
         let mapping = mapping(0x3000, (4 << 20) + 0x1000, Attribute::Noncached).unwrap();
@@ -258,6 +264,7 @@ mod tests {
         assert_eq!(mapping.write((4 << 20) + 0xfff, 1_u8), Ok(()));
     }
 
+    // contract: userspace.views
     #[test]
     fn each_view_is_for_its_type_only() {
         let strict = mapping(0, 4096, Attribute::Noncached).unwrap();
@@ -268,6 +275,7 @@ mod tests {
         assert_eq!(combining.registers().err(), Some(AccessError::WrongType));
     }
 
+    // contract: userspace.checked
     #[test]
     fn a_copy_stores_its_bytes_and_no_others() {
         let mapping = mapping(0, 4096, Attribute::WriteCombining).unwrap();
@@ -294,6 +302,7 @@ mod tests {
         );
     }
 
+    // contract: userspace.checked
     #[test]
     fn a_ring_keeps_within_its_entries() {
         let mapping = mapping(0, 4096, Attribute::WriteCombining).unwrap();
@@ -314,6 +323,7 @@ mod tests {
         );
     }
 
+    // contract: userspace.checked
     #[test]
     fn a_register_that_is_not_there_is_refused_once_and_for_all() {
         let mapping = mapping(0, 4096, Attribute::Device).unwrap();

@@ -111,6 +111,7 @@ impl fmt::Display for ByteRange {
 mod tests {
     use super::*;
 
+    // contract: userspace.values
     #[test]
     fn a_range_is_neither_empty_nor_wraps() {
         assert_eq!(ByteRange::new(0, 0), None);
@@ -121,6 +122,7 @@ mod tests {
         );
     }
 
+    // contract: userspace.values
     #[test]
     fn the_seventh_bar_is_none() {
         assert_eq!(Bar::new(6), None);

@@ -36,6 +36,7 @@ find_leaks() {
 # It turns itself off with its first report, and after an overflow.
 lockdep_result() {
 	if grep -q 'debug_locks: *1$' /proc/lockdep_stats; then
+		# contract: rig.checkers
 		ktap_result ok lockdep_is_still_on
 	else
 		ktap_result 'not ok' lockdep_is_still_on
@@ -44,6 +45,7 @@ lockdep_result() {
 
 kmemleak_result() {
 	if find_leaks >/tmp/leaks 2>&1 && [ ! -s /tmp/leaks ]; then
+		# contract: rig.checkers
 		ktap_result ok kmemleak_finds_nothing
 	else
 		head -n 200 /tmp/leaks | sed 's/^/# /'
@@ -54,6 +56,7 @@ kmemleak_result() {
 # What it has found is in the log. Without watchpoints it looked for nothing.
 kcsan_result() {
 	if grep -qx 'enabled: 1' $KCSAN && grep -qx 'setup_watchpoints: [1-9][0-9]*' $KCSAN; then
+		# contract: rig.checkers
 		ktap_result ok kcsan_is_still_on
 	else
 		sed 's/^/# /' $KCSAN
@@ -81,6 +84,7 @@ taint_result() {
 
 	taint=$(cat /proc/sys/kernel/tainted)
 	if [ "$taint" = "$known" ]; then
+		# contract: rig.taint
 		ktap_result ok kernel_is_not_tainted_otherwise
 	else
 		ktap_result 'not ok' kernel_is_not_tainted_otherwise "tainted is $taint, not $known"

@@ -124,6 +124,7 @@ ktap_kunit() {
 	local results=$KUNIT/$1/results
 	sed -n 's/^    //p' "$results" | ktap_frame "kunit_$1"
 	if grep -q '^ok ' "$results" && ! grep -q 'not ok ' "$results"; then
+		# contract: rules.kunit
 		ktap_result ok "kunit_$1"
 	else
 		ktap_result 'not ok' "kunit_$1"

@@ -18,6 +18,7 @@ special_job() {
 	# The driver, the programs, what the debug kernel found, the taint.
 	ktap_plan $((1 + $(echo "$selftests" | wc -w) + DEBUG_RESULTS + 1))
 	if load_and_bind >/tmp/load 2>&1 && "$@" >/tmp/load 2>&1; then
+		# contract: rig.devices
 		ktap_result ok "${name}_driver_takes_all_devices"
 	else
 		sed 's/^/# /' /tmp/load

@@ -74,6 +74,7 @@ pub(crate) fn list(text: &[u8]) -> impl Iterator<Item = Result<DynamicId, &[u8]>
         .map(|entry| id(entry).ok_or(entry))
 }
 
+// contract: drop-in.ids
 #[cfg(CONFIG_KUNIT = "y")]
 #[kernel::prelude::kunit_tests(subregion_ids)]
 mod tests {

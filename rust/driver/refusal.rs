@@ -84,12 +84,14 @@ pub(super) fn check(pdev: &pci::Device<Core<'_>>) -> Result {
 mod tests {
     use super::*;
 
+    // contract: vfio.denylist
     #[test]
     fn a_device_with_errata_is_denied() {
         assert!(is_denied(0x0b25));
         assert!(is_denied(0x37c8));
     }
 
+    // contract: vfio.denylist
     #[test]
     fn an_ordinary_device_is_not_denied() {
         assert!(!is_denied(0x10c9));

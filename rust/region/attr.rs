@@ -44,6 +44,7 @@ impl Attribute {
 mod tests {
     use super::*;
 
+    // contract: rules.wc
     #[test]
     fn only_write_combining_needs_a_kernel_mapping_of_its_own() {
         assert!(Attribute::WriteCombining.is_write_combining());
@@ -52,6 +53,7 @@ mod tests {
         assert!(!Attribute::GuestAny.is_write_combining());
     }
 
+    // contract: vm.guest-type
     #[test]
     fn a_guest_is_held_to_device_memory_unless_asked_otherwise() {
         assert!(!Attribute::Noncached.lets_guest_choose());

@@ -68,6 +68,7 @@ fn try_all(sequence: &mut Vec<Op>, ops: &[Op], page: u64) -> u64 {
     tried
 }
 
+// contract: rules.model
 #[test]
 fn every_sequence_of_four_operations_leaves_what_the_model_says() {
     let ops = every_op();
@@ -75,6 +76,7 @@ fn every_sequence_of_four_operations_leaves_what_the_model_says() {
     assert_eq!(try_all(&mut Vec::new(), &ops, 0x1000), all.sum());
 }
 
+// contract: rules.model
 #[test]
 fn every_sequence_in_pages_of_64_gib_stays_within_the_window() {
     // A BAR has slots for eight such pages only, so most sequences reach the end of the window.

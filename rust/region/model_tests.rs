@@ -369,6 +369,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     collection::vec(op, 0..80)
 }
 
+// contract: rules.model
 #[test]
 fn random_operations_leave_what_the_model_says() {
     // With pages of 64 GiB a run reaches the end of the window. PROPTEST_CASES and

@@ -103,12 +103,14 @@ mod tests {
         Span::new(offset, size).unwrap()
     }
 
+    // contract: create.touching
     #[test]
     fn touching_ranges_do_not_overlap() {
         assert!(!span(0, 0x1000).overlaps(span(0x1000, 0x1000)));
         assert!(!span(0x1000, 0x1000).overlaps(span(0, 0x1000)));
     }
 
+    // contract: create.overlap
     #[test]
     fn one_common_byte_is_an_overlap() {
         assert!(span(0, 0x1001).overlaps(span(0x1000, 0x1000)));
@@ -117,11 +119,13 @@ mod tests {
         assert!(span(0, 0x10000).overlaps(span(0x1000, 0x10)));
     }
 
+    // contract: create.size-zero
     #[test]
     fn an_empty_range_is_refused() {
         assert_eq!(Span::aligned(0x1000, 0, 0x1000), Err(SpanError::Empty));
     }
 
+    // contract: create.alignment
     #[test]
     fn unaligned_offset_or_size_is_refused() {
         assert_eq!(Span::aligned(1, 0x1000, 0x1000), Err(SpanError::Unaligned));
@@ -132,6 +136,7 @@ mod tests {
         );
     }
 
+    // contract: create.wrap
     #[test]
     fn a_sum_that_wraps_is_refused() {
         let top = !0xfff;
@@ -154,6 +159,7 @@ mod tests {
         Span::new(start, end.checked_sub(start)?).ok()
     }
 
+    // contract: rules.arithmetic
     #[test]
     fn at_every_edge_a_span_is_what_wider_arithmetic_says() {
         for offset in EDGES {
@@ -179,6 +185,7 @@ mod tests {
         }
     }
 
+    // contract: rules.arithmetic
     #[test]
     fn at_every_edge_two_spans_relate_as_their_bytes_do() {
         for one in spans(&EDGES) {

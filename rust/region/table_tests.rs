@@ -77,6 +77,7 @@ mod cases {
         create(table, bar(2), span, Attribute::WriteCombining)
     }
 
+    // contract: rules.plan
     #[test]
     fn a_new_table_claims_nothing() {
         let table = Table::<Storage>::default();
@@ -86,6 +87,7 @@ mod cases {
         assert!(table.resolve(bar(0), span(0, 1)).is_none());
     }
 
+    // contract: create.overlap
     #[test]
     fn an_overlap_names_the_first_subregion_that_it_meets() {
         let mut table = Table::default();
@@ -101,6 +103,7 @@ mod cases {
         assert_eq!(table.len(), 2);
     }
 
+    // contract: create.touching
     #[test]
     fn touching_subregions_are_both_granted() {
         let mut table = Table::default();
@@ -110,6 +113,7 @@ mod cases {
         assert_eq!(table.len(), 3);
     }
 
+    // contract: create.touching
     #[test]
     fn the_same_range_of_another_bar_is_free() {
         let mut table = Table::default();
@@ -119,6 +123,7 @@ mod cases {
         assert_eq!(table.overlapped(bar(3), span(0, 1)), None);
     }
 
+    // contract: rules.plan
     #[test]
     fn a_plan_changes_nothing() {
         let mut table = Table::default();
@@ -131,6 +136,7 @@ mod cases {
         assert_eq!(table.overlapped(bar(2), span(PAGE, PAGE)), None);
     }
 
+    // contract: rules.plan
     #[test]
     fn without_room_a_plan_is_given_back() {
         let mut table = Table::<Storage>::default();
@@ -145,6 +151,7 @@ mod cases {
         assert_eq!(table.len(), 1);
     }
 
+    // contract: rules.plan
     #[test]
     fn an_outdated_plan_is_given_back() {
         let mut table = Table::<Storage>::default();
@@ -160,6 +167,7 @@ mod cases {
         assert_eq!(table.len(), 1);
     }
 
+    // contract: create.slot-bytes
     #[test]
     fn a_slot_resolves_to_its_bytes_of_the_bar_and_no_others() {
         let mut table = Table::default();
@@ -181,6 +189,7 @@ mod cases {
         }
     }
 
+    // contract: create.limit
     #[test]
     fn the_limit_is_a_refusal() {
         let mut table = Table::default();
@@ -192,6 +201,7 @@ mod cases {
         assert_eq!(table.len(), LIMIT);
     }
 
+    // contract: create.no-slots
     #[test]
     fn running_out_of_slots_is_a_refusal() {
         let mut table = Table::default();
@@ -211,6 +221,7 @@ mod cases {
         }
     }
 
+    // contract: rules.model
     #[test]
     fn the_table_agrees_with_a_page_by_page_model() {
         const PAGES: u64 = 256;
@@ -245,6 +256,7 @@ mod cases {
         }
     }
 
+    // contract: destroy.never-reused
     #[test]
     fn a_removed_subregion_leaves_its_pages_free_but_not_its_id_or_its_slot() {
         let mut table = Table::default();
@@ -262,6 +274,7 @@ mod cases {
         assert!(table.get(new).unwrap().slot >= region.slot + region.span.len());
     }
 
+    // contract: destroy.enoent
     #[test]
     fn what_is_not_there_cannot_be_removed() {
         let mut table = Table::default();
@@ -274,6 +287,7 @@ mod cases {
         assert_eq!(table.created(), 1);
     }
 
+    // contract: rules.plan
     #[test]
     fn a_plan_outlives_a_removal() {
         let mut table = Table::default();
@@ -288,6 +302,7 @@ mod cases {
         assert_eq!(table.len(), 2);
     }
 
+    // contract: rules.storage
     #[test]
     fn a_move_leaves_out_what_was_removed() {
         let mut table = Table::default();
@@ -306,6 +321,7 @@ mod cases {
         assert_eq!(table.lacks_room(bar(2)), Some(8));
     }
 
+    // contract: rules.storage
     #[test]
     fn a_copy_of_a_table_that_changed_is_not_adopted() {
         let mut table = Table::default();
@@ -321,6 +337,7 @@ mod cases {
         assert!(table.resolve(bar(2), span(0, 1)).is_none());
     }
 
+    // contract: rules.storage
     #[test]
     fn an_array_that_is_too_small_is_not_adopted() {
         let mut table = Table::default();
@@ -330,6 +347,7 @@ mod cases {
         assert!(table.get(first).is_some() && table.get(second).is_some());
     }
 
+    // contract: set-attr.exclusive
     #[test]
     fn a_plan_made_before_the_window_got_an_attribute_is_given_back() {
         let mut table = Table::<Storage>::default();
@@ -341,6 +359,7 @@ mod cases {
         assert!(enter(&mut table, plan).is_err());
     }
 
+    // contract: set-attr.exclusive
     #[test]
     fn a_bar_whose_window_has_an_attribute_has_no_subregions() {
         let mut table = Table::default();
@@ -353,6 +372,7 @@ mod cases {
         assert!(claim(&mut table, 0, PAGE).is_ok());
     }
 
+    // contract: stray.table
     #[test]
     fn a_stray_is_held_by_no_subregion_and_belongs_to_no_count() {
         let mut table = Table::<Storage>::default();
@@ -369,6 +389,7 @@ mod cases {
         assert_eq!(table.claims(bar(2)).count(), 0);
     }
 
+    // contract: stray.no-subregion
     #[test]
     fn a_subregion_over_a_stray_is_refused_and_one_beside_it_is_not() {
         let mut table = Table::default();
@@ -378,6 +399,7 @@ mod cases {
         assert!(claim(&mut table, 2 * PAGE, PAGE).is_ok());
     }
 
+    // contract: stray.no-subregion
     #[test]
     fn a_subregion_behind_a_stray_is_the_reason_of_the_refusal() {
         let mut table = Table::default();
@@ -386,6 +408,7 @@ mod cases {
         assert_eq!(claim(&mut table, 0, 2 * PAGE), Err(Refusal::Overlap(id)));
     }
 
+    // contract: stray.no-subregion
     #[test]
     fn a_plan_made_before_its_pages_became_a_stray_is_given_back() {
         let mut table = Table::<Storage>::default();
@@ -397,6 +420,7 @@ mod cases {
         assert!(enter(&mut table, plan).is_err());
     }
 
+    // contract: stray.table
     #[test]
     fn a_stray_that_was_split_is_released_part_by_part() {
         let mut table = Table::<Storage>::default();
@@ -415,6 +439,7 @@ mod cases {
         assert_eq!(table.claim_kind(bar(2), whole), None);
     }
 
+    // contract: stray.table
     #[test]
     fn a_subregion_is_no_stray_to_be_released() {
         let mut table = Table::default();
@@ -424,6 +449,7 @@ mod cases {
         assert_eq!(table.stray_at(bar(2), 0), None);
     }
 
+    // contract: stray.table
     #[test]
     fn the_pages_of_a_removed_subregion_can_become_a_stray_by_its_memory() {
         let mut table = Table::default();

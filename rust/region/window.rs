@@ -128,6 +128,7 @@ mod tests {
         Span::new(offset, size).unwrap()
     }
 
+    // contract: create.parent
     #[test]
     fn the_seventh_index_is_not_a_bar() {
         assert!(Bar::new(5).is_some());
@@ -136,6 +137,7 @@ mod tests {
         assert_eq!(Bar::new(u64::MAX), None);
     }
 
+    // contract: create.slot
     #[test]
     fn a_slot_offset_leads_back_to_its_slot() {
         for index in 0..6 {
@@ -146,6 +148,7 @@ mod tests {
         }
     }
 
+    // contract: create.slot
     #[test]
     fn a_bar_offset_is_not_a_slot() {
         let bar = Bar::new(2).unwrap();
@@ -157,6 +160,7 @@ mod tests {
         );
     }
 
+    // contract: create.slot
     #[test]
     fn configuration_space_is_neither() {
         assert_eq!(Target::of(7 << 40), Target::Other);
@@ -164,12 +168,14 @@ mod tests {
         assert_eq!(Target::of(u64::MAX), Target::Other);
     }
 
+    // contract: create.slot-alignment
     #[test]
     fn small_slots_are_packed() {
         let slot = place_slot(0x3000, 0xe000_0000, span(0x5000, 0x1000)).unwrap();
         assert_eq!(slot, span(0x3000, 0x1000));
     }
 
+    // contract: create.slot-alignment
     #[test]
     fn a_slot_agrees_with_the_physical_address_modulo_its_huge_size() {
         let slot = place_slot(0x3000, 0xe000_0000, span(0x10_0000, 4 << 20)).unwrap();
@@ -179,6 +185,7 @@ mod tests {
         assert_eq!(slot.start() % (1 << 30), 0);
     }
 
+    // contract: create.slot
     #[test]
     fn a_slot_never_leaves_the_window() {
         assert_eq!(place_slot(SLOTS_SIZE, 0, span(0, 0x1000)), None);
@@ -188,6 +195,7 @@ mod tests {
         assert!(place_slot(0, 0, span(0, SLOTS_SIZE)).is_some());
     }
 
+    // contract: rules.arithmetic
     #[test]
     fn no_input_overflows() {
         assert_eq!(place_slot(0, u64::MAX, span(1, 0x1000)), None);
@@ -228,6 +236,7 @@ mod tests {
         assert_eq!(placed, there.then_some((expected, span.len())));
     }
 
+    // contract: rules.arithmetic
     #[test]
     fn at_every_edge_an_offset_leads_to_its_place_and_back() {
         for window in 0..=u64::from(u8::MAX) + 1 {

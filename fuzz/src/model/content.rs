@@ -48,6 +48,7 @@ impl Content {
 mod tests {
     use super::*;
 
+    // contract: fuzz.model
     #[test]
     fn what_was_written_is_expected() {
         let mut content = Content::default();

@@ -64,6 +64,7 @@ fn create(device: &mut Device, request: &Request) -> Result<(), i32> {
     Ok(())
 }
 
+// contract: fuzz.model
 #[test]
 fn the_first_of_several_errors_is_reported() {
     let mut device = Device::new(facts());
@@ -103,6 +104,7 @@ fn the_first_of_several_errors_is_reported() {
     assert_eq!(with(&|f| f.place = Where::ReadOnly), Err(EFAULT));
 }
 
+// contract: fuzz.model
 #[test]
 fn an_offset_that_was_given_out_is_not_given_out_again() {
     let mut device = Device::new(facts());
@@ -118,6 +120,7 @@ fn an_offset_that_was_given_out_is_not_given_out_again() {
     assert!(device.enter(outside).is_err());
 }
 
+// contract: fuzz.model
 #[test]
 fn ioeventfds_keep_write_combining_away_until_the_bar_is_taken() {
     let mut device = Device::new(facts());
@@ -135,6 +138,7 @@ fn ioeventfds_keep_write_combining_away_until_the_bar_is_taken() {
     assert_eq!(create(&mut device, &request(2, 2, PAGE, PAGE)), Ok(()));
 }
 
+// contract: fuzz.model
 #[test]
 fn an_attribute_and_subregions_exclude_each_other() {
     let mut device = Device::new(facts());
@@ -152,6 +156,7 @@ fn an_attribute_and_subregions_exclude_each_other() {
     assert_eq!(set(&device, 2, false), Err(EBUSY));
 }
 
+// contract: fuzz.model
 #[test]
 fn a_page_has_the_type_of_whoever_has_it() {
     let mut device = Device::new(facts());

@@ -66,6 +66,7 @@ impl Ranges {
     }
 }
 
+// contract: fuzz.model
 #[cfg(test)]
 mod tests {
     use super::*;

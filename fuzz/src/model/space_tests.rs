@@ -21,6 +21,7 @@ fn space() -> Space {
     space
 }
 
+// contract: fuzz.model
 #[test]
 fn a_hole_leaves_both_ends_with_their_offsets() {
     let mut space = space();
@@ -29,6 +30,7 @@ fn a_hole_leaves_both_ends_with_their_offsets() {
     assert_eq!(vmas, [(0x10000..0x14000, 0), (0x18000..0x20000, 0x8000)]);
 }
 
+// contract: fuzz.model
 #[test]
 fn a_change_that_changes_nothing_divides_nothing() {
     let mut space = space();
@@ -38,6 +40,7 @@ fn a_change_that_changes_nothing_divides_nothing() {
     assert_eq!(space.len(), 3);
 }
 
+// contract: fuzz.model
 #[test]
 fn protect_stops_at_a_gap_and_advice_does_not() {
     let mut space = space();
@@ -52,6 +55,7 @@ fn protect_stops_at_a_gap_and_advice_does_not() {
     assert!(space.fork().is_empty());
 }
 
+// contract: fuzz.model
 #[test]
 fn a_move_takes_along_what_is_live() {
     let mut space = space();
@@ -67,6 +71,7 @@ fn a_move_takes_along_what_is_live() {
     assert_eq!(space.find(0x40000).unwrap().offset, 0x1000);
 }
 
+// contract: fuzz.model
 #[test]
 fn a_move_may_be_of_several_and_shrink_one() {
     let mut space = space();
@@ -91,6 +96,7 @@ fn a_move_may_be_of_several_and_shrink_one() {
     assert_eq!(space.find(0x40000).unwrap().range, 0x40000..0x44000);
 }
 
+// contract: fuzz.model
 #[test]
 fn revoking_bytes_of_the_file_is_of_all_that_shows_them() {
     let mut space = space();

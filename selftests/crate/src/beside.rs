@@ -23,6 +23,7 @@ tests! {
 }
 
 /// vfio-ioctls asks at open, so that what is made later is unknown to it and does no harm.
+// contract: userspace.vfio-ioctls
 fn vfio_ioctls_is_not_confused_by_what_is_made_after_it_opened() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -41,6 +42,7 @@ fn vfio_ioctls_is_not_confused_by_what_is_made_after_it_opened() -> Outcome {
 }
 
 /// It numbers the regions that it could ask of, and there is no region 8 where there is no VGA.
+// contract: userspace.vfio-ioctls
 fn vfio_ioctls_that_opens_later_finds_subregions_one_index_too_low() -> Outcome {
     let opened = open()?;
     let device = opened.device();

@@ -27,6 +27,7 @@ tests! {
     a_mapping_outlives_the_descriptor_and_keeps_the_device_open,
 }
 
+// contract: userspace.crate
 fn what_is_written_through_a_subregion_is_read_through_the_bar() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -64,6 +65,7 @@ fn wanted(attribute: Attribute) -> EffectiveType {
     }
 }
 
+// contract: userspace.crate
 fn every_attribute_can_be_had_and_says_what_it_became() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -85,6 +87,7 @@ fn every_attribute_can_be_had_and_says_what_it_became() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.crate
 fn subregions_are_found_by_their_index_and_bars_tell_of_them() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -105,6 +108,7 @@ fn subregions_are_found_by_their_index_and_bars_tell_of_them() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.crate
 fn a_whole_bar_can_have_an_attribute() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -121,6 +125,7 @@ fn a_whole_bar_can_have_an_attribute() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.views
 fn a_mapping_has_the_type_that_the_bar_has_by_then() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -133,6 +138,7 @@ fn a_mapping_has_the_type_that_the_bar_has_by_then() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.mapping-lifetime
 fn a_mapping_outlives_the_descriptor_and_keeps_the_device_open() -> Outcome {
     let opened = open()?;
     let device = opened.device();

@@ -55,6 +55,7 @@ fn refused<T>(result: Result<T, Error>, call: Call, errno: Errno, advice: &str) 
     Ok(())
 }
 
+// contract: userspace.errors
 fn errors_say_what_is_wrong_and_what_to_do() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -76,6 +77,7 @@ fn errors_say_what_is_wrong_and_what_to_do() -> Outcome {
     refused(none, Call::RegionInfo, Errno::INVAL, "no such region")
 }
 
+// contract: userspace.checked
 fn a_part_beyond_the_end_is_not_mapped() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -90,6 +92,7 @@ fn a_part_beyond_the_end_is_not_mapped() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.checked
 fn a_part_that_begins_within_a_page_is_not_mapped() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -97,6 +100,7 @@ fn a_part_that_begins_within_a_page_is_not_mapped() -> Outcome {
     refused(part, Call::Mmap, Errno::INVAL, "begin with a page")
 }
 
+// contract: userspace.errors
 fn what_was_destroyed_is_not_mapped_any_more() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -108,6 +112,7 @@ fn what_was_destroyed_is_not_mapped_any_more() -> Outcome {
 }
 
 /// The other device has something else where this one's region is, and that index elsewhere.
+// contract: userspace.views
 fn another_devices_region_is_not_taken_for_this_ones() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -127,6 +132,7 @@ fn another_devices_region_is_not_taken_for_this_ones() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.errors
 fn what_is_no_memory_has_no_subregions() -> Outcome {
     let opened = Opened::new(&address("DEV_TESTDEV")?)?;
     let device = opened.device();
@@ -142,6 +148,7 @@ fn what_is_no_memory_has_no_subregions() -> Outcome {
     refused(config, Call::Mmap, Errno::INVAL, "cannot be mapped")
 }
 
+// contract: userspace.errors
 fn the_msix_table_is_not_made_write_combining() -> Outcome {
     let opened = Opened::new(&address("DEV_NVME")?)?;
     let device = opened.device();
@@ -156,6 +163,7 @@ fn the_msix_table_is_not_made_write_combining() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.errors
 fn a_bar_that_is_mapped_keeps_its_attribute() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -168,6 +176,7 @@ fn a_bar_that_is_mapped_keeps_its_attribute() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.errors
 fn a_bar_with_an_attribute_has_no_subregions_and_the_reverse() -> Outcome {
     let opened = open()?;
     let device = opened.device();
@@ -180,6 +189,7 @@ fn a_bar_with_an_attribute_has_no_subregions_and_the_reverse() -> Outcome {
     refused(set, Call::SetAttr, Errno::BUSY, "before it has subregions")
 }
 
+// contract: userspace.errors
 fn memory_that_is_off_is_neither_read_nor_written() -> Outcome {
     const COMMAND: u64 = 4;
     const MEMORY: u8 = 2;
@@ -200,14 +210,17 @@ fn memory_that_is_off_is_neither_read_nor_written() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.sigbus
 fn a_touch_of_a_destroyed_subregion_raises_sigbus() -> Outcome {
     ends_by_sigbus("destroyed")
 }
 
+// contract: userspace.sigbus
 fn a_touch_of_claimed_pages_through_the_bar_raises_sigbus() -> Outcome {
     ends_by_sigbus("claimed")
 }
 
+// contract: userspace.other-driver
 fn a_driver_without_subregions_is_told_apart_and_can_be_used() -> Outcome {
     let elsewhere = Elsewhere::new(address("DEV_IVSHMEM")?)?;
     let opened = open()?;
@@ -235,6 +248,7 @@ fn a_driver_without_subregions_is_told_apart_and_can_be_used() -> Outcome {
     elsewhere.back()
 }
 
+// contract: userspace.other-driver
 fn a_file_that_is_no_device_has_no_subregions() -> Outcome {
     let device = Device::new(std::fs::File::open("/dev/null")?);
     let error = device.query(BAR).err().ok_or("/dev/null has some")?;

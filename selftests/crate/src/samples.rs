@@ -51,24 +51,28 @@ fn tool(arguments: &str) -> Result<(bool, String), Failure> {
     run_program("/tools/subregionctl", &arguments)
 }
 
+// contract: userspace.samples
 fn sample_rust_ring_fills_a_wc_window() -> Outcome {
     let (success, said) = run("rust_ring", &[])?;
     ensure!(success && said.contains("1024 descriptors are in region"));
     Ok(())
 }
 
+// contract: userspace.samples
 fn sample_igb_loop_gets_back_every_frame() -> Outcome {
     let (success, said) = run("igb_loop", &[])?;
     ensure!(success && said.contains("1000 frames were sent and 1000 received"));
     Ok(())
 }
 
+// contract: userspace.samples
 fn sample_nvme_cmb_reads_blocks_by_commands_in_the_controller() -> Outcome {
     let (success, said) = run("nvme_cmb", &[&address("DEV_NVME")?.to_string(), "42"])?;
     ensure!(success && said.contains("begins with block 42"));
     Ok(())
 }
 
+// contract: userspace.samples
 fn samples_in_c_do_the_same() -> Outcome {
     let (success, said) = run("wc_ring", &["--oracle", &address("DEV_IVSHMEM")?.to_string()])?;
     ensure!(success && said.contains("65536 descriptors of 64 bytes were written and read back"));
@@ -79,6 +83,7 @@ fn samples_in_c_do_the_same() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.samples
 fn samples_say_why_they_cannot() -> Outcome {
     for name in ["igb_loop", "c_igb_loop"] {
         let (success, said) = run(name, &[&address("DEV_NVME")?.to_string()])?;
@@ -96,6 +101,7 @@ fn samples_say_why_they_cannot() -> Outcome {
     elsewhere.back()
 }
 
+// contract: userspace.subregionctl
 fn subregionctl_shows_what_it_holds() -> Outcome {
     let (success, said) = tool("hold DEVICE --part 2:1M:4M:wc --part 2:0:4K:device --seconds 0")?;
     ensure!(success);
@@ -105,6 +111,7 @@ fn subregionctl_shows_what_it_holds() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.subregionctl
 fn subregionctl_lists_devices_as_json() -> Outcome {
     let (success, said) = tool("list --json")?;
     ensure!(success);
@@ -131,6 +138,7 @@ fn subregionctl_lists_devices_as_json() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.subregionctl
 fn subregionctl_tells_of_a_driver_without_subregions() -> Outcome {
     let elsewhere = Elsewhere::new(address("DEV_IVSHMEM")?)?;
     let (success, said) = tool("list DEVICE")?;
@@ -144,6 +152,7 @@ fn subregionctl_tells_of_a_driver_without_subregions() -> Outcome {
     elsewhere.back()
 }
 
+// contract: userspace.subregionctl
 fn subregionctl_dumps_a_region() -> Outcome {
     let (success, said) = tool("dump DEVICE 7 --length 4")?;
     ensure!(success && said == "00000000  f4 1a 10 11\n");
@@ -152,6 +161,7 @@ fn subregionctl_dumps_a_region() -> Outcome {
     Ok(())
 }
 
+// contract: userspace.subregionctl
 fn subregionctl_says_why_it_cannot() -> Outcome {
     let (success, said) = tool("hold DEVICE --part 2:1:4K:wc --seconds 0")?;
     ensure!(!success && said.contains("whole granules"));

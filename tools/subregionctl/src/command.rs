@@ -124,6 +124,7 @@ fn number(text: &str) -> Result<u64, String> {
     .ok_or_else(|| format!("{text} is no number"))
 }
 
+// contract: userspace.subregionctl-options
 #[cfg(test)]
 mod tests {
     use super::*;
