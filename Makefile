@@ -11,7 +11,7 @@ help: ## Say this
 	@echo '                  Build the module alone, against a kernel tree of yours that has Rust'
 
 run: ## Boot a stock kernel in QEMU, load the driver, run the sample, show what the PTEs hold
-	@rig/enter rig/run
+	@rig/enter rig/run $(if $(SAMPLE),'$(SAMPLE)')
 
 sample: ## Run another sample there, in C or Rust: SAMPLE=NAME, see rig/run --help
 	@rig/enter rig/run '$(SAMPLE)'
@@ -63,22 +63,14 @@ debcheck: ## Install, upgrade and remove the packages in a Debian system, boot w
 # The module alone. Out of the source directory, so that two kernels do not meet.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 OUT ?= $(CURDIR)/build/module
+# A tree that clang has built takes modules of clang only.
+KBUILD_LLVM = $(if $(LLVM),,$(shell rust/check-tree --llvm '$(KDIR)'))
 DROPIN_OUT ?= $(CURDIR)/build/dropin
 
 module: ## Build the module alone; KDIR defaults to the running kernel's build tree
-	@test -e '$(KDIR)/Makefile' || { \
-		echo 'error: KDIR=$(KDIR) is no kernel tree; say make module KDIR=TREE' >&2; exit 1; }
-	@grep -qs '^CONFIG_RUST=y' '$(KDIR)/include/config/auto.conf' || { \
-		echo 'error: the kernel in $(KDIR) is not configured (make modules_prepare),' \
-			'or is built without Rust (CONFIG_RUST)' >&2; exit 1; }
-	@grep -qsE '^CONFIG_VFIO_PCI_CORE=(y|m)' '$(KDIR)/include/config/auto.conf' || { \
-		echo 'error: the kernel in $(KDIR) is built without VFIO_PCI_CORE' >&2; exit 1; }
-	@ls '$(KDIR)'/rust/libkernel.rmeta >/dev/null 2>&1 || { \
-		echo 'error: $(KDIR) has no Rust metadata (rust/libkernel.rmeta): distribution header' \
-			'packages ship none; use a source tree after make modules_prepare,' \
-			'or make run, which makes one' >&2; exit 1; }
+	@RUSTC='$(RUSTC)' BINDGEN='$(BINDGEN)' rust/check-tree '$(KDIR)'
 	@mkdir -p '$(OUT)'
-	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' modules
+	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' $(KBUILD_LLVM) modules
 
 dropin: ## Build the same driver by the name of vfio-pci, which DPDK and SPDK insist on
 	+@$(MAKE) --no-print-directory module DROPIN=1 OUT='$(DROPIN_OUT)'
@@ -94,7 +86,7 @@ NAME := $(if $(DROPIN),vfio-pci,subregion_vfio_pci)
 DEPMOD ?= depmod
 
 install: module ## Install the module for the kernel in KDIR, and the headers (as root)
-	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' INSTALL_MOD_PATH='$(DESTDIR)' \
+	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' $(KBUILD_LLVM) INSTALL_MOD_PATH='$(DESTDIR)' \
 		$(if $(wildcard $(KDIR)/certs/signing_key.x509),,CONFIG_MODULE_SIG_ALL=) DEPMOD=true \
 		modules_install
 	$(if $(DESTDIR),,$(DEPMOD) '$(RELEASE)')
