@@ -6,6 +6,10 @@ set -euo pipefail
 
 RIG=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 TOP=$(dirname "$RIG")
+if [ -z "${SUBREGION_CACHE-}${XDG_CACHE_HOME-}${HOME-}" ]; then
+	echo "${0##*/}: error: HOME is not set; set it, or SUBREGION_CACHE to a directory with 20 GB of room" >&2
+	exit 1
+fi
 # shellcheck source=rig/settings
 . "$RIG/settings"
 
@@ -64,12 +68,28 @@ patch_file() {
 # Prints the comment block at the top of the running script: its --help.
 usage() { sed -n '/^# Usage/,/^[^#]/{/^#/s/^# \?//p}' "$0"; }
 
+# Prints the path $1 as it is outside of the build root, where the reader is (rig/enter sets OUTSIDE_*).
+outside() {
+	case $1 in
+	/src | /src/*) echo "${OUTSIDE_TOP-/src}${1#/src}" ;;
+	/cache | /cache/*) echo "${OUTSIDE_CACHE-/cache}${1#/cache}" ;;
+	*) echo "$1" ;;
+	esac
+}
+
 # Copies stdin to the log file $1 and shows a line of it every few seconds, headed by the time
-# taken so far; on a terminal that line is rewritten in place.
+# taken so far, even while no line comes; on a terminal that line is rewritten in place.
 progress() {
-	local log=$1 line start=$SECONDS shown=-9
-	while IFS= read -r line || [ -n "$line" ]; do
-		printf '%s\n' "$line" >>"$log"
+	local log=$1 line='' rest='' part start=$SECONDS shown=-9 status=0
+	while [ "$status" = 0 ] || [ "$status" -gt 128 ]; do
+		part=
+		status=0
+		IFS= read -r -t 1 part || status=$?
+		rest+=$part
+		if [ "$status" = 0 ] || { [ "$status" -le 128 ] && [ -n "$rest" ]; }; then
+			line=$rest rest=
+			printf '%s\n' "$line" >>"$log"
+		fi
 		if [ -t 2 ]; then
 			if ((SECONDS > shown)); then
 				printf '\r\033[K    %4ds  %.70s' $((SECONDS - start)) "$line" >&2
@@ -102,9 +122,9 @@ logged() {
 	130 | 143) die "interrupted; run it again to go on" ;;
 	esac
 	if [ "$status" != 0 ]; then
-		printf -- '---- the end of %s:\n' "$log" >&2
+		printf -- '---- the end of %s:\n' "$(outside "$log")" >&2
 		tail -n 30 "$log" >&2
-		die "failed: $*"
+		die "failed: $*; all of it is in $(outside "$log")"
 	fi
 	printf '    done in %ds\n' $((SECONDS - start)) >&2
 }
