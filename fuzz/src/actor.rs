@@ -6,36 +6,20 @@
 //! depends on the others, so it is one of several things; but no entry ever has another type than its
 //! VMA, and what the thread wrote to its own bytes it reads there.
 
-use crate::model::{
-    size, window, Attribute, Facts, Frame, Mem, Place, Request, Space, Vma, Where, BARS, LARGE,
-    REGIONS,
-};
-use crate::op::{pattern, Access, Advice, Fixed, Op, Outcome};
-use crate::oracle::{Oracle, ADDRESSES};
+mod choice;
+mod known;
+mod memory;
+
+use self::known::Known;
+use crate::model::{Attribute, Facts, Request, Space, REGIONS};
+use crate::op::{pattern, Op, Outcome};
+use crate::oracle::Oracle;
 use crate::rng::Rng;
-use crate::shared::{Made, Record, Shared, ACTORS, ROUND, VMAS};
-use crate::sys;
+use crate::shared::{Made, Record, Shared, ROUND};
 use crate::worker::{Common, Worker};
-use libc::{EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENODEV, ENOENT, ENOTTY, SIGBUS, SIGSEGV};
+use libc::{EAGAIN, EBUSY, EEXIST, EINVAL, EIO, ENODEV, ENOENT, ENOTTY};
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::Arc;
-
-/// How many subregions a thread remembers, its own and others that it found.
-const KNOWN: usize = 24;
-/// How many of its own bytes it remembers.
-const CELLS: usize = 64;
-
-/// A subregion that a thread has heard of.
-#[derive(Clone, Debug)]
-struct Known {
-    index: u32,
-    slot: Range<u64>,
-    mem: Mem,
-    /// The BAR, and where it begins there.
-    bar: usize,
-    start: u64,
-}
 
 /// A thread.
 pub struct Actor {
@@ -232,177 +216,4 @@ impl Actor {
             start: request.offset,
         });
     }
-
-    fn remember(&mut self, known: Known) {
-        self.known.retain(|other| other.index != known.index);
-        if self.known.len() == KNOWN {
-            self.known.pop_front();
-        }
-        self.known.push_back(known);
-    }
-
-    /// Takes note of a subregion that was asked about.
-    fn heard_of(&mut self, op: Op) {
-        let Op::RegionInfo(_, index) = op else { return };
-        let (offset, len) = (self.outcome.u64_at(24), self.outcome.u64_at(16));
-        let cap = self.outcome.u32_at(12) as usize;
-        if index < REGIONS || len == 0 || cap == 0 {
-            return;
-        }
-        let Some(attribute) = Attribute::of(self.outcome.u32_at(cap + 12)) else {
-            return self.complain(op, "the attribute is none");
-        };
-        self.remember(Known {
-            index,
-            slot: offset..offset + len,
-            mem: attribute.mem(),
-            bar: self.outcome.u32_at(cap + 8) as usize,
-            start: self.outcome.u64_at(cap + 24),
-        });
-    }
-
-    fn mapped(&mut self, op: Op, ret: i64, range: &Range<u64>, offset: u64, write: bool) {
-        self.space.unmap(range);
-        if !self.expect(op, ret, &[EINVAL]) {
-            return;
-        }
-        let mem = match Place::of(offset) {
-            Place::Bar(bar, _) => self.window(bar),
-            _ => self.slot(offset).map(|known| known.mem),
-        };
-        let Some(mem) = mem else {
-            return self.complain(op, "what was mapped is not known");
-        };
-        self.space.map(Vma {
-            range: range.clone(),
-            offset,
-            mem,
-            read: true,
-            write,
-            inherited: true,
-        });
-    }
-
-    /// Returns the subregion that has a file offset, if the thread remembers it.
-    fn slot(&self, offset: u64) -> Option<&Known> {
-        self.known.iter().find(|known| known.slot.contains(&offset))
-    }
-
-    /// Returns the byte of which BAR is at a file offset, as far as the thread remembers.
-    fn byte(&self, offset: u64) -> Option<(usize, u64)> {
-        match Place::of(offset) {
-            Place::Bar(bar, at) => Some((bar, at)),
-            Place::Slot(_) => {
-                let known = self.slot(offset)?;
-                Some((known.bar, known.start + (offset - known.slot.start)))
-            }
-            Place::Other(..) => None,
-        }
-    }
-
-    /// Asks for the type of a BAR's own window, which cannot change while that is mapped.
-    fn window(&mut self, bar: usize) -> Option<Mem> {
-        self.perform(Op::RegionInfo(8192, bar as u32));
-        let mut cap = self.outcome.u32_at(12) as usize;
-        while cap != 0 {
-            if self.outcome.u32_at(cap) & 0xffff == 0xd502 {
-                return Attribute::of(self.outcome.u32_at(cap + 12)).map(Attribute::mem);
-            }
-            cap = self.outcome.u32_at(cap + 4) as usize;
-        }
-        Some(Mem::Noncached)
-    }
-
-    fn touched(&mut self, op: Op, at: u64, access: Access) {
-        let signal = self.outcome.signal;
-        let vma = self.space.find(at).cloned();
-        let allowed = vma.as_ref().is_some_and(|vma| match access {
-            Access::Load(_) => vma.read || vma.write,
-            Access::Store(..) => vma.write,
-        });
-        if (signal == SIGSEGV) == allowed || ![0, SIGBUS, SIGSEGV].contains(&signal) {
-            return self.complain(op, &format!("it raised signal {signal}"));
-        }
-        let Some(vma) = vma else { return };
-        self.look(op, at, vma.mem);
-        if signal != 0 {
-            return;
-        }
-        let Some((bar, byte)) = self.byte(vma.offset_of(at)) else {
-            return;
-        };
-        match access {
-            Access::Load(width) => self.compare(op, bar, byte, self.outcome.value, width),
-            Access::Store(_, value) => self.wrote(bar, byte, value),
-        }
-    }
-
-    /// Looks at the entry of an address of this process.
-    fn look(&self, op: Op, at: u64, mem: Mem) {
-        let expected = self.facts.arch.name(mem);
-        match self.oracle.name_at(at) {
-            Ok(Some(name)) if name != expected => {
-                self.complain(op, &format!("the entry is {name} and not {expected}"));
-            }
-            Err(errno) => self.complain(op, &format!("the oracle gives {errno}")),
-            _ => (),
-        }
-    }
-
-    fn wrote(&mut self, bar: usize, at: u64, value: u64) {
-        self.cells.retain(|cell| (cell.0, cell.1) != (bar, at));
-        if self.cells.len() == CELLS {
-            self.cells.pop_front();
-        }
-        self.cells.push_back((bar, at, value));
-    }
-
-    fn compare(&self, op: Op, bar: usize, at: u64, value: u64, width: u32) {
-        let cell = self.cells.iter().find(|cell| (cell.0, cell.1) == (bar, at));
-        let mask = u64::MAX >> (64 - 8 * width);
-        match cell {
-            Some((.., written)) if written & mask != value & mask => self.complain(
-                op,
-                &format!("{value:#x} is at byte {at:#x} where {written:#x} was written"),
-            ),
-            _ => (),
-        }
-    }
-
-    /// Forks a child that touches what it has and has not, and looks at its entries.
-    fn fork(&mut self, op: Op) {
-        let child = self.space.fork();
-        let mut touches: Vec<(u64, Option<Mem>)> = Vec::new();
-        for vma in self.space.vmas() {
-            let pages = (vma.range.end - vma.range.start) / self.facts.page;
-            for page in [0, pages - 1, self.rng.below(pages)] {
-                let at = vma.range.start + page * self.facts.page;
-                let mem = child.find(at).filter(|vma| vma.read).map(|vma| vma.mem);
-                touches.push((at, mem));
-            }
-        }
-        let pid = sys::fork();
-        if pid == 0 {
-            for (at, mem) in touches {
-                let signal = sys::load(at, 4).err().unwrap_or(0);
-                if (signal == SIGSEGV) != mem.is_none() {
-                    self.complain(op, &format!("in a child {at:#x} raised signal {signal}"));
-                } else if let Some(mem) = mem {
-                    self.look(op, at, mem);
-                }
-            }
-            sys::exit(0);
-        }
-        self.record.ops.push((op, pid));
-        if pid < 0 {
-            return self.complain(op, &format!("it gave {pid}"));
-        }
-        let status = sys::wait_for(pid);
-        if status != 0 {
-            self.complain(op, &format!("the child ended with status {status:#x}"));
-        }
-    }
 }
-
-#[path = "actor_choice.rs"]
-mod choice;

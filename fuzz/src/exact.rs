@@ -5,7 +5,7 @@
 use crate::failure::{Failure, Log};
 use crate::generate::Generator;
 use crate::model::{Facts, World, PROCESSES};
-use crate::op::{Op, Step};
+use crate::op::{Op, Outcome, Step};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::sys;

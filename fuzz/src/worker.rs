@@ -107,11 +107,7 @@ impl Worker {
             | Op::Protect { .. }
             | Op::Advise { .. } => memory(self.fd, op),
             Op::Touch { at, access } => {
-                let done = match access {
-                    Access::Load(width) => sys::load(at, width).map(|value| outcome.value = value),
-                    Access::Store(width, value) => sys::store(at, width, value),
-                };
-                outcome.signal = done.err().unwrap_or(0);
+                touch(at, access, outcome);
                 0
             }
             Op::Read { offset, len } => {
@@ -289,6 +285,15 @@ impl Worker {
         };
         sys::write_at(self.fd, &word.to_le_bytes(), offset)
     }
+}
+
+/// Touches an address.
+fn touch(at: u64, access: Access, outcome: &mut Outcome) {
+    let done = match access {
+        Access::Load(width) => sys::load(at, width).map(|value| outcome.value = value),
+        Access::Store(width, value) => sys::store(at, width, value),
+    };
+    outcome.signal = done.err().unwrap_or(0);
 }
 
 /// Does an operation on the memory of the process.

@@ -1,80 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The subregions of an open device, and what its ioctls answer.
+//! The subregions of an open device.
 
-use super::facts::{overlap, Attribute, Facts, Mem, Place, LARGE, LIMIT, REGIONS, SLOTS};
-use libc::{E2BIG, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP, EOVERFLOW, EPERM};
+mod answers;
+mod request;
+
+pub use self::request::{size, Frame, Request, Where};
+
+use super::facts::{overlap, Attribute, Facts, Mem, Place, LARGE, REGIONS, SLOTS};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// The longest structure that is taken.
-const LONGEST: u32 = 4096;
-
-/// Where the structure of an ioctl lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Where {
-    /// In ordinary memory.
-    Good,
-    /// Nowhere.
-    Null,
-    /// Its last bytes are on a page that cannot be accessed.
-    Cut,
-    /// In memory that cannot be written.
-    ReadOnly,
-}
-
-/// What the structures of this driver's ioctls have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Frame {
-    /// Where it lies.
-    pub place: Where,
-    /// The length that is given for it.
-    pub argsz: u32,
-    /// The flags.
-    pub flags: u32,
-    /// What is to be zero.
-    pub reserved: u32,
-    /// Whether the byte behind the structure is not zero.
-    pub tail: bool,
-}
-
-impl Frame {
-    /// Returns the errno that a structure of `size` bytes is refused with.
-    fn check(&self, size: u32) -> Result<(), i32> {
-        if matches!(self.place, Where::Null | Where::Cut) {
-            return Err(EFAULT);
-        }
-        if self.argsz < size {
-            return Err(EINVAL);
-        }
-        if self.argsz > LONGEST || (self.tail && self.argsz > size) {
-            return Err(E2BIG);
-        }
-        if self.flags != 0 || self.reserved != 0 {
-            return Err(EINVAL);
-        }
-        Ok(())
-    }
-
-    fn can_answer(&self) -> Result<(), i32> {
-        if self.place == Where::ReadOnly {
-            return Err(EFAULT);
-        }
-        Ok(())
-    }
-}
-
-/// The lengths of the structures.
-pub mod size {
-    /// `struct vfio_subregion_create`
-    pub const CREATE: u32 = 56;
-    /// `struct vfio_subregion_destroy`
-    pub const DESTROY: u32 = 16;
-    /// `struct vfio_subregion_query`
-    pub const QUERY: u32 = 40;
-    /// `struct vfio_region_set_attr`
-    pub const SET_ATTR: u32 = 24;
-}
 
 /// A subregion.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,19 +65,6 @@ pub struct Device {
     pub low_power: bool,
     /// The ioeventfds.
     pub events: Vec<IoEvent>,
-}
-
-/// The parts of a request for a subregion that are about it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
-    /// The index of the BAR.
-    pub parent: u32,
-    /// The attribute's number.
-    pub attribute: u32,
-    /// The first byte within the BAR.
-    pub offset: u64,
-    /// The length.
-    pub size: u64,
 }
 
 impl Device {
@@ -256,70 +178,6 @@ impl Device {
         }
     }
 
-    fn parent(&self, index: u32) -> Result<usize, i32> {
-        let number = usize::try_from(index).map_err(|_| EINVAL)?;
-        let bar = self.facts.bars.get(number).ok_or(EINVAL)?;
-        if !bar.is_parent(self.facts.page) {
-            return Err(EINVAL);
-        }
-        if bar.len > SLOTS {
-            return Err(EOPNOTSUPP);
-        }
-        Ok(number)
-    }
-
-    /// Returns whether write combining in the BAR is kept away by an ioeventfd.
-    fn is_in_use(&self, bar: usize) -> bool {
-        !self.is_taken(bar) && !self.events.is_empty()
-    }
-
-    /// Says what `VFIO_SUBREGION_CREATE` answers: the subregion without its offset, or an errno and the
-    /// index of the one in the way.
-    pub fn create(&self, frame: &Frame, request: &Request) -> Result<Region, (i32, Option<u32>)> {
-        let plain = |errno| (errno, None);
-        frame.check(size::CREATE).map_err(plain)?;
-        let attribute = Attribute::of(request.attribute).ok_or(plain(EINVAL))?;
-        let page = self.facts.page;
-        if request.parent >= 6
-            || request.size == 0
-            || request.offset % page != 0
-            || request.size % page != 0
-        {
-            return Err(plain(EINVAL));
-        }
-        let end = request.offset.checked_add(request.size);
-        let span = request.offset..end.ok_or(plain(EOVERFLOW))?;
-        let bar = self.parent(request.parent).map_err(plain)?;
-        let facts = &self.facts.bars[bar];
-        if span.end > facts.len {
-            return Err(plain(EINVAL));
-        }
-        let msix = facts.msix.start / page * page..facts.msix.end.next_multiple_of(page);
-        if attribute.combines() && overlap(&msix, &span) && !facts.msix.is_empty() {
-            return Err(plain(EPERM));
-        }
-        if let Some(index) = self.claimed(bar, &span) {
-            frame.can_answer().map_err(plain)?;
-            return Err((EEXIST, Some(index)));
-        }
-        if self.windows[bar] != Attribute::Noncached {
-            return Err(plain(EBUSY));
-        }
-        if self.live().count() >= usize::try_from(LIMIT).unwrap_or(0) {
-            return Err(plain(ENOSPC));
-        }
-        if attribute.combines() && self.is_in_use(bar) {
-            return Err(plain(EBUSY));
-        }
-        frame.can_answer().map_err(plain)?;
-        Ok(Region {
-            bar,
-            span,
-            attribute,
-            offset: 0,
-        })
-    }
-
     /// Enters a subregion that was created; says what is wrong with the offset that it was given.
     pub fn enter(&mut self, region: Region) -> Result<(), String> {
         let slot = region.slot();
@@ -345,71 +203,12 @@ impl Device {
         Ok(())
     }
 
-    /// Says what `VFIO_SUBREGION_DESTROY` answers.
-    pub fn destroy(&self, frame: &Frame, index: u32) -> Result<&Region, i32> {
-        frame.check(size::DESTROY)?;
-        self.region(index).ok_or(ENOENT)
-    }
-
     /// Takes a subregion out.
     pub fn remove(&mut self, index: u32) -> Option<Region> {
         let number = usize::try_from(index.checked_sub(REGIONS)?).ok()?;
         self.regions.get_mut(number)?.take()
     }
-
-    /// Says what `VFIO_SUBREGION_QUERY` answers: a bit for each attribute.
-    pub fn query(&self, frame: &Frame, index: u32) -> Result<u32, i32> {
-        frame.check(size::QUERY)?;
-        let attributes = if index < 6 {
-            match self.parent(index) {
-                Ok(bar) if self.windows[bar] != Attribute::Noncached => 0,
-                Ok(bar) if self.is_in_use(bar) => 0b1011,
-                Ok(_) => 0b1111,
-                Err(_) => 0,
-            }
-        } else {
-            let region = self.region(index).ok_or(EINVAL)?;
-            1 << region.attribute as u32
-        };
-        frame.can_answer()?;
-        Ok(attributes)
-    }
-
-    /// Says what `VFIO_REGION_SET_ATTR` answers; `mapped` is whether a BAR's own window is mapped.
-    pub fn set_attr(
-        &self,
-        frame: &Frame,
-        index: u32,
-        attribute: u32,
-        mapped: impl Fn(usize) -> bool,
-    ) -> Result<(usize, Attribute), i32> {
-        frame.check(size::SET_ATTR)?;
-        let attribute = Attribute::of(attribute).ok_or(EINVAL)?;
-        let bar = self.parent(index)?;
-        if attribute.combines() && !self.facts.bars[bar].msix.is_empty() {
-            return Err(EPERM);
-        }
-        let before = self.windows[bar];
-        if before == attribute {
-            frame.can_answer()?;
-            return Ok((bar, attribute));
-        }
-        let is_claimed = self.live().any(|(_, region)| region.bar == bar);
-        if is_claimed || mapped(bar) {
-            return Err(EBUSY);
-        }
-        let in_use = attribute.combines() && self.is_in_use(bar);
-        if before == Attribute::Noncached && in_use {
-            return Err(EBUSY);
-        }
-        frame.can_answer()?;
-        if in_use {
-            return Err(EBUSY);
-        }
-        Ok((bar, attribute))
-    }
 }
 
 #[cfg(test)]
-#[path = "device_tests.rs"]
 mod tests;

@@ -2,11 +2,13 @@
 
 //! Says whether what came of an operation is what had to come of it, and changes the world by it.
 
-use super::{window, Attribute, Device, IoEvent, Place, Process, Space, Vma, World, CONFIG, LIMIT};
-use crate::op::{pattern, Access, Advice, Fixed, Op, Outcome, Step};
-use libc::{
-    c_int, EBADF, EBUSY, EEXIST, EFAULT, EINVAL, EIO, ENODEV, ENOMEM, EOVERFLOW, SIGBUS, SIGSEGV,
-};
+mod memory;
+mod transfer;
+mod vfio;
+
+use super::{window, Device, World, LIMIT};
+use crate::op::{Op, Outcome, Step};
+use libc::{c_int, EBADF};
 
 /// What is wrong, if something is.
 type Verdict = Result<(), String>;
@@ -45,10 +47,11 @@ impl World {
     pub fn judge(&mut self, step: &Step, outcome: &Outcome) -> Verdict {
         let open = self.process(step.who).is_some_and(|process| process.open);
         let verdict = match step.op {
-            Op::Map { .. } | Op::Unmap { .. } | Op::Remap { .. } | Op::Protect { .. } => {
-                self.judge_memory(step.who, step.op, outcome, open)
-            }
-            Op::Advise { at, len, advice } => self.advise(step.who, at..at + len, advice, outcome),
+            Op::Map { .. }
+            | Op::Unmap { .. }
+            | Op::Remap { .. }
+            | Op::Protect { .. }
+            | Op::Advise { .. } => self.judge_memory(step.who, step.op, outcome, open),
             Op::Touch { at, access } => self.touch(step.who, at, access, outcome),
             Op::Fork(child) => self.fork(step.who, child, outcome),
             Op::Exit => {
@@ -152,270 +155,4 @@ impl World {
             _ => Ok(()),
         }
     }
-
-    fn judge_memory(&mut self, who: u32, op: Op, outcome: &Outcome, open: bool) -> Verdict {
-        match op {
-            Op::Map {
-                at,
-                len,
-                offset,
-                write,
-                shared,
-                fixed,
-            } => {
-                if !open {
-                    return expect(outcome, Err(EBADF));
-                }
-                let range = at..at + len;
-                let free = self.process(who).is_some_and(|p| p.space.is_free(&range));
-                if len == 0 {
-                    return expect(outcome, Err(EINVAL));
-                }
-                if (offset + len) >> 63 != 0 {
-                    return expect(outcome, Err(EOVERFLOW));
-                }
-                if fixed == Fixed::Free && !free {
-                    return expect(outcome, Err(EEXIST));
-                }
-                // What was there has gone by the time that the driver is asked.
-                let mem = if shared {
-                    self.mappable(offset, len)
-                } else {
-                    Err(EINVAL)
-                };
-                let space = self
-                    .space(who)
-                    .ok_or("the model is wrong: no such process")?;
-                space.unmap(&range);
-                expect(outcome, mem.map(|_| at as i64))?;
-                if let Ok(mem) = mem {
-                    space.map(Vma {
-                        range,
-                        offset,
-                        mem,
-                        read: true,
-                        write,
-                        inherited: true,
-                    });
-                }
-                Ok(())
-            }
-            Op::Unmap { at, len } => self.change(who, outcome, |space| {
-                if len == 0 {
-                    return Err(EINVAL);
-                }
-                space.unmap(&(at..at + len));
-                Ok(0)
-            }),
-            Op::Remap { from, old, new, to } => self.change(who, outcome, |space| {
-                space.remap(from, old, new, to).map(|at| at as i64)
-            }),
-            Op::Protect {
-                at,
-                len,
-                read,
-                write,
-            } => self.change(who, outcome, |space| {
-                space.protect(&(at..at + len), read, write).map(|()| 0)
-            }),
-            _ => Ok(()),
-        }
-    }
-
-    fn change(
-        &mut self,
-        who: u32,
-        outcome: &Outcome,
-        change: impl FnOnce(&mut Space) -> Result<i64, i32>,
-    ) -> Verdict {
-        let space = self
-            .space(who)
-            .ok_or("the model is wrong: no such process")?;
-        expect(outcome, change(space))
-    }
-
-    fn advise(
-        &mut self,
-        who: u32,
-        range: std::ops::Range<u64>,
-        advice: Advice,
-        outcome: &Outcome,
-    ) -> Verdict {
-        let space = self
-            .space(who)
-            .ok_or("the model is wrong: no such process")?;
-        let is_mapped = space.vmas().any(|vma| super::overlap(&vma.range, &range));
-        let refused = if is_mapped { EINVAL } else { ENOMEM };
-        match advice {
-            Advice::DontFork => expect(outcome, space.dont_fork(&range).map(|()| 0)),
-            Advice::DoFork | Advice::DontNeed => expect(outcome, Err(refused)),
-            Advice::Populate => {
-                let first = space.find(range.start).map(|vma| vma.write);
-                let errno = if first.is_none() { ENOMEM } else { EINVAL };
-                if outcome.ret == -i64::from(EFAULT) || outcome.ret == -i64::from(ENOMEM) {
-                    // Which one depends on what the faults before a gap met.
-                    return Ok(());
-                }
-                expect(outcome, Err(errno))
-            }
-        }
-    }
-
-    fn touch(&mut self, who: u32, at: u64, access: Access, outcome: &Outcome) -> Verdict {
-        let page = at & !(self.facts.page - 1);
-        let space = self.process(who).map(|process| &process.space);
-        let vma = space.and_then(|space| space.find(at)).cloned();
-        let allowed = |vma: &Vma| match access {
-            Access::Load(_) => vma.read || vma.write,
-            Access::Store(..) => vma.write,
-        };
-        let device = self.device.as_ref();
-        let (signal, found) = match vma.filter(allowed) {
-            None => (SIGSEGV, None),
-            Some(vma) => {
-                let found =
-                    device.and_then(|device| device.extent(vma.offset_of(page), self.facts.page));
-                match found.filter(|_| device.is_some_and(Device::can_fault)) {
-                    None => (SIGBUS, None),
-                    found => (0, found),
-                }
-            }
-        };
-        if outcome.signal != signal {
-            return Err(format!("it raised signal {}, not {signal}", outcome.signal));
-        }
-        let Some((bar, start, _)) = found else {
-            return Ok(());
-        };
-        if let Some(space) = self.space(who) {
-            space.touched(at);
-        }
-        if !self.facts.bars[bar].ram {
-            return Ok(());
-        }
-        let byte = start + (at - page);
-        match access {
-            Access::Load(width) => {
-                let bytes = outcome.value.to_le_bytes();
-                self.content.read(bar, byte, &bytes[..width as usize])
-            }
-            Access::Store(width, value) => {
-                let bytes = value.to_le_bytes();
-                self.content.write(bar, byte, &bytes[..width as usize]);
-                Ok(())
-            }
-        }
-    }
-
-    fn fork(&mut self, who: u32, child: u32, outcome: &Outcome) -> Verdict {
-        if outcome.ret <= 0 {
-            return Err(format!("it gave {}", show(outcome.ret)));
-        }
-        let parent = self
-            .process(who)
-            .ok_or("the model is wrong: no such process")?;
-        let process = Process {
-            open: parent.open,
-            space: parent.space.fork(),
-        };
-        self.processes[child as usize] = Some(process);
-        Ok(())
-    }
-
-    fn signal(&mut self, eventfd: u32, outcome: &Outcome) -> Verdict {
-        let device = self.device.as_ref();
-        let mut events = device.iter().flat_map(|device| &device.events);
-        let event = events
-            .find(|event| event.eventfd == eventfd as usize)
-            .cloned();
-        // What nobody waits for stays in the eventfd.
-        self.pending[eventfd as usize] = event.is_none();
-        if let Some(event) = event {
-            self.fire(&event);
-        }
-        expect(outcome, Ok(8))
-    }
-
-    /// Does what an ioeventfd does that is signalled.
-    fn fire(&mut self, event: &IoEvent) {
-        let decoded = self.device.as_ref().is_some_and(Device::is_decoded);
-        if decoded && self.facts.bars[event.bar].ram {
-            let bytes = event.data.to_le_bytes();
-            let bytes = &bytes[..event.count as usize];
-            self.content.write(event.bar, event.at, bytes);
-        }
-    }
-
-    /// Says what `pread()` and `pwrite()` answer, and which BAR they reach.
-    fn transfer(
-        &self,
-        offset: u64,
-        len: u32,
-        write: bool,
-    ) -> Result<(i64, Option<(usize, u64)>), i32> {
-        if offset >> 63 != 0 {
-            return Err(EINVAL);
-        }
-        if len == 0 {
-            return Ok((0, None));
-        }
-        let device = self.device.as_ref().ok_or(EBADF)?;
-        match Place::of(offset) {
-            Place::Other(CONFIG, at) => {
-                if at + u64::from(len) > self.facts.config {
-                    return Err(EFAULT);
-                }
-                Ok((i64::from(len), None))
-            }
-            Place::Other(index, at) => {
-                let number = usize::try_from(index).unwrap_or(usize::MAX);
-                let region = self.facts.regions.get(number);
-                match region {
-                    Some(Ok((size, _))) if at < *size && !write => {
-                        let len = u64::from(len).min(size - at);
-                        Ok((len as i64, None))
-                    }
-                    _ => Err(EINVAL),
-                }
-            }
-            Place::Bar(..) | Place::Slot(..) => {
-                let (bar, at, rest) = self.bytes_at(offset).ok_or(EINVAL)?;
-                let len = u64::from(len).min(rest);
-                let facts = &self.facts.bars[bar];
-                // The MSI-X table is hidden, and not accessed.
-                let hidden = facts.msix.start <= at && at + len <= facts.msix.end;
-                if facts.memory && !device.is_decoded() && !hidden {
-                    return Err(EIO);
-                }
-                Ok((len as i64, Some((bar, at))))
-            }
-        }
-    }
-
-    fn read(&mut self, offset: u64, len: u32, outcome: &Outcome) -> Verdict {
-        let expected = self.transfer(offset, len, false);
-        expect(outcome, expected.map(|(len, _)| len))?;
-        if let Ok((len, Some((bar, at)))) = expected {
-            if self.facts.bars[bar].ram {
-                let len = usize::try_from(len).unwrap_or(0);
-                return self.content.read(bar, at, &outcome.bytes[..len]);
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, offset: u64, len: u32, what: u64, outcome: &Outcome) -> Verdict {
-        let expected = self.transfer(offset, len, true);
-        expect(outcome, expected.map(|(len, _)| len))?;
-        if let Ok((done, Some((bar, at)))) = expected {
-            if self.facts.bars[bar].ram {
-                let done = usize::try_from(done).unwrap_or(0);
-                self.content.write(bar, at, &pattern(what, len)[..done]);
-            }
-        }
-        Ok(())
-    }
 }
-
-#[path = "judge_vfio.rs"]
-mod vfio;

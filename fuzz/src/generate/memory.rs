@@ -2,10 +2,14 @@
 
 //! Operations on memory, and on the bytes of BARs.
 
-use super::{
-    window, Access, Advice, Fixed, Generator, Op, Place, Range, Vma, World, ADDRESSES, BYTES,
-    CONFIG, LARGE, SLOTS, VMAS, WINDOW_SHIFT,
-};
+use super::Generator;
+use crate::model::{window, Place, Vma, World, CONFIG, LARGE, SLOTS, WINDOW_SHIFT};
+use crate::op::{Access, Advice, Fixed, Op, BYTES};
+use crate::oracle::ADDRESSES;
+use std::ops::Range;
+
+/// How many VMAs a process has, more or less.
+const VMAS: usize = 12;
 
 impl Generator {
     /// Returns where a few bytes are in a BAR: in one of not too many places, so that these are met

@@ -2,6 +2,7 @@
 
 use super::super::{window, Arch, Bar};
 use super::*;
+use libc::{E2BIG, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, EOVERFLOW, EPERM};
 
 const PAGE: u64 = 4096;
 

@@ -2,10 +2,12 @@
 
 //! What a thread does next.
 
-use super::{
-    size, window, Access, Actor, Advice, Fixed, Frame, Op, Range, Request, Vma, Where, ACTORS,
-    ADDRESSES, BARS, LARGE, REGIONS, VMAS,
-};
+use super::Actor;
+use crate::model::{size, window, Frame, Request, Vma, Where, BARS, LARGE, REGIONS};
+use crate::op::{Access, Advice, Fixed, Op};
+use crate::oracle::ADDRESSES;
+use crate::shared::{ACTORS, VMAS};
+use std::ops::Range;
 
 /// How often what is chosen: see [`Actor::choose`].
 const WEIGHTS: &[u32] = &[

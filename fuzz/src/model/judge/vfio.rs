@@ -2,10 +2,10 @@
 
 //! What VFIO's own ioctls have to answer, and what they do to the world.
 
-use super::{
-    expect, same, Attribute, Device, IoEvent, Op, Outcome, Place, Verdict, World, EBADF, EBUSY,
-    EEXIST, EINVAL, ENODEV, EOVERFLOW,
-};
+use super::super::{overlap, Attribute, Device, IoEvent, Place};
+use super::{expect, same, Verdict, World};
+use crate::op::{Op, Outcome};
+use libc::{EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOVERFLOW};
 
 /// The id of the capability that says what a subregion is.
 const CAP_SUBREGION: u32 = 0xd501;
@@ -116,7 +116,7 @@ impl World {
             return Err(EINVAL);
         };
         let range = at..at + u64::from(count);
-        if range.end > facts.bars[bar].len || super::super::overlap(&range, &facts.bars[bar].msix) {
+        if range.end > facts.bars[bar].len || overlap(&range, &facts.bars[bar].msix) {
             return Err(EINVAL);
         }
         if device.is_taken(bar) {

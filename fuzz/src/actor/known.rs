@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a thread knows of the device: the subregions that it has heard of, and its own bytes.
+
+use super::Actor;
+use crate::model::{Attribute, Mem, Place, REGIONS};
+use crate::op::Op;
+use std::ops::Range;
+
+/// How many subregions a thread remembers, its own and others that it found.
+const KNOWN: usize = 24;
+/// How many of its own bytes it remembers.
+const CELLS: usize = 64;
+
+/// A subregion that a thread has heard of.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub index: u32,
+    pub slot: Range<u64>,
+    pub mem: Mem,
+    /// The BAR, and where it begins there.
+    pub bar: usize,
+    pub start: u64,
+}
+
+impl Actor {
+    pub(super) fn remember(&mut self, known: Known) {
+        self.known.retain(|other| other.index != known.index);
+        if self.known.len() == KNOWN {
+            self.known.pop_front();
+        }
+        self.known.push_back(known);
+    }
+
+    /// Takes note of a subregion that was asked about.
+    pub(super) fn heard_of(&mut self, op: Op) {
+        let Op::RegionInfo(_, index) = op else { return };
+        let (offset, len) = (self.outcome.u64_at(24), self.outcome.u64_at(16));
+        let cap = self.outcome.u32_at(12) as usize;
+        if index < REGIONS || len == 0 || cap == 0 {
+            return;
+        }
+        let Some(attribute) = Attribute::of(self.outcome.u32_at(cap + 12)) else {
+            return self.complain(op, "the attribute is none");
+        };
+        self.remember(Known {
+            index,
+            slot: offset..offset + len,
+            mem: attribute.mem(),
+            bar: self.outcome.u32_at(cap + 8) as usize,
+            start: self.outcome.u64_at(cap + 24),
+        });
+    }
+
+    /// Returns the subregion that has a file offset, if the thread remembers it.
+    pub(super) fn slot(&self, offset: u64) -> Option<&Known> {
+        self.known.iter().find(|known| known.slot.contains(&offset))
+    }
+
+    /// Returns the byte of which BAR is at a file offset, as far as the thread remembers.
+    pub(super) fn byte(&self, offset: u64) -> Option<(usize, u64)> {
+        match Place::of(offset) {
+            Place::Bar(bar, at) => Some((bar, at)),
+            Place::Slot(_) => {
+                let known = self.slot(offset)?;
+                Some((known.bar, known.start + (offset - known.slot.start)))
+            }
+            Place::Other(..) => None,
+        }
+    }
+
+    /// Asks for the type of a BAR's own window, which cannot change while that is mapped.
+    pub(super) fn window(&mut self, bar: usize) -> Option<Mem> {
+        self.perform(Op::RegionInfo(8192, bar as u32));
+        let mut cap = self.outcome.u32_at(12) as usize;
+        while cap != 0 {
+            if self.outcome.u32_at(cap) & 0xffff == 0xd502 {
+                return Attribute::of(self.outcome.u32_at(cap + 12)).map(Attribute::mem);
+            }
+            cap = self.outcome.u32_at(cap + 4) as usize;
+        }
+        Some(Mem::Noncached)
+    }
+
+    pub(super) fn wrote(&mut self, bar: usize, at: u64, value: u64) {
+        self.cells.retain(|cell| (cell.0, cell.1) != (bar, at));
+        if self.cells.len() == CELLS {
+            self.cells.pop_front();
+        }
+        self.cells.push_back((bar, at, value));
+    }
+
+    pub(super) fn compare(&self, op: Op, bar: usize, at: u64, value: u64, width: u32) {
+        let cell = self.cells.iter().find(|cell| (cell.0, cell.1) == (bar, at));
+        let mask = u64::MAX >> (64 - 8 * width);
+        match cell {
+            Some((.., written)) if written & mask != value & mask => self.complain(
+                op,
+                &format!("{value:#x} is at byte {at:#x} where {written:#x} was written"),
+            ),
+            _ => (),
+        }
+    }
+}

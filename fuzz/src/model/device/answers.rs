@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What this driver's ioctls answer.
+
+use super::super::facts::{overlap, Attribute, LIMIT, SLOTS};
+use super::{size, Device, Frame, Region, Request};
+use libc::{EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP, EOVERFLOW, EPERM};
+
+impl Device {
+    fn parent(&self, index: u32) -> Result<usize, i32> {
+        let number = usize::try_from(index).map_err(|_| EINVAL)?;
+        let bar = self.facts.bars.get(number).ok_or(EINVAL)?;
+        if !bar.is_parent(self.facts.page) {
+            return Err(EINVAL);
+        }
+        if bar.len > SLOTS {
+            return Err(EOPNOTSUPP);
+        }
+        Ok(number)
+    }
+
+    /// Returns whether write combining in the BAR is kept away by an ioeventfd.
+    fn is_in_use(&self, bar: usize) -> bool {
+        !self.is_taken(bar) && !self.events.is_empty()
+    }
+
+    /// Says what `VFIO_SUBREGION_CREATE` answers: the subregion without its offset, or an errno and the
+    /// index of the one in the way.
+    pub fn create(&self, frame: &Frame, request: &Request) -> Result<Region, (i32, Option<u32>)> {
+        let plain = |errno| (errno, None);
+        frame.check(size::CREATE).map_err(plain)?;
+        let attribute = Attribute::of(request.attribute).ok_or(plain(EINVAL))?;
+        let page = self.facts.page;
+        if request.parent >= 6
+            || request.size == 0
+            || request.offset % page != 0
+            || request.size % page != 0
+        {
+            return Err(plain(EINVAL));
+        }
+        let end = request.offset.checked_add(request.size);
+        let span = request.offset..end.ok_or(plain(EOVERFLOW))?;
+        let bar = self.parent(request.parent).map_err(plain)?;
+        let facts = &self.facts.bars[bar];
+        if span.end > facts.len {
+            return Err(plain(EINVAL));
+        }
+        let msix = facts.msix.start / page * page..facts.msix.end.next_multiple_of(page);
+        if attribute.combines() && overlap(&msix, &span) && !facts.msix.is_empty() {
+            return Err(plain(EPERM));
+        }
+        if let Some(index) = self.claimed(bar, &span) {
+            frame.can_answer().map_err(plain)?;
+            return Err((EEXIST, Some(index)));
+        }
+        if self.windows[bar] != Attribute::Noncached {
+            return Err(plain(EBUSY));
+        }
+        if self.live().count() >= usize::try_from(LIMIT).unwrap_or(0) {
+            return Err(plain(ENOSPC));
+        }
+        if attribute.combines() && self.is_in_use(bar) {
+            return Err(plain(EBUSY));
+        }
+        frame.can_answer().map_err(plain)?;
+        Ok(Region {
+            bar,
+            span,
+            attribute,
+            offset: 0,
+        })
+    }
+
+    /// Says what `VFIO_SUBREGION_DESTROY` answers.
+    pub fn destroy(&self, frame: &Frame, index: u32) -> Result<&Region, i32> {
+        frame.check(size::DESTROY)?;
+        self.region(index).ok_or(ENOENT)
+    }
+
+    /// Says what `VFIO_SUBREGION_QUERY` answers: a bit for each attribute.
+    pub fn query(&self, frame: &Frame, index: u32) -> Result<u32, i32> {
+        frame.check(size::QUERY)?;
+        let attributes = if index < 6 {
+            match self.parent(index) {
+                Ok(bar) if self.windows[bar] != Attribute::Noncached => 0,
+                Ok(bar) if self.is_in_use(bar) => 0b1011,
+                Ok(_) => 0b1111,
+                Err(_) => 0,
+            }
+        } else {
+            let region = self.region(index).ok_or(EINVAL)?;
+            1 << region.attribute as u32
+        };
+        frame.can_answer()?;
+        Ok(attributes)
+    }
+
+    /// Says what `VFIO_REGION_SET_ATTR` answers; `mapped` is whether a BAR's own window is mapped.
+    pub fn set_attr(
+        &self,
+        frame: &Frame,
+        index: u32,
+        attribute: u32,
+        mapped: impl Fn(usize) -> bool,
+    ) -> Result<(usize, Attribute), i32> {
+        frame.check(size::SET_ATTR)?;
+        let attribute = Attribute::of(attribute).ok_or(EINVAL)?;
+        let bar = self.parent(index)?;
+        if attribute.combines() && !self.facts.bars[bar].msix.is_empty() {
+            return Err(EPERM);
+        }
+        let before = self.windows[bar];
+        if before == attribute {
+            frame.can_answer()?;
+            return Ok((bar, attribute));
+        }
+        let is_claimed = self.live().any(|(_, region)| region.bar == bar);
+        if is_claimed || mapped(bar) || (attribute.combines() && self.is_in_use(bar)) {
+            return Err(EBUSY);
+        }
+        frame.can_answer()?;
+        Ok((bar, attribute))
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The memory of a process: what it maps of the device, and what it shares with others.
+
+use super::{check, descriptor, page_size, result};
+use std::ffi::{c_int, c_void, CString};
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::ptr;
+
+/// `mmap()` at an address that is for device memory only.
+pub fn map(at: u64, len: u64, prot: c_int, flags: c_int, fd: RawFd, offset: u64) -> i64 {
+    let (at, len) = (at as *mut c_void, len as usize);
+    // SAFETY: nothing else is mapped at these addresses.
+    let ret = unsafe { libc::mmap(at, len, prot, flags, fd, offset as i64) };
+    result(ret as i64)
+}
+
+/// `munmap()` of addresses that are for device memory only.
+pub fn unmap(at: u64, len: u64) -> i64 {
+    // SAFETY: nothing else is mapped at these addresses.
+    result(unsafe { libc::munmap(at as *mut c_void, len as usize) }.into())
+}
+
+/// `mremap()` of addresses that are for device memory only.
+pub fn remap(from: u64, old: u64, new: u64, to: Option<u64>) -> i64 {
+    let from = from as *mut c_void;
+    let (old, new) = (old as usize, new as usize);
+    let ret = match to {
+        Some(to) => {
+            let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED;
+            // SAFETY: nothing else is mapped at these addresses.
+            unsafe { libc::mremap(from, old, new, flags, to as *mut c_void) }
+        }
+        // SAFETY: as above.
+        None => unsafe { libc::mremap(from, old, new, 0) },
+    };
+    result(ret as i64)
+}
+
+/// `mprotect()` of addresses that are for device memory only.
+pub fn protect(at: u64, len: u64, prot: c_int) -> i64 {
+    // SAFETY: nothing else is mapped at these addresses.
+    result(unsafe { libc::mprotect(at as *mut c_void, len as usize, prot) }.into())
+}
+
+/// `madvise()` of addresses that are for device memory only.
+pub fn advise(at: u64, len: u64, advice: c_int) -> i64 {
+    // SAFETY: nothing else is mapped at these addresses.
+    result(unsafe { libc::madvise(at as *mut c_void, len as usize, advice) }.into())
+}
+
+/// Memory that is shared with all children, as a `T` of zeroes. It is never unmapped.
+///
+/// # Safety
+///
+/// All zero is a valid `T`.
+pub unsafe fn share<T>() -> io::Result<&'static T> {
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
+    // SAFETY: the kernel chooses the addresses.
+    let memory = unsafe { libc::mmap(ptr::null_mut(), size_of::<T>(), prot, flags, -1, 0) };
+    check(memory as i64)?;
+    // SAFETY: it is as long as a T, aligned to pages and zero, which is valid, says the caller.
+    Ok(unsafe { &*memory.cast() })
+}
+
+/// Memory for the structures of ioctls: pages that can be written, one that cannot be accessed, and the
+/// same pages again, read-only.
+#[derive(Clone, Copy)]
+pub struct Arena {
+    base: u64,
+    page: u64,
+}
+
+impl Arena {
+    /// How many pages can be written.
+    const PAGES: u64 = 4;
+
+    /// Makes it; it is never unmapped, and children have one of their own.
+    pub fn new() -> io::Result<Self> {
+        let page = page_size();
+        let name = CString::default();
+        // SAFETY: the name is a string.
+        let file = descriptor(unsafe { libc::memfd_create(name.as_ptr(), 0) })?;
+        File::from(file.try_clone()?).set_len(Self::PAGES * page)?;
+        let size = (Self::PAGES * page) as usize;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let room = 2 * size + page as usize;
+        // SAFETY: the kernel chooses the addresses.
+        let hole = unsafe { libc::mmap(ptr::null_mut(), room, libc::PROT_NONE, flags, -1, 0) };
+        let base = check(hole as i64)? as u64;
+        let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+        let both = libc::PROT_READ | libc::PROT_WRITE;
+        let fd = file.as_raw_fd();
+        check(map(base, size as u64, both, flags, fd, 0))?;
+        check(map(
+            base + size as u64 + page,
+            size as u64,
+            libc::PROT_READ,
+            flags,
+            fd,
+            0,
+        ))?;
+        Ok(Self { base, page })
+    }
+
+    /// Where the structure is.
+    pub fn good(&self) -> u64 {
+        self.base
+    }
+
+    /// Where the same structure is read-only.
+    pub fn read_only(&self) -> u64 {
+        self.base + (Self::PAGES + 1) * self.page
+    }
+
+    /// Where a structure begins whose last 4 bytes cannot be accessed.
+    pub fn cut(&self, size: u32) -> u64 {
+        self.base + Self::PAGES * self.page - u64::from(size) + 4
+    }
+
+    /// Copies bytes to an address that [`Self::good`] or [`Self::cut`] gave, as far as there is room.
+    pub fn put(&self, at: u64, bytes: &[u8]) {
+        let room = (self.base + Self::PAGES * self.page - at) as usize;
+        let len = bytes.len().min(room);
+        // SAFETY: so many bytes are mapped there, and nobody has a reference to them.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), at as *mut u8, len) };
+    }
+
+    /// Copies the structure to `bytes`.
+    pub fn get(&self, bytes: &mut [u8]) {
+        let len = bytes.len().min((Self::PAGES * self.page) as usize);
+        // SAFETY: so many bytes are mapped there, and nobody has a reference to them.
+        unsafe { ptr::copy_nonoverlapping(self.base as *const u8, bytes.as_mut_ptr(), len) };
+    }
+}
