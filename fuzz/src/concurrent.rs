@@ -71,7 +71,7 @@ impl Concurrent {
         let mut done = 0;
         let mut result = Ok(());
         let mut round = 0;
-        while done < count && result.is_ok() {
+        while done < count && result.is_ok() && sys::interrupt().is_none() {
             round += 1;
             result = self
                 .round(round, &mut rng)

@@ -65,10 +65,13 @@ impl Exact {
         })
     }
 
-    /// Does `count` random operations, and stops at the first that gives what it must not.
-    pub fn run(&mut self, rng: Rng, slow: u64, count: u64) -> Result<(), Failure> {
+    /// Does `count` random operations, and stops at the first that gives what it must not, or when this
+    /// program is interrupted. Returns how many were done.
+    pub fn run(&mut self, rng: Rng, slow: u64, count: u64) -> Result<u64, Failure> {
         let mut generator = Generator::new(rng, slow);
-        let result = self.steps(&mut generator, count).and_then(|()| self.end());
+        let result = self
+            .steps(&mut generator, count)
+            .and_then(|done| self.end().map(|()| done));
         for hand in self.hands.iter_mut().filter_map(Option::take) {
             // There are some only after a failure.
             sys::kill(hand.pid);
@@ -77,16 +80,21 @@ impl Exact {
         result.map_err(|what| self.log.failure(&what))
     }
 
-    fn steps(&mut self, generator: &mut Generator, count: u64) -> Result<(), String> {
+    fn steps(&mut self, generator: &mut Generator, count: u64) -> Result<u64, String> {
+        let mut done = 0;
         for number in 0..count {
+            if sys::interrupt().is_some() {
+                break;
+            }
             let step = generator.next(&self.world);
             self.log.note(number, &step);
             self.step(&step)?;
             if number % LOOK == 0 || changes_entries(step.op) {
                 self.look()?;
             }
+            done += 1;
         }
-        self.look()
+        self.look().map(|()| done)
     }
 
     /// Looks at the page tables of all processes, and at the kernel's log.
@@ -127,7 +135,7 @@ impl Exact {
             return Err("the process does not end".into());
         }
         self.common.mailboxes[who].reset();
-        self.world.judge(step, &crate::op::Outcome::EMPTY)
+        self.world.judge(step, &Outcome::EMPTY)
     }
 
     /// Ends all processes, after which nothing of the device is left.

@@ -75,8 +75,8 @@ impl KernelLog {
 pub struct Log {
     /// What the sequence is called.
     name: String,
-    /// The words that repeat it, but for the number of operations.
-    words: String,
+    /// The command that repeats it, but for the number of operations.
+    command: String,
     last: VecDeque<(u64, Step)>,
     round: u32,
     acted: Vec<String>,
@@ -87,11 +87,11 @@ pub struct Log {
 impl Log {
     /// Begins one; with `trace` each operation is told before it is done.
     #[must_use]
-    pub fn new(name: String, words: String, trace: bool) -> Self {
+    pub fn new(name: String, command: String, trace: bool) -> Self {
         let _ = fs::write("/dev/kmsg", format!("fuzz: {name}"));
         Self {
             name,
-            words,
+            command,
             last: VecDeque::new(),
             round: 0,
             acted: Vec::new(),
@@ -158,8 +158,8 @@ impl Log {
         if self.round != 0 {
             more.extend(self.acted.iter().cloned());
             more.push(format!(
-                "to do the same again, in another order: make fuzz {}",
-                self.words
+                "to do the same again, in another order: {}",
+                self.command
             ));
             return Failure {
                 what: format!("{}, round {}: {what}", self.name, self.round),
@@ -172,11 +172,7 @@ impl Log {
                 .iter()
                 .map(|(number, step)| format!("  {number} {step}")),
         );
-        more.push(format!(
-            "to repeat it: make fuzz {} OPS={}",
-            self.words,
-            number + 1
-        ));
+        more.push(format!("to repeat it: {} OPS={}", self.command, number + 1));
         Failure {
             what: format!("{}, operation {number}: {what}", self.name),
             more,

@@ -8,18 +8,41 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+/// The signal that asked this program to end, or 0.
+static INTERRUPT: AtomicI32 = AtomicI32::new(0);
 
 /// The process that all others work for.
 static FIRST: AtomicU32 = AtomicU32::new(0);
 
-/// Has children go when they end, or when this process has.
-pub fn prepare() -> io::Result<()> {
+extern "C" fn on_interrupt(signal: c_int) {
+    INTERRUPT.store(signal, Ordering::SeqCst);
+}
+
+/// Returns the signal that asked this program to end, if one has.
+pub fn interrupt() -> Option<i32> {
+    Some(INTERRUPT.load(Ordering::SeqCst)).filter(|&signal| signal != 0)
+}
+
+fn on(signal: c_int, handler: usize) -> io::Result<()> {
     // SAFETY: all zero is a valid action.
-    let mut ignore: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    ignore.sa_sigaction = libc::SIG_IGN;
-    // SAFETY: the action is valid.
-    check(unsafe { libc::sigaction(libc::SIGCHLD, &raw const ignore, ptr::null_mut()) }.into())?;
+    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    // A call that waits goes on: the operation is completed.
+    action.sa_flags = libc::SA_RESTART;
+    action.sa_sigaction = handler;
+    // SAFETY: the action is valid, and a handler stores a number only.
+    check(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) }.into())?;
+    Ok(())
+}
+
+/// Has this program end between two operations when it is interrupted, and children go when they end, or
+/// when this process has. A child that is interrupted takes no notice: it is told to end.
+pub fn prepare() -> io::Result<()> {
+    on(libc::SIGCHLD, libc::SIG_IGN)?;
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+        on(signal, on_interrupt as usize)?;
+    }
     FIRST.store(std::process::id(), Ordering::SeqCst);
     Ok(())
 }
