@@ -19,6 +19,7 @@ pub const HOT_RESET_INFO: u32 = vfio(12);
 pub const HOT_RESET: u32 = vfio(13);
 pub const IOEVENTFD: u32 = vfio(16);
 pub const FEATURE: u32 = vfio(17);
+pub const BIND_IOMMUFD: u32 = vfio(18);
 
 /// `VFIO_TYPE1v2_IOMMU`
 pub const TYPE1V2: u64 = 3;

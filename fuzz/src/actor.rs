@@ -12,7 +12,7 @@ mod memory;
 
 use self::known::Known;
 use crate::model::{Attribute, Facts, Request, Space, REGIONS};
-use crate::op::{pattern, Op, Outcome};
+use crate::op::{pattern, Advice, Op, Outcome};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::shared::{Made, Record, Shared, ROUND};
@@ -35,6 +35,9 @@ pub struct Actor {
     /// What it wrote to its own bytes of which BAR, and where.
     cells: VecDeque<(usize, u64, u64)>,
     record: Record,
+    /// Whether the device goes to D3hot and back. It is then not reset by others than VFIO, or put into
+    /// low power: VFIO does not restore what these find.
+    sleepy: bool,
 }
 
 impl Actor {
@@ -44,6 +47,7 @@ impl Actor {
         facts: Arc<Facts>,
         common: Arc<Common>,
         shared: &'static Shared,
+        sleepy: bool,
     ) -> std::io::Result<Self> {
         let mut actor = Self {
             number,
@@ -57,6 +61,7 @@ impl Actor {
             known: VecDeque::new(),
             cells: VecDeque::new(),
             record: Record::default(),
+            sleepy,
         };
         actor.perform(Op::Open);
         Ok(actor)
@@ -124,7 +129,7 @@ impl Actor {
             Op::SetAttr(..) => _ = self.expect(op, ret, &[EBUSY]),
             Op::Reset => _ = self.expect(op, ret, &[EAGAIN, EINVAL]),
             Op::SysfsReset => _ = self.expect(op, ret, &[EAGAIN, ENOTTY]),
-            Op::HotReset => _ = self.expect(op, ret, &[EAGAIN, EBUSY, ENOTTY]),
+            Op::HotReset | Op::SiblingReset => _ = self.expect(op, ret, &[EAGAIN, EBUSY, ENOTTY]),
             Op::LowPower(true) => _ = self.expect(op, ret, &[EINVAL]),
             Op::IoEventfd { .. } => {
                 _ = self.expect(op, ret, &[EBUSY, EEXIST, ENODEV]);
@@ -153,8 +158,20 @@ impl Actor {
                 let expected = self.space.protect(&(at..at + len), read, write);
                 self.exactly(op, ret, expected.map(|()| 0));
             }
-            Op::Advise { at, len, .. } => {
-                let expected = self.space.dont_fork(&(at..at + len));
+            Op::Advise { at, len, advice } => {
+                let expected = match advice {
+                    Advice::DontFork => self.space.dont_fork(&(at..at + len)),
+                    // Device memory is refused.
+                    _ => Err(EINVAL),
+                };
+                self.exactly(op, ret, expected.map(|()| 0));
+            }
+            Op::Lock { at, len, .. } => {
+                let expected = self.space.lock(&(at..at + len));
+                self.exactly(op, ret, expected.map(|()| 0));
+            }
+            Op::Bind { at, len, node } => {
+                let expected = self.space.bind(&(at..at + len), node);
                 self.exactly(op, ret, expected.map(|()| 0));
             }
             Op::Touch { at, access } => self.touched(op, at, access),

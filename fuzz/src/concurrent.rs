@@ -40,13 +40,15 @@ pub struct Concurrent {
 impl Concurrent {
     /// Opens the device and starts the processes, whose operations depend on `seed`.
     pub fn start(target: Target, facts: Arc<Facts>, seed: u64, log: Log) -> io::Result<Self> {
+        let mut rng = Rng::new(seed, 0);
+        let sleepy = facts.pm.is_some() && rng.once_in(2);
         let common = Arc::new(Common::new(target, &facts)?);
         let shared = Shared::new()?;
         let mut hands = Vec::new();
         for group in 0..GROUPS {
             let pid = sys::fork();
             if pid == 0 {
-                act(group, &facts, &common, shared, seed);
+                act(group, &facts, &common, shared, (seed, sleepy));
             }
             hands.push(Hand::new(pid)?);
         }
@@ -179,6 +181,9 @@ impl Concurrent {
 
     /// Compares the device and the page tables with the model.
     fn compare(&mut self, rng: &mut Rng) -> Result<(), String> {
+        if self.world.facts.pm.is_some() {
+            self.step(Op::Sleep(false))?;
+        }
         self.step(Op::LowPower(false))?;
         self.step(Op::Memory(true))?;
         self.windows()?;
@@ -264,7 +269,7 @@ fn act(
     facts: &Arc<Facts>,
     common: &Arc<Common>,
     shared: &'static Shared,
-    seed: u64,
+    (seed, sleepy): (u64, bool),
 ) -> ! {
     sys::keep_children();
     let threads: Vec<_> = (0..THREADS)
@@ -272,7 +277,7 @@ fn act(
             let number = group * THREADS + thread;
             let (facts, common) = (facts.clone(), common.clone());
             std::thread::spawn(move || {
-                let Ok(mut actor) = Actor::new(number, facts, common, shared) else {
+                let Ok(mut actor) = Actor::new(number, facts, common, shared, sleepy) else {
                     sys::exit(3);
                 };
                 let mut last = 0;

@@ -157,6 +157,8 @@ fn changes_entries(op: Op) -> bool {
             | Op::SetAttr(..)
             | Op::Reset
             | Op::HotReset
+            | Op::SiblingReset
+            | Op::Bind { .. }
             | Op::SysfsReset
             | Op::FunctionReset
             | Op::Memory(false)

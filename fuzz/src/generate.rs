@@ -8,6 +8,7 @@ mod ranges;
 
 use crate::model::{World, PROCESSES};
 use crate::op::{Op, Step};
+use crate::oracle::ADDRESSES;
 use crate::rng::Rng;
 
 /// How many subregions there are at a time, more or less.
@@ -47,6 +48,8 @@ const CHOICES: &[Choice] = &[
     (40, Generator::remap),
     (30, Generator::protect),
     (24, Generator::advise),
+    (8, Generator::lock),
+    (16, Generator::bind),
     (300, Generator::touch),
     (80, Generator::read),
     (80, Generator::write),
@@ -80,7 +83,12 @@ impl Generator {
         let weights: Vec<u32> = CHOICES.iter().map(|(weight, _)| *weight).collect();
         loop {
             let (_, choose) = CHOICES[self.rng.weighted(&weights)];
-            if let Some(op) = choose(self, world, who) {
+            let Some(op) = choose(self, world, who) else {
+                continue;
+            };
+            // Without a descriptor, and with no way to get one, most operations are refused.
+            let open = world.process(who).is_some_and(|process| process.open);
+            if open || world.can_open() || !needs_descriptor(op) || self.rng.once_in(16) {
                 return op;
             }
         }
@@ -89,8 +97,15 @@ impl Generator {
     /// Undoes what would keep most other operations from doing something.
     fn repair(&mut self, world: &World, who: u32) -> Option<Op> {
         let process = world.process(who)?;
-        if !process.open && !self.rng.once_in(4) {
+        let often = if world.can_open() { 48 } else { 1 };
+        if !process.open && self.rng.below(64) < often {
             return Some(Op::Open);
+        }
+        let nobody = world.present().all(|(_, process)| !process.open);
+        if nobody && !world.can_open() && self.rng.once_in(4) {
+            // Only mappings keep it open.
+            let (at, len) = (ADDRESSES.start, ADDRESSES.end - ADDRESSES.start);
+            return Some(Op::Unmap { at, len });
         }
         let device = world.device.as_ref()?;
         if !self.rng.once_in(6) || !process.open {
@@ -110,7 +125,7 @@ impl Generator {
             return None;
         }
         let device = world.device.as_ref()?;
-        match self.rng.below(5) {
+        match self.rng.below(6) {
             0 => Some(Op::Reset),
             1 if world.facts.hot_reset => Some(Op::HotReset),
             // These two find a device in D3hot in a state that VFIO does not restore.
@@ -119,6 +134,7 @@ impl Generator {
                 Some(Op::FunctionReset)
             }
             4 => Some(Op::Close),
+            5 if world.facts.sibling => Some(Op::SiblingReset),
             _ => None,
         }
     }
@@ -134,4 +150,20 @@ impl Generator {
         let open = others.filter(|(_, process)| process.open).count();
         (open > 0).then_some(Op::Exit)
     }
+}
+
+/// Returns whether an operation is done by a descriptor of the device.
+fn needs_descriptor(op: Op) -> bool {
+    !matches!(
+        op,
+        Op::Unmap { .. }
+            | Op::Remap { .. }
+            | Op::Protect { .. }
+            | Op::Advise { .. }
+            | Op::Lock { .. }
+            | Op::Bind { .. }
+            | Op::Touch { .. }
+            | Op::Fork(_)
+            | Op::Exit
+    )
 }

@@ -40,7 +40,7 @@ const DEVICES: &[(&str, u32)] = &[
     ("TESTDEV", 2),
     ("NVME", 2),
     ("IGB", 1),
-    ("PAIR_0", 1),
+    ("PAIR_0", 2),
 ];
 
 /// How many operations a sequence has.
@@ -55,11 +55,14 @@ fn sequence(options: &Options, number: u64, count: u64) -> Result<u64, Failure> 
     let chosen = DEVICES[rng.weighted(&weights)].0;
     let by_chance = rng.once_in(3);
     let concurrent = options.concurrent.unwrap_or(by_chance);
+    // One that is opened by its own file cannot be opened by several threads.
+    let own = rng.once_in(3) && !concurrent;
     let device = options.device.as_deref().unwrap_or(chosen);
     let name = format!(
-        "sequence {number} of seed {}, {}, on {device}",
+        "sequence {number} of seed {}, {}, on {device}{}",
         options.seed,
         if concurrent { "concurrent" } else { "exact" },
+        if own { " by its own file" } else { "" },
     );
     let command = format!("{} SEQUENCE={number}", options.command());
     let log = Log::new(name.clone(), command, options.trace);
@@ -67,7 +70,7 @@ fn sequence(options: &Options, number: u64, count: u64) -> Result<u64, Failure> 
         what: format!("{name}: {error}"),
         more: Vec::new(),
     };
-    let target = Target::find(device).map_err(fail)?;
+    let target = Target::find(device, own).map_err(fail)?;
     let facts = Arc::new(target.facts().map_err(fail)?);
     if concurrent {
         let mut all =

@@ -64,6 +64,8 @@ pub enum Op {
     HotReset,
     /// The device's file `reset` in sysfs
     SysfsReset,
+    /// `VFIO_DEVICE_PCI_HOT_RESET` of another function of the device, which is opened for that
+    SiblingReset,
     /// A reset by the function's own register
     FunctionReset,
     /// Memory Space in the command register
@@ -112,6 +114,10 @@ pub enum Op {
     },
     /// `madvise()`
     Advise { at: u64, len: u64, advice: Advice },
+    /// `mlock()`, or `munlock()`
+    Lock { at: u64, len: u64, on: bool },
+    /// `mbind()` to a node, or to none
+    Bind { at: u64, len: u64, node: bool },
     /// A load or a store
     Touch { at: u64, access: Access },
     /// `pread()`
@@ -122,7 +128,7 @@ pub enum Op {
     Fork(u32),
     /// Ends the process
     Exit,
-    /// Gets a descriptor of the device from its group
+    /// Gets a descriptor of the device, from its group or by its own file
     Open,
     /// Closes that
     Close,

@@ -11,7 +11,7 @@ mod touch;
 
 pub use self::{
     futex::{futex_set, futex_wait, futex_wake},
-    memory::{advise, map, protect, remap, share, unmap, Arena},
+    memory::{advise, bind, has_nodes, lock, map, protect, remap, share, unmap, Arena},
     process::{
         end_with_first, exit, fork, interrupt, keep_children, kill, pidfd, wait_for, wait_for_end,
     },

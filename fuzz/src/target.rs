@@ -12,14 +12,23 @@ use crate::sys;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 
-/// A device that can be opened through its group.
+/// A device that can be opened.
 pub struct Target {
     /// Its PCI address.
     pub bdf: String,
-    group: File,
-    _container: File,
+    /// Another function of the device, which is reset with it.
+    sibling: Option<String>,
+    way: Way,
+}
+
+/// How it is opened.
+enum Way {
+    /// Through its group, which is in a container.
+    Group { group: File, _container: File },
+    /// By its own file, with an iommufd.
+    OwnFile { iommufd: File },
 }
 
 fn error(what: &str, ret: i64) -> io::Error {
@@ -40,11 +49,19 @@ fn open(path: &str) -> io::Result<File> {
     file.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
 }
 
-impl Target {
-    /// Opens the group of the device that the variable `DEV_name` of the environment names.
-    pub fn find(name: &str) -> io::Result<Self> {
-        let bdf = std::env::var(format!("DEV_{name}"))
-            .map_err(|_| io::Error::other(format!("DEV_{name} is not set")))?;
+/// Returns the file of a device's own that VFIO has for it.
+fn own_file(bdf: &str) -> io::Result<String> {
+    let directory = format!("/sys/bus/pci/devices/{bdf}/vfio-dev");
+    let mut entries = fs::read_dir(directory)?;
+    let entry = entries.next().ok_or(io::ErrorKind::NotFound)??;
+    let name = entry.file_name();
+    let path = format!("/dev/vfio/devices/{}", name.to_string_lossy());
+    fs::metadata(&path).map(|_| path)
+}
+
+impl Way {
+    /// Opens the group of a device.
+    fn group(bdf: &str) -> io::Result<Self> {
         let group = fs::read_link(format!("/sys/bus/pci/devices/{bdf}/iommu_group"))?;
         let number = group.file_name().unwrap_or_default().to_string_lossy();
         let group = open(&format!("/dev/vfio/{number}"))?;
@@ -57,25 +74,90 @@ impl Target {
             "VFIO_SET_IOMMU",
             sys::ioctl(fd, abi::SET_IOMMU, abi::TYPE1V2),
         )?;
-        Ok(Self {
-            bdf,
+        Ok(Self::Group {
             group,
             _container: container,
         })
     }
 
+    /// Gets a descriptor of the device `bdf`, or a negative errno.
+    fn open(&self, bdf: &str) -> i64 {
+        match self {
+            Self::Group { group, .. } => {
+                let name = CString::new(bdf).unwrap_or_default();
+                let arg = name.as_ptr() as u64;
+                sys::ioctl(group.as_raw_fd(), abi::GROUP_GET_DEVICE_FD, arg)
+            }
+            Self::OwnFile { iommufd } => {
+                let Ok(file) = own_file(bdf).and_then(|path| open(&path)) else {
+                    return -i64::from(libc::ENOENT);
+                };
+                let bind = Bytes::default().u32(24).u32(0).i32(iommufd.as_raw_fd());
+                let mut bind = bind.u32(0).u64(0).0;
+                let arg = bind.as_mut_ptr() as u64;
+                match sys::ioctl(file.as_raw_fd(), abi::BIND_IOMMUFD, arg) {
+                    0.. => i64::from(file.into_raw_fd()),
+                    errno => errno,
+                }
+            }
+        }
+    }
+
+    /// Does a hot reset by a descriptor of a device that was opened in this way.
+    fn hot_reset(&self, fd: RawFd) -> i64 {
+        let head = Bytes::default();
+        let mut bytes = match self {
+            Self::Group { group, .. } => head.u32(16).u32(0).u32(1).i32(group.as_raw_fd()).0,
+            Self::OwnFile { .. } => head.u32(12).u32(0).u32(0).0,
+        };
+        sys::ioctl(fd, abi::HOT_RESET, bytes.as_mut_ptr() as u64)
+    }
+}
+
+impl Target {
+    /// Finds the device that the variable `DEV_name` of the environment names; it is opened by its own
+    /// file if that is what is asked for, and the kernel has such files.
+    pub fn find(name: &str, own: bool) -> io::Result<Self> {
+        let bdf = std::env::var(format!("DEV_{name}"))
+            .map_err(|_| io::Error::other(format!("DEV_{name} is not set")))?;
+        let sibling = match name {
+            "PAIR_0" => std::env::var("DEV_PAIR_1").ok(),
+            _ => None,
+        };
+        let way = match open("/dev/iommu") {
+            Ok(iommufd) if own && own_file(&bdf).is_ok() => Way::OwnFile { iommufd },
+            _ => Way::group(&bdf)?,
+        };
+        Ok(Self { bdf, sibling, way })
+    }
+
     /// Gets a descriptor of the device, or a negative errno.
     #[must_use]
     pub fn open(&self) -> i64 {
-        let name = CString::new(self.bdf.as_str()).unwrap_or_default();
-        let arg = name.as_ptr() as u64;
-        sys::ioctl(self.group.as_raw_fd(), abi::GROUP_GET_DEVICE_FD, arg)
+        self.way.open(&self.bdf)
     }
 
-    /// The descriptor of its group.
+    /// Does a hot reset by a descriptor of the device.
     #[must_use]
-    pub fn group(&self) -> RawFd {
-        self.group.as_raw_fd()
+    pub fn hot_reset(&self, fd: RawFd) -> i64 {
+        self.way.hot_reset(fd)
+    }
+
+    /// Opens the other function, does a hot reset by that, and closes it.
+    #[must_use]
+    pub fn hot_reset_by_sibling(&self) -> i64 {
+        let Some(sibling) = &self.sibling else {
+            return -i64::from(libc::ENODEV);
+        };
+        let fd = self.way.open(sibling);
+        match RawFd::try_from(fd) {
+            Ok(fd @ 0..) => {
+                let ret = self.way.hot_reset(fd);
+                sys::close(fd);
+                ret
+            }
+            _ => fd,
+        }
     }
 
     /// The path of a file that sysfs has for it.
@@ -86,7 +168,7 @@ impl Target {
 
     /// Opens the device, finds out what is fixed about it, and closes it.
     pub fn facts(&self) -> io::Result<Facts> {
-        let fd = ok("VFIO_GROUP_GET_DEVICE_FD", self.open())?;
+        let fd = ok("the device cannot be opened", self.open())?;
         let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
         let facts = self.facts_of(fd);
         sys::close(fd);
@@ -145,6 +227,9 @@ impl Target {
             // VFIO_DEVICE_FLAGS_RESET
             reset: info[4] & 1 != 0,
             hot_reset: call(fd, abi::HOT_RESET_INFO, room).is_ok(),
+            sibling: self.sibling.is_some(),
+            reopens: matches!(self.way, Way::Group { .. }),
+            nodes: sys::has_nodes(),
             sysfs_reset: fs::metadata(self.sysfs("reset")).is_ok(),
             pm: config.capability(1),
             express: config.capability(0x10).is_some(),

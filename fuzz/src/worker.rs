@@ -105,7 +105,9 @@ impl Worker {
             | Op::Unmap { .. }
             | Op::Remap { .. }
             | Op::Protect { .. }
-            | Op::Advise { .. } => memory(self.fd, op),
+            | Op::Advise { .. }
+            | Op::Lock { .. }
+            | Op::Bind { .. } => memory(self.fd, op),
             Op::Touch { at, access } => {
                 touch(at, access, outcome);
                 0
@@ -139,6 +141,8 @@ impl Worker {
                 Ok(()) => 0,
                 Err(error) => -i64::from(error.raw_os_error().unwrap_or(libc::EIO)),
             },
+            Op::HotReset => self.common.target.hot_reset(self.fd),
+            Op::SiblingReset => self.common.target.hot_reset_by_sibling(),
             Op::FunctionReset | Op::Memory(_) | Op::Sleep(_) => self.change_config(op),
             _ => self.vfio_ioctl(op, outcome),
         };
@@ -168,10 +172,6 @@ impl Worker {
                 (abi::SET_IRQS, bytes, 0)
             }
             Op::Reset => (abi::RESET, bytes, 0),
-            Op::HotReset => {
-                let group = self.common.target.group();
-                (abi::HOT_RESET, bytes.u32(16).u32(0).u32(1).i32(group), 0)
-            }
             Op::LowPower(enter) => {
                 let feature = if enter {
                     abi::LOW_POWER_ENTRY
@@ -332,6 +332,8 @@ fn memory(fd: RawFd, op: Op) -> i64 {
             };
             sys::advise(at, len, advice)
         }
+        Op::Lock { at, len, on } => sys::lock(at, len, on),
+        Op::Bind { at, len, node } => sys::bind(at, len, node),
         _ => 0,
     }
 }

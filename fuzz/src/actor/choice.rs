@@ -11,7 +11,7 @@ use std::ops::Range;
 
 /// How often what is chosen: see [`Actor::choose`].
 const WEIGHTS: &[u32] = &[
-    70, 50, 10, 40, 20, 60, 30, 20, 14, 8, 160, 40, 40, 8, 16, 10, 8, 10, 12, 8, 2,
+    70, 50, 10, 40, 20, 60, 30, 20, 14, 10, 160, 40, 40, 8, 16, 10, 8, 10, 12, 8, 2, 4, 8,
 ];
 
 impl Actor {
@@ -58,7 +58,12 @@ impl Actor {
                 Op::Advise {
                     at: piece.start,
                     len: piece.end - piece.start,
-                    advice: Advice::DontFork,
+                    advice: self.rng.pick(&[
+                        Advice::DontFork,
+                        Advice::DontFork,
+                        Advice::DoFork,
+                        Advice::DontNeed,
+                    ]),
                 }
             }
             10 => self.touch()?,
@@ -77,23 +82,42 @@ impl Actor {
                     what,
                 }
             }
+            13 if self.sleepy && self.rng.once_in(2) => Op::Sleep(true),
             13 => Op::Memory(false),
+            14 if self.sleepy && self.rng.once_in(2) => Op::Sleep(false),
             14 => Op::Memory(true),
             15 => self.io_eventfd()?,
             16 => Op::Signal(self.number as u32),
             17 => self.dma_buf()?,
             18 => Op::Fork(0),
             19 => Op::DropDmaBufs,
-            _ => self.slow(),
+            20 => self.slow(),
+            21 => {
+                let piece = self.piece()?;
+                Op::Lock {
+                    at: piece.start,
+                    len: piece.end - piece.start,
+                    on: self.rng.once_in(2),
+                }
+            }
+            _ => {
+                let piece = self.piece().filter(|_| self.facts.nodes)?;
+                Op::Bind {
+                    at: piece.start,
+                    len: piece.end - piece.start,
+                    node: self.rng.once_in(2),
+                }
+            }
         })
     }
 
     fn slow(&mut self) -> Op {
-        match self.rng.below(5) {
+        match self.rng.below(6) {
             0 if self.facts.hot_reset => Op::HotReset,
-            1 if self.facts.sysfs_reset => Op::SysfsReset,
-            2 if self.facts.flr.is_some() => Op::FunctionReset,
-            3 => {
+            1 if self.facts.sibling => Op::SiblingReset,
+            2 if self.facts.sysfs_reset && !self.sleepy => Op::SysfsReset,
+            3 if self.facts.flr.is_some() && !self.sleepy => Op::FunctionReset,
+            4 if !self.sleepy => {
                 // Everybody is left without memory for a moment.
                 self.step(Op::LowPower(true));
                 Op::LowPower(false)

@@ -36,6 +36,7 @@ impl Actor {
             read: true,
             write,
             inherited: true,
+            bound: false,
         });
     }
 

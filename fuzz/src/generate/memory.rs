@@ -162,6 +162,27 @@ impl Generator {
         })
     }
 
+    pub(super) fn lock(&mut self, world: &World, who: u32) -> Option<Op> {
+        let piece = self.piece(world, who)?;
+        Some(Op::Lock {
+            at: piece.start,
+            len: piece.end - piece.start,
+            on: self.rng.once_in(2),
+        })
+    }
+
+    pub(super) fn bind(&mut self, world: &World, who: u32) -> Option<Op> {
+        if !world.facts.nodes {
+            return None;
+        }
+        let piece = self.piece(world, who)?;
+        Some(Op::Bind {
+            at: piece.start,
+            len: piece.end - piece.start,
+            node: self.rng.once_in(2),
+        })
+    }
+
     pub(super) fn remap(&mut self, world: &World, who: u32) -> Option<Op> {
         let vma = self.vma(world, who)?.clone();
         let page = world.facts.page;

@@ -164,6 +164,12 @@ pub struct Facts {
     pub reset: bool,
     /// Whether a hot reset of its bus works.
     pub hot_reset: bool,
+    /// Whether another function of the device is reset with it, and can be opened.
+    pub sibling: bool,
+    /// Whether it can be opened while it is open.
+    pub reopens: bool,
+    /// Whether the kernel knows memory policies.
+    pub nodes: bool,
     /// Whether it is a device of PCI Express.
     pub express: bool,
     /// Whether sysfs has a file `reset` for it.

@@ -6,9 +6,9 @@ mod memory;
 mod transfer;
 mod vfio;
 
-use super::{window, Device, World, LIMIT};
+use super::{window, World, LIMIT};
 use crate::op::{Op, Outcome, Step};
-use libc::{c_int, EBADF};
+use libc::{c_int, EBADF, EINVAL, ENOTTY};
 
 /// What is wrong, if something is.
 type Verdict = Result<(), String>;
@@ -51,16 +51,18 @@ impl World {
             | Op::Unmap { .. }
             | Op::Remap { .. }
             | Op::Protect { .. }
-            | Op::Advise { .. } => self.judge_memory(step.who, step.op, outcome, open),
+            | Op::Advise { .. }
+            | Op::Lock { .. }
+            | Op::Bind { .. } => self.judge_memory(step.who, step.op, outcome, open),
             Op::Touch { at, access } => self.touch(step.who, at, access, outcome),
             Op::Fork(child) => self.fork(step.who, child, outcome),
             Op::Exit => {
                 self.processes[step.who as usize] = None;
                 Ok(())
             }
+            Op::Open if !self.can_open() => expect(outcome, Err(EINVAL)),
             Op::Open => {
-                let device = Device::new(self.facts.clone());
-                self.device.get_or_insert(device);
+                self.open();
                 self.set_open(step.who, true);
                 expect(outcome, Ok(0))
             }
@@ -70,10 +72,18 @@ impl World {
             }
             Op::SysfsReset => {
                 self.revoke_all();
-                expect(outcome, Ok(0))
+                // Of a function that is not alone the kernel finds out too late that it cannot.
+                let done = if self.facts.sibling {
+                    Err(ENOTTY)
+                } else {
+                    Ok(0)
+                };
+                expect(outcome, done)
             }
             Op::Signal(eventfd) => self.signal(eventfd, outcome),
             Op::DropDmaBufs => Ok(()),
+            // That needs no descriptor of this function.
+            Op::SiblingReset => self.judge_vfio(step.op, outcome),
             _ if !open => expect(outcome, Err(EBADF)),
             Op::Create(..) | Op::Destroy(..) | Op::Query(..) | Op::SetAttr(..) => {
                 self.judge_own(step.op, outcome)

@@ -22,6 +22,8 @@ pub struct Vma {
     pub write: bool,
     /// Whether a child gets it.
     pub inherited: bool,
+    /// Whether it is bound to a node.
+    pub bound: bool,
 }
 
 impl Vma {
@@ -187,6 +189,37 @@ impl Space {
         } else {
             Err(ENOMEM)
         }
+    }
+
+    /// `mlock()` and `munlock()`, which change nothing about device memory.
+    pub fn lock(&self, range: &Range<u64>) -> Result<(), i32> {
+        if self.covers(range) {
+            Ok(())
+        } else {
+            Err(ENOMEM)
+        }
+    }
+
+    /// `mbind()` to a node, or to none.
+    pub fn bind(&mut self, range: &Range<u64>, node: bool) -> Result<(), i32> {
+        // To none is for whatever there is.
+        if self.is_free(range) || (node && !self.covers(range)) {
+            return Err(EFAULT);
+        }
+        self.change(range, false, &|vma| vma.bound = node);
+        Ok(())
+    }
+
+    /// Returns whether all of a range is mapped.
+    fn covers(&self, range: &Range<u64>) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            match self.find(at) {
+                Some(vma) => at = vma.range.end,
+                None => return false,
+            }
+        }
+        true
     }
 
     /// `mremap()` of `old` bytes at `from` to `new` bytes, at `to` if it is to move.

@@ -12,6 +12,7 @@ fn vma(range: Range<u64>, offset: u64) -> Vma {
         read: true,
         write: true,
         inherited: true,
+        bound: false,
     }
 }
 
@@ -56,6 +57,21 @@ fn protect_stops_at_a_gap_and_advice_does_not() {
 }
 
 // contract: fuzz.model
+#[test]
+fn only_what_is_mapped_is_locked_or_bound() {
+    let mut space = space();
+    assert_eq!(space.lock(&(0x14000..0x18000)), Ok(()));
+    assert_eq!(space.bind(&(0x14000..0x18000), false), Ok(()));
+    assert_eq!(space.len(), 1);
+    assert_eq!(space.bind(&(0x14000..0x18000), true), Ok(()));
+    assert_eq!(space.len(), 3);
+    assert_eq!(space.lock(&(0x10000..0x21000)), Err(ENOMEM));
+    assert_eq!(space.bind(&(0x10000..0x21000), true), Err(EFAULT));
+    assert_eq!(space.bind(&(0x10000..0x21000), false), Ok(()));
+    assert_eq!(space.bind(&(0x30000..0x31000), false), Err(EFAULT));
+    assert!(space.vmas().all(|vma| !vma.bound));
+}
+
 #[test]
 fn a_move_takes_along_what_is_live() {
     let mut space = space();

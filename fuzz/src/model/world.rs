@@ -50,6 +50,19 @@ impl World {
         }
     }
 
+    /// Notes that the device is open.
+    pub fn open(&mut self) {
+        if self.device.is_none() {
+            self.device = Some(Device::new(self.facts.clone()));
+        }
+    }
+
+    /// Returns whether a process can get a descriptor of the device.
+    #[must_use]
+    pub fn can_open(&self) -> bool {
+        self.facts.reopens || self.device.is_none()
+    }
+
     /// Returns the process with the number.
     #[must_use]
     pub fn process(&self, who: u32) -> Option<&Process> {

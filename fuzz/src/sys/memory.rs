@@ -3,7 +3,7 @@
 //! The memory of a process: what it maps of the device, and what it shares with others.
 
 use super::{check, descriptor, page_size, result};
-use std::ffi::{c_int, c_void, CString};
+use std::ffi::{c_int, c_long, c_void, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -49,6 +49,38 @@ pub fn protect(at: u64, len: u64, prot: c_int) -> i64 {
 pub fn advise(at: u64, len: u64, advice: c_int) -> i64 {
     // SAFETY: nothing else is mapped at these addresses.
     result(unsafe { libc::madvise(at as *mut c_void, len as usize, advice) }.into())
+}
+
+/// `mlock()` or `munlock()` of addresses that are for device memory only.
+pub fn lock(at: u64, len: u64, on: bool) -> i64 {
+    let (at, len) = (at as *const c_void, len as usize);
+    if on {
+        // SAFETY: it takes numbers.
+        result(unsafe { libc::mlock(at, len) }.into())
+    } else {
+        // SAFETY: it takes numbers.
+        result(unsafe { libc::munlock(at, len) }.into())
+    }
+}
+
+/// `mbind()` of addresses that are for device memory only: to node 0, or to none.
+pub fn bind(at: u64, len: u64, node: bool) -> i64 {
+    // MPOL_BIND and MPOL_DEFAULT
+    let mode: c_long = if node { 2 } else { 0 };
+    let nodes = 1u64;
+    let set = if node { &raw const nodes } else { ptr::null() };
+    let (bits, flags): (c_long, c_long) = (64, 0);
+    // SAFETY: the set of nodes has so many bits.
+    let ret = unsafe { libc::syscall(libc::SYS_mbind, at, len, mode, set, bits, flags) };
+    result(ret)
+}
+
+/// Returns whether the kernel knows memory policies.
+pub fn has_nodes() -> bool {
+    let (none, zero): (*const c_void, c_long) = (ptr::null(), 0);
+    // SAFETY: nothing is written.
+    let ret = unsafe { libc::syscall(libc::SYS_get_mempolicy, none, none, zero, none, zero) };
+    ret == 0
 }
 
 /// Memory that is shared with all children, as a `T` of zeroes. It is never unmapped.

@@ -58,6 +58,7 @@ impl World {
                         read: true,
                         write,
                         inherited: true,
+                        bound: false,
                     });
                 }
                 Ok(())
@@ -79,6 +80,12 @@ impl World {
                 write,
             } => self.change(who, outcome, |space| {
                 space.protect(&(at..at + len), read, write).map(|()| 0)
+            }),
+            Op::Lock { at, len, .. } => self.change(who, outcome, |space| {
+                space.lock(&(at..at + len)).map(|()| 0)
+            }),
+            Op::Bind { at, len, node } => self.change(who, outcome, |space| {
+                space.bind(&(at..at + len), node).map(|()| 0)
             }),
             Op::Advise { at, len, advice } => self.advise(who, at..at + len, advice, outcome),
             _ => Ok(()),

@@ -47,7 +47,7 @@ impl World {
                 self.revoke_all();
                 expect(outcome, Ok(0))
             }
-            Op::HotReset => {
+            Op::HotReset | Op::SiblingReset => {
                 device.d3 = false;
                 self.revoke_all();
                 // QEMU's root port may say that the link to a device of PCI Express is not back in time.
