@@ -3,6 +3,9 @@
 //! Several threads of several processes at once. After each round all of them stop, and what is there
 //! then is compared with what they have done, whichever was first.
 
+mod stranger;
+
+use self::stranger::Stranger;
 use crate::actor::Actor;
 use crate::exact::Hand;
 use crate::failure::{Failure, Log};
@@ -17,6 +20,7 @@ use crate::sys;
 use crate::target::Target;
 use crate::worker::{Common, Worker};
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 /// How long a round may take on the slowest machine, in seconds.
@@ -30,6 +34,7 @@ const ASKED: usize = 40;
 pub struct Concurrent {
     shared: &'static Shared,
     hands: Vec<Hand>,
+    stranger: Option<Stranger>,
     oracle: Oracle,
     world: World,
     judge: Worker,
@@ -52,12 +57,18 @@ impl Concurrent {
             }
             hands.push(Hand::new(pid)?);
         }
+        let stranger = if rng.once_in(2) {
+            Stranger::new(&common.target, &facts, rng)?
+        } else {
+            None
+        };
         let mut world = World::new(facts.clone());
         world.processes = Default::default();
         world.device = Some(Device::new(facts));
         Ok(Self {
             shared,
             hands,
+            stranger,
             oracle: Oracle::open()?,
             world,
             judge: Worker::new(common)?,
@@ -87,6 +98,7 @@ impl Concurrent {
             }
         }
         self.judge.perform(Op::Close, &mut self.outcome);
+        self.stranger = None;
         let end = result.and_then(|()| self.log.closed(&self.world.facts));
         end.map(|()| done).map_err(|what| self.log.failure(&what))
     }
@@ -94,9 +106,7 @@ impl Concurrent {
     /// Does a round and returns how many operations it had.
     fn round(&mut self, round: u32, rng: &mut Rng) -> Result<u64, String> {
         self.log.round(round);
-        let hands = &self.hands;
-        let lost = || hands.iter().any(|hand| sys::wait_for_end(&hand.pidfd, 0));
-        let ended = self.shared.begin(round, PATIENCE, lost);
+        let (ended, stranger) = self.work(round);
         let records: Vec<Record> = (0..ACTORS).map(|actor| self.shared.record(actor)).collect();
         for (actor, record) in records.iter().enumerate() {
             self.log.acted(actor, &record.ops);
@@ -107,10 +117,45 @@ impl Concurrent {
         if !ended {
             return Err("a process died, or hangs".into());
         }
+        stranger?;
         self.take_in(&records)?;
         self.compare(rng)?;
         self.log.kernel()?;
         Ok(records.iter().map(|record| record.ops.len() as u64).sum())
+    }
+
+    /// Has all do the operations of a round. Returns whether they have ended, and what is wrong with what
+    /// somebody else maps meanwhile.
+    fn work(&mut self, round: u32) -> (bool, Result<(), String>) {
+        let (hands, shared) = (&self.hands, self.shared);
+        let facts = &self.world.facts;
+        let lost = || hands.iter().any(|hand| sys::wait_for_end(&hand.pidfd, 0));
+        let Some(stranger) = &mut self.stranger else {
+            return (shared.begin(round, PATIENCE, lost), Ok(()));
+        };
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let working = scope.spawn(|| stranger.work(facts, &stop));
+            let ended = shared.begin(round, PATIENCE, lost);
+            stop.store(true, Ordering::SeqCst);
+            let done = working.join();
+            let done = done.unwrap_or_else(|_| Err("somebody else panicked".into()));
+            (ended, done)
+        })
+    }
+
+    /// Puts what somebody else has mapped into the model.
+    fn see_stranger(&mut self) -> Result<(), String> {
+        let page = self.world.facts.page;
+        self.world.foreign[0] = self.stranger.as_ref().and_then(|some| some.mapping(page));
+        let device = self.world.device.as_mut().ok_or("the device is closed")?;
+        device.see(&self.world.foreign);
+        match &self.world.foreign[0] {
+            Some(mapping) if device.has_two_types(mapping) => {
+                Err(format!("{mapping:x?} is of another type than the device's"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Puts what was done, in whatever order, into the model.
@@ -187,6 +232,7 @@ impl Concurrent {
         self.step(Op::LowPower(false))?;
         self.step(Op::Memory(true))?;
         self.windows()?;
+        self.see_stranger()?;
         self.world.content = Content::default();
         let mut pids = [0; crate::model::PROCESSES];
         for (pid, hand) in pids.iter_mut().zip(&self.hands) {

@@ -3,6 +3,7 @@
 //! One operation at a time, by several processes: what comes of each is known beforehand.
 
 use crate::failure::{Failure, Log};
+use crate::foreign::Mappings;
 use crate::generate::Generator;
 use crate::model::{Facts, World, PROCESSES};
 use crate::op::{Op, Outcome, Step};
@@ -42,6 +43,8 @@ pub struct Exact {
     world: World,
     hands: [Option<Hand>; PROCESSES],
     oracle: Oracle,
+    foreign: Mappings,
+    outcome: Box<Outcome>,
     log: Log,
 }
 
@@ -57,10 +60,12 @@ impl Exact {
         let mut hands: [Option<Hand>; PROCESSES] = Default::default();
         hands[0] = Some(Hand::new(pid)?);
         Ok(Self {
+            foreign: Mappings::new(&common.target),
             common,
             world: World::new(facts),
             hands,
             oracle: Oracle::open()?,
+            outcome: Box::new(Outcome::EMPTY),
             log,
         })
     }
@@ -112,6 +117,11 @@ impl Exact {
         if step.op == Op::Exit {
             return self.exit(step);
         }
+        if let Op::Foreign(what) = step.op {
+            let outcome = &mut *self.outcome;
+            self.foreign.perform(what, &self.oracle, outcome);
+            return self.world.judge(step, &self.outcome);
+        }
         if let Op::Fork(child) = step.op {
             self.common.mailboxes[child as usize].reset();
         }
@@ -144,6 +154,7 @@ impl Exact {
         for who in present {
             self.exit(&Step { who, op: Op::Exit })?;
         }
+        self.foreign.drop_all();
         self.log.closed(&self.world.facts)
     }
 }

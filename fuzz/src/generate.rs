@@ -2,6 +2,7 @@
 
 //! Chooses the next operation: mostly one that works, often one at the edge of that, sometimes nonsense.
 
+mod foreign;
 mod ioctls;
 mod memory;
 mod ranges;
@@ -19,6 +20,8 @@ pub struct Generator {
     rng: Rng,
     /// One in so many is something that takes a tenth of a second.
     slow: u64,
+    /// Whether somebody else maps parts of BARs too.
+    others: bool,
 }
 
 /// How often an operation is chosen, and what chooses its arguments.
@@ -50,6 +53,7 @@ const CHOICES: &[Choice] = &[
     (24, Generator::advise),
     (8, Generator::lock),
     (16, Generator::bind),
+    (40, Generator::foreign),
     (300, Generator::touch),
     (80, Generator::read),
     (80, Generator::write),
@@ -60,8 +64,9 @@ const CHOICES: &[Choice] = &[
 impl Generator {
     /// Makes one whose choices depend on `rng` alone, and on the world.
     #[must_use]
-    pub fn new(rng: Rng, slow: u64) -> Self {
-        Self { rng, slow }
+    pub fn new(mut rng: Rng, slow: u64) -> Self {
+        let others = rng.once_in(2);
+        Self { rng, slow, others }
     }
 
     /// Chooses the next operation.
@@ -73,7 +78,8 @@ impl Generator {
         let present: Vec<u32> = world.present().map(|(who, _)| who).collect();
         let who = self.rng.pick(&present);
         let op = self
-            .repair(world, who)
+            .before_open(world)
+            .or_else(|| self.repair(world, who))
             .or_else(|| self.slow(world))
             .unwrap_or_else(|| self.any(world, who));
         Step { who, op }
@@ -165,5 +171,6 @@ fn needs_descriptor(op: Op) -> bool {
             | Op::Touch { .. }
             | Op::Fork(_)
             | Op::Exit
+            | Op::Foreign(_)
     )
 }

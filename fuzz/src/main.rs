@@ -13,6 +13,7 @@ mod actor;
 mod concurrent;
 mod exact;
 mod failure;
+mod foreign;
 mod generate;
 mod mailbox;
 mod model;

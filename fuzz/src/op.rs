@@ -39,6 +39,26 @@ pub enum Access {
     Store(u32, u64),
 }
 
+/// Something that is done by somebody who does not have the device, through sysfs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Foreign {
+    /// `mmap()` of a part of `resourceN_wc`: of which BAR, and which bytes. The mapping gets a number.
+    Map {
+        number: u32,
+        bar: u32,
+        at: u64,
+        len: u64,
+    },
+    /// `munmap()` of the mapping with the number
+    Unmap(u32),
+    /// A load or a store at a byte of it
+    Touch {
+        number: u32,
+        at: u64,
+        access: Access,
+    },
+}
+
 /// Something that a process does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
@@ -132,6 +152,8 @@ pub enum Op {
     Open,
     /// Closes that
     Close,
+    /// What somebody else does
+    Foreign(Foreign),
 }
 
 /// An operation and the process that does it.
@@ -145,7 +167,10 @@ pub struct Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {}: {:x?}", self.who, self.op)
+        match self.op {
+            Op::Foreign(what) => write!(f, "somebody else: {what:x?}"),
+            op => write!(f, "process {}: {op:x?}", self.who),
+        }
     }
 }
 

@@ -186,6 +186,12 @@ impl Target {
             .collect::<Vec<_>>();
         let config = Config::read(fd);
         let words = self.identity()?;
+        // Of a BAR that a driver has, sysfs otherwise maps nothing; and only x86 knows of other mappings.
+        let command_line = fs::read_to_string("/proc/cmdline")?;
+        let relaxed = Arch::HERE == Arch::X86
+            && command_line
+                .split_whitespace()
+                .any(|word| word == "iomem=relaxed");
         let mut bars: [Bar; BARS] = Default::default();
         let resources = fs::read_to_string(self.sysfs("resource"))?;
         for ((number, bar), line) in bars.iter_mut().enumerate().zip(resources.lines()) {
@@ -210,6 +216,7 @@ impl Target {
             // ivshmem and pci-testdev, whose BAR 2 is memory of the host.
             let has_memory = words == (0x1af4, 0x1110) || words == (0x1b36, 0x0005);
             bar.ram = number == 2 && has_memory;
+            bar.foreign = relaxed && fs::metadata(self.sysfs(&resource_wc(number))).is_ok();
             if let Some(table) = config.msix().filter(|(other, ..)| *other == number) {
                 bar.msix = table.1..table.1 + table.2;
             }
@@ -252,6 +259,12 @@ impl Target {
         };
         Ok((number("vendor")?, number("device")?))
     }
+}
+
+/// The name of the file by which sysfs maps a BAR write-combining.
+#[must_use]
+pub fn resource_wc(bar: usize) -> String {
+    format!("resource{bar}_wc")
 }
 
 /// Does an ioctl with a structure and returns the structure.

@@ -288,7 +288,7 @@ impl Worker {
 }
 
 /// Touches an address.
-fn touch(at: u64, access: Access, outcome: &mut Outcome) {
+pub fn touch(at: u64, access: Access, outcome: &mut Outcome) {
     let done = match access {
         Access::Load(width) => sys::load(at, width).map(|value| outcome.value = value),
         Access::Store(width, value) => sys::store(at, width, value),

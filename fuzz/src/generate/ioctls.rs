@@ -39,13 +39,14 @@ impl Generator {
         let frame = self.frame(size::CREATE);
         let bar = self.bar(world);
         let device = world.device.as_ref();
-        let spans: Vec<_> = device.map_or(Vec::new(), |device| {
+        let mut spans: Vec<_> = device.map_or(Vec::new(), |device| {
             device
                 .claims(bar)
                 .iter()
                 .map(|(_, r)| r.span.clone())
                 .collect()
         });
+        spans.extend(Self::foreign_spans(world, bar));
         let len = world.facts.bars[bar].len.max(world.facts.page);
         let part = self.part(world, len, &spans);
         let mut request = Request {
@@ -87,10 +88,12 @@ impl Generator {
         if self.rng.index(CROWD) > count {
             return None;
         }
-        Some(Op::Destroy(
-            self.frame(size::DESTROY),
-            self.subregion(world),
-        ))
+        let frame = self.frame(size::DESTROY);
+        if self.others && self.rng.once_in(4) {
+            let index = self.subregion_of_foreign(world)?;
+            return Some(Op::Destroy(frame, index));
+        }
+        Some(Op::Destroy(frame, self.subregion(world)))
     }
 
     pub(super) fn query(&mut self, world: &World, _: u32) -> Option<Op> {

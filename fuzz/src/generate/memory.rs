@@ -214,6 +214,9 @@ impl Generator {
     }
 
     pub(super) fn touch(&mut self, world: &World, who: u32) -> Option<Op> {
+        if self.others && self.rng.once_in(8) {
+            return self.touch_foreign(world, who);
+        }
         if self.rng.once_in(30) {
             let at =
                 ADDRESSES.start + (self.rng.below((ADDRESSES.end - ADDRESSES.start) >> 12) << 12);

@@ -8,6 +8,7 @@ mod request;
 pub use self::request::{size, Frame, Request, Where};
 
 use super::facts::{overlap, Attribute, Facts, Mem, Place, LARGE, REGIONS, SLOTS};
+use super::strays::Strays;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -57,6 +58,8 @@ pub struct Device {
     slots: Vec<Range<u64>>,
     /// The attribute of each BAR's own window.
     pub windows: [Attribute; 6],
+    /// What others have mapped of its BARs.
+    pub(super) strays: Strays,
     /// Whether the command register has Memory Space on.
     pub memory: bool,
     /// Whether the device is in D3hot.
@@ -76,6 +79,7 @@ impl Device {
             regions: Vec::new(),
             slots: Vec::new(),
             windows: [Attribute::Noncached; 6],
+            strays: Strays::default(),
             memory: true,
             d3: false,
             low_power: false,
@@ -155,7 +159,7 @@ impl Device {
     pub fn is_taken(&self, bar: usize) -> bool {
         let combines =
             |(_, region): (u32, &Region)| region.bar == bar && region.attribute.combines();
-        self.windows[bar].combines() || self.live().any(combines)
+        self.windows[bar].combines() || self.live().any(combines) || !self.kept(bar).is_empty()
     }
 
     /// Returns the byte of the BAR that is at `offset` of the file, and the type that entries have there,
@@ -165,7 +169,7 @@ impl Device {
         match Place::of(offset) {
             Place::Bar(bar, at) => {
                 let span = at..at + len;
-                let free = self.claimed(bar, &span).is_none();
+                let free = self.claimed(bar, &span).is_none() && !self.keeps(bar, &span);
                 let there = span.end <= self.facts.bars[bar].mappable;
                 (free && there).then(|| (bar, at, self.windows[bar].mem()))
             }

@@ -133,6 +133,8 @@ pub struct Bar {
     pub msix: Range<u64>,
     /// Whether it keeps what is written to it, whatever happens to the device.
     pub ram: bool,
+    /// Whether sysfs maps it write-combining, and the kernel gives all mappings of a page one type.
+    pub foreign: bool,
 }
 
 impl Bar {

@@ -2,13 +2,14 @@
 
 //! Says whether what came of an operation is what had to come of it, and changes the world by it.
 
+mod foreign;
 mod memory;
 mod transfer;
 mod vfio;
 
-use super::{window, World, LIMIT};
+use super::{window, World, BARS, LIMIT};
 use crate::op::{Op, Outcome, Step};
-use libc::{c_int, EBADF, EINVAL, ENOTTY};
+use libc::{c_int, EBADF, EBUSY, EEXIST, EINVAL, ENOSPC, ENOTTY};
 
 /// What is wrong, if something is.
 type Verdict = Result<(), String>;
@@ -82,6 +83,7 @@ impl World {
             }
             Op::Signal(eventfd) => self.signal(eventfd, outcome),
             Op::DropDmaBufs => Ok(()),
+            Op::Foreign(what) => self.judge_foreign(what, outcome),
             // That needs no descriptor of this function.
             Op::SiblingReset => self.judge_vfio(step.op, outcome),
             _ if !open => expect(outcome, Err(EBADF)),
@@ -113,6 +115,10 @@ impl World {
                 let expected = device.create(&frame, &request);
                 let errno = expected.as_ref().map(|_| 0).map_err(|(errno, _)| *errno);
                 expect(outcome, errno)?;
+                // All that is refused before the driver looks is refused with other errors.
+                if matches!(errno, Ok(_) | Err(EEXIST | EBUSY | ENOSPC)) {
+                    device.settle(request.parent as usize);
+                }
                 let mut region = match expected {
                     Ok(region) => region,
                     Err((_, conflict)) => {
@@ -135,6 +141,7 @@ impl World {
                 expect(outcome, errno)?;
                 if errno.is_ok() {
                     if let Some(region) = device.remove(index) {
+                        device.settle(region.bar);
                         self.revoke(&region.slot());
                     }
                 }
@@ -146,6 +153,9 @@ impl World {
                 let Ok(attributes) = attributes else {
                     return Ok(());
                 };
+                if (index as usize) < BARS {
+                    device.settle(index as usize);
+                }
                 same("the attributes", outcome.u32_at(12), attributes)?;
                 same("the granule", outcome.u64_at(16), self.facts.page)?;
                 same("the limit", outcome.u32_at(24), LIMIT)?;
@@ -155,10 +165,14 @@ impl World {
             Op::SetAttr(frame, index, attribute) => {
                 let expected = device.set_attr(&frame, index, attribute, |bar| mapped[bar]);
                 expect(outcome, expected.map(|_| 0))?;
+                if expected.err() == Some(EBUSY) {
+                    device.settle(index as usize);
+                }
                 let Ok((bar, attribute)) = expected else {
                     return Ok(());
                 };
                 device.windows[bar] = attribute;
+                device.settle(bar);
                 let number = arch.number(attribute.mem());
                 same("the type", outcome.u32_at(16), number)
             }

@@ -9,6 +9,7 @@ mod facts;
 mod judge;
 mod ranges;
 mod space;
+mod strays;
 mod world;
 
 pub use self::{
@@ -19,5 +20,6 @@ pub use self::{
         REGIONS, SLOTS, WINDOW_SHIFT,
     },
     space::{Space, Vma},
+    strays::{foreign_type, in_the_way, ForeignMapping, ForeignMappings, FOREIGN, FOREIGN_PAGES},
     world::{Process, World, EVENTFDS, PROCESSES},
 };

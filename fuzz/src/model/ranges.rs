@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 /// A set of addresses, as ranges that do not touch.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
@@ -44,6 +44,18 @@ impl Ranges {
                 self.0.insert(low, range.start);
             }
         }
+    }
+
+    /// Returns whether nothing is in the set.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns what is in the set.
+    #[must_use]
+    pub fn all(&self) -> Vec<Range<u64>> {
+        self.0.iter().map(|(&low, &high)| low..high).collect()
     }
 
     /// Returns whether all of a range is in the set.

@@ -2,7 +2,7 @@
 
 //! The device, and all processes that have to do with it.
 
-use super::{Content, Device, Facts, Place, Space, Vma, BARS, WINDOW_SHIFT};
+use super::{Content, Device, Facts, ForeignMappings, Place, Space, Vma, BARS, WINDOW_SHIFT};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -29,6 +29,8 @@ pub struct World {
     pub device: Option<Device>,
     /// The processes.
     pub processes: [Option<Process>; PROCESSES],
+    /// What others have mapped through sysfs.
+    pub foreign: ForeignMappings,
     /// The bytes in the BARs.
     pub content: Content,
     /// Which eventfds were signalled while nobody waited for that.
@@ -45,6 +47,7 @@ impl World {
             facts,
             device: None,
             processes,
+            foreign: ForeignMappings::default(),
             content: Content::default(),
             pending: [false; EVENTFDS],
         }
@@ -53,7 +56,9 @@ impl World {
     /// Notes that the device is open.
     pub fn open(&mut self) {
         if self.device.is_none() {
-            self.device = Some(Device::new(self.facts.clone()));
+            let mut device = Device::new(self.facts.clone());
+            device.see(&self.foreign);
+            self.device = Some(device);
         }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What this driver's ioctls answer.
+//! What this driver's ioctls answer, once the driver has looked which pages others keep.
 
 use super::super::facts::{overlap, Attribute, LIMIT, SLOTS};
 use super::{size, Device, Frame, Region, Request};
@@ -53,7 +53,7 @@ impl Device {
             frame.can_answer().map_err(plain)?;
             return Err((EEXIST, Some(index)));
         }
-        if self.windows[bar] != Attribute::Noncached {
+        if self.keeps(bar, &span) || self.windows[bar] != Attribute::Noncached {
             return Err(plain(EBUSY));
         }
         if self.live().count() >= usize::try_from(LIMIT).unwrap_or(0) {
@@ -63,6 +63,9 @@ impl Device {
             return Err(plain(EBUSY));
         }
         frame.can_answer().map_err(plain)?;
+        if attribute.combines() && self.is_held_uncached(bar, &span) {
+            return Err(plain(EBUSY));
+        }
         Ok(Region {
             bar,
             span,
@@ -83,6 +86,7 @@ impl Device {
         let attributes = if index < 6 {
             match self.parent(index) {
                 Ok(bar) if self.windows[bar] != Attribute::Noncached => 0,
+                Ok(bar) if self.kept(bar).contains(&(0..self.facts.bars[bar].len)) => 0,
                 Ok(bar) if self.is_in_use(bar) => 0b1011,
                 Ok(_) => 0b1111,
                 Err(_) => 0,
@@ -110,6 +114,9 @@ impl Device {
             return Err(EPERM);
         }
         let before = self.windows[bar];
+        if !before.combines() && !self.kept(bar).is_empty() {
+            return Err(EBUSY);
+        }
         if before == attribute {
             frame.can_answer()?;
             return Ok((bar, attribute));
@@ -119,6 +126,15 @@ impl Device {
             return Err(EBUSY);
         }
         frame.can_answer()?;
+        let whole = 0..self.facts.bars[bar].len;
+        let is_held = if attribute.combines() {
+            self.is_held_uncached(bar, &whole)
+        } else {
+            before.combines() && self.is_held_combining(bar)
+        };
+        if is_held {
+            return Err(EBUSY);
+        }
         Ok((bar, attribute))
     }
 }

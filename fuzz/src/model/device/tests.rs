@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-use super::super::{window, Arch, Bar};
+use super::super::{foreign_type, in_the_way, window, Arch, Bar, ForeignMapping, ForeignMappings};
 use super::*;
 use libc::{E2BIG, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, EOVERFLOW, EPERM};
 
@@ -14,6 +14,7 @@ fn facts() -> Arc<Facts> {
         mappable: len,
         msix,
         ram: true,
+        foreign: true,
     };
     Arc::new(Facts {
         arch: Arch::X86,
@@ -177,4 +178,81 @@ fn a_page_has_the_type_of_whoever_has_it() {
     assert_eq!(device.extent(offset + PAGE, 2 * PAGE), None);
     device.remove(REGIONS);
     assert_eq!(device.extent(offset, PAGE), None);
+}
+
+/// Foreign mappings of BAR 2: the first page of each, how many pages, the type.
+fn foreign<const N: usize>(mappings: [(u64, u64, Mem); N]) -> ForeignMappings {
+    let mut foreign = ForeignMappings::default();
+    for (place, (at, pages, mem)) in foreign.iter_mut().zip(mappings) {
+        let span = at * PAGE..(at + pages) * PAGE;
+        *place = Some(ForeignMapping { bar: 2, span, mem });
+    }
+    foreign
+}
+
+#[test]
+fn what_others_had_first_is_kept_until_they_let_go() {
+    let mut device = Device::new(facts());
+    device.see(&foreign([(4, 2, Mem::WriteCombining)]));
+    assert_eq!(device.extent(window(2, 4 * PAGE), PAGE), None);
+    assert_eq!(device.extent(window(2, 0), LARGE), None);
+    assert!(device.extent(window(2, 6 * PAGE), PAGE).is_some());
+    for attribute in 0..4 {
+        let at = |page| request(2, attribute, page * PAGE, PAGE);
+        assert_eq!(create(&mut device, &at(5)), Err(EBUSY));
+        assert_eq!(create(&mut device, &at(6 + u64::from(attribute))), Ok(()));
+        let set = device.set_attr(&frame(size::SET_ATTR), 2, attribute, |_| false);
+        assert_eq!(set, Err(EBUSY));
+    }
+    device.see(&ForeignMappings::default());
+    assert!(device.extent(window(2, 4 * PAGE), PAGE).is_some());
+    assert_eq!(create(&mut device, &request(2, 0, 5 * PAGE, PAGE)), Ok(()));
+}
+
+#[test]
+fn pages_of_a_subregion_are_kept_once_it_is_destroyed() {
+    let mut device = Device::new(facts());
+    create(&mut device, &request(2, 2, 0, 8 * PAGE)).unwrap();
+    let others = foreign([(6, 2, Mem::WriteCombining)]);
+    device.see(&others);
+    assert!(device.kept(2).is_empty() && !device.is_unsettled(2));
+    device.remove(REGIONS);
+    device.find_strays();
+    assert_eq!(device.kept(2).all(), [6 * PAGE..8 * PAGE]);
+    // Nobody has looked since these were let go.
+    device.see(&ForeignMappings::default());
+    assert!(device.kept(2).is_empty() && device.is_unsettled(2));
+    let none = ForeignMappings::default();
+    let get = |device: &Device, page| {
+        foreign_type(Some(device), &none, 2, &(page * PAGE..(page + 1) * PAGE))
+    };
+    assert_eq!(get(&device, 6), None);
+    assert_eq!(get(&device, 8), Some(Mem::Noncached));
+    device.settle(2);
+    assert_eq!(get(&device, 6), Some(Mem::Noncached));
+}
+
+#[test]
+fn what_others_map_later_is_of_the_type_that_is_there() {
+    let mut device = Device::new(facts());
+    create(&mut device, &request(2, 2, 0, 2 * PAGE)).unwrap();
+    let none = ForeignMappings::default();
+    let get = |start, end| foreign_type(Some(&device), &none, 2, &(start * PAGE..end * PAGE));
+    assert_eq!(get(0, 2), Some(Mem::WriteCombining));
+    assert_eq!(get(2, 4), Some(Mem::Noncached));
+    assert_eq!(get(1, 3), None);
+    let others = foreign([(4, 1, Mem::Noncached)]);
+    device.see(&others);
+    assert_eq!(
+        create(&mut device, &request(2, 2, 4 * PAGE, PAGE)),
+        Err(EBUSY)
+    );
+    assert_eq!(create(&mut device, &request(2, 1, 4 * PAGE, PAGE)), Ok(()));
+    // Of a device that is closed it is the type of other mappings.
+    let free = |start, end| foreign_type(None, &others, 2, &(start * PAGE..end * PAGE));
+    assert_eq!(free(4, 6), Some(Mem::Noncached));
+    assert_eq!(free(5, 6), Some(Mem::WriteCombining));
+    assert_eq!(in_the_way(&others), None);
+    let mixed = foreign([(4, 1, Mem::Noncached), (5, 1, Mem::WriteCombining)]);
+    assert_eq!(in_the_way(&mixed), Some(0));
 }

@@ -86,8 +86,21 @@ impl World {
                 data,
                 eventfd,
             } => {
+                // If the driver has not looked since, it may have given the BAR back, or not.
+                let unsettled = |bar| !device.is_taken(bar) && device.is_unsettled(bar);
+                let refused = outcome.ret == -i64::from(EBUSY);
+                if matches!(Place::of(offset), Place::Bar(bar, _) if refused && unsettled(bar)) {
+                    return Ok(());
+                }
                 let expected = self.io_eventfd(offset, count, data, eventfd);
-                expect(outcome, expected.map(|()| 0))
+                expect(outcome, expected.map(|()| 0))?;
+                if let (Ok(()), Place::Bar(bar, _), Some(device)) =
+                    (expected, Place::of(offset), &mut self.device)
+                {
+                    // The driver has given it back.
+                    device.settle(bar);
+                }
+                Ok(())
             }
             Op::DmaBuf {
                 region,

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Mappings of BARs that somebody else has, and what becomes of the pages that these keep.
+//!
+//! On x86 all mappings of a page have one type, and the first decides which. So a page that a foreign
+//! mapping has write-combining stays so when a subregion there ends, and is so from the beginning if it
+//! was mapped before the device was opened. It is *kept*: no mapping of the device reaches it, no
+//! subregion can have it, and its BAR has no attribute. It is an ordinary page as soon as the foreign
+//! mapping is gone. A page that the device had first is mapped uncached by others; it cannot become
+//! write-combining then.
+
+use super::{overlap, ranges::Ranges, Device, Mem, BARS};
+use std::ops::Range;
+
+/// How many foreign mappings there can be at a time.
+pub const FOREIGN: usize = 4;
+/// How many pages one may have at most. The driver looks at so many pages at a time that of so few it
+/// always finds out exactly which are kept.
+pub const FOREIGN_PAGES: u64 = 8;
+
+/// A mapping that somebody else has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignMapping {
+    /// The BAR.
+    pub bar: usize,
+    /// Which bytes of it.
+    pub span: Range<u64>,
+    /// The type of its entries.
+    pub mem: Mem,
+}
+
+/// All that others have mapped.
+pub type ForeignMappings = [Option<ForeignMapping>; FOREIGN];
+
+/// What the driver knows of others, in the model of a device.
+#[derive(Clone, Debug, Default)]
+pub struct Strays {
+    /// What others have mapped.
+    foreign: Vec<ForeignMapping>,
+    /// The pages of each BAR that the driver may take for kept: those that are, and those that were when
+    /// it looked last. The kernel knows no type of these.
+    unsettled: [Ranges; BARS],
+}
+
+impl Strays {
+    /// Returns what others have mapped of a BAR by a type.
+    fn mapped(&self, bar: usize, mem: Mem) -> impl Iterator<Item = &Range<u64>> {
+        let of = move |other: &&ForeignMapping| other.bar == bar && other.mem == mem;
+        self.foreign.iter().filter(of).map(|other| &other.span)
+    }
+}
+
+impl Device {
+    /// Notes what others have mapped now.
+    pub fn see(&mut self, foreign: &ForeignMappings) {
+        self.strays.foreign = foreign.iter().flatten().cloned().collect();
+        self.find_strays();
+    }
+
+    /// Notes that something happened by which more pages may have become kept.
+    pub(super) fn find_strays(&mut self) {
+        for bar in 0..BARS {
+            for span in self.kept(bar).all() {
+                self.strays.unsettled[bar].insert(span);
+            }
+        }
+    }
+
+    /// Notes that the driver has looked which pages of a BAR are kept.
+    pub(super) fn settle(&mut self, bar: usize) {
+        self.strays.unsettled[bar] = self.kept(bar);
+    }
+
+    /// Returns the pages of a BAR that are kept.
+    #[must_use]
+    pub fn kept(&self, bar: usize) -> Ranges {
+        let mut kept = Ranges::default();
+        if self.strays.foreign.is_empty() || self.windows[bar].combines() {
+            return kept;
+        }
+        for span in self.strays.mapped(bar, Mem::WriteCombining) {
+            kept.insert(span.clone());
+        }
+        for (_, region) in self.claims(bar) {
+            if region.attribute.combines() {
+                kept.remove(&region.span);
+            }
+        }
+        kept
+    }
+
+    /// Returns whether any page of `span` is kept.
+    pub(super) fn keeps(&self, bar: usize, span: &Range<u64>) -> bool {
+        !self.strays.foreign.is_empty() && !self.kept(bar).within(span).is_empty()
+    }
+
+    /// Returns whether others have any page of `span` so that it cannot become write-combining.
+    pub(super) fn is_held_uncached(&self, bar: usize, span: &Range<u64>) -> bool {
+        let mut held = self.strays.mapped(bar, Mem::Noncached);
+        held.any(|other| overlap(other, span))
+    }
+
+    /// Returns whether others have any page of a BAR so that it cannot become uncached.
+    pub(super) fn is_held_combining(&self, bar: usize) -> bool {
+        self.strays
+            .mapped(bar, Mem::WriteCombining)
+            .next()
+            .is_some()
+    }
+
+    /// Returns whether the driver may hold a BAR for the only reason that it has not looked yet.
+    pub(super) fn is_unsettled(&self, bar: usize) -> bool {
+        !self.strays.unsettled[bar].is_empty()
+    }
+
+    /// Returns whether a foreign mapping is uncached where the device is write-combining.
+    #[must_use]
+    pub fn has_two_types(&self, mapping: &ForeignMapping) -> bool {
+        let claims = self.claims(mapping.bar);
+        let mut regions = claims.iter().map(|(_, region)| region);
+        let combines = self.windows[mapping.bar].combines()
+            || regions.any(|r| r.attribute.combines() && overlap(&r.span, &mapping.span));
+        mapping.mem == Mem::Noncached && combines
+    }
+
+    /// Returns the type that a foreign mapping gets which is made now; none if that is not certain, or
+    /// if the pages have several.
+    fn foreign_type(&self, bar: usize, span: &Range<u64>) -> Option<Mem> {
+        let kept = self.kept(bar);
+        let mut unknown = self.strays.unsettled[bar].clone();
+        for part in kept.all() {
+            unknown.remove(&part);
+        }
+        if !unknown.within(span).is_empty() {
+            return None;
+        }
+        let mut combining = kept;
+        if self.windows[bar].combines() {
+            combining.insert(span.clone());
+        }
+        for (_, region) in self.claims(bar) {
+            if region.attribute.combines() {
+                combining.insert(region.span.clone());
+            }
+        }
+        if combining.within(span).is_empty() {
+            Some(Mem::Noncached)
+        } else {
+            combining.contains(span).then_some(Mem::WriteCombining)
+        }
+    }
+}
+
+/// Returns the type that a foreign mapping gets which is made now, as [`Device::foreign_type`]; `device`
+/// is the device if it is open.
+#[must_use]
+pub fn foreign_type(
+    device: Option<&Device>,
+    foreign: &ForeignMappings,
+    bar: usize,
+    span: &Range<u64>,
+) -> Option<Mem> {
+    if let Some(device) = device {
+        return device.foreign_type(bar, span);
+    }
+    let meets = |other: &&ForeignMapping| other.bar == bar && overlap(&other.span, span);
+    let mut types = foreign
+        .iter()
+        .flatten()
+        .filter(meets)
+        .map(|other| other.mem);
+    let Some(first) = types.next() else {
+        return Some(Mem::WriteCombining);
+    };
+    types.all(|mem| mem == first).then_some(first)
+}
+
+/// Returns the number of a foreign mapping without which all those of any BAR have one type. While there
+/// is one the device cannot be opened: the kernel cannot map a BAR that has two.
+#[must_use]
+pub fn in_the_way(foreign: &ForeignMappings) -> Option<u32> {
+    let differs = |one: &ForeignMapping| {
+        let mut others = foreign.iter().flatten();
+        others.any(|other| other.bar == one.bar && other.mem != one.mem)
+    };
+    (0..)
+        .zip(foreign)
+        .find_map(|(number, one)| one.as_ref().filter(|one| differs(one)).map(|_| number))
+}
