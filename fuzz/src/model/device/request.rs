@@ -69,7 +69,7 @@ pub mod size {
     pub const DESTROY: u32 = 16;
     /// `struct vfio_subregion_query`
     pub const QUERY: u32 = 40;
-    /// `struct vfio_subregion_set_attr`
+    /// `struct vfio_region_set_attr`
     pub const SET_ATTR: u32 = 24;
 }
 
