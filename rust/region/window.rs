@@ -201,6 +201,7 @@ mod tests {
         assert_eq!(place_slot(0, u64::MAX, span(1, 0x1000)), None);
         assert_eq!(place_slot(u64::MAX, 0x1234, span(0, 1 << 30)), None);
     }
+    // contract: rules.arithmetic
     #[test]
     fn at_every_edge_a_slot_is_where_wider_arithmetic_says() {
         for cursor in EDGES {

@@ -72,6 +72,7 @@ fn only_what_is_mapped_is_locked_or_bound() {
     assert!(space.vmas().all(|vma| !vma.bound));
 }
 
+// contract: fuzz.model
 #[test]
 fn a_move_takes_along_what_is_live() {
     let mut space = space();

@@ -87,6 +87,7 @@ fn small(text: &str, digits: usize, most: u32) -> Option<u8> {
 mod tests {
     use super::*;
 
+    // contract: userspace.values
     #[test]
     fn an_address_is_written_as_by_the_kernel() {
         for (text, written) in [
@@ -98,6 +99,7 @@ mod tests {
         }
     }
 
+    // contract: userspace.values
     #[test]
     fn what_cannot_exist_is_no_address() {
         for text in [

@@ -190,6 +190,7 @@ fn foreign<const N: usize>(mappings: [(u64, u64, Mem); N]) -> ForeignMappings {
     foreign
 }
 
+// contract: fuzz.model
 #[test]
 fn what_others_had_first_is_kept_until_they_let_go() {
     let mut device = Device::new(facts());
@@ -209,6 +210,7 @@ fn what_others_had_first_is_kept_until_they_let_go() {
     assert_eq!(create(&mut device, &request(2, 0, 5 * PAGE, PAGE)), Ok(()));
 }
 
+// contract: fuzz.model
 #[test]
 fn pages_of_a_subregion_are_kept_once_it_is_destroyed() {
     let mut device = Device::new(facts());
@@ -232,6 +234,7 @@ fn pages_of_a_subregion_are_kept_once_it_is_destroyed() {
     assert_eq!(get(&device, 6), Some(Mem::Noncached));
 }
 
+// contract: fuzz.model
 #[test]
 fn what_others_map_later_is_of_the_type_that_is_there() {
     let mut device = Device::new(facts());
