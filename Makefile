@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 # `make help` says what there is.
 
 # With KDIR=TREE and no goal, build the module alone; with neither, say what there is.

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 """Sphinx configuration. `make doc` sets KDIR to a prepared kernel source tree."""
 
 import os
@@ -16,7 +16,7 @@ kerneldoc_srctree = TOP
 
 project = "subregion_vfio_pci"
 # pylint: disable-next=redefined-builtin
-copyright = "its authors, GPL-2.0"
+copyright = "its authors, GPL-2.0-only"
 primary_domain = "c"
 highlight_language = "c"
 # Types and macros of the kernel in declarations.

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 """The figures that the guest gave: lines `round N DRIVER`, and `figure ROW SUBJECT AT UNIT VALUE`."""
 
 OURS, STOCK = "subregion_vfio_pci", "vfio-pci"

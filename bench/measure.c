@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * measure LARGE MANY: counts what the driver of two devices costs. BAR 2 of LARGE is of 4 GiB, for
  * large mappings; that of MANY is of 128 MiB, for many subregions.

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 """Plots of the figures, each as SVG and as PNG, by gnuplot."""
 
 import subprocess

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * profiled DEVICE: does each thing once between two marks, for bench/profile to count what is
  * executed in between by function. Everything is done a few times before, so that nothing is made

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* What the compiler calls; linux/kcov.h has it only where the kernel has KCOV. */
 #ifndef COVERAGE_H
 #define COVERAGE_H

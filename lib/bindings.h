@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* What ./generate gives to bindgen. Numbers of ioctls are function-like macros, which bindgen skips. */
 #include <linux/vfio_subregion.h>
 

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the parts of pte_oracle.ko are to each other: main.c is the device and reads single entries
  * of processes, walk.c lists all that there are, guest.c reads those of guests, and the file of the

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What pte_oracle.ko tells about an address of a process or of a guest. It reads the page tables
  * itself and shares no code with the driver under test.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Lists the live page-table entries of a process. The tables are walked as the hardware does it,
  * without the help of VMAs, so that an entry which no VMA covers is found as well.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Entries of x86-64: of a process, of AMD's nested paging and of Intel's extended page tables.
  */

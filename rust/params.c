@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Parts of the module that must be written in C: parameters and, for the drop-in, the id table.
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Storage for the table of [`region`](crate::region) in the kernel's arrays and trees.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! A variant driver of vfio-pci with subregions: ranges of a BAR that have a region index, an mmap
 //! offset and a memory attribute of their own.

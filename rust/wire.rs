@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The user interface in bytes: the conversion of user structures to domain types, and of errors to
 //! errnos.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Errors that a device or its port reports (PCIe AER): the program is told, as with vfio-pci.
  * While the kernel recovers the device, which may include a reset of its bus, no mapping has an

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A device that is opened by its own file, with iommufd for its DMA: subregions are as elsewhere.
  */

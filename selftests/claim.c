@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A claim: the pages of a subregion are reachable by mappings of it alone, by read() and write()
  * through the BAR as before, and the standard VFIO calls say so.

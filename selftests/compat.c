@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A 32-bit program on a 64-bit kernel: the same structures, the same answers, the same type.
  */

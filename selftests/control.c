@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Controls: mappings whose type is known without the driver's subregions. They show that the oracle
  * can tell WC from UC-, and that asking for WC is not the same as getting it.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a mapping costs, as far as it can be counted exactly: page faults, and page-table entries by
  * their size. What a subregion takes of the kernel's memory. Instructions are counted by rig/bench,

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * VFIO_SUBREGION_DESTROY: nothing of the subregion can be reached any more, its range is the BAR's
  * again, and its index and offset are nobody's.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The memory of a device as a target of other devices: dma-buf export of a BAR, and DMA mappings of
  * what is mapped. Both give what they give on vfio-pci, whatever is claimed.

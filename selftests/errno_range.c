@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * VFIO_SUBREGION_CREATE: the parent and the range. One error a test, all other input is valid.
  */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * VFIO_SUBREGION_CREATE: what depends on the state of the device and of the machine, and ioctls
  * that do not exist. One error a test, all other input is valid.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Lack of memory: for each call of the driver, each of the allocations that it makes fails once
  * (/proc/self/fail-nth, which the debug kernel has). A call that fails for that says ENOMEM and has

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Lack of memory that lasts: for each call of the driver, each of the allocations that it makes
  * fails, and all that follow as well, so that there is no memory for undoing what was done. The

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * fork() and huge entries. The kernel copies one without looking whether it was removed meanwhile
  * (copy_huge_pmd() of Linux 7.3), so the driver leaves none to be copied

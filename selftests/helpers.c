@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * lib/include/vfio_subregion_helpers.h does what it says, on the driver, and leaves nothing behind
  * where it fails.

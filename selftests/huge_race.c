@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The touch of a page for which a huge entry was refused, because a subregion was beside it, while the
  * subregion is destroyed and another thread gets the huge entry. The kernel's function that makes a

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The memory that the kernel allocates to tell the claims of a BAR. The list of capabilities has to
  * be physically contiguous, since VFIO takes it for memory of kmalloc(). With as many claims as

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * ioeventfds beside subregions: the kernel's mapping of a BAR is what the one writes through and
  * the other changes. So a BAR with write combining can have no ioeventfds, and a BAR gets its first

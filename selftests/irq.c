@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Interrupts beside subregions: they are set up and arrive as on vfio-pci, whatever is claimed.
  */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a guest of KVM may make of a subregion: by what it stores, by what that does to it, by what
  * the second stage of its page tables holds, and by what happens when the memory is taken away.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A guest of KVM that has a BAR in parts of all kinds; and whom the oracle answers about guests.
  */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Subregions live from the first open to the last close of the device: nothing of them is left
  * afterwards, and nothing of them is lost before.

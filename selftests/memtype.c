@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The type asked for is the type in the page tables: for every attribute, by every size of entry.
  */

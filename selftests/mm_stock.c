@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Whatever a process tries on a mapping of a subregion, or of a BAR of this driver, gives what it
  * gives on a mapping of a BAR of vfio-pci; and no page of it has another type afterwards.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A device without an IOMMU, which VFIO gives to a privileged process if it is told to: subregions
  * are as elsewhere. For a machine that has no IOMMU; on others all is skipped.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the platform cannot give: write combining where the kernel was told to do without PAT, and
  * subregions of a BAR that leaves no room for them. For the machine of the job of this name; on

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * VFIO_SUBREGION_QUERY: what it says of each kind of region, and that VFIO_SUBREGION_CREATE agrees.
  */

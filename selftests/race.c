@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Faults against claims and revocation: another process touches a mapping all the time, and still
  * has no entry that it must not have once the call has returned.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A device that is removed while a program has it: by sysfs, by switching off its slot, by taking
  * the virtual functions from a physical one. Removing waits until the program has closed it, as

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Resets that are not VFIO's own: by sysfs, of one function or of all behind a port. While one is
  * under way no program reaches the device, and none is refused either: it waits. On vfio-pci, the

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * After VFIO_SUBREGION_DESTROY, by attribute and size of entry: mappings of the subregion stay dead
  * whatever becomes of its range, and mappings of the BAR get the range back.

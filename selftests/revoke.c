@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Whatever makes VFIO revoke a mapping of a BAR revokes a mapping of a subregion: no live entry is
  * left, a touch meanwhile raises SIGBUS, and a touch afterwards finds the same type again.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Revocation under load: other threads write to every mapping all the time, and still nothing can
  * be reached while it must not be, and what comes back has its type.

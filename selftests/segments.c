@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A BAR of which parts are write-combining: what lies between them keeps its type through all
  * changes, read() and write() reach every byte, and the kernel maps no more than they need.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * VFIO_REGION_SET_ATTR: what a BAR's own window is mapped with afterwards.
  */

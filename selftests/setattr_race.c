@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * VFIO_REGION_SET_ATTR against mmap(), fork() and munmap(): whoever has mapped the BAR sees one
  * attribute and its type for as long as the mapping is there.

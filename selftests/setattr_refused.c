@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * VFIO_REGION_SET_ATTR: what keeps a BAR from being given an attribute, and what an attribute keeps
  * from being. One error a test, all other input is valid.

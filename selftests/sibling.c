@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A hot reset that another function of the same device starts: a driver is not told of it, and
  * still every mapping of its subregions is revoked.

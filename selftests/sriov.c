@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Virtual functions: devices of their own, with subregions of their own, that open with the token
  * of their physical function alone.

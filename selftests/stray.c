@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Strays: pages whose memory type somebody else decides. sysfs has mapped them write-combining
  * before the device was opened, or while they belonged to a write-combining subregion.

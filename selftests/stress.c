@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Everything at once for some seconds: whatever is created, destroyed, mapped, touched, revoked and
  * forked meanwhile, no page is ever seen with two types, and nothing that was destroyed is reached.

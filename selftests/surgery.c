@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A mapping that is cut into parts, by every call that can do so: each part that is left has
  * entries of its own with the right type, and nothing is left of a part that is gone. That holds

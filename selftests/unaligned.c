@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * What a memory type means to the CPU, apart from what the page tables say: on arm64 a store that
  * is not aligned raises SIGBUS where the memory is Device, and is done where it is Normal. QEMU

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * bench/wcbench as a user runs it, of which a machine that is emulated can show everything but the
  * figures.

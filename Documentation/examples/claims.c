@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 #include "examples.h"
 
 bool bar_is_claimed(int device, uint32_t bar, uint64_t offset)

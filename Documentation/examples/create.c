@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 #include "examples.h"
 
 void *wc_create(int device, uint32_t bar, uint64_t offset, uint64_t size, uint32_t *index)

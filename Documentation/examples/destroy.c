@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 #include "examples.h"
 
 int wc_destroy(int device, void *data, uint64_t size, uint32_t index)

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 #include "examples.h"
 
 struct vfio_region_info *region_info(int device, uint32_t index)

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* Common declarations of the examples in uapi.rst. @device is an open VFIO device file. */
 #ifndef EXAMPLES_H
 #define EXAMPLES_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 #include "examples.h"
 
 bool wc_supported(int device, uint32_t bar)

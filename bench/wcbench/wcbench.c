@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * What write combining does for stores to a device: transfers of 4 bytes to 64 KiB through the
  * plain BAR and through a write-combining subregion of the same bytes.

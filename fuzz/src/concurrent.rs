@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Several threads of several processes at once. After each round all of them stop, and what is there
 //! then is compared with what they have done, whichever was first.

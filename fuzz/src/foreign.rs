@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Somebody who does not have the device, but maps parts of its BARs through sysfs.
 //!

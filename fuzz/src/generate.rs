@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Chooses the next operation: mostly one that works, often one at the edge of that, sometimes nonsense.
 

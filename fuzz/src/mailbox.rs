@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! How the process that knows the model has others do operations: each has a mailbox in memory that all
 //! share.

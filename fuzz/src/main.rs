@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Does random operations on devices of `subregion_vfio_pci`, and compares what comes of them with a
 //! model and with the page tables.

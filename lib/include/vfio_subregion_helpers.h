@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 OR MIT */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * What a program in C or C++ needs beside linux/vfio_subregion.h to use a subregion: a mapping
  * that can have large page-table entries, a copy by ascending stores, and the fences. Needs

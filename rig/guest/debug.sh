@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=busybox
 # What the kernel itself has found, after the tests. Sourced, never run.
 

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=busybox
 # Results in KTAP, and test programs framed as subtests of it. Sourced, never run. The name of
 # each result begins with the architecture's and the kernel's.

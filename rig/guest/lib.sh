@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=busybox
 # What the guest's jobs share: the devices' addresses, and binding them. Sourced, never run.
 

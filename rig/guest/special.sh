@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=busybox
 # Jobs for a machine that is unlike the others, and so has programs of its own: those in /selftests
 # whose names begin with the job's. Sourced, never run, after lib.sh.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The input of bindgen, which generates bindings only for the items that the file `parameters` in
  * this folder lists.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Wrappers for C that Rust cannot use directly: inline functions, macros, and fields of structures
  * for which bindgen computes a wrong layout. The wrappers make no decisions.

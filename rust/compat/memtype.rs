@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Memory types of mappings. Upstream home: rust/kernel/mm/pgprot.rs.
 //!

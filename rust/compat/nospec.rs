@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Bounds that also hold under speculation. Upstream home: rust/kernel/nospec.rs.
 //!

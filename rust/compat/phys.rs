@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Physical addresses of device memory. Upstream home: rust/kernel/io/resource.rs.
 

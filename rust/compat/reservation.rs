@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Reservations of device memory with a memory type. Upstream home: rust/kernel/io/mem.rs.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Return values of C functions that are either a number or a negative errno. Upstream home:
 //! rust/kernel/error.rs.

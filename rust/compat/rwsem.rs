@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! A reader/writer semaphore that contains the data that it protects. Upstream home:
 //! rust/kernel/sync/rwsem.rs.

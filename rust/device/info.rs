@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! `VFIO_DEVICE_GET_INFO` and `VFIO_DEVICE_GET_REGION_INFO`.
 

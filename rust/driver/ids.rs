@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The parser of the parameter `ids=`, which has the syntax of vfio-pci.
 //!

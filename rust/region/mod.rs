@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The rules of subregions: ranges, claims, slots, ids and attributes. They know neither the kernel
 //! nor a device.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Storage for the tested tables: the driver's own in the kernel, and the standard library's on the
 //! host.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Tests of the table. The examples in this file run on the host and in KUnit; the model and the
 //! exhaustive tests (`model_tests.rs`, `exhaustive_tests.rs`) run on the host only.

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! VFIO PCI devices: a safe layer over vfio-pci-core for variant drivers.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The capabilities of subregions and BARs in `VFIO_DEVICE_GET_REGION_INFO`.
 

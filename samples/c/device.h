@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A VFIO device as a program uses it that tells on stderr what it cannot do: opening it, its
  * regions, a subregion of it. lib/open has what opens it.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* Memory of the process that a device can reach, by a container or by an iommufd. */
 #ifndef DMA_H
 #define DMA_H

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A poll-mode driver of the Intel 82576 (igb), which sends frames to itself.
  *

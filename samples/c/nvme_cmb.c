@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * A poll-mode driver of NVM Express whose submission queue is in the controller's memory buffer.
  *

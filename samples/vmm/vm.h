@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The smallest virtual machine that can store to device memory by a memory type of its own choice:
  * KVM's plain interface, one virtual CPU, a page of code. It has an MMU that is set up from

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The parts of vm.h that are arm64's: EL1, a granule of 4 KiB, 39 bits of address, 1 GiB blocks.
  */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * The parts of vm.h that are x86-64's: long mode, pages of 2 MiB, a PAT in which index 1 is WC.
  */

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * How a virtual machine monitor gives a guest one BAR in parts: of some the guest may choose the
  * memory type, in others it is held to Device.

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the machine says about a mapping, as opposed to what the driver under test says: the live
  * page-table entry (by pte_oracle.ko), the kernel's list of memory type reservations, and whether

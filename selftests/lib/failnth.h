@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The calls of the driver, each in the state that it is made in, and how allocations are made to
  * fail meanwhile; for the tests of what comes of that.

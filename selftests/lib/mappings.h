@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * An audit of all that a process has mapped of a device: what /proc/self/maps says, beside the live
  * page-table entries.

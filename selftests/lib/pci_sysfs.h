@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * PCI devices as sysfs shows them: driver binding, BARs, IOMMU groups.
  *

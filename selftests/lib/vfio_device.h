@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * VFIO devices as tests open them (lib/open), with their memory enabled, and their regions.
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The main path once, on a device that was opened in some other way than by a container with a
  * type 1 IOMMU: what a subregion is does not depend on it.

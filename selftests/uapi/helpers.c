@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Every function of the helpers is used once, in C and in C++. The header comes first, so that it
  * must stand alone.

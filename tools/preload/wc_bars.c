@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * Makes BARs write-combining for a program that cannot ask for it, such as one of DPDK:
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * aer_lock BDF - injects a correctable error into a device and reads its configuration space
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What the programs share: opening a VFIO device, mapping a BAR, and telling what came of it.
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * dma_owner BDF [ROUNDS] - opens and closes a device, with allocations failing at random
  *

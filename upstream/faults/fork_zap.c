@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * fork_zap BDF [ROUNDS [MICROSECONDS]] - forks while VFIO removes all mappings of a BAR
  *

@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0 */
+/* SPDX-License-Identifier: GPL-2.0-only */
 /* A BAR of two GiB that is mapped by entries of one GiB. */
 #ifndef GIB_H
 #define GIB_H

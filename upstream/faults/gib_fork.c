@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * gib_fork BDF - leaves half of an entry of 1 GiB out of a fork, and reads it in the child
  *

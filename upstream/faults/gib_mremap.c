@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * gib_mremap BDF whole|part - moves an entry of 1 GiB, or half of it, and reads at the old address
  *

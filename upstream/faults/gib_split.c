@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * gib_split BDF CALL - does CALL to one page of a BAR that is mapped by an entry of 1 GiB
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * group_alloc BDF - binds a device to vfio-pci, with each of the allocations failing once
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * reset_elsewhere BDF BAR [METHOD] - resets a device by sysfs while a program maps a BAR of it
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 /*
  * reset_storm BDF BAR SECONDS - everything at a time that resets a device, or waits for a reset
  *

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! What has to happen: a model of the device, of the memory of each process, and of the bytes in the
 //! BARs. It knows the contract and Linux, not the driver.

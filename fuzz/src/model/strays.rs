@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Mappings of BARs that somebody else has, and what becomes of the pages that these keep.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Opening a VFIO device, for the samples, the tools and the tests in Rust.
 //!

@@ -1,4 +1,4 @@
-# SPDX-License-Identifier: GPL-2.0
+# SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=busybox
 # What guest and guest's guest write to a namespace and read from it, past all caches. Sourced, never run.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! vfio-pci-core's memory lock, and the driver's data that it protects.
 //!

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! Tests of the crate on the driver, of vfio-ioctls beside it, and of the samples, as KTAP.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 use super::super::{foreign_type, in_the_way, window, Arch, Bar, ForeignMapping, ForeignMappings};
 use super::*;

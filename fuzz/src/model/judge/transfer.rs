@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! What becomes of the bytes of BARs: by touches, `pread()`, `pwrite()` and ioeventfds.
 

@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0
+// SPDX-License-Identifier: GPL-2.0-only
 
 //! The least that a driver does: a write-combining window for descriptors, strict registers beside it.
 //!
