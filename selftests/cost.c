@@ -27,8 +27,8 @@ static uint64_t faults(void)
 }
 
 /*
- * Writes to the area that the kernel writes to when it moves the thread to another processor, so that
- * this is no fault afterwards. After a fork it would be one, at any time.
+ * Writes to the area that the kernel writes to when it moves the thread to another processor, so
+ * that this is no fault afterwards. After a fork it would be one, at any time.
  */
 static void touch_rseq(void)
 {
