@@ -83,9 +83,9 @@ void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached)
 }
 
 /*
- * Makes sure that there is a table of small entries for the fault of a single page, and returns whether
- * there is one now. There is none if a huge entry is there. The memory for the table is what
- * __do_fault() has allocated; this is pmd_install() (mm/memory.c), which modules cannot call.
+ * Ensures that a table of small entries exists for a fault of a single page, and returns whether it
+ * does. It does not if a huge entry exists. __do_fault() has allocated the memory for the table.
+ * This function repeats pmd_install() (mm/memory.c), which modules cannot call.
  */
 bool vfio_rs_fault_has_table(struct vm_fault *vmf)
 {
@@ -97,7 +97,7 @@ bool vfio_rs_fault_has_table(struct vm_fault *vmf)
 		lock = pmd_lock(mm, vmf->pmd);
 		if (pmd_none(*vmf->pmd) && vmf->prealloc_pte) {
 			mm_inc_nr_ptes(mm);
-			/* The table is all zeroes before anybody can find it, as in pmd_install(). */
+			/* As in pmd_install(): the zeroes of the table become visible before it. */
 			smp_wmb();
 			pmd_populate(mm, vmf->pmd, vmf->prealloc_pte);
 			vmf->prealloc_pte = NULL;

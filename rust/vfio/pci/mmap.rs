@@ -262,20 +262,22 @@ impl<T: Operations> Fault<'_, T> {
         file_offset(vma).checked_add(within)
     }
 
-    /// Returns whether a small entry can be made, in a table that exists from now on. If it returns
-    /// `false`, a huge entry maps the page already, or the fault must be repeated.
+    /// Ensures that a table of small entries exists for this fault of a single page, and returns
+    /// whether it does. Otherwise a huge entry maps the page already, or the CPU must repeat the
+    /// access.
     ///
-    /// The memory manager asks for a huge entry first, and for a small one if the driver refuses. The
-    /// reason for the refusal can be gone by then, because subregions and strays end at any time, and
-    /// another thread can make the huge entry in between. `vmf_insert_pfn()` does not expect a huge
-    /// entry: with `CONFIG_DEBUG_VM` it stops the kernel, and otherwise the kernel logs its answer. A
-    /// table stays until the fault ends, because only operations that hold the VMA's lock for writing
-    /// replace it.
+    /// The memory manager first asks for a huge entry, and for a small one after a refusal. The
+    /// reason for the refusal may no longer exist then, since subregions and strays can end at any
+    /// time, and another thread may have made the huge entry in between. `vmf_insert_pfn()` does
+    /// not support this: it is a BUG() with `CONFIG_DEBUG_VM`, and otherwise returns a result that
+    /// the kernel logs. A table exists until the end of the fault, because only operations that
+    /// hold the VMA's lock for writing replace it.
     fn has_table(&self) -> bool {
         if !cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
             return true;
         }
-        // SAFETY: The type's invariant: `vmf` describes a fault in progress, here of a single page.
+        // SAFETY: `vmf` describes a fault that this thread handles, by the type's invariant, and
+        // the only caller checks that it is one of a single page.
         unsafe { bindings::vfio_rs_fault_has_table(self.vmf.as_ptr()) }
     }
 
