@@ -74,7 +74,10 @@ fn sample_nvme_cmb_reads_blocks_by_commands_in_the_controller() -> Outcome {
 
 // contract: userspace.samples
 fn samples_in_c_do_the_same() -> Outcome {
-    let (success, said) = run("wc_ring", &["--oracle", &address("DEV_IVSHMEM")?.to_string()])?;
+    let (success, said) = run(
+        "wc_ring",
+        &["--oracle", &address("DEV_IVSHMEM")?.to_string()],
+    )?;
     ensure!(success && said.contains("65536 descriptors of 64 bytes were written and read back"));
     let (success, said) = run("c_igb_loop", &[])?;
     ensure!(success && said.contains("1000 frames were sent and 1000 received"));
