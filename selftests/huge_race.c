@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The touch of a page for which a huge entry was refused, because a subregion was beside it, while the
- * subregion is destroyed and another thread gets the huge entry. The kernel's function that makes a
- * small entry expects no huge one in its place: it stops a kernel with CONFIG_DEBUG_VM, and any other
- * logs "VM_FAULT_OOM leaked" (rig/dmesg.bad).
+ * A thread touches a page beside a subregion, so that a huge entry is refused. Meanwhile another
+ * thread destroys the subregion, and a third one gets the huge entry. The kernel's function that
+ * makes the small entry does not expect the huge one: it stops a kernel with CONFIG_DEBUG_VM, and
+ * any other kernel logs "VM_FAULT_OOM leaked" (rig/dmesg.bad).
  */
 #include <pthread.h>
 #include <time.h>
@@ -33,8 +33,8 @@ struct toucher {
 /* Touches a page of its own in each round. */
 static void *touch(void *data)
 {
-	struct toucher *toucher = data;
-	FIXTURE_DATA(huge_race) * self = toucher->test;
+	FIXTURE_DATA(huge_race) * self = ((struct toucher *)data)->test;
+	unsigned int number = ((struct toucher *)data)->number;
 	volatile unsigned int wait;
 	uint32_t value;
 
@@ -42,9 +42,9 @@ static void *touch(void *data)
 		pthread_barrier_wait(&self->begin);
 		if (self->stop)
 			return NULL;
-		for (wait = self->round * (toucher->number + 1) % 61 * 40; wait; wait--)
+		for (wait = self->round * (number + 1) % 61 * 40; wait; wait--)
 			;
-		if (touch_read((uint32_t *)(self->map + toucher->number * 4 * KIB), &value))
+		if (touch_read((uint32_t *)(self->map + number * 4 * KIB), &value))
 			__atomic_add_fetch(&self->refused, 1, __ATOMIC_RELAXED);
 		pthread_barrier_wait(&self->end);
 	}

@@ -91,10 +91,10 @@ bool vfio_rs_fault_has_table(struct vm_fault *vmf)
 {
 	struct mm_struct *mm = vmf->vma->vm_mm;
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
-	spinlock_t *lock;
 
 	if (unlikely(pmd_none(pmd))) {
-		lock = pmd_lock(mm, vmf->pmd);
+		spinlock_t *lock = pmd_lock(mm, vmf->pmd);
+
 		if (pmd_none(*vmf->pmd) && vmf->prealloc_pte) {
 			mm_inc_nr_ptes(mm);
 			/* As in pmd_install(): the zeroes of the table become visible before it. */
