@@ -18,6 +18,8 @@
 
 /* How many exports are made while a subregion comes and goes. */
 #define EXPORTS			5000
+/* How many subregions come and go meanwhile, at least. */
+#define ENOUGH			10
 
 struct dma_buf_request {
 	struct vfio_device_feature feature;
@@ -292,7 +294,8 @@ TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
 	int ret;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, make_and_end_subregions, self));
-	for (round = 0; round < EXPORTS; round++) {
+	/* On a busy machine the thread gets little done, so this goes on until that is enough. */
+	for (round = 0; round < EXPORTS || (self->made <= ENOUGH && !self->created); round++) {
 		ret = try_export(&self->dev, &exports[round % 5]);
 		if (ret && !refused++)
 			TH_LOG("export %u: %s", round, strerror(-ret));
@@ -301,8 +304,7 @@ TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(0, refused);
 	EXPECT_EQ(0, self->created) TH_LOG("%s", strerror(-self->created));
-	/* Or nothing came and went meanwhile. */
-	EXPECT_LT(10, self->made);
+	EXPECT_LT(ENOUGH, self->made);
 }
 
 /* Puts the header of a request on a page that is there, and what follows on one that is not. */
