@@ -86,6 +86,10 @@ impl World {
             Op::Foreign(what) => self.judge_foreign(what, outcome),
             // That needs no descriptor of this function.
             Op::SiblingReset => self.judge_vfio(step.op, outcome),
+            // The kernel checks the offset before the descriptor.
+            Op::Read { offset, .. } | Op::Write { offset, .. } if offset >> 63 != 0 => {
+                expect(outcome, Err(EINVAL))
+            }
             _ if !open => expect(outcome, Err(EBADF)),
             Op::Create(..) | Op::Destroy(..) | Op::Query(..) | Op::SetAttr(..) => {
                 self.judge_own(step.op, outcome)

@@ -63,9 +63,6 @@ impl World {
         len: u32,
         write: bool,
     ) -> Result<(i64, Option<(usize, u64)>), i32> {
-        if offset >> 63 != 0 {
-            return Err(EINVAL);
-        }
         if len == 0 {
             return Ok((0, None));
         }
