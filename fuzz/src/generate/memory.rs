@@ -277,11 +277,14 @@ impl Generator {
 
     pub(super) fn read(&mut self, world: &World, _: u32) -> Option<Op> {
         let (offset, len) = self.bytes(world);
-        let len = match Place::of(offset) {
-            // Registers have a width, and reading much of them takes long.
-            Place::Bar(bar, _) | Place::Slot(bar) if !world.facts.bars[bar].ram => len.min(4),
+        let (offset, len) = match Place::of(offset) {
+            // Registers have a width, and reading many of them takes long. An access of another width
+            // can end an arm64 kernel, which takes the device's refusal for an error of the machine.
+            Place::Bar(bar, _) | Place::Slot(bar) if !world.facts.bars[bar].ram => {
+                (offset & !3, if len == 0 { 0 } else { 4 })
+            }
             Place::Other(CONFIG, at) if at >= 256 => return None,
-            _ => len,
+            _ => (offset, len),
         };
         Some(Op::Read { offset, len })
     }
