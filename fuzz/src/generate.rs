@@ -160,17 +160,10 @@ impl Generator {
 
 /// Returns whether an operation is done by a descriptor of the device.
 fn needs_descriptor(op: Op) -> bool {
-    !matches!(
+    let is_map = matches!(op, Op::Map { .. });
+    let needs_none = matches!(
         op,
-        Op::Unmap { .. }
-            | Op::Remap { .. }
-            | Op::Protect { .. }
-            | Op::Advise { .. }
-            | Op::Lock { .. }
-            | Op::Bind { .. }
-            | Op::Touch { .. }
-            | Op::Fork(_)
-            | Op::Exit
-            | Op::Foreign(_)
-    )
+        Op::Touch { .. } | Op::Fork(_) | Op::Exit | Op::Foreign(_)
+    );
+    is_map || !(op.is_of_memory() || needs_none)
 }

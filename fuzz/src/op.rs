@@ -156,6 +156,22 @@ pub enum Op {
     Foreign(Foreign),
 }
 
+impl Op {
+    /// Returns whether the operation is a call that changes the mappings of the process.
+    pub fn is_of_memory(self) -> bool {
+        matches!(
+            self,
+            Self::Map { .. }
+                | Self::Unmap { .. }
+                | Self::Remap { .. }
+                | Self::Protect { .. }
+                | Self::Advise { .. }
+                | Self::Lock { .. }
+                | Self::Bind { .. }
+        )
+    }
+}
+
 /// An operation and the process that does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {

@@ -101,13 +101,7 @@ impl Worker {
             Op::Create(..) | Op::Destroy(..) | Op::Query(..) | Op::SetAttr(..) => {
                 self.own_ioctl(op, outcome)
             }
-            Op::Map { .. }
-            | Op::Unmap { .. }
-            | Op::Remap { .. }
-            | Op::Protect { .. }
-            | Op::Advise { .. }
-            | Op::Lock { .. }
-            | Op::Bind { .. } => memory(self.fd, op),
+            op if op.is_of_memory() => memory(self.fd, op),
             Op::Touch { at, access } => {
                 touch(at, access, outcome);
                 0

@@ -48,13 +48,7 @@ impl World {
     pub fn judge(&mut self, step: &Step, outcome: &Outcome) -> Verdict {
         let open = self.process(step.who).is_some_and(|process| process.open);
         let verdict = match step.op {
-            Op::Map { .. }
-            | Op::Unmap { .. }
-            | Op::Remap { .. }
-            | Op::Protect { .. }
-            | Op::Advise { .. }
-            | Op::Lock { .. }
-            | Op::Bind { .. } => self.judge_memory(step.who, step.op, outcome, open),
+            op if op.is_of_memory() => self.judge_memory(step.who, op, outcome, open),
             Op::Touch { at, access } => self.touch(step.who, at, access, outcome),
             Op::Fork(child) => self.fork(step.who, child, outcome),
             Op::Exit => {
