@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Errors that a device or its port reports (PCIe AER): the program is told, as with vfio-pci.
- * While the kernel recovers the device, which may include a reset of its bus, no mapping has an
- * entry; that is more than vfio-pci does, the control. The errors are made by the kernel's own
- * injector, which stands between the port's registers and its AER driver.
+ * Errors that a device or its port reports (PCIe AER). As with vfio-pci, the program is notified.
+ * While the kernel recovers the device, which can include a reset of its bus, no mapping has an
+ * entry; vfio-pci, the control, leaves the entries. The kernel's own injector makes the errors,
+ * between the registers of the port and its AER driver.
  *
- * QEMU's ports do not say that the link to a PCI Express device is up again after a reset of their
- * bus. So the kernel takes recovery from a fatal error of the igb for failed, a second later. The
- * ivshmem is no PCI Express device, so recovery from a fatal error of its port succeeds.
+ * QEMU's ports do not report that the link to a PCI Express device is up again after a reset of
+ * their bus. The kernel therefore reports, a second later, that recovery from a fatal error of the
+ * igb failed. The ivshmem is not a PCI Express device, so recovery from a fatal error of its port
+ * succeeds.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -21,7 +22,7 @@
 
 #define INJECTOR	"/dev/aer_inject"
 
-/* In BAR 0 of QEMU's igb: registers, of which the status is one, and a part that has none. */
+/* In BAR 0 of QEMU's igb: the registers, including the status register, and a range without any. */
 #define STATUS		0x8
 #define CLAIM		(64 * KIB)
 #define CLAIM_SIZE	(64 * KIB)
@@ -29,7 +30,7 @@
 #define NONFATAL	PCI_ERR_UNC_COMP_TIME
 #define FATAL		PCI_ERR_UNC_DLP
 
-/* What is written to the injector: struct aer_error_inj of drivers/pci/pcie/aer_inject.c. */
+/* The argument of the injector: struct aer_error_inj of drivers/pci/pcie/aer_inject.c. */
 struct injection {
 	uint8_t bus;
 	uint8_t dev;
@@ -40,10 +41,10 @@ struct injection {
 	uint32_t domain;
 };
 
-/* How the kernel's recovery from an error ended. */
+/* The result of the kernel's recovery from an error. */
 enum recovery { UNTOLD, RECOVERED, FAILED };
 
-/* Waits until the kernel says that its recovery ended, or says nothing for ten seconds. */
+/* Waits until the kernel logs the end of the recovery, or logs nothing for ten seconds. */
 static enum recovery recovery_ended(int log)
 {
 	struct pollfd poll_fd = { .fd = log, .events = POLLIN };
@@ -63,7 +64,7 @@ static enum recovery recovery_ended(int log)
 	return UNTOLD;
 }
 
-/* Opens the kernel's log at its end; or returns -1 after marking the test as skipped. */
+/* Opens the kernel's log at its end, or marks the test as skipped and returns -1. */
 static int open_log(struct __test_metadata *_metadata)
 {
 	int log;
@@ -94,7 +95,7 @@ static void make_error(struct __test_metadata *_metadata, const char *bdf, uint3
 	close(injector);
 }
 
-/* Has the program be told of errors of the device by an eventfd. */
+/* Registers an eventfd that is signalled on errors of the device. */
 static int error_event(struct __test_metadata *_metadata, struct vfio_device *dev)
 {
 	int error = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -111,7 +112,7 @@ static void wait_for(struct __test_metadata *_metadata, int event)
 	struct pollfd poll_fd = { .fd = event, .events = POLLIN };
 	uint64_t count;
 
-	ASSERT_EQ(1, poll(&poll_fd, 1, 10000)) TH_LOG("the error was not told");
+	ASSERT_EQ(1, poll(&poll_fd, 1, 10000)) TH_LOG("no event reported the error");
 	ASSERT_EQ(sizeof(count), read(event, &count, sizeof(count)));
 }
 
@@ -126,7 +127,7 @@ FIXTURE(aer) {
 
 FIXTURE_VARIANT(aer) {
 	bool stock;
-	/* A bit of the status register whose severity by default is non-fatal, or is fatal. */
+	/* A bit of the status register whose default severity is non-fatal or fatal. */
 	uint32_t status;
 };
 
@@ -158,7 +159,7 @@ FIXTURE_TEARDOWN(aer)
 	vfio_device_close(&self->dev);
 }
 
-/* The BAR is there, and says by its mapping what it says by read(). */
+/* The BAR is accessible, and a mapping reads the same value as read(). */
 static void expect_register(struct __test_metadata *_metadata, struct vfio_device *dev, char *bar)
 {
 	uint32_t mapped, read;
@@ -181,7 +182,7 @@ static void expect_usable(struct __test_metadata *_metadata, FIXTURE_DATA(aer) *
 	EXPECT_EQ(0, touch_write((uint32_t *)self->wc, 1));
 }
 
-/* As vfio-pci, but that the entries are gone, and stay so where the device has not recovered. */
+/* Like vfio-pci, except that the entries are removed, and stay away if the recovery failed. */
 /* contract: reset.aer */
 TEST_F(aer, is_told_and_the_mappings_keep_their_types)
 {
@@ -213,22 +214,22 @@ TEST_F(aer, is_told_and_the_mappings_keep_their_types)
 				    vfio_offset(&self->dev, 0, STATUS)));
 		EXPECT_EQ(EIO, errno);
 	}
-	/* What a driver does then, as it cannot know what state the device is in. */
+	/* A driver resets the device now, because it cannot know the state of the device. */
 	ASSERT_EQ(0, vfio_device_reset(&self->dev));
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
 	expect_usable(_metadata, self);
 }
 
-/* What a thread asks of a device meanwhile, and when it is answered. */
+/* An access by a thread during the recovery, and its result. */
 struct asker {
 	struct vfio_device *dev;
-	/* By a mapping, or by read() at @offset where there is none. */
+	/* The access uses the mapping, or read() at @offset if there is no mapping. */
 	char *map;
 	uint64_t offset;
 	pthread_t thread;
 	volatile bool asked;
 	volatile bool answered;
-	/* 0, or a signal or an errno. */
+	/* 0, a signal, or an errno. */
 	int answer;
 };
 
@@ -253,7 +254,7 @@ static void start_asking(struct __test_metadata *_metadata, struct asker *asker)
 		sched_yield();
 }
 
-/* A fatal error of the igb: on x86 there is a second until recovery has failed. */
+/* A fatal error of the igb. On x86 the kernel takes a second until the recovery has failed. */
 FIXTURE(failure) {
 	struct vfio_device dev;
 	struct vfio_subregion_create sub;
@@ -265,10 +266,10 @@ FIXTURE(failure) {
 	int log;
 };
 
-/* How often a fatal error is made at most, until somebody was seen to wait. */
+/* The maximum number of fatal errors until an access is seen to wait. */
 #define TRIES	5
 
-/* Makes the error, and has two threads ask for the device as soon as a program can know of it. */
+/* Makes the error. Two threads access the device as soon as a program can know of the error. */
 static void fail(struct __test_metadata *_metadata, FIXTURE_DATA(failure) * self)
 {
 	struct vfio_device *dev = &self->dev;
@@ -276,7 +277,7 @@ static void fail(struct __test_metadata *_metadata, FIXTURE_DATA(failure) * self
 
 	expect_register(_metadata, dev, self->bar);
 	EXPECT_TOUCH(self->wc, PTE_WC, SHIFT_4K);
-	/* The last one was told of once more when recovery from it failed. */
+	/* The previous error was reported a second time when recovery from it failed. */
 	(void)!read(self->error, &count, sizeof(count));
 	make_error(_metadata, dev->bdf, FATAL);
 	wait_for(_metadata, self->error);
@@ -310,7 +311,7 @@ FIXTURE_TEARDOWN(failure)
 
 #define RECOVERS	"on this machine the device recovers from a fatal error"
 
-/* Waits for the end of the recovery and of the threads; returns whether recovery failed. */
+/* Waits for the end of the recovery and of the threads; returns whether the recovery failed. */
 static bool end_of_failure(struct __test_metadata *_metadata, FIXTURE_DATA(failure) * self)
 {
 	enum recovery end = recovery_ended(self->log);
@@ -371,7 +372,7 @@ TEST_F(failure, ends_with_the_next_open)
 
 /*
  * Unbinding waits until the device is closed, and the kernel's recovery waits for the unbinding.
- * So who waits for the recovery has to be let go by the unbinding.
+ * The unbinding must therefore end all waits for the recovery.
  */
 /* contract: reset.failure */
 TEST_F(failure, is_not_waited_for_once_the_device_is_being_unbound)
@@ -405,7 +406,9 @@ TEST_F(failure, is_not_waited_for_once_the_device_is_being_unbound)
 	expect_register(_metadata, &self->dev, self->bar);
 }
 
-/* A fatal error of the port that the ivshmem is behind: its bus is reset, and recovery succeeds. */
+/*
+ * A fatal error of the ivshmem's port: the kernel resets the bus behind it, and recovery succeeds.
+ */
 FIXTURE(recovery) {
 	struct vfio_device dev;
 	struct vfio_subregion_create sub;
@@ -446,7 +449,7 @@ FIXTURE_TEARDOWN(recovery)
 	vfio_device_close(&self->dev);
 }
 
-/* Makes the error, and returns whether entries were seen to go. */
+/* Makes the error, and returns whether the entries were seen to disappear. */
 static bool entries_go(struct __test_metadata *_metadata, FIXTURE_DATA(recovery) * self,
 		       unsigned int looks)
 {
@@ -458,7 +461,7 @@ static bool entries_go(struct __test_metadata *_metadata, FIXTURE_DATA(recovery)
 	return i < looks;
 }
 
-/* The BARs have no addresses after such a reset until the device's user says so. */
+/* After such a reset, the BARs have no addresses until the user of the device restores them. */
 static void use_again(struct __test_metadata *_metadata, FIXTURE_DATA(recovery) * self)
 {
 	ASSERT_EQ(0, vfio_device_reset(&self->dev));
@@ -499,7 +502,7 @@ TEST_F(recovery, has_no_entries_meanwhile_and_those_of_the_same_types_afterwards
 	EXPECT_TRUE(waited);
 }
 
-/* Errors and resets at once: whoever waits for whom, all of them go on. */
+/* Errors and resets at the same time: whichever waits for another, all of them make progress. */
 FIXTURE(errors) {
 	struct vfio_device dev;
 	char *bar;

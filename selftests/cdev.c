@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device that is opened by its own file, with iommufd for its DMA: subregions are as elsewhere.
+ * A device that is opened by its character device, with iommufd for its DMA: subregions work as
+ * they do with a group.
  */
 #include "ways.h"
 
@@ -21,7 +22,7 @@ FIXTURE_SETUP(cdev)
 	fixture_bind(_metadata, bdf, vfio_driver());
 	ret = vfio_device_open_cdev(&self->dev, bdf);
 	if (ret == -ENOENT)
-		SKIP(return, "the kernel gives VFIO devices no files of their own");
+		SKIP(return, "the kernel lacks CONFIG_VFIO_DEVICE_CDEV");
 	ASSERT_EQ(0, ret) TH_LOG("cannot open %s: %s", bdf, strerror(-ret));
 }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A claim: the pages of a subregion are reachable by mappings of it alone, by read() and write()
- * through the BAR as before, and the standard VFIO calls say so.
+ * A claim: only mappings of the subregion reach its pages. read() and write() through the BAR still
+ * reach them, and the standard VFIO calls report the claim.
  */
 #include "fixture.h"
 
-/* In the middle of the third 2M page of the BAR, so that 2M entries straddle both its ends. */
+/* In the middle of the third 2M page of the BAR, so that 2M entries straddle both ends. */
 #define CLAIM		(5 * MIB)
 #define CLAIM_SIZE	(8 * KIB)
 
@@ -70,14 +70,14 @@ TEST_F(claim, a_bar_mapping_by_2m_entries_that_straddles_the_claim_is_split)
 	sub = claim(_metadata, &self->dev);
 	EXPECT_STREQ(PTE_NONE, pte_type(bar + CLAIM));
 	EXPECT_STREQ(PTE_NONE, pte_type(bar + CLAIM + 4 * KIB));
-	/* The rest of that 2M page comes back in small entries, up to the claim's very ends. */
+	/* The rest of that 2M page gets small entries again, up to both ends of the claim. */
 	EXPECT_TOUCH(bar + 4 * MIB, PTE_NONCACHED, SHIFT_4K);
 	EXPECT_TOUCH(bar + CLAIM - 4, PTE_NONCACHED, SHIFT_4K);
 	EXPECT_SIGBUS(bar + CLAIM);
 	EXPECT_SIGBUS(bar + CLAIM + CLAIM_SIZE - 4);
 	EXPECT_TOUCH(bar + CLAIM + CLAIM_SIZE, PTE_NONCACHED, SHIFT_4K);
 	EXPECT_TOUCH(bar + 6 * MIB - 4, PTE_NONCACHED, SHIFT_4K);
-	/* Every other 2M page is as it was. */
+	/* Every other 2M page is unchanged. */
 	for (at = 0; at < self->bar.size; at += 2 * MIB)
 		if (at != 4 * MIB)
 			EXPECT_TOUCH(bar + at, PTE_NONCACHED, SHIFT_2M);
@@ -127,13 +127,13 @@ TEST_F(claim, read_and_write_through_the_bar_reach_every_byte)
 
 	sub = claim(_metadata, &self->dev);
 	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
-	/* One transfer over the edge of the claim. */
+	/* One transfer across the start of the claim. */
 	ASSERT_EQ(sizeof(out), pwrite(self->dev.fd, out, sizeof(out), self->window + edge));
 	ASSERT_EQ(sizeof(in), pread(self->dev.fd, in, sizeof(in), self->window + edge));
 	EXPECT_EQ(0, memcmp(out, in, sizeof(in)));
 	EXPECT_EQ(out[2], ((volatile uint32_t *)map)[0]);
 	EXPECT_EQ(out[3], ((volatile uint32_t *)map)[1]);
-	/* And over its other edge. */
+	/* One across its end. */
 	edge = CLAIM + CLAIM_SIZE - 8;
 	ASSERT_EQ(sizeof(out), pwrite(self->dev.fd, out, sizeof(out), self->window + edge));
 	ASSERT_EQ(sizeof(in), pread(self->dev.fd, in, sizeof(in), self->window + edge));
@@ -227,7 +227,9 @@ TEST_F(claim, a_private_mapping_is_einval)
 	EXPECT_NO_MMAP(&self->dev, MAP_PRIVATE, self->window, 4 * KIB);
 }
 
-/* The core revokes mappings by file offset, BAR 0's window to the ROM's: that must cover these. */
+/*
+ * The core revokes mappings by file offset, from BAR 0 up to the ROM: slots must lie between them.
+ */
 /* contract: create.slot */
 TEST_F(claim, the_mmap_offset_lies_in_the_window_of_the_bar_and_above_the_bar)
 {

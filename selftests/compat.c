@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A 32-bit program on a 64-bit kernel: the same structures, the same answers, the same type.
+ * A 32-bit program on a 64-bit kernel sees the same structures, the same results and the same
+ * memory types.
  */
 #include "fixture.h"
 

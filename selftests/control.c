@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Controls: mappings whose type is known without the driver's subregions. They show that the oracle
- * can tell WC from UC-, and that asking for WC is not the same as getting it.
+ * Controls: mappings whose type is known and does not depend on subregions. They show that the
+ * oracle distinguishes WC from UC-, and that a mapping can ask for WC without getting it.
  */
 #include "fixture.h"
 
@@ -50,10 +50,10 @@ TEST_F(plain_bar, is_reserved_uncached)
 }
 
 /*
- * The mapping that a driver makes that changes the VMA's protection and nothing else: WC is asked
- * for, while the core holds the whole BAR as UC-. sysfs's resource2_wc is such a mapping, through
- * the kernel's own code. A kernel with IO_STRICT_DEVMEM allows it for a BAR in use only when booted
- * with iomem=relaxed.
+ * A mapping as a driver makes it that changes only the protection of the VMA: it asks for WC while
+ * the core reserves the whole BAR as UC-. The resource2_wc of sysfs is such a mapping, made by the
+ * kernel's own code. A kernel with IO_STRICT_DEVMEM allows it for a BAR in use only if booted with
+ * iomem=relaxed.
  */
 /* contract: controls.asking */
 TEST_F(plain_bar, asked_for_wc_without_segments_is_uncached)
@@ -68,7 +68,7 @@ TEST_F(plain_bar, asked_for_wc_without_segments_is_uncached)
 	EXPECT_TOUCH(map, PTE_NONCACHED, 0);
 }
 
-/* The positive twin: the same mapping of the same bytes, once a segment holds them as WC. */
+/* The positive control: the same mapping of the same bytes while a segment reserves them as WC. */
 FIXTURE(segment) {
 	struct vfio_device dev;
 };
@@ -141,7 +141,7 @@ TEST_F(big_plain_bar, is_mapped_uncached_by_the_largest_entries)
 	EXPECT_TOUCH(bar + 2 * GIB - 4, PTE_NONCACHED, shift);
 }
 
-/* No VFIO at all: nobody has opened the device, so that sysfs may map it. */
+/* Without VFIO: no process has opened the device, so sysfs may map it. */
 FIXTURE(sysfs) {
 	const char *bdf;
 	struct pci_bar bar;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a mapping costs, as far as it can be counted exactly: page faults, and page-table entries by
- * their size. What a subregion takes of the kernel's memory. Instructions are counted by rig/bench,
- * which no test depends on.
+ * The cost of a mapping, as far as it can be counted exactly: page faults, and page-table entries
+ * by size. The kernel memory that a subregion uses. rig/bench counts instructions; no test depends
+ * on them.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #include "fixture.h"
 
-/* What the first touch of every page of a mapping takes. */
+/* The cost of the first access to every page of a mapping. */
 struct cost {
 	uint64_t faults;
 	struct pte_count entries;
@@ -27,8 +27,8 @@ static uint64_t faults(void)
 }
 
 /*
- * Writes to the area that the kernel writes to when it moves the thread to another processor, so
- * that this is no fault afterwards. After a fork it would be one, at any time.
+ * Writes to the area that the kernel writes when it moves the thread to another CPU, so that this
+ * does not fault later. After a fork it could otherwise fault at any time.
  */
 static void touch_rseq(void)
 {
@@ -54,7 +54,7 @@ static struct cost count_touch(struct __test_metadata *_metadata, const char *ma
 	return cost;
 }
 
-/* The same of a new mapping. */
+/* The cost for a new mapping. */
 static struct cost count(struct __test_metadata *_metadata, struct vfio_device *dev,
 			 uint64_t offset, uint64_t size)
 {
@@ -82,7 +82,7 @@ FIXTURE(cost) {
 FIXTURE_VARIANT(cost) {
 	uint64_t offset;
 	uint64_t size;
-	/* How many of the largest entries that fit: of 4 KiB, 2 MiB or 1 GiB. */
+	/* The number of the largest entries that fit, of 4 KiB, 2 MiB or 1 GiB. */
 	uint64_t entries;
 };
 
@@ -90,10 +90,10 @@ FIXTURE_VARIANT_ADD(cost, of_4k) { 0, 4 * KIB, 1 };
 FIXTURE_VARIANT_ADD(cost, of_2m) { 0, 2 * MIB, 1 };
 FIXTURE_VARIANT_ADD(cost, of_64m) { 0, 64 * MIB, 32 };
 FIXTURE_VARIANT_ADD(cost, of_1g) { GIB, GIB, 1 };
-/* Begins and ends within what would be large entries. */
+/* Starts and ends inside ranges that could have large entries. */
 FIXTURE_VARIANT_ADD(cost, of_4m_with_ragged_ends) { 2 * MIB - 12 * KIB, 4 * MIB + 20 * KIB, 2 };
 
-/* Only where it has to be: the debug kernel takes seconds to map 2 GiB when a device is opened. */
+/* The big device only where needed: the debug kernel takes seconds to map 2 GiB at each open. */
 static const char *device_with(uint64_t size)
 {
 	return size <= 16 * MIB ? "DEV_IVSHMEM" : "DEV_IVSHMEM_BIG";
@@ -116,7 +116,7 @@ FIXTURE_TEARDOWN(cost)
 	vfio_device_close(&self->dev);
 }
 
-/* Else equal counts could be equally bad ones. */
+/* Without this check, both counts could be equal and too high. */
 /* contract: controls.cost */
 TEST_F(cost, vfio_pci_takes_a_fault_for_each_entry_and_the_largest_entries)
 {
@@ -138,7 +138,10 @@ TEST_F(cost, vfio_pci_takes_a_fault_for_each_entry_and_the_largest_entries)
 	EXPECT_EQ(self->stock.faults, stock->of_4k + stock->of_2m + stock->of_1g);
 }
 
-/* What this driver takes where vfio-pci takes @stock: 512 entries of 2 MiB in place of 1 GiB. */
+/*
+ * Two drivers with different entries: this one makes 512 of 2 MiB where vfio-pci makes one of 1
+ * GiB.
+ */
 static struct cost without_1g(struct cost stock)
 {
 	uint64_t instead = GIB / (2 * MIB);
@@ -191,7 +194,7 @@ TEST_F(cost, a_reset_makes_a_mapping_take_the_same_again)
 	expect_same(_metadata, before, count_touch(_metadata, map, variant->size), "WC");
 }
 
-/* The small ones lie beside what a large one could map, so they stay. */
+/* The small entries lie beside the range that a large one could map, so they stay. */
 /* contract: cost.fork */
 TEST_F(cost, a_fork_makes_a_mapping_take_its_large_entries_again)
 {
@@ -210,17 +213,20 @@ TEST_F(cost, a_fork_makes_a_mapping_take_its_large_entries_again)
 	expect_same(_metadata, before, again, "the BAR after a fork");
 }
 
-/* Many enough that what else the kernel allocates meanwhile makes no difference. */
+/* Enough subregions that other allocations of the kernel make no difference. */
 #define SUBREGIONS	4000
-/* Between any two there is a page that is none, so that each is a part of its own. */
+/* A page between any two subregions stays free, so that each has a segment of its own. */
 #define STRIDE		(8 * KIB)
-/* The most that a subregion may take, and less than it can do with: its place alone has 8 bytes. */
+/* Limits for the memory of one subregion. It needs more than the lower: its offset has 8 bytes. */
 #define BYTES_MOST	256
 #define BYTES_LEAST	8
-/* What x86 allocates for a range of which it keeps the type, be it mapped or only reserved. */
+/*
+ * The object that x86 allocates for each range with a recorded type, whether mapped or only
+ * reserved.
+ */
 #define BYTES_RANGE	64
 
-/* A file with one number, of which there is one for every cache of objects. */
+/* A file that holds one number for a slab cache. */
 static uint64_t cache_number(const char *name)
 {
 	char path[96], text[32] = "";
@@ -236,7 +242,9 @@ static uint64_t cache_number(const char *name)
 	return strtoull(text, NULL, 10);
 }
 
-/* What the kernel has allocated for itself: by kmalloc(), of any size, and by vmalloc(). */
+/*
+ * The memory that the kernel has allocated for itself by kmalloc(), of any size, and by vmalloc().
+ */
 static uint64_t allocated(struct __test_metadata *_metadata)
 {
 	FILE *file = fopen("/proc/meminfo", "re");
@@ -258,7 +266,7 @@ FIXTURE(memory) {
 
 FIXTURE_VARIANT(memory) {
 	uint32_t attribute;
-	/* Of how many ranges x86 has to keep the type: of the part, and of what lies below it. */
+	/* The number of ranges whose type x86 records: the subregion, and the gap below it. */
 	unsigned int ranges;
 };
 
@@ -268,7 +276,7 @@ FIXTURE_VARIANT_ADD(memory, wc) { VFIO_SUBREGION_ATTR_WC, 2 };
 FIXTURE_SETUP(memory)
 {
 	if (cache_number("slab_size") != cache_number("object_size"))
-		SKIP(return, "this kernel adds bytes of its own to each object, to check it");
+		SKIP(return, "this kernel adds debug bytes to each slab object");
 	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", vfio_driver());
 }
 

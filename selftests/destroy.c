@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_SUBREGION_DESTROY: nothing of the subregion can be reached any more, its range is the BAR's
- * again, and its index and offset are nobody's.
+ * VFIO_SUBREGION_DESTROY: afterwards nothing reaches the subregion, the BAR has its range again,
+ * and its index and offset are unused.
  */
 #include <sys/wait.h>
 
@@ -87,7 +87,7 @@ TEST_F(destroy, of_one_that_was_destroyed_before_is_enoent)
 	other = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, MIB);
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	expect_enoent(_metadata, &self->dev, &self->bar, sub.index);
-	/* Nor when the range has a subregion again. */
+	/* The old mapping stays dead when the range has a subregion again. */
 	claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC);
 	expect_enoent(_metadata, &self->dev, &self->bar, sub.index);
 	fixture_destroy(_metadata, &self->dev, other.index);
@@ -182,7 +182,7 @@ TEST_F(destroy, leaves_the_bytes_as_they_were_written)
 
 	map = (void *)fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
 	ASSERT_EQ(0, touch_write(map + 16, 0xfeedf00d));
-	/* No fence: the call drains what is still on its way. */
+	/* No fence: the call completes the stores that are still on their way. */
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	ASSERT_EQ(4, pread(self->dev.fd, &value, 4, self->window + CLAIM + 64));
 	EXPECT_EQ(0xfeedf00d, value);
@@ -224,11 +224,11 @@ TEST_F(destroy, of_the_last_wc_subregion_makes_the_bar_plain)
 	fixture_destroy(_metadata, &self->dev, low.index);
 	EXPECT_MEMTYPE(MEMTYPE_WC, self->bar.start + CLAIM, self->bar.start + CLAIM + CLAIM_SIZE);
 	fixture_destroy(_metadata, &self->dev, high.index);
-	/* One is left that is not write-combining; it needs no segments. */
+	/* The last one is not write-combining, so it needs no segments. */
 	EXPECT_PLAIN();
 }
 
-/* Three that touch each other, destroyed in every order. */
+/* Three adjacent subregions, destroyed in every order. */
 /* contract: destroy.last-wc */
 TEST_F(destroy, of_neighbours_in_any_order_makes_the_bar_plain)
 {

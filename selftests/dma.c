@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory of a device as a target of other devices: dma-buf export of a BAR, and DMA mappings of
- * what is mapped. Both give what they give on vfio-pci, whatever is claimed.
+ * Device memory as a target of other devices: dma-buf export of a BAR, and DMA mappings of mapped
+ * memory. Both give the same results as with vfio-pci, whether ranges are claimed or not.
  */
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -13,12 +13,12 @@
 
 #include "fixture.h"
 
-/* Newer than some of the headers that this is built with. */
+/* Newer than some of the headers that this program is built with. */
 #define FEATURE_DMA_BUF		11
 
-/* How many exports are made while a subregion comes and goes. */
+/* The number of exports while a subregion comes and goes. */
 #define EXPORTS			5000
-/* How many subregions come and go meanwhile, at least. */
+/* The minimum number of subregions that come and go during that time. */
 #define ENOUGH			10
 
 struct dma_buf_request {
@@ -35,7 +35,7 @@ struct dma_buf_request {
 	} data;
 };
 
-/* A request for one range, or two when the second has a length. */
+/* A request for one range, or for two if the second has a length. */
 struct export {
 	uint32_t region;
 	uint32_t open_flags;
@@ -80,7 +80,7 @@ static struct dma_buf_request request_for(const struct export *export)
 	return request;
 }
 
-/* 0 when a dma-buf was made, which is closed again, or a negative errno. */
+/* Makes a dma-buf and closes it; 0 or a negative errno. */
 static int try_request(struct vfio_device *dev, struct dma_buf_request *request)
 {
 	int fd = ioctl(dev->fd, VFIO_DEVICE_FEATURE, request);
@@ -98,7 +98,7 @@ static int try_export(struct vfio_device *dev, const struct export *export)
 	return try_request(dev, &request);
 }
 
-/* Takes or gives back what is claimed between two series. */
+/* Creates or destroys subregions between two series of exports. */
 enum claims { NO_CLAIM, DEVICE_CLAIM, WC_CLAIM, WC_BAR };
 
 FIXTURE(dma) {
@@ -115,7 +115,7 @@ FIXTURE_VARIANT_ADD(dma, with_a_device_claim) { DEVICE_CLAIM };
 FIXTURE_VARIANT_ADD(dma, with_a_wc_claim) { WC_CLAIM };
 FIXTURE_VARIANT_ADD(dma, of_a_wc_bar) { WC_BAR };
 
-/* What vfio-pci gives is found out first. */
+/* The results with vfio-pci come first. */
 struct stock {
 	int exports[ARRAY_SIZE(exports)];
 	int map_touched;
@@ -127,7 +127,7 @@ struct stock {
 
 static struct stock stock_results;
 
-/* Maps a mapping of the device's memory at @offset for DMA, in all the ways that are compared. */
+/* Maps device memory at @offset for DMA, in all ways that the test compares. */
 static void try_map(struct __test_metadata *_metadata, struct vfio_device *dev, uint64_t offset,
 		    struct stock *results)
 {
@@ -200,7 +200,7 @@ TEST_F(dma, what_is_mapped_is_mapped_for_dma_as_on_vfio_pci)
 	EXPECT_EQ(stock_results.map_twice, ours.map_twice);
 	EXPECT_EQ(stock_results.unmap, ours.unmap);
 	EXPECT_EQ(stock_results.map_disabled, ours.map_disabled);
-	/* Or nothing was compared. */
+	/* Otherwise nothing was compared. */
 	EXPECT_EQ(0, stock_results.map_touched);
 }
 
@@ -219,7 +219,7 @@ TEST_F(dma, a_subregion_that_is_gone_cannot_be_mapped_for_dma)
 	EXPECT_GT(0, vfio_map_dma(&self->dev, map, GIB, MIB));
 }
 
-/* Another device of the same container reaches memory that is write-combining for the CPU. */
+/* Another device of the same container reaches memory that the CPU maps write-combining. */
 /* contract: vfio.dma-map */
 TEST_F(dma, the_type_for_the_cpu_stays)
 {
@@ -240,15 +240,17 @@ TEST_F(dma, the_type_for_the_cpu_stays)
 /* An export at the same time as the first write-combining subregion of the BAR. */
 FIXTURE(dma_race) {
 	struct vfio_device dev;
-	/* Two pages with a request across their border; the second one has no @data at first. */
+	/*
+	 * Two pages, with a request across their border. The second page is not present at first.
+	 */
 	char *pages;
 	char data[4 * KIB];
 	int userfaultfd;
-	/* What threads got: 0 or a negative errno. */
+	/* The results of the threads: 0 or a negative errno. */
 	int exported;
 	int created;
 	atomic_bool has_created;
-	/* Tells the thread to stop that makes subregions; how many it has made. */
+	/* Stops the thread that makes subregions, which then reports their number. */
 	atomic_bool stop;
 	atomic_uint made;
 };
@@ -294,7 +296,10 @@ TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
 	int ret;
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, make_and_end_subregions, self));
-	/* On a busy machine the thread gets little done, so this goes on until that is enough. */
+	/*
+	 * On a busy machine the thread makes few subregions, so the loop runs until there are
+	 * enough.
+	 */
 	for (round = 0; round < EXPORTS || (self->made <= ENOUGH && !self->created); round++) {
 		ret = try_export(&self->dev, &exports[round % 5]);
 		if (ret && !refused++)
@@ -307,7 +312,7 @@ TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
 	EXPECT_LT(ENOUGH, self->made);
 }
 
-/* Puts the header of a request on a page that is there, and what follows on one that is not. */
+/* Puts the header of a request on a present page, and the rest on a page that is not present. */
 static void split_request(struct __test_metadata *_metadata, FIXTURE_DATA(dma_race) * self)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -350,7 +355,7 @@ static void *create_subregion(void *data)
 	return NULL;
 }
 
-/* The core reads what follows the header, and then looks at the BAR. */
+/* The core reads the rest of the request before it looks at the BAR. */
 /* contract: vfio.dma-buf */
 TEST_F(dma_race, a_bar_is_exported_whose_first_subregion_comes_while_the_request_is_read)
 {
@@ -362,9 +367,9 @@ TEST_F(dma_race, a_bar_is_exported_whose_first_subregion_comes_while_the_request
 	split_request(_metadata, self);
 	event.fd = self->userfaultfd;
 	ASSERT_EQ(0, pthread_create(&export, NULL, export_split_request, self));
-	ASSERT_EQ(1, poll(&event, 1, 10000)) TH_LOG("nobody read the request");
+	ASSERT_EQ(1, poll(&event, 1, 10000)) TH_LOG("the kernel did not read the request");
 	ASSERT_EQ(0, pthread_create(&create, NULL, create_subregion, self));
-	/* Time enough for a call that waits for nobody. */
+	/* Enough time for a call that waits for nothing. */
 	for (tries = 0; tries < 200 && !self->has_created; tries++)
 		usleep(1000);
 	copy = (struct uffdio_copy) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The argument itself, of all four ioctls. One error a test, all other input is valid.
+ * The argument of all four ioctls. Each test has one error; all other input is valid.
  */
 #include <stddef.h>
 
@@ -9,19 +9,19 @@
 /* The longest argsz that is accepted. */
 #define LONGEST		4096
 
-/* An ioctl: where its argument has what, and a valid one. */
+/* An ioctl: the layout of its argument, and a valid one. */
 struct call {
 	unsigned long request;
 	uint32_t size;
-	/* Where reserved is, and how many bytes it has. */
+	/* The offset and the size of the reserved bytes. */
 	uint32_t reserved;
 	uint32_t reserved_size;
-	/* Where the attribute is; 0 when it has none. */
+	/* The offset of the attribute, or 0 if the argument has none. */
 	uint32_t attribute;
-	/* The bytes that the call writes. */
+	/* The bytes that the call writes: from @out to before @out_end. */
 	uint32_t out;
 	uint32_t out_end;
-	/* Writes a valid argument, each time another one where a call changes something. */
+	/* Writes a valid argument; each is different if the call changes the device. */
 	void (*prepare)(struct __test_metadata *_metadata, struct vfio_device *dev, void *arg);
 };
 
@@ -146,7 +146,7 @@ FIXTURE_SETUP(args)
 	variant->call.prepare(_metadata, &self->dev, self->buffer);
 }
 
-/* Whatever was refused before, a valid request works afterwards. */
+/* After each refusal, a valid request works. */
 FIXTURE_TEARDOWN(args)
 {
 	EXPECT_EQ(0, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED));
@@ -154,12 +154,12 @@ FIXTURE_TEARDOWN(args)
 	vfio_device_close(&self->dev);
 }
 
-/* Issues the call with @arg, which must be refused. */
+/* Issues the call with @arg; it must fail and change nothing. */
 #define EXPECT_REFUSED(arg, error) \
 	expect_call_refused(_metadata, &self->dev, &self->bar, variant->call.request, (arg), \
 			    (error))
 
-/* Issues the call with @arg, which must succeed. */
+/* Issues the call with @arg; it must succeed. */
 #define EXPECT_ACCEPTED(arg) \
 	EXPECT_EQ(0, ioctl(self->dev.fd, variant->call.request, (arg)) ? errno : 0)
 
@@ -322,13 +322,13 @@ TEST_F(args, outputs_that_cannot_be_written_are_efault_and_change_nothing)
 	else
 		EXPECT_ACCEPTED(self->arg);
 	ASSERT_EQ(0, mprotect(self->buffer, self->page, PROT_READ | PROT_WRITE));
-	/* What was refused can still be done. */
+	/* The call that failed can still succeed. */
 	if (!error)
 		return;
 	EXPECT_ACCEPTED(self->arg);
 }
 
-/* The page edge lies before each byte of the outputs in turn, and what is beyond is read-only. */
+/* The edge of the page lies before each byte of the outputs in turn; the next page is read-only. */
 /* contract: args.efault */
 TEST_F(args, outputs_cut_off_by_a_page_edge_are_efault_and_change_nothing)
 {

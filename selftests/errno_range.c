@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_SUBREGION_CREATE: the parent and the range. One error a test, all other input is valid.
+ * VFIO_SUBREGION_CREATE: the parent and the range. Each test has one error; all other input is
+ * valid.
  */
 #include "refusal.h"
 
@@ -24,7 +25,7 @@ FIXTURE_TEARDOWN(range)
 	vfio_device_close(&self->dev);
 }
 
-/* Asks for a range of BAR 2, which must be refused. */
+/* Asks for a range of BAR 2; the call must fail. */
 #define EXPECT_RANGE(offset_, size_, error) do { \
 	self->create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, (offset_), (size_)); \
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, (error)); \
@@ -124,7 +125,7 @@ TEST_F(range, an_empty_bar_is_einval)
 	}
 }
 
-/* BAR 0 of ivshmem is 256 bytes: a page of it would reach into what follows. */
+/* BAR 0 of ivshmem has 256 bytes: a page of it would include bytes behind the BAR. */
 /* contract: create.parent */
 TEST_F(range, a_bar_below_a_page_is_einval)
 {
@@ -135,7 +136,7 @@ TEST_F(range, a_bar_below_a_page_is_einval)
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
 }
 
-/* Asks for a range that must be refused since @owner has a part of it. */
+/* Asks for a range that overlaps @owner; the call must fail. */
 #define EXPECT_OVERLAP(offset_, size_, owner) do { \
 	EXPECT_RANGE((offset_), (size_), EEXIST); \
 	EXPECT_EQ((owner).index, self->create.index); \
@@ -149,7 +150,7 @@ TEST_F(range, an_overlap_is_eexist_and_names_the_subregion)
 	high = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, 8 * MIB,
 			      MIB);
 	low = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
-	/* The same, within, around, over the left end, over the right end. */
+	/* The same range, one within, one around, one across the start, one across the end. */
 	EXPECT_OVERLAP(4 * MIB, MIB, low);
 	EXPECT_OVERLAP(4 * MIB + 8 * KIB, 4 * KIB, low);
 	EXPECT_OVERLAP(3 * MIB, 3 * MIB, low);
@@ -157,7 +158,10 @@ TEST_F(range, an_overlap_is_eexist_and_names_the_subregion)
 	EXPECT_OVERLAP(5 * MIB - 4 * KIB, 8 * KIB, low);
 	EXPECT_OVERLAP(8 * MIB, MIB, high);
 	EXPECT_OVERLAP(8 * MIB - 4 * KIB, 8 * KIB, high);
-	/* Of several, the one that begins first, whichever was made first. */
+	/*
+	 * If several overlap, the one with the lowest offset is reported, whatever the order of
+	 * creation.
+	 */
 	EXPECT_OVERLAP(4 * MIB, 8 * MIB, low);
 	EXPECT_OVERLAP(0, 9 * MIB, low);
 	EXPECT_OVERLAP(5 * MIB, 8 * MIB, high);
@@ -181,20 +185,22 @@ TEST_F(range, the_first_and_the_last_page_of_a_bar_are_accepted)
 		       self->bar.size - SPARE_SIZE - 4 * KIB, 4 * KIB);
 }
 
-/* The order of the checks: of two errors the earlier one is reported. */
+/* The order of the checks: if there are two errors, the call reports the earlier one. */
 /* contract: create.earlier-error */
 TEST_F(range, of_two_errors_the_earlier_one_is_reported)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
-	/* Unaligned before wrapping before outside before overlapping. */
+	/*
+	 * Alignment is checked before the wrap, the wrap before the size, the size before overlaps.
+	 */
 	EXPECT_RANGE(-4 * KIB, 8 * KIB + 1, EINVAL);
 	EXPECT_RANGE(MIB, -4 * KIB, EOVERFLOW);
 	EXPECT_RANGE(MIB, self->bar.size, EINVAL);
-	/* A flag before an overlap. */
+	/* Flags are checked before overlaps. */
 	self->create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
 	self->create.flags = 1;
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
-	/* A bad parent before a wrap. */
+	/* The parent is checked before the wrap. */
 	self->create = subregion_init(VFIO_PCI_ROM_REGION_INDEX, VFIO_SUBREGION_ATTR_WC, -4 * KIB,
 				      8 * KIB);
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_SUBREGION_CREATE: what depends on the state of the device and of the machine, and ioctls
- * that do not exist. One error a test, all other input is valid.
+ * VFIO_SUBREGION_CREATE: errors that depend on the state of the device and of the machine; and
+ * ioctls that do not exist. Each test has one error; all other input is valid.
  */
 #include "refusal.h"
 
@@ -23,7 +23,7 @@ FIXTURE_TEARDOWN(state)
 	vfio_device_close(&self->dev);
 }
 
-/* As much input as any of them needs, so that no check of it comes first. */
+/* Large enough as input for each of them, so that no check of the size comes first. */
 static int errno_of(int fd, unsigned long request)
 {
 	uint32_t buffer[64] = { sizeof(struct vfio_subregion_query) };
@@ -40,7 +40,7 @@ TEST_F(state, a_number_that_no_ioctl_has_is_enotty)
 		EXPECT_EQ(ENOTTY, errno_of(self->dev.fd, _IO(VFIO_SUBREGION_IOC, number)));
 }
 
-/* The number alone is not the ioctl: with a direction and a size it is another one. */
+/* The number alone does not name the ioctl: with another direction and size it is another ioctl. */
 /* contract: args.enotty */
 TEST_F(state, an_ioctl_with_a_direction_is_enotty)
 {
@@ -68,7 +68,7 @@ FIXTURE_VARIANT(alien) {
 	uint32_t other;
 };
 
-/* A mapping by sysfs that was made before VFIO had the BAR holds a part of it as UC-... */
+/* A sysfs mapping that is older than VFIO's reserves a part of the BAR as UC-, ... */
 FIXTURE_VARIANT_ADD(alien, uncached) {
 	"", MEMTYPE_UC_MINUS, VFIO_SUBREGION_ATTR_DEVICE, VFIO_SUBREGION_ATTR_WC
 };
@@ -127,7 +127,7 @@ TEST_F(alien, mapping_that_is_gone_is_no_obstacle)
 	EXPECT_TOUCH(map, want, SHIFT_4K);
 }
 
-/* A mapping by /dev/mem holds a part of the BAR write-back, which no mapping here can be. */
+/* A mapping by /dev/mem reserves a part of the BAR as write-back, which no attribute allows. */
 FIXTURE(write_back) {
 	struct vfio_device dev;
 	const char *bdf;
@@ -152,7 +152,7 @@ FIXTURE_TEARDOWN(write_back)
 	vfio_device_close(&self->dev);
 }
 
-/* Maps 64 KiB at 4 MiB of the BAR write-back; NULL if that is not to be had. */
+/* Maps 64 KiB at 4 MiB of the BAR write-back; returns NULL if that is impossible. */
 static void *map_write_back(struct __test_metadata *_metadata, FIXTURE_DATA(write_back) * self)
 {
 	uint64_t at = self->bar.start + 4 * MIB;
@@ -166,7 +166,7 @@ static void *map_write_back(struct __test_metadata *_metadata, FIXTURE_DATA(writ
 		SKIP(return NULL, "/dev/mem: %s (iomem=relaxed is missing?)", strerror(errno));
 	if (strcmp(memtype(at, at + 64 * KIB), MEMTYPE_WB)) {
 		munmap(map, 64 * KIB);
-		SKIP(return NULL, "the MTRRs do not let this memory be write-back");
+		SKIP(return NULL, "the MTRRs do not allow write-back for this memory");
 	}
 	return map;
 }
@@ -195,7 +195,7 @@ TEST_F(write_back, mapping_made_before_the_device_was_opened_makes_everything_eb
 	munmap(map, 64 * KIB);
 }
 
-/* There is a moment for it: when another mapping has kept pages write-combining, and is gone. */
+/* The BAR can get a subregion after another mapping that kept pages write-combining has gone. */
 /* contract: create.other-mapping */
 TEST_F(write_back, mapping_made_in_between_makes_read_and_create_ebusy)
 {
@@ -321,7 +321,7 @@ TEST_F_TIMEOUT(limit, one_subregion_more_than_the_limit_is_enospc, 120)
 	create_up_to_the_limit(_metadata, &self->dev);
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, 4 * KIB);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, ENOSPC);
-	/* An overlap is found before the limit. */
+	/* Overlaps are checked before the limit. */
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, 8 * KIB, 4 * KIB);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EEXIST);
 	EXPECT_EQ(last + 1, vfio_num_regions(&self->dev));
@@ -351,7 +351,7 @@ TEST_F_TIMEOUT(limit, it_is_on_those_that_exist_at_a_time, 120)
 	}
 }
 
-/* Indices are not used twice, and are not used up either. */
+/* An index is not used twice, and indices do not run out. */
 /* contract: create.limit */
 TEST_F_TIMEOUT(limit, more_than_it_can_be_created_one_after_the_other, 120)
 {
@@ -365,7 +365,7 @@ TEST_F_TIMEOUT(limit, more_than_it_can_be_created_one_after_the_other, 120)
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS + 2 * SUBREGION_LIMIT, vfio_num_regions(&self->dev));
 }
 
-/* The probe: on a driver without subregions the ioctls do not exist. */
+/* Userspace probes for the driver in this way: other drivers do not have these ioctls. */
 FIXTURE(stock) {
 	struct vfio_device dev;
 };

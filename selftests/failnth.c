@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lack of memory: for each call of the driver, each of the allocations that it makes fails once
- * (/proc/self/fail-nth, which the debug kernel has). A call that fails for that says ENOMEM and has
- * changed nothing, and the same call works when there is memory again.
+ * Lack of memory: for each call of the driver, each of its allocations fails once
+ * (/proc/self/fail-nth, in the debug kernel). A call that fails for this reason returns ENOMEM and
+ * has changed nothing, and the same call succeeds when there is memory again.
  *
- * Binding a device is not among the calls: VFIO itself warns when it undoes a group of which it
- * could make only a part.
+ * Binding a device is not among the calls: VFIO itself warns when it removes a group that it could
+ * create only in part.
  */
 #include "failnth.h"
 
@@ -51,13 +51,13 @@ TEST_F_TIMEOUT(failnth, fails_without_effect_and_works_again, 600)
 		}
 		if (failed)
 			continue;
-		/* The kernel does not always allocate the same besides, so one may be missed. */
+		/* The kernel's other allocations vary, so the test allows one to be missed. */
 		if (refused || variant->may_do_without || again++ == AGAIN_MAX)
 			break;
 		nth = 0;
 	}
 	ASSERT_GT(NTH_MAX, nth);
-	TH_LOG("the call makes %u allocations and cannot do without %u of them", nth - 1, refused);
+	TH_LOG("the call makes %u allocations and needs %u of them", nth - 1, refused);
 	if (!variant->may_do_without)
 		EXPECT_NE(0, refused);
 }

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lack of memory that lasts: for each call of the driver, each of the allocations that it makes
- * fails, and all that follow as well, so that there is no memory for undoing what was done. The
- * call may leave the kernel's own mappings of the BAR in another shape then, but nothing that a
- * user sees: what is claimed and the types are as before, and the same call works when there is
- * memory again.
+ * Lasting lack of memory: for each call of the driver, each of its allocations fails and so do all
+ * later ones, so that there is no memory to undo the call. The kernel's own mappings of the BAR may
+ * then have another shape, but a user sees no difference: claims and types are as before, and the
+ * same call succeeds when there is memory again.
  */
 #include "failnth.h"
 
-/* What is claimed is as it was in @before, which is freed. */
+/* Checks that the claims are those in @before, and frees @before. */
 static void expect_same_claims(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self,
 			       struct state before)
 {
@@ -23,7 +22,7 @@ static void expect_same_claims(struct __test_metadata *_metadata, FIXTURE_DATA(f
 	free(now.reserved);
 }
 
-/* Nothing is left of a device that is closed. */
+/* Checks that a closed device leaves nothing behind. */
 static void expect_nothing_reserved(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self)
 {
 	char *lines = memtype_lines(self->bar.start, self->bar.start + self->bar.size);
@@ -71,18 +70,18 @@ TEST_F_TIMEOUT(failnth, lacks_memory_to_undo_it_and_leaves_nothing_that_shows, 6
 		vfio_device_close(&self->dev);
 		expect_nothing_reserved(_metadata, self);
 		if (_metadata->exit_code == KSFT_FAIL) {
-			TH_LOG("this was with allocation %u failing, and all after it", nth);
+			TH_LOG("allocation %u and all later ones failed", nth);
 			return;
 		}
 		if (failed)
 			continue;
-		/* The kernel does not always allocate the same besides, so one may be missed. */
+		/* The kernel's other allocations vary, so the test allows one to be missed. */
 		if (refused || variant->may_do_without || again++ == AGAIN_MAX)
 			break;
 		nth = 0;
 	}
 	ASSERT_GT(NTH_MAX, nth);
-	TH_LOG("the call makes %u allocations and cannot do without %u of them", nth - 1, refused);
+	TH_LOG("the call makes %u allocations and needs %u of them", nth - 1, refused);
 	if (!variant->may_do_without)
 		EXPECT_NE(0, refused);
 }

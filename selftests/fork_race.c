@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * fork() and huge entries. The kernel copies one without looking whether it was removed meanwhile
- * (copy_huge_pmd() of Linux 7.3), so the driver leaves none to be copied
+ * fork() and huge entries. The kernel copies a huge entry without checking whether it was removed
+ * in the meantime (copy_huge_pmd() of Linux 7.3), so the driver leaves none to copy
  * (rust/vfio/pci/mmap/fork.rs).
  *
- * The race is run for a while. The kernel's gap is too narrow to be met by chance in that time. A
- * kernel in which copy_huge_pmd() is slowed down meets it, with vfio-pci or without the driver's
- * measure.
+ * The tests run the race for some time. The gap in the kernel is too narrow to be hit by chance in
+ * that time. A kernel with a delay in copy_huge_pmd() hits it with vfio-pci, and with this driver
+ * if its measure is removed.
  */
 #include <sched.h>
 #include <sys/wait.h>
@@ -16,10 +16,10 @@
 
 #define AT		(4 * MIB)
 #define SIZE		(4 * MIB)
-/* The mapping ends a page before that, so that its last 2 MiB have small entries. */
+/* The mapping ends one page earlier, so that its last 2 MiB have small entries. */
 #define MAPPED		(SIZE - 4 * KIB)
 
-/* How long is forked, and how often at least and at most. */
+/* The duration of the forks, and their minimum and maximum number. */
 #define SECONDS		5
 #define FORKS_LEAST	20
 #define FORKS_MOST	2000
@@ -60,7 +60,7 @@ FIXTURE_TEARDOWN(forked)
 	vfio_device_close(&self->dev);
 }
 
-/* Waits for a child, which reports by the test's own result. */
+/* Waits for a child, which reports through the result of the test. */
 static void join(struct __test_metadata *_metadata, pid_t child)
 {
 	int status;
@@ -99,7 +99,7 @@ TEST_F(forked, parent_and_child_keep_small_entries)
 	EXPECT_STREQ(self->pte, pte_type(self->map + 2 * MIB));
 }
 
-/* Nothing is copied then. */
+/* Then nothing is copied. */
 /* contract: mmap.fork-huge */
 TEST_F(forked, a_child_that_shares_memory_leaves_the_entries)
 {
@@ -136,7 +136,7 @@ TEST_F(forked, a_split_leaves_the_entries_beside_it)
 	EXPECT_EQ(SHIFT_2M, pte_shift(self->map));
 }
 
-/* How another process takes the pages of the mapping away, and gives them back. */
+/* How another process revokes the pages of the mapping, and restores them. */
 struct change {
 	int (*revoke)(struct vfio_device *dev, struct vfio_subregion_create *sub);
 	int (*restore)(struct vfio_device *dev, struct vfio_subregion_create *sub);
@@ -165,13 +165,13 @@ static int memory_on(struct vfio_device *dev, struct vfio_subregion_create *sub)
 	return vfio_set_memory(dev, true);
 }
 
-/* What the processes share; no fork() copies it. */
+/* Memory that the processes share; fork() does not copy it. */
 struct turns {
-	/* Counts what the one wants: an odd number to revoke, an even one to restore. */
+	/* The number of the requested step: odd to revoke, even to restore. */
 	volatile unsigned int wanted;
-	/* How long it is to wait before that, in nanoseconds. */
+	/* The delay before the step, in nanoseconds. */
 	volatile unsigned int delay;
-	/* Counts what the other has done, and what that failed with. */
+	/* The number of the last completed step, and its error. */
 	volatile unsigned int done;
 	volatile int error;
 	volatile bool stop;
@@ -189,7 +189,7 @@ FIXTURE_VARIANT(fork_race) {
 };
 
 FIXTURE_VARIANT_ADD(fork_race, with_claims) { { claim, unclaim } };
-/* Any driver can do that: SUBREGION_DRIVER=vfio-pci. */
+/* Every driver can do this: SUBREGION_DRIVER=vfio-pci. */
 FIXTURE_VARIANT_ADD(fork_race, with_memory_disable) { { memory_off, memory_on } };
 
 static uint64_t now(void)
@@ -207,7 +207,7 @@ static bool await(struct turns *turns, const volatile unsigned int *count, unsig
 	return *count == want;
 }
 
-/* A process and no thread, since a thread that forks keeps the others from their memory. */
+/* A process, not a thread, because a fork in a multithreaded process blocks the other threads. */
 static void change_until_stopped(struct vfio_device *dev, struct turns *turns,
 				 const struct change *change)
 {
@@ -252,7 +252,7 @@ FIXTURE_TEARDOWN(fork_race)
 	vfio_device_close(&self->dev);
 }
 
-/* Has the other process do the next thing. */
+/* Requests the next step of the other process. */
 static void want(struct turns *turns, unsigned int delay)
 {
 	turns->delay = delay;
@@ -260,13 +260,13 @@ static void want(struct turns *turns, unsigned int delay)
 	turns->wanted++;
 }
 
-/* In a child: when the pages have been revoked, an entry is one that came back. */
+/* In a child: once the pages have been revoked, any entry is one that came back. */
 static bool has_stale_entry(struct turns *turns, const char *map)
 {
 	return await(turns, &turns->done, turns->wanted) && strcmp(PTE_NONE, pte_type(map));
 }
 
-/* The pages are revoked at some moment of each fork(). */
+/* The pages are revoked at a random moment of each fork(). */
 /* contract: mmap.fork-huge */
 TEST_F_TIMEOUT(fork_race, no_entry_that_was_removed_comes_back_in_a_child, 120)
 {
@@ -285,7 +285,7 @@ TEST_F_TIMEOUT(fork_race, no_entry_that_was_removed_comes_back_in_a_child, 120)
 		ASSERT_LE(0, child);
 		if (!child)
 			_exit(has_stale_entry(turns, self->map) ? 1 : 0);
-		/* The first one says how long one takes. */
+		/* The first fork measures the duration of one. */
 		longest = longest == 1 ? now() - begin : longest;
 		ASSERT_EQ(child, waitpid(child, &status, 0));
 		stale += status != 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * lib/include/vfio_subregion_helpers.h does what it says, on the driver, and leaves nothing behind
- * where it fails.
+ * lib/include/vfio_subregion_helpers.h works as documented with the driver, and leaves nothing
+ * behind when it fails.
  */
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -27,7 +27,7 @@ FIXTURE_TEARDOWN(helpers)
 	vfio_device_close(&self->dev);
 }
 
-/* How many pages of address space the process has. */
+/* The number of pages in the address space of the process. */
 static long pages(void)
 {
 	long pages = -1;
@@ -46,7 +46,7 @@ TEST_F(helpers, a_window_is_mapped_by_large_entries_and_unmapped_whole)
 {
 	struct vfio_subregion_create create =
 		subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, AT, SIZE);
-	/* The first file that is opened takes memory for stdio. */
+	/* The first file that a process opens makes stdio allocate memory. */
 	long before = pages();
 	char *map;
 

@@ -25,7 +25,7 @@ FIXTURE(huge_race) {
 	bool stop;
 };
 
-/* Touches the first page in each round, at a time of its own. */
+/* Touches the first page in each round, at a moment that varies. */
 static void *touch(void *data)
 {
 	FIXTURE_DATA(huge_race) * self = data;
@@ -44,7 +44,7 @@ static void *touch(void *data)
 	}
 }
 
-/* Counts the complaint in the log; tests that let allocations fail provoke it as well. */
+/* Counts the message in the log; tests with failing allocations cause it as well. */
 static unsigned int complaints(void)
 {
 	static char log[1 << 20];

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_DEVICE_GET_INFO and VFIO_DEVICE_GET_REGION_INFO tell of subregions.
+ * VFIO_DEVICE_GET_INFO and VFIO_DEVICE_GET_REGION_INFO report subregions.
  */
 #include "fixture.h"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory that the kernel allocates to tell the claims of a BAR. The list of capabilities has to
- * be physically contiguous, since VFIO takes it for memory of kmalloc(). With as many claims as
- * there can be it has 393 KB.
+ * The memory that the kernel allocates to report the claims of a BAR. VFIO expects the list of
+ * capabilities in memory of kmalloc(), so it must be physically contiguous. With the maximum number
+ * of claims it has 393 KB.
  *
- * Allocations are counted by the kernel's trace events.
+ * The kernel's trace events count the allocations.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,10 +17,10 @@
 
 #define TRACING		"/sys/kernel/tracing/"
 
-/* More than anything else that the ioctl may need. */
+/* Larger than any other allocation that the ioctl may need. */
 #define LARGE		"bytes_alloc >= 16384"
 
-/* Every page but one of each two. */
+/* Every other page. */
 #define CLAIMS		SUBREGION_LIMIT
 #define STEP		(2 * SUBREGION_GRANULE)
 
@@ -46,7 +46,7 @@ static int set(const char *file, const char *value)
 	return ret;
 }
 
-/* Lets large allocations of this process be traced, if the kernel can do that. */
+/* Traces large allocations of this process, if the kernel can. */
 static bool prepare_tracing(void)
 {
 	char pid[16];
@@ -73,7 +73,7 @@ FIXTURE_SETUP(info_memory)
 		     CLAIMS * sizeof(struct vfio_region_claim);
 	self->info = malloc(self->size);
 	ASSERT_NE(NULL, self->info);
-	/* Or the kernel would have to make these pages present. */
+	/* Otherwise the kernel would have to make these pages present. */
 	memset(self->info, 0xff, self->size);
 }
 
@@ -86,13 +86,13 @@ FIXTURE_TEARDOWN(info_memory)
 	vfio_device_close(&self->dev);
 }
 
-/* Large allocations that were made; @charged are those for which the user is charged. */
+/* The number of large allocations; @charged counts those that are charged to the user. */
 struct allocations {
 	unsigned int all;
 	unsigned int charged;
 };
 
-/* Counts the allocation that a @line tells of, if it does. An allocation may have several lines. */
+/* Counts the allocation that @line reports, if any. An allocation can have several lines. */
 static void count(struct __test_metadata *_metadata, struct allocations *large, const char *line)
 {
 	static char last[32];
@@ -109,7 +109,7 @@ static void count(struct __test_metadata *_metadata, struct allocations *large, 
 	large->charged += !!strstr(line, "_ACCOUNT");
 }
 
-/* Asks about the BAR with room for @argsz bytes, and counts. */
+/* Requests the information about the BAR with room for @argsz bytes, and counts allocations. */
 static struct allocations ask(struct __test_metadata *_metadata, FIXTURE_DATA(info_memory) * self,
 			      uint32_t argsz)
 {
@@ -142,7 +142,7 @@ TEST_F_TIMEOUT(info_memory, a_question_about_the_size_of_the_claims_takes_none, 
 	EXPECT_EQ(self->size, self->info->argsz);
 	EXPECT_EQ(0, self->info->cap_offset);
 	EXPECT_NE(0, self->info->flags & VFIO_REGION_INFO_FLAG_CAPS);
-	/* One byte too few is as bad as no room at all. */
+	/* One byte too few has the same result as no room at all. */
 	large = ask(_metadata, self, self->size - 1);
 	EXPECT_EQ(0, large.all);
 	EXPECT_EQ(self->size, self->info->argsz);
@@ -156,7 +156,7 @@ TEST_F_TIMEOUT(info_memory, claims_are_told_from_memory_that_the_user_is_charged
 	const struct vfio_region_info_cap_claims *cap;
 	unsigned int n, wrong = 0;
 
-	/* The list; and what it is copied from, unless that is in memory of vmalloc(). */
+	/* The list, and the buffer that it is copied from unless that is memory of vmalloc(). */
 	EXPECT_LE(1, large.all);
 	EXPECT_GE(2, large.all);
 	EXPECT_EQ(large.all, large.charged);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * ioeventfds beside subregions: the kernel's mapping of a BAR is what the one writes through and
- * the other changes. So a BAR with write combining can have no ioeventfds, and a BAR gets its first
- * write combining only while the device has no ioeventfd on any BAR.
+ * ioeventfds beside subregions. An ioeventfd writes through the kernel's mapping of a BAR, and
+ * write-combining subregions replace this mapping. A BAR with write combining therefore cannot have
+ * ioeventfds, and a BAR gets its first write-combining subregion only while the device has no
+ * ioeventfd on any BAR.
  */
 #include <sys/eventfd.h>
 
@@ -28,7 +29,7 @@ FIXTURE_TEARDOWN(ioeventfd)
 	vfio_device_close(&self->dev);
 }
 
-/* The ioeventfd at byte @at of BAR 2 writes to the device, as its bytes there then show. */
+/* The ioeventfd at byte @at of BAR 2 writes to the device: its bytes change. */
 static void expect_write(struct __test_metadata *_metadata, struct vfio_device *dev, int eventfd,
 			 uint64_t at)
 {
@@ -41,10 +42,10 @@ static void expect_write(struct __test_metadata *_metadata, struct vfio_device *
 		usleep(1000);
 		ASSERT_EQ(4, pread(dev->fd, &value, 4, offset));
 	}
-	EXPECT_EQ(1, value) TH_LOG("the ioeventfd wrote nothing");
+	EXPECT_EQ(1, value) TH_LOG("the ioeventfd did not write");
 }
 
-/* One can be made there, writes, and can be ended. */
+/* An ioeventfd can be made there, writes, and can be removed. */
 static void expect_ioeventfd(struct __test_metadata *_metadata, struct vfio_device *dev,
 			     int eventfd, uint64_t at)
 {
@@ -64,9 +65,9 @@ TEST_F(ioeventfd, wc_while_an_ioeventfd_exists_is_ebusy)
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
-	/* Nothing needs segments when the type is the BAR's own. */
+	/* A subregion with the type of the BAR needs no segments. */
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, MIB);
-	/* The teardown shows that WC can be had once it is gone. */
+	/* The teardown shows that WC is possible once the ioeventfd is gone. */
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
 }
 
@@ -201,7 +202,7 @@ TEST_F(other_bar, an_ioeventfd_there_is_no_obstacle_to_more_wc)
 	map = fixture_map(_metadata, &self->dev, more.mmap_offset, MIB, 2 * MIB);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
 	EXPECT_MEMTYPE(MEMTYPE_WC, self->bar.start + 4 * MIB, self->bar.start + 5 * MIB);
-	/* Of two, either may go first. */
+	/* The two can be removed in either order. */
 	fixture_destroy(_metadata, &self->dev, first.index);
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, -1));

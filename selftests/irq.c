@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Interrupts beside subregions: they are set up and arrive as on vfio-pci, whatever is claimed.
+ * Interrupts beside subregions: they are configured and arrive as with vfio-pci, whether ranges are
+ * claimed or not.
  */
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -25,13 +26,13 @@ FIXTURE(irq) {
 	struct vfio_device dev;
 	uint64_t registers;
 	int eventfds[VECTORS];
-	/* Index and number of vectors to be tested. */
+	/* The interrupt index and the number of vectors under test. */
 	uint32_t count[3];
 };
 
 FIXTURE_VARIANT(irq) {
 	bool stock;
-	/* Of a part of the registers' BAR that has none, and of the MSI-X table. */
+	/* A range of the register BAR without registers, and the MSI-X table. */
 	bool wc;
 	bool table;
 };
@@ -77,7 +78,7 @@ FIXTURE_TEARDOWN(irq)
 #define SET_NONE	(VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER)
 #define SET_BOOLS	(VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER)
 
-/* How often the vector was triggered since it was asked last; waits for the first time. */
+/* Returns how often the vector was triggered since the last call; waits for the first time. */
 static uint64_t triggered(int eventfd, int timeout)
 {
 	struct pollfd poll_fd = { .fd = eventfd, .events = POLLIN };
@@ -128,7 +129,7 @@ static void write_register(struct __test_metadata *_metadata, FIXTURE_DATA(irq) 
 	ASSERT_EQ(4, pwrite(self->dev.fd, &value, 4, self->registers + at));
 }
 
-/* Makes the device raise its first MSI-X vector, and waits for that to arrive. */
+/* Makes the device raise its first MSI-X vector, and waits for the interrupt. */
 static void expect_interrupt(struct __test_metadata *_metadata, FIXTURE_DATA(irq) * self)
 {
 	write_register(_metadata, self, EICR, UINT32_MAX);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a guest of KVM may make of a subregion: by what it stores, by what that does to it, by what
- * the second stage of its page tables holds, and by what happens when the memory is taken away.
+ * How a KVM guest uses a subregion: its stores, their effect on it, the entries in its second stage
+ * of page tables, and what happens when the memory is revoked.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 #define AT		(4 * MIB)
 #define SIZE		(2 * MIB)
 
-/** struct subject - one range of a BAR, as a guest's device memory */
+/** struct subject - one range of a BAR, as device memory of a guest */
 struct subject {
 	/* The BAR of vfio-pci, the BAR of this driver, or a subregion. */
 	enum { OF_VFIO_PCI, OF_BAR, OF_SUBREGION } of;
@@ -82,11 +82,11 @@ TEST_F(kvm, the_second_stage_has_the_entry_that_the_attribute_means)
 	expect_entry(_metadata, &self->vm, SIZE - 8, (char *)self->map + SIZE - 8, subject->normal);
 	expect_no_entry(_metadata, &self->vm, SIZE);
 
-	/* The host's of the same bytes, by the same oracle, has the type that was asked for. */
+	/* The host's entry for the same bytes, read by the same oracle, has the type asked for. */
 	EXPECT_STREQ(subject->of == OF_SUBREGION ? attribute_pte(subject->attribute) :
 		     PTE_NONCACHED, pte_type(self->map));
 
-	/* Ordinary memory is another thing. */
+	/* Ordinary memory has another type. */
 	ASSERT_EQ(0, pte_read_guest(self->vm.vcpu, vm_arch_code(), &pte));
 	ASSERT_EQ(1, pte.present);
 	EXPECT_TRUE(is_ram_type(pte.name));
@@ -109,7 +109,7 @@ TEST_F(kvm, the_second_stage_loses_the_entry_at_a_reset_and_gets_it_again)
 	expect_entry(_metadata, &self->vm, 0, self->map, variant->subject.normal);
 }
 
-/* Here vfio-pci, as the control, does less. */
+/* vfio-pci, the control, does less here. */
 /* contract: vm.revoked */
 TEST_F(kvm, the_second_stage_loses_the_entry_at_a_reset_by_sysfs)
 {
@@ -180,7 +180,7 @@ static void start_counting(struct __test_metadata *_metadata, FIXTURE_DATA(kvm) 
 	ASSERT_EQ(0, self->ended);
 }
 
-/* Ends it from outside. */
+/* Ends the guest from outside. */
 static void stop_counting(struct __test_metadata *_metadata, FIXTURE_DATA(kvm) * self)
 {
 	sigaction(SIGUSR1, &(struct sigaction) { .sa_handler = woken }, NULL);
@@ -199,7 +199,7 @@ TEST_F(kvm, a_running_guest_is_stopped_while_the_memory_is_off)
 	start_counting(_metadata, self);
 	ASSERT_EQ(-EBUSY, pte_read_guest(self->vm.vcpu, VM_DEVICE_MEMORY, &pte));
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, false));
-	/* KVM cannot give it the page, and says so. */
+	/* KVM cannot give the page to the guest, and reports this. */
 	ASSERT_EQ(0, pthread_join(self->runner, NULL));
 	EXPECT_EQ(-EFAULT, self->ended);
 	EXPECT_EQ(-EFAULT, vm_store(&self->vm, GUEST_NORMAL, 0, 0));
@@ -224,7 +224,7 @@ TEST_F(kvm, a_running_guest_goes_on_after_a_reset)
 		before = self->map[0];
 		ASSERT_EQ(0, vfio_device_reset(&self->dev));
 		ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
-		/* The memory was off for a moment, in which the guest may have touched it. */
+		/* The memory was disabled for a moment, in which the guest may have touched it. */
 		if (self->ended) {
 			ASSERT_EQ(-EFAULT, self->ended);
 			ASSERT_EQ(0, pthread_join(self->runner, NULL));
@@ -237,7 +237,7 @@ TEST_F(kvm, a_running_guest_goes_on_after_a_reset)
 	stop_counting(_metadata, self);
 }
 
-/* It is not even stopped: KVM waits for the entry as a program does. */
+/* The guest is not even stopped: KVM waits for the entry like a program. */
 /* contract: vm.revoked */
 TEST_F(kvm, a_running_guest_goes_on_after_a_reset_by_sysfs)
 {
@@ -270,7 +270,7 @@ TEST_F(kvm, a_running_guest_never_reaches_what_is_destroyed)
 	EXPECT_LE(100, reached);
 	EXPECT_EQ(-EFAULT, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
 	expect_no_entry(_metadata, &self->vm, 0);
-	/* Claimed anew, it is another region, which the guest does not have. */
+	/* A new claim is another region, which the guest does not have. */
 	fixture_create(_metadata, &self->dev, BAR2, variant->subject.attribute, AT, SIZE);
 	EXPECT_EQ(-EFAULT, vm_store(&self->vm, GUEST_NORMAL, 0, VALUE));
 	EXPECT_EQ(reached, in_bar(_metadata, &self->dev, AT));

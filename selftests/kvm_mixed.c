@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A guest of KVM that has a BAR in parts of all kinds; and whom the oracle answers about guests.
+ * A KVM guest that has one BAR in parts of all kinds; and the processes to which the oracle gives
+ * answers about guests.
  */
 #include <sys/mman.h>
 
 #include "fixture_vm.h"
 
-/* One BAR in one machine: strict registers, a window for the guest's choice, one for WC. */
+/* One BAR in one machine: strict registers, a range for the guest's choice, and one for WC. */
 FIXTURE(kvm_mixed) {
 	struct vfio_device dev;
 	struct vm vm;
@@ -26,10 +27,10 @@ FIXTURE_TEARDOWN(kvm_mixed)
 	vfio_device_close(&self->dev);
 }
 
-/* What nothing claims is mapped by the BAR's own window. */
+/* The unclaimed parts are mapped through the window of the BAR. */
 #define UNCLAIMED	-1
 
-/* The parts: where each begins, how long it is, whether the guest may have it as Normal-NC. */
+/* The parts: offset, size, and whether the guest may have them as Normal-NC. */
 static const struct part {
 	uint64_t at;
 	uint64_t size;
@@ -45,7 +46,7 @@ static const struct part {
 
 #define PARTS	ARRAY_SIZE(parts)
 
-/* Makes all of them the guest's, at the place that they have in the BAR; @maps are the host's. */
+/* Gives all parts to the guest, at their offsets in the BAR; @maps are the host's mappings. */
 static void add_parts(struct __test_metadata *_metadata, struct vfio_device *dev, struct vm *vm,
 		      char *maps[PARTS])
 {
@@ -72,7 +73,10 @@ TEST_F(kvm_mixed, the_second_stage_has_an_entry_of_its_own_kind_for_each_part)
 	unsigned int i;
 
 	add_parts(_metadata, &self->dev, &self->vm, maps);
-	/* All at once, and at both ends, so that an entry that reaches too far is found. */
+	/*
+	 * All parts in one machine, at both ends, so that the test finds an entry that is too
+	 * large.
+	 */
 	for (i = 0; i < PARTS; i++) {
 		ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL, parts[i].at, VALUE));
 		ASSERT_EQ(VM_DONE, vm_store(&self->vm, GUEST_NORMAL,
@@ -116,7 +120,10 @@ TEST_F(kvm_mixed, what_is_no_virtual_cpu_is_refused_by_the_oracle)
 	EXPECT_EQ(-EINVAL, pte_read_guest(self->vm.kvm, VM_DEVICE_MEMORY, &pte));
 	EXPECT_EQ(-EINVAL, pte_read_guest(self->vm.fd, VM_DEVICE_MEMORY, &pte));
 	EXPECT_EQ(-EINVAL, pte_read_guest(self->dev.fd, VM_DEVICE_MEMORY, &pte));
-	/* One is answered, also before it ever ran, but not about what no guest can have. */
+	/*
+	 * The oracle answers about a guest that has not run yet, but not about addresses that no
+	 * guest has.
+	 */
 	EXPECT_EQ(0, pte_read_guest(self->vm.vcpu, VM_DEVICE_MEMORY, &pte));
 	EXPECT_EQ(0, pte.present);
 	add_parts(_metadata, &self->dev, &self->vm, maps);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Subregions live from the first open to the last close of the device: nothing of them is left
- * afterwards, and nothing of them is lost before.
+ * Subregions exist from the first open of the device to its last close: nothing remains afterwards,
+ * and nothing is lost before.
  */
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -54,7 +54,7 @@ static void expect_closed(struct __test_metadata *_metadata, const struct pci_ba
 {
 	char *lines = memtype_lines(bar->start, bar->start + bar->size);
 
-	EXPECT_STREQ("", lines) TH_LOG("reservations of the BAR are left");
+	EXPECT_STREQ("", lines) TH_LOG("reservations of the BAR remain");
 	free(lines);
 }
 
@@ -198,7 +198,7 @@ TEST_F(lifecycle, the_module_cannot_be_unloaded_while_the_device_is_open)
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
 	EXPECT_EQ(-1, syscall(SYS_delete_module, module, O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
-	/* Nor while a mapping is all that is left of it. */
+	/* Nor while only a mapping remains. */
 	vfio_device_close(&self->dev);
 	EXPECT_EQ(-1, syscall(SYS_delete_module, module, O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
@@ -207,7 +207,10 @@ TEST_F(lifecycle, the_module_cannot_be_unloaded_while_the_device_is_open)
 	expect_closed(_metadata, &self->bar);
 }
 
-/* Mappings of what was destroyed keep the device open like others, and nothing else. */
+/*
+ * Mappings of a destroyed subregion keep the device open, as other mappings do, and do nothing
+ * else.
+ */
 /* contract: lifetime.keeps-open */
 TEST_F(lifecycle, a_dead_mapping_keeps_the_device_open)
 {

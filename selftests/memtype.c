@@ -4,7 +4,7 @@
  */
 #include "fixture.h"
 
-/* The claim of most tests: 1 MiB at 4 MiB of a 16 MiB BAR, so that both neighbours are there. */
+/* Most tests claim 1 MiB at 4 MiB of a BAR of 16 MiB, so that there are bytes on both sides. */
 #define CLAIM		(4 * MIB)
 #define CLAIM_SIZE	(1 * MIB)
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a process does with a mapping of a subregion: the type stays with it through all of it.
+ * A process changes mappings of a subregion in many ways, and they keep their type.
  */
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -34,7 +34,7 @@ FIXTURE_TEARDOWN(mm)
 	vfio_device_close(&self->dev);
 }
 
-/* Moves a part of a mapping to where nothing is. */
+/* Moves a part of a mapping to an unused address. */
 static char *move(struct __test_metadata *_metadata, char *map, size_t size)
 {
 	char *hole, *moved;
@@ -46,7 +46,7 @@ static char *move(struct __test_metadata *_metadata, char *map, size_t size)
 	return moved;
 }
 
-/* Waits for a child that reports by its exit status and by the test's own. */
+/* Waits for a child, which reports by its exit status and through the result of the test. */
 static void join(struct __test_metadata *_metadata, pid_t child)
 {
 	int status;
@@ -102,7 +102,7 @@ TEST_F(mm, a_grandchild_has_the_same_type_when_all_others_are_gone)
 
 	ASSERT_EQ(0, pipe(release));
 	ASSERT_EQ(0, pipe(done));
-	/* So that the grandchild can be waited for: it holds the device until it is gone. */
+	/* So that the grandchild can be waited for: it keeps the device open until it exits. */
 	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
 	child = fork();
 	ASSERT_LE(0, child);
@@ -283,7 +283,7 @@ TEST_F(mm, a_mapping_over_another_replaces_it)
 	EXPECT_EQ(self->bar.start, pte_phys(self->map));
 }
 
-/* Takes the descriptor @fd of the parent's. */
+/* Takes the descriptor @fd of the parent. */
 static int parents_fd(int fd)
 {
 	int parent = syscall(SYS_pidfd_open, getppid(), 0);
@@ -293,7 +293,7 @@ static int parents_fd(int fd)
 	return taken;
 }
 
-/* Knows nothing but the descriptor of the device, and finds, maps and writes the subregion. */
+/* Knows only the descriptor of the device, and finds, maps and writes the subregion. */
 static void use_taken(struct __test_metadata *_metadata, int fd)
 {
 	const struct vfio_region_info_cap_subregion *cap;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whatever a process tries on a mapping of a subregion, or of a BAR of this driver, gives what it
- * gives on a mapping of a BAR of vfio-pci; and no page of it has another type afterwards.
+ * Every operation on a mapping of a subregion, or of a BAR of this driver, has the same result as
+ * on a mapping of a BAR of vfio-pci; and no page changes its type.
  */
 #include <fcntl.h>
 #include <linux/futex.h>
@@ -15,7 +15,7 @@
 #define AT		(4 * MIB)
 #define SIZE		(2 * MIB)
 
-/* What is mapped: where it is in the device file, and where in memory. */
+/* The mapping: its offset in the device file, and its address. */
 struct subject {
 	int fd;
 	uint64_t offset;
@@ -27,7 +27,7 @@ static long result(long ret)
 	return ret < 0 ? -errno : ret;
 }
 
-/* 0, or what mmap() or mremap() failed with; the mapping that it made is taken away again. */
+/* 0, or the errno of mmap() or mremap(). Removes the mapping that the call made. */
 static long result_map(void *map, size_t size)
 {
 	if (map == MAP_FAILED)
@@ -68,7 +68,7 @@ static long try_mbind(struct subject *subject, long mode)
 	return result(syscall(SYS_mbind, subject->map, SIZE, mode, NULL, 0, 0));
 }
 
-/* Another mapping of the same, by other flags or with another access. */
+/* A second mapping of the same offset, with other flags or protection. */
 static long try_flags(struct subject *subject, long flags)
 {
 	return result_map(mmap(NULL, SIZE, PROT_READ | PROT_WRITE, flags, subject->fd,
@@ -106,7 +106,7 @@ static long try_remap_pages(struct subject *subject, long page)
 			      subject->offset / (4 * KIB) + page, 0));
 }
 
-/* The kernel reads the mapping as it reads any memory of the program. */
+/* The kernel reads the mapping like other memory of the program. */
 static long try_write_to_pipe(struct subject *subject, long count)
 {
 	int ends[2];
@@ -129,7 +129,7 @@ static long try_read_from_zero(struct subject *subject, long count)
 	return ret;
 }
 
-/* The kernel needs the page itself, which device memory does not have. */
+/* The kernel needs the struct page, which device memory does not have. */
 static long try_vmsplice(struct subject *subject, long flags)
 {
 	struct iovec data = { .iov_base = subject->map, .iov_len = 4 * KIB };
@@ -245,13 +245,13 @@ static const struct attempt attempts[] = {
 	ATTEMPT(try_userfaultfd, UFFDIO_REGISTER_MODE_MINOR),
 };
 
-/* What the attempts gave, and how the kernel describes the mapping. */
+/* The results of the operations, and the kernel's description of the mapping. */
 struct results {
 	long of[ARRAY_SIZE(attempts)];
 	char flags[VM_FLAGS_LEN];
 };
 
-/* Tries everything, each on a mapping of its own; @type is what a page of it must then have. */
+/* Does each operation on a mapping of its own, whose pages must then have @type. */
 static void try_all(struct __test_metadata *_metadata, struct vfio_device *dev, uint64_t offset,
 		    const char *type, struct results *results)
 {
@@ -283,7 +283,7 @@ FIXTURE_VARIANT(as_stock) {
 	bool subregion;
 	uint32_t attribute;
 	const char *type;
-	/* Whether a guest is let choose the type, as on a BAR. */
+	/* Whether a guest may choose the type, as with a BAR. */
 	bool guest_chooses;
 };
 

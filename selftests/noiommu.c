@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device without an IOMMU, which VFIO gives to a privileged process if it is told to: subregions
- * are as elsewhere. For a machine that has no IOMMU; on others all is skipped.
+ * A device without an IOMMU, which VFIO gives to a privileged process if configured to: subregions
+ * work as they do with one. On machines with an IOMMU, all tests are skipped.
  */
 #include "ways.h"
 
@@ -19,7 +19,7 @@ FIXTURE_SETUP(noiommu)
 		return;
 	ret = pci_bind(bdf, vfio_driver());
 	if (ret == -ENXIO)
-		SKIP(return, "no IOMMU, and VFIO was not told to do without");
+		SKIP(return, "no IOMMU, and VFIO's enable_unsafe_noiommu_mode is off");
 	ASSERT_EQ(0, ret) TH_LOG("cannot bind %s: %s", bdf, strerror(-ret));
 	if (vfio_group_is_noiommu(bdf) <= 0)
 		SKIP(return, "the machine has an IOMMU");

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the platform cannot give: write combining where the kernel was told to do without PAT, and
- * subregions of a BAR that leaves no room for them. For the machine of the job of this name; on
- * others all is skipped.
+ * Limits of the platform: write combining on a kernel that was booted without PAT, and subregions
+ * of a BAR that leaves no room for them. The job of this name boots such a machine; on others all
+ * tests are skipped.
  */
 #include "refusal.h"
 
-#define NO_PAT		"the kernel was not told to do without PAT"
+#define NO_PAT		"the kernel was not booted with nopat"
 #define HUGE_BAR	(1ULL << 40)
 
 /* Whether @word is on the kernel's command line. */
@@ -150,7 +150,7 @@ TEST_F(huge_bar, an_attribute_is_eopnotsupp)
 			    EOPNOTSUPP);
 }
 
-/* Its bytes lie where other BARs have their subregions. */
+/* Its bytes lie at the offsets that the subregions of other BARs have. */
 /* contract: type.plain */
 TEST_F(huge_bar, is_mapped_to_its_end_as_by_vfio_pci)
 {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_SUBREGION_QUERY: what it says of each kind of region, and that VFIO_SUBREGION_CREATE agrees.
+ * VFIO_SUBREGION_QUERY: its answer for each kind of region, and that VFIO_SUBREGION_CREATE agrees.
  */
 #include <sys/eventfd.h>
 
 #include "refusal.h"
 
-/* A query must succeed and say which attributes can be had, besides what it always says. */
+/* A query must succeed, and report these attributes besides the constant values. */
 #define EXPECT_QUERY(dev, index_, attributes_, count_) do { \
 	struct vfio_subregion_query __query; \
 	ASSERT_EQ(0, subregion_query((dev), (index_), &__query)); \
@@ -65,7 +65,7 @@ TEST_F(query, a_subregion_has_the_one_that_it_has)
 						  (1 + 2 * attribute) * MIB, MIB).index;
 	for (attribute = 0; attribute < 4; attribute++)
 		EXPECT_QUERY(&self->dev, index[attribute], ATTR_BIT(attribute), 4);
-	/* What is left of the BAR can still have all. */
+	/* The rest of the BAR still supports all attributes. */
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_ALL, 4);
 }
 
@@ -85,7 +85,7 @@ TEST_F(query, the_count_is_of_those_that_exist)
 		fixture_destroy(_metadata, &self->dev, sub[i].index);
 	}
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_ALL, 0);
-	/* The same for every region that is asked about. */
+	/* The same for every other region. */
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, MIB);
 	EXPECT_QUERY(&self->dev, 0, ATTR_NONE, 1);
 	EXPECT_QUERY(&self->dev, 5, ATTR_NONE, 1);
@@ -151,7 +151,7 @@ TEST_F(query, it_changes_nothing)
 	expect_unchanged(_metadata, &self->dev, &self->bar, before);
 }
 
-/* Two BARs that can have subregions, and one of I/O ports. */
+/* Two BARs that can have subregions, and an I/O BAR. */
 FIXTURE(two_bars) {
 	struct vfio_device dev;
 	uint64_t registers;
@@ -213,7 +213,7 @@ TEST_F(two_bars, the_attribute_of_one_says_nothing_of_the_other)
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_NONE, 0);
 }
 
-/* On each device of the machine: what is said can be had can be had, and nothing else. */
+/* On each device of the machine, exactly the reported attributes are possible. */
 FIXTURE(every_bar) {
 	struct vfio_device dev;
 };
@@ -238,7 +238,7 @@ FIXTURE_TEARDOWN(every_bar)
 	vfio_device_close(&self->dev);
 }
 
-/* Whether one page of the BAR at least can be made a subregion with the attribute. */
+/* Whether at least one page of the BAR can become a subregion with the attribute. */
 static bool can_create(struct __test_metadata *_metadata, struct vfio_device *dev, uint32_t bar,
 		       uint32_t attribute)
 {

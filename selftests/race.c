@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Faults against claims and revocation: another process touches a mapping all the time, and still
- * has no entry that it must not have once the call has returned.
+ * Faults against claims and revocation: another process touches a mapping all the time, and yet has
+ * no forbidden entry once the call has returned.
  *
- * A stale entry stays, since nothing zaps it any more; so it is enough to look afterwards.
+ * No later zap removes a stale entry, so it is enough to look afterwards.
  */
 #include <poll.h>
 #include <setjmp.h>
@@ -20,7 +20,10 @@ FIXTURE(race) {
 	struct vfio_device dev;
 	struct pci_bar bar;
 	pid_t child;
-	/* Closing our end of the one stops the child; by the other it says that it has begun. */
+	/*
+	 * The parent closes its end of one pipe to stop the child; the child reports its start on
+	 * the other.
+	 */
 	int stop[2];
 	int begun[2];
 };
@@ -46,7 +49,9 @@ static bool must_stop(int fd)
 	return poll(&poll_fd, 1, 0) != 0;
 }
 
-/* Touches every page of the mapping over and over, whether it faults or not, until told to stop. */
+/*
+ * Touches every page of the mapping again and again, even if it faults, until the parent stops it.
+ */
 static void touch_until_stopped(FIXTURE_DATA(race) * self, char *map, size_t size)
 {
 	uint32_t value;
@@ -59,7 +64,7 @@ static void touch_until_stopped(FIXTURE_DATA(race) * self, char *map, size_t siz
 			touch_read((uint32_t *)(map + at), &value);
 }
 
-/* Starts a child that touches the mapping; returns in the child only once it is told to stop. */
+/* Starts a child that touches the mapping; in the child, returns only after the parent stops it. */
 static bool start_touching(struct __test_metadata *_metadata, FIXTURE_DATA(race) * self, char *map,
 			   size_t size)
 {
@@ -92,7 +97,7 @@ TEST_F_TIMEOUT(race, a_bar_mapping_that_is_being_touched_loses_each_claim, 120)
 	uint32_t attribute;
 
 	if (start_touching(_metadata, self, map, AREA)) {
-		/* Every other page was claimed while it was being touched. */
+		/* Every other page was claimed while the child touched it. */
 		for (at = 0; at < AREA; at += STEP) {
 			EXPECT_STREQ(PTE_NONE, pte_type(map + at));
 			EXPECT_SIGBUS(map + at);
@@ -115,13 +120,13 @@ static void touch_faulted(int signal)
 	siglongjmp(after_touch, 1);
 }
 
-/* Which page the parent claims, and which one the child waits for; counted from 1. */
+/* The page that the parent claims, and the page that the child waits for; counted from 1. */
 struct steps {
 	volatile unsigned int parent;
 	volatile unsigned int child;
 };
 
-/* Lets some time pass: of @turn's 64 different ones, each in turn. */
+/* Delays by one of 64 durations, which @turn selects. */
 static void let_pass(unsigned int turn)
 {
 	volatile unsigned int left;
@@ -131,9 +136,9 @@ static void let_pass(unsigned int turn)
 }
 
 /*
- * Touches page after page, each while the parent claims it, a little sooner or later each time.
- * There is no system call between the step and the touch: it would take longer than the claim.
- * Returns how many touches came before the claim.
+ * Touches page after page while the parent claims them, with a delay that varies. There is no
+ * system call between the step and the touch, because it would take longer than the claim. Returns
+ * how many touches came before the claim.
  */
 static unsigned int touch_in_step(struct steps *steps, char *map)
 {
@@ -204,7 +209,7 @@ TEST_F_TIMEOUT(race, a_wc_mapping_that_is_being_touched_is_revoked_and_comes_bac
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, AREA);
 	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, AREA, 2 * MIB);
 	if (start_touching(_metadata, self, map, AREA)) {
-		/* The memory is off by now. */
+		/* The memory is disabled now. */
 		for (at = 0; at < AREA; at += 4 * KIB)
 			EXPECT_STREQ(PTE_NONE, pte_type(map + at));
 		EXPECT_SIGBUS(map);
@@ -241,7 +246,7 @@ TEST_F_TIMEOUT(race, a_wc_mapping_that_is_being_touched_survives_resets, 120)
 	stop_touching(_metadata, self);
 }
 
-/* Creates all of many small ranges, in the same order as every other process. */
+/* Creates many small subregions, in the same order as every other process. */
 static unsigned int create_all(struct vfio_device *dev, unsigned int *refused)
 {
 	struct vfio_subregion_create create;

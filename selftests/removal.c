@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A device that is removed while a program has it: by sysfs, by switching off its slot, by taking
- * the virtual functions from a physical one. Removing waits until the program has closed it, as
- * with vfio-pci, the control; until then mappings keep their types and reach the device, and
- * afterwards nothing is left of them. A device that comes back is like new.
+ * Removal of a device that a program has open: through sysfs, by powering off its slot, or by
+ * disabling virtual functions. As with vfio-pci, the control, removal waits until the program has
+ * closed the device. Until then mappings keep their types and reach the device; afterwards nothing
+ * remains of them. A device that returns is like a new one.
  */
 #include <poll.h>
 #include <pthread.h>
@@ -22,7 +22,7 @@ static const unsigned char token[16] = {
 	0x9b, 0x16, 0x85, 0x69, 0xe5, 0xb0, 0x82, 0x58,
 };
 
-/* A device that a program has, with parts of a BAR and a subregion mapped and written to. */
+/* A device that a program has open, with mappings of a BAR and of a subregion, both written to. */
 struct held {
 	struct vfio_device dev;
 	struct pci_bar bar;
@@ -31,9 +31,9 @@ struct held {
 	char *plain;
 	/* NULL with vfio-pci. */
 	char *wc;
-	/* Whether the BAR is memory, which reads as it was written. */
+	/* Whether the BAR is memory, which returns the values that were written. */
 	bool memory;
-	/* Is signalled when the device is to be given up; -1 without an eventfd for that. */
+	/* Signalled when the program should close the device; -1 without such an eventfd. */
 	int request;
 	pthread_t writer;
 	volatile bool stop;
@@ -74,7 +74,7 @@ static void hold(struct __test_metadata *_metadata, struct held *held, uint32_t 
 	EXPECT_TOUCH(held->wc, PTE_WC, 0);
 }
 
-/* Has the program be asked to give the device up by an eventfd. */
+/* Registers an eventfd for the request to close the device. */
 static void ask_for_requests(struct __test_metadata *_metadata, struct held *held)
 {
 	held->request = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -108,7 +108,7 @@ static void let_go(struct held *held)
 	held->wc = NULL;
 }
 
-/* Until the program has let go of it the device works, and its mappings have their types. */
+/* Until the program has closed the device, the device works and its mappings have their types. */
 static void expect_held(struct __test_metadata *_metadata, struct held *held)
 {
 	unsigned long before = held->written;
@@ -133,7 +133,7 @@ static void expect_no_reservation(struct __test_metadata *_metadata, const struc
 {
 	char *lines = memtype_lines(bar->start, bar->start + bar->size);
 
-	EXPECT_STREQ("", lines) TH_LOG("reservations of the BAR are left");
+	EXPECT_STREQ("", lines) TH_LOG("reservations of the BAR remain");
 	free(lines);
 }
 
@@ -144,7 +144,7 @@ static bool exists(const char *bdf)
 	return pci_driver(bdf, driver) != -ENODEV;
 }
 
-/* Has a process of its own remove the device; it keeps nothing of it. */
+/* A process of its own removes the device; it does not have the device open. */
 static pid_t start_removing(struct __test_metadata *_metadata, struct held *held,
 			    unsigned int count, int (*remove)(const char *bdf), const char *bdf)
 {
@@ -191,11 +191,11 @@ static int remove_vfs(const char *bdf)
 	return pci_set_vfs(bdf, 0);
 }
 
-/* How the device goes, and who has it. */
+/* A way of removal, and the device. */
 struct way {
 	const char *device;
 	int (*remove)(const char *bdf);
-	/* Whether it can be found again afterwards. */
+	/* Whether the kernel can find the device again afterwards. */
 	bool comes_back;
 	bool stock;
 	bool request;
@@ -226,7 +226,7 @@ FIXTURE_VARIANT_ADD(removal, by_sysfs_after_a_request) {
 	{ "DEV_IVSHMEM", pci_remove, true, false, true }
 };
 
-/* The machine takes a device away whose slot is off. */
+/* The machine removes a device whose slot is powered off. */
 FIXTURE_VARIANT_ADD(removal, by_slot_of_vfio_pci) {
 	{ "DEV_SPARE_0", pci_slot_off, false, true, false }
 };
@@ -247,7 +247,7 @@ FIXTURE_SETUP(removal)
 	if (!fixture_bdf(_metadata, way->device))
 		return;
 	if (!exists(getenv(way->device)))
-		SKIP(return, "%s is there once only", way->device);
+		SKIP(return, "there is only one %s", way->device);
 	if (!fixture_open(_metadata, &held->dev, way->device,
 			  way->stock ? DRIVER_STOCK : vfio_driver()))
 		return;
@@ -259,7 +259,7 @@ FIXTURE_SETUP(removal)
 	hold(_metadata, held, BAR2, MIB, way->stock);
 }
 
-/* Whatever happened, the device is there for the next test. */
+/* In every case the device exists for the next test. */
 FIXTURE_TEARDOWN(removal)
 {
 	stop_writing(&self->held);
@@ -280,7 +280,7 @@ TEST_F(removal, waits_for_the_program_whose_mappings_keep_their_types)
 	wait_for_request(_metadata, held);
 	expect_waiting(_metadata, child);
 	expect_held(_metadata, held);
-	/* A mapping is as good as a descriptor. */
+	/* A mapping keeps the device open like a descriptor. */
 	vfio_device_close(&held->dev);
 	usleep(100 * 1000);
 	expect_waiting(_metadata, child);
@@ -297,7 +297,7 @@ TEST_F(removal, waits_for_the_program_whose_mappings_keep_their_types)
 	hold(_metadata, held, BAR2, MIB, way->stock);
 }
 
-/* A program that changes types until the end. */
+/* A program that changes types until the device is gone. */
 FIXTURE(changing) {
 	struct held held;
 	char bdf[PCI_NAME_LEN];
@@ -342,7 +342,7 @@ TEST_F(changing, types_works_until_the_program_has_let_go)
 		EXPECT_SIGBUS(map);
 		munmap(map, 2 * MIB);
 	}
-	/* Who removes the device has the lock that a reset takes, as with vfio-pci. */
+	/* As with vfio-pci, the removing thread holds the lock that a reset takes. */
 	EXPECT_EQ(-EAGAIN, vfio_device_reset(&held->dev));
 	EXPECT_TOUCH(held->wc, PTE_WC, 0);
 	expect_waiting(_metadata, child);
@@ -351,7 +351,7 @@ TEST_F(changing, types_works_until_the_program_has_let_go)
 	expect_no_reservation(_metadata, &held->bar);
 }
 
-/* A process ends, but not its memory, of which mappings of the device are part. */
+/* A process ends while its memory, including mappings of the device, continues to exist. */
 FIXTURE(memory) {
 	struct held held;
 	char bdf[PCI_NAME_LEN];
@@ -385,13 +385,13 @@ FIXTURE_TEARDOWN(memory)
 		EXPECT_EQ(0, pci_rescan());
 }
 
-/* The two ends of what a process has to say and to wait for, a byte each. */
+/* Two pipes, by which a process reports and waits, a byte each. */
 struct words {
 	int say[2];
 	int hear[2];
 };
 
-/* Another process that has the same memory, and says whether the types are right. */
+/* Another process with the same memory; it reports whether the types are right. */
 static int heir(void *data)
 {
 	struct words *words = data;
@@ -401,7 +401,7 @@ static int heir(void *data)
 	return 0;
 }
 
-/* Has the device mapped, leaves its memory to another process, and ends. */
+/* Maps the device, leaves its memory to another process, and exits. */
 static void bequeath(struct __test_metadata *_metadata, struct held *held, const char *bdf,
 		     struct words *words, bool stock)
 {
@@ -433,7 +433,7 @@ TEST_F(memory, that_outlives_its_process_keeps_the_device)
 	ASSERT_EQ(1, read(words.say[0], &byte, 1));
 	ASSERT_EQ(owner, waitpid(owner, &status, 0));
 	ASSERT_EQ(0, status);
-	/* The owner has ended. */
+	/* The owner has exited. */
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
@@ -449,7 +449,7 @@ TEST_F(memory, that_outlives_its_process_keeps_the_device)
 	expect_no_reservation(_metadata, &held->bar);
 }
 
-/* A kernel thread has the memory of a process whose virtio queues it serves. */
+/* A kernel thread uses the memory of a process whose virtio queues it serves. */
 #define VHOST_NET	"/dev/vhost-net"
 #define VHOST_SET_OWNER	_IO(0xAF, 0x01)
 
@@ -488,7 +488,7 @@ TEST_F(memory, that_vhost_has_keeps_the_device)
 	expect_no_reservation(_metadata, &held->bar);
 }
 
-/* Two devices that go at the same time; the kernel removes one after the other. */
+/* Two devices are removed at the same time; the kernel removes one after the other. */
 FIXTURE(both) {
 	struct held held[2];
 	char bdf[2][PCI_NAME_LEN];
@@ -554,7 +554,7 @@ TEST_F(both, go_and_come_back)
 	}
 }
 
-/* The kernel's own vfio-pci is loaded without. */
+/* The kernel's own vfio-pci is loaded without the parameter. */
 static void allow_sriov(struct __test_metadata *_metadata)
 {
 	int file = open("/sys/module/vfio_pci/parameters/enable_sriov", O_WRONLY | O_CLOEXEC);
@@ -564,7 +564,7 @@ static void allow_sriov(struct __test_metadata *_metadata)
 	close(file);
 }
 
-/* A virtual function that is taken away by its physical one. */
+/* A virtual function that its physical function removes. */
 FIXTURE(vf) {
 	struct vfio_device pf;
 	struct held held;
@@ -603,7 +603,7 @@ FIXTURE_SETUP(vf)
 	ASSERT_EQ(0, vfio_device_open_vf(&self->held.dev, self->bdf, TOKEN));
 	if (variant->request)
 		ask_for_requests(_metadata, &self->held);
-	/* What is behind the registers of BAR 0, which are in its first pages. */
+	/* The bytes behind the registers of BAR 0, which are in its first pages. */
 	hold(_metadata, &self->held, 0, 4 * KIB, variant->stock);
 }
 
@@ -638,7 +638,7 @@ TEST_F(vf, that_is_taken_away_waits_for_the_program)
 	expect_removed(_metadata, child, self->bdf);
 	self->enabled = false;
 	expect_no_reservation(_metadata, &held->bar);
-	/* The physical function is as before, and has another one if asked. */
+	/* The physical function works as before, and can create another virtual function. */
 	ASSERT_EQ(0, pci_set_vfs(self->pf.bdf, 1));
 	self->enabled = true;
 	ASSERT_EQ(0, pci_vf(self->pf.bdf, 0, self->bdf));

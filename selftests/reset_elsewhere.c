@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Resets that are not VFIO's own: by sysfs, of one function or of all behind a port. While one is
- * under way no program reaches the device, and none is refused either: it waits. On vfio-pci, the
- * control, it does reach the device.
+ * Resets that VFIO does not start: through sysfs, of one function or of all devices behind a port.
+ * During such a reset no program reaches the device, and no access fails: it waits. With vfio-pci,
+ * the control, programs do reach the device.
  *
- * A device in reset does not decode its memory. What reads it then gets all ones or zero from the
- * bus, by machine; all that is read in these tests has another value.
+ * A device in reset does not decode its memory. A read then returns all ones or zero, depending on
+ * the machine; the tests read other values only.
  */
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -16,25 +16,27 @@
 #define PATTERN		0x5ab0a55a
 #define ROUNDS		5
 
-/* In BAR 0 of QEMU's igb, whose BARs are no memory: the status register. */
+/* In BAR 0 of QEMU's igb: the status register. The igb's BARs are not memory. */
 #define STATUS		0x8
 
-/* What a thread or a process made of the device meanwhile; only it counts here. */
+/* Accesses of one thread or process to the device; only it writes these counters. */
 struct witness {
 	volatile unsigned long reached;
-	/* Of these, how many read what the device does not say. */
+	/* The number of these that read a value which the device does not hold. */
 	volatile unsigned long nothing;
-	/* How many raised a signal or failed. */
+	/* The number of accesses that raised a signal or failed. */
 	volatile unsigned long refused;
 };
 
 /*
- * What is seen of one device by a thread and a process that read its mappings, and one that
- * read()s.
+ * The accesses to one device by a thread and a process that read its mappings, and by a thread that
+ * uses read().
  */
 struct watch {
 	struct vfio_device *dev;
-	/* What is read: by mappings, and by read() at places of the device file, so far each. */
+	/*
+	 * The addresses and the offsets in the device file that are read, and the number of each.
+	 */
 	char *map[3];
 	unsigned int maps;
 	uint64_t offset[2];
@@ -43,7 +45,9 @@ struct watch {
 	struct witness *thread;
 	struct witness *process;
 	struct witness *reader;
-	/* How often the oracle found an entry of the first mapping, and how often none. */
+	/*
+	 * How often the oracle found an entry for the first mapping, and how often it found none.
+	 */
 	volatile unsigned long present;
 	volatile unsigned long absent;
 	volatile bool *stop;
@@ -89,7 +93,7 @@ static void *touch_thread(void *data)
 static void *read_thread(void *data)
 {
 	struct watch *watch = data;
-	/* Of memory it reads more than the driver transfers at once. */
+	/* In memory, it reads more than the driver transfers at a time. */
 	size_t size = watch->unit == sizeof(uint32_t) ? sizeof(uint32_t) : 8 * KIB;
 	uint32_t value[2048];
 	unsigned int i, word;
@@ -123,8 +127,8 @@ static void *look_thread(void *data)
 }
 
 /*
- * Decides what is read of @bar of a device of which @unit bytes are mapped at @plain, and in
- * @scene if there is one. What is memory is filled.
+ * Sets the addresses to read, in @plain, a mapping of @event's BAR, and in the mappings of @scene
+ * if it is not NULL. Fills memory with a value.
  */
 static void set_watch(struct __test_metadata *_metadata, struct watch *watch,
 		      struct vfio_device *dev, const struct event *event, char *plain,
@@ -274,7 +278,7 @@ TEST_F(elsewhere, nobody_reaches_the_device_in_reset_and_nobody_is_refused)
 	EXPECT_EQ(0, watch->process->refused);
 	EXPECT_EQ(0, watch->reader->nothing);
 	EXPECT_EQ(0, watch->reader->refused);
-	/* It was seen that there was no entry, for some milliseconds each time. */
+	/* The entry was seen to be absent, for some milliseconds each time. */
 	EXPECT_LE(3 * ROUNDS, watch->absent);
 	EXPECT_LT(0, watch->present);
 }
@@ -288,8 +292,8 @@ TEST_F(elsewhere, a_bar_with_an_attribute_keeps_it)
 	char *map;
 
 	/*
-	 * A BAR that has subregions cannot have one, and only the next open has none of them
-	 * left.
+	 * A BAR that has subregions cannot have an attribute, and only the next open starts without
+	 * subregions.
 	 */
 	munmap(scene->plain, unit);
 	munmap(scene->device, unit);
@@ -304,7 +308,7 @@ TEST_F(elsewhere, a_bar_with_an_attribute_keeps_it)
 	EXPECT_TOUCH(map, PTE_DEVICE, 0);
 }
 
-/* What the kernel's own driver does, which is why this one does more. */
+/* The behaviour of the kernel's own driver, which is the reason for the gate. */
 FIXTURE(control) {
 	struct vfio_device dev;
 	char *map;
@@ -363,7 +367,7 @@ TEST_F(control, a_program_reaches_the_device_in_reset_by_vfio_pci)
 	unsigned int round;
 
 	start_watch(_metadata, watch);
-	/* Until it was caught in the act. */
+	/* Until an access was seen during the reset. */
 	for (round = 0; round < 40; round++) {
 		ASSERT_EQ(0, variant->event.revoke(&self->dev));
 		if (watch->thread->nothing && watch->process->nothing && watch->reader->nothing)
@@ -376,17 +380,19 @@ TEST_F(control, a_program_reaches_the_device_in_reset_by_vfio_pci)
 }
 
 /*
- * All that resets a device, or takes its memory away, at once. Whoever waits for whom, in the end
- * all of them have gone on.
+ * All ways to reset a device or to disable its memory, at the same time. Whichever waits for
+ * another, all of them make progress.
  */
 
 struct storm;
 
-/* What a thread does over and over, and what that may fail with. */
+/* An operation that a thread repeats, and the errnos that it may fail with. */
 struct deed {
 	const char *name;
 	int (*act)(struct storm *storm);
-	/* In milliseconds, afterwards: what takes long would keep all others from their turn. */
+	/*
+	 * The pause afterwards, in milliseconds: long operations would otherwise block all others.
+	 */
 	unsigned int pause;
 	int excused[2];
 };
@@ -403,7 +409,7 @@ struct actor {
 
 struct storm {
 	struct scene scene;
-	/* Another function of the same device, if it has one. */
+	/* Another function of the same device, if there is one. */
 	struct vfio_device other;
 	uint64_t unit;
 	uint32_t bar;
@@ -500,7 +506,7 @@ static int act_read(struct storm *storm)
 	return done == sizeof(bytes) ? 0 : -errno;
 }
 
-/* Signals are no failure: the memory is off now and then. */
+/* A signal is no failure: the memory is disabled now and then. */
 static int act_touch(struct storm *storm)
 {
 	char *const maps[] = { storm->scene.plain, storm->scene.device, storm->scene.wc };
@@ -534,7 +540,7 @@ static void *act(void *data)
 	return NULL;
 }
 
-/* Has all of them act for @seconds, and waits until each has done it once at least. */
+/* Runs all of them for @seconds, and until each has succeeded once. */
 static void let_storm(struct __test_metadata *_metadata, struct storm *storm,
 		      const struct deed *deeds, unsigned int count, unsigned int seconds)
 {
@@ -604,7 +610,7 @@ FIXTURE_TEARDOWN(storm)
 /* contract: reset.no-deadlock */
 TEST_F_TIMEOUT(storm, of_resets_of_one_function_ends, 120)
 {
-	/* Whoever resets through VFIO does not wait for another's reset. */
+	/* A reset through VFIO does not wait for a reset that others started. */
 	static const struct deed deeds[] = {
 		{ "sysfs reset", act_sysfs_reset, 50, {} },
 		{ "VFIO_DEVICE_RESET", act_ioctl_reset, 5, { EAGAIN } },
@@ -612,7 +618,7 @@ TEST_F_TIMEOUT(storm, of_resets_of_one_function_ends, 120)
 		{ "Memory Space", act_memory, 1, {} },
 		{ "D3hot", act_power, 1, {} },
 		{ "CREATE and DESTROY", act_create, 1, {} },
-		/* There are none for a device that is not in D0. */
+		/* A device has interrupts only in D0. */
 		{ "interrupts", act_irqs, 1, { EINVAL } },
 		{ "read()", act_read, 1, { EIO } },
 		{ "touch", act_touch, 1, {} },
@@ -657,10 +663,10 @@ TEST_F_TIMEOUT(storm, of_resets_and_low_power_ends, 120)
 	expect_calm(_metadata, storm);
 }
 
-/* One of the functions has this driver, the other one @driver. */
+/* One of the functions has this driver, the other one has @driver. */
 static void storm_of_two(struct __test_metadata *_metadata, struct storm *storm, const char *driver)
 {
-	/* A hot reset gives up where it cannot have the memory lock of a device at once. */
+	/* A hot reset fails with EBUSY if it cannot get the memory lock of a device immediately. */
 	static const struct deed deeds[] = {
 		{ "reset of the port", act_port_reset, 50, { EAGAIN } },
 		{ "hot reset", act_hot_reset, 5, { EAGAIN, EBUSY } },

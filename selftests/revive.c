@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * After VFIO_SUBREGION_DESTROY, by attribute and size of entry: mappings of the subregion stay dead
- * whatever becomes of its range, and mappings of the BAR get the range back.
+ * whatever happens to its range, and mappings of the BAR get the range back.
  */
 #include "fixture.h"
 
@@ -9,7 +9,7 @@ FIXTURE(revive) {
 	struct vfio_device dev;
 	struct pci_bar bar;
 	struct vfio_subregion_create sub;
-	/* Of all of the BAR, made before the subregion; and of all of the subregion. */
+	/* A mapping of the whole BAR, older than the subregion; and one of the whole subregion. */
 	char *bar_map;
 	char *map;
 };
@@ -20,7 +20,7 @@ FIXTURE_VARIANT(revive) {
 	const char *pte;
 	uint64_t start;
 	uint64_t size;
-	/* Of the entries of the subregion, and of a new mapping of the BAR. */
+	/* The size of the entries of the subregion, and of those of a new mapping of the BAR. */
 	unsigned int shift;
 	unsigned int bar_shift;
 };
@@ -124,7 +124,7 @@ TEST_F_TIMEOUT(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before
 	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + self->bar.size);
 }
 
-/* The range is claimed anew with every attribute in turn. */
+/* The range is claimed again, with each attribute in turn. */
 /* contract: destroy.dead */
 TEST_F_TIMEOUT(revive, a_claim_of_the_range_anew_does_not_revive_it, 120)
 {
@@ -158,7 +158,7 @@ TEST_F_TIMEOUT(revive, a_whole_bar_that_becomes_wc_does_not_revive_it, 120)
 	munmap(self->bar_map, self->bar.size);
 	munmap(self->map, variant->size / 2);
 	self->map += variant->size / 2;
-	/* What is left of the dead mapping maps nothing of the BAR. */
+	/* The dead mapping maps nothing of the BAR. */
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
 	bar_map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
 	EXPECT_TOUCH(bar_map + variant->start, PTE_WC, variant->bar_shift);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Whatever makes VFIO revoke a mapping of a BAR revokes a mapping of a subregion: no live entry is
- * left, a touch meanwhile raises SIGBUS, and a touch afterwards finds the same type again.
+ * Every event that makes VFIO revoke a mapping of a BAR revokes mappings of subregions: no live
+ * entry remains, an access during the event raises SIGBUS, and a later access gets the same type
+ * again.
  */
 #include "events.h"
 
@@ -130,7 +131,7 @@ TEST_F(revoke, lets_a_touch_afterwards_find_the_same_type)
 	free(after);
 }
 
-/* The events after which the memory is out of reach until something is done. */
+/* The events after which the memory is inaccessible until a restore. */
 FIXTURE(outage) {
 	struct scene scene;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Revocation under load: other threads write to every mapping all the time, and still nothing can
- * be reached while it must not be, and what comes back has its type.
+ * Revocation under load: other threads write to every mapping all the time, yet no write reaches
+ * the device while its memory is inaccessible, and new entries have the right type.
  */
 #include <pthread.h>
 
@@ -12,11 +12,13 @@
 
 struct writers;
 
-/* A thread that writes to all three mappings of a scene, whether they fault or not. */
+/* A thread that writes to all three mappings of a scene, even if they fault. */
 struct writer {
 	struct writers *all;
 	pthread_t thread;
-	/* How many writes went through, and how many raised SIGBUS; nobody else counts here. */
+	/*
+	 * The numbers of successful writes and of SIGBUS; only this thread writes these counters.
+	 */
 	volatile unsigned long written;
 	volatile unsigned long refused;
 };
@@ -38,7 +40,7 @@ static void *write_all(void *data)
 	unsigned int i;
 	uint64_t at;
 
-	/* A page in each 128 KiB, so that every mapping gets its turn soon. */
+	/* A page in each 128 KiB, so that the next mapping follows soon. */
 	for (at = 0; !writers->stop; at = (at + 132 * KIB) % writers->unit) {
 		for (i = 0; i < ARRAY_SIZE(maps); i++) {
 			if (touch_write((uint32_t *)(maps[i] + at), at))
@@ -70,7 +72,7 @@ static unsigned long refused(const struct writers *writers)
 	return sum;
 }
 
-/* Waits until each writer has been refused @times times: what it wrote before is then counted. */
+/* Waits until each writer got SIGBUS @times times: by then its earlier writes are counted. */
 static void wait_until_refused(const struct writers *writers, unsigned long times)
 {
 	unsigned long before[WRITERS];
@@ -173,7 +175,7 @@ FIXTURE_TEARDOWN(live)
 	vfio_device_close(&self->scene.dev);
 }
 
-/* The events that end with memory that is out of reach, until it is restored. */
+/* The events that leave the memory inaccessible until a restore. */
 static bool is_outage(const struct event *event)
 {
 	return event->revoke == memory_off || event->revoke == enter_d3hot ||
@@ -235,7 +237,7 @@ TEST_F_TIMEOUT(live, destroy_reaches_what_is_being_written, 120)
 	EXPECT_TOUCH(self->scene.device, PTE_DEVICE, 0);
 }
 
-/* The descriptors go while the threads write on; the last munmap() closes the device. */
+/* The descriptors are closed while the threads write; the last munmap() closes the device. */
 /* contract: lifetime.keeps-open */
 TEST_F(live, a_device_that_is_closed_meanwhile_stays_until_the_mappings_are_gone)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A BAR of which parts are write-combining: what lies between them keeps its type through all
- * changes, read() and write() reach every byte, and the kernel maps no more than they need.
+ * A BAR with several write-combining subregions: the gaps keep their type through all changes,
+ * read() and write() reach every byte, and the kernel maps only as much as they need.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -11,12 +11,12 @@
 
 #include "fixture.h"
 
-/* One part in each MiB but the first and the last, so that the gaps are of many lengths. */
+/* One subregion in each MiB except the first and the last, so that the gaps differ in length. */
 #define PARTS		14
 #define PART_AT(n)	((uint64_t)((n) + 1) * MIB + (n) * 8 * KIB)
 #define PART_SIZE	(64 * KIB)
 
-/* What one transfer moves: the end of a gap, the whole part, and the start of the next gap. */
+/* One transfer covers the end of a gap, the whole subregion, and the start of the next gap. */
 #define BEFORE		(32 * KIB + 4)
 #define CHUNK		(PART_SIZE + 64 * KIB)
 
@@ -36,7 +36,7 @@ FIXTURE_SETUP(segments)
 	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
 	self->window = vfio_offset(&self->dev, BAR2, 0);
 	ASSERT_LE(PART_AT(PARTS), self->bar.size);
-	/* From both ends to the middle, so that gaps are divided on either side. */
+	/* From both ends to the middle, so that gaps are divided on both sides. */
 	for (n = 0; n < PARTS; n++) {
 		unsigned int part = n % 2 ? PARTS - 1 - n / 2 : n / 2;
 
@@ -51,7 +51,7 @@ FIXTURE_TEARDOWN(segments)
 	vfio_device_close(&self->dev);
 }
 
-/* Every byte between the parts that there are is reserved as UC-, and every part as WC. */
+/* All bytes between the existing subregions are reserved as UC-, and the subregions as WC. */
 static void expect_reserved(struct __test_metadata *_metadata, FIXTURE_DATA(segments) * self)
 {
 	uint64_t start = self->bar.start;
@@ -77,7 +77,7 @@ TEST_F(segments, are_reserved_with_their_types_whatever_comes_and_goes)
 	if (!memtype_tracked())
 		SKIP(return, NO_MEMTYPES);
 	expect_reserved(_metadata, self);
-	/* 5 and 14 have no factor in common, so this comes to every part. */
+	/* 5 and 14 have no common factor, so the loop reaches every subregion. */
 	for (n = 0; n < PARTS; n++) {
 		unsigned int part = n * 5 % PARTS;
 
@@ -104,7 +104,7 @@ TEST_F(segments, leave_no_gap_that_another_mapping_could_make_wc)
 	EXPECT_TOUCH((char *)map + PART_AT(4) - gap, PTE_NONCACHED, 0);
 }
 
-/* sysfs may map what the part had while it was write-combining, and keep it so. */
+/* sysfs can map a range while it is write-combining, and keep it write-combining. */
 /* contract: type.segments */
 TEST_F(segments, stay_strict_beside_pages_that_another_mapping_keeps_wc)
 {
@@ -124,7 +124,7 @@ TEST_F(segments, stay_strict_beside_pages_that_another_mapping_keeps_wc)
 	ASSERT_NE(MAP_FAILED, alien) TH_LOG("resource2_wc: %s", strerror(errno));
 	EXPECT_TOUCH(alien, PTE_WC, 0);
 
-	/* After the last one the BAR would be the core's again. */
+	/* After the last subregion, the core would map the BAR again. */
 	for (n = 0; n < PARTS; n++)
 		fixture_destroy(_metadata, &self->dev, self->index[(n + 5) % PARTS]);
 	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + kept);
@@ -145,7 +145,7 @@ TEST_F(segments, stay_strict_beside_pages_that_another_mapping_keeps_wc)
 	EXPECT_TOUCH(map + 4 * KIB, PTE_NONCACHED, 0);
 }
 
-/* What is to be at byte @at of the chunk of part @n. */
+/* The expected value of byte @at of the chunk of subregion @n. */
 static unsigned char pattern(unsigned int n, unsigned int at)
 {
 	return n * 37 + at * 5 + (at >> 8) * 11;
@@ -164,7 +164,7 @@ TEST_F(segments, are_all_reached_by_read_and_write)
 			chunk[at] = pattern(n, at);
 		ASSERT_EQ(CHUNK, pwrite(self->dev.fd, chunk, CHUNK, offset));
 	}
-	/* The second time, what is mapped for the first ones has long been given up. */
+	/* The second time, the kernel mappings of the first subregions have long been removed. */
 	for (round = 0; round < 2; round++) {
 		for (n = 0; n < PARTS; n++) {
 			offset = self->window + PART_AT(n) - BEFORE;
@@ -204,7 +204,7 @@ TEST_F(segments, show_the_same_bytes_by_read_as_by_mapping)
 	}
 }
 
-/* How many bytes of the kernel's address space are mappings of @bar. */
+/* The number of bytes in the kernel's address space that map @bar. */
 static uint64_t kernel_mappings(struct __test_metadata *_metadata, const struct pci_bar *bar)
 {
 	FILE *list = fopen("/proc/vmallocinfo", "re");
@@ -241,7 +241,7 @@ FIXTURE_TEARDOWN(big_segments)
 	vfio_device_close(&self->dev);
 }
 
-/* Sizes in that list have a page more, which guards the mapping; what was freed may linger. */
+/* Sizes in that list include a guard page; freed mappings can remain for a while. */
 /* contract: read-write.kernel-mapping */
 TEST_F(big_segments, have_no_kernel_mapping_but_of_what_read_touches)
 {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_REGION_SET_ATTR: what a BAR's own window is mapped with afterwards.
+ * VFIO_REGION_SET_ATTR: the type of later mappings of the BAR's own window.
  */
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 
 #include "events.h"
 
-/* What each attribute means. */
+/* The memory type of each attribute. */
 static const struct {
 	const char *pte;
 	const char *memtype;
@@ -94,7 +94,10 @@ TEST_F_TIMEOUT(set_attr, small_entries_have_its_type, 120)
 	EXPECT_TOUCH(map + 4 * KIB, type, SHIFT_4K);
 }
 
-/* A plain BAR lets a guest choose, as on vfio-pci; of the attributes only WC and GUEST_ANY do. */
+/*
+ * In a plain BAR a guest may choose, as with vfio-pci; of the attributes, WC and GUEST_ANY allow
+ * it.
+ */
 /* contract: set-attr.guest */
 TEST_F_TIMEOUT(set_attr, a_guest_may_choose_the_type_or_not, 120)
 {
@@ -183,7 +186,7 @@ TEST_F_TIMEOUT(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_map
 	EXPECT_TOUCH(map, meaning[variant->attribute].pte, variant->shift);
 	EXPECT_EQ(0, ioctl(self->dev.fd, VFIO_REGION_SET_ATTR, &set));
 	EXPECT_EQ(meaning[variant->attribute].effective_type, set.effective_type);
-	/* The live entry is still there. */
+	/* The live entry still exists. */
 	EXPECT_STREQ(meaning[variant->attribute].pte, pte_type(map));
 }
 
@@ -249,7 +252,7 @@ TEST_F_TIMEOUT(set_attr, the_last_close_takes_it_back, 120)
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), *lines, *claims;
 
 	EXPECT_TOUCH(map, meaning[variant->attribute].pte, variant->shift);
-	/* The mapping alone keeps the device open, and its type. */
+	/* The mapping alone keeps the device open and keeps its type. */
 	vfio_device_close(&self->dev);
 	EXPECT_TOUCH(map + self->bar.size / 2, meaning[variant->attribute].pte, variant->shift);
 	munmap(map, self->bar.size);
@@ -267,7 +270,7 @@ TEST_F_TIMEOUT(set_attr, the_last_close_takes_it_back, 120)
 	free(claims);
 }
 
-/* Whatever revokes the mapping leaves the attribute. */
+/* Events that revoke the mapping do not change the attribute. */
 FIXTURE(revoked_attr) {
 	struct vfio_device dev;
 	struct pci_bar bar;

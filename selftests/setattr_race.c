@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_REGION_SET_ATTR against mmap(), fork() and munmap(): whoever has mapped the BAR sees one
- * attribute and its type for as long as the mapping is there.
+ * VFIO_REGION_SET_ATTR against mmap(), fork() and munmap(): a mapping has one attribute and its
+ * type for as long as it exists.
  */
 #include <pthread.h>
 #include <sys/wait.h>
@@ -10,7 +10,10 @@
 
 #define MAPPERS		2
 #define SECONDS		4
-/* A slow machine has the BAR mapped nearly all the time: it goes on until it has tried enough. */
+/*
+ * On a slow machine the BAR is mapped most of the time, so the test runs until enough calls
+ * succeeded.
+ */
 #define MOST_SECONDS	45
 #define ENOUGH		10
 #define SIZE		(8 * KIB)
@@ -23,7 +26,7 @@ FIXTURE(set_attr_race) {
 	pthread_t mapper[MAPPERS];
 	volatile bool stop;
 	volatile unsigned long mapped;
-	/* How often a mapping had another type than the BAR, or than before. */
+	/* The number of mappings whose type differed from that of the BAR, or changed. */
 	volatile unsigned long wrong;
 	volatile unsigned long failed;
 };
@@ -43,7 +46,7 @@ FIXTURE_TEARDOWN(set_attr_race)
 	vfio_device_close(&self->dev);
 }
 
-/* The type that the attribute of BAR 2 means. */
+/* The memory type of the attribute of BAR 2. */
 static const char *type_of_bar(struct vfio_device *dev)
 {
 	struct vfio_region_info *info = vfio_region_info_caps(dev, BAR2);
@@ -58,7 +61,7 @@ static const char *type_of_bar(struct vfio_device *dev)
 	return type;
 }
 
-/* Touches a page and looks whether it has the type. */
+/* Touches a page and checks its type. */
 static bool is_of_type(char *address, const char *type)
 {
 	uint32_t value;
@@ -66,7 +69,7 @@ static bool is_of_type(char *address, const char *type)
 	return !touch_read((uint32_t *)address, &value) && !strcmp(type, pte_type(address));
 }
 
-/* Maps the BAR, and sees the same type all the time, in a child too. */
+/* Maps the BAR and checks that its type does not change, in a child too. */
 static void *map_and_look(void *data)
 {
 	FIXTURE_DATA(set_attr_race) * self = data;
@@ -91,7 +94,7 @@ static void *map_and_look(void *data)
 			child = fork();
 			if (!child)
 				_exit(is_of_type(map + 4 * KIB, type) ? 0 : 1);
-			/* A page of it is the child's alone for a while. */
+			/* For some time one of its pages belongs to the child alone. */
 			munmap(map, 4 * KIB);
 			kept = 4 * KIB;
 			if (waitpid(child, &status, 0) == child && status)
@@ -99,7 +102,7 @@ static void *map_and_look(void *data)
 		}
 		if (!is_of_type(map + 4 * KIB, type) || strcmp(type, type_of_bar(&self->dev)))
 			self->wrong++;
-		/* What was given up before may be another thread's by now. */
+		/* Another thread may have mapped something there in the meantime. */
 		munmap(map + SIZE - kept, kept);
 		usleep(1000);
 	}
@@ -138,7 +141,7 @@ TEST_F_TIMEOUT(set_attr_race, a_mapping_has_one_type_as_long_as_it_is_there, 60)
 	EXPECT_TRUE(!ret || ret == -EBUSY);
 	EXPECT_EQ(0, self->wrong);
 	EXPECT_EQ(0, self->failed);
-	/* Or nothing was tried. */
+	/* Otherwise nothing was tested. */
 	EXPECT_LT(ENOUGH, self->mapped);
 	EXPECT_LT(ENOUGH, changed);
 	EXPECT_LT(0, busy);

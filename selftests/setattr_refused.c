@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_REGION_SET_ATTR: what keeps a BAR from being given an attribute, and what an attribute keeps
- * from being. One error a test, all other input is valid.
+ * VFIO_REGION_SET_ATTR: the conditions under which a BAR cannot be given an attribute, and the
+ * operations that an attribute prevents. Each test has one error; all other input is valid.
  */
 #include <sys/eventfd.h>
 #include <sys/wait.h>
@@ -42,7 +42,7 @@ static void expect_set_refused(struct __test_metadata *_metadata, struct vfio_de
 	expect_call_refused(_metadata, dev, bar, VFIO_REGION_SET_ATTR, &set, error);
 }
 
-/* BAR 2 must refuse each attribute but the one that it has at first. */
+/* BAR 2 must refuse each attribute except the initial one. */
 #define EXPECT_BUSY() do { \
 	uint32_t __which; \
 	for (__which = 1; __which < 4; __which++) \
@@ -63,7 +63,7 @@ TEST_F(refused, while_the_bar_is_mapped_it_is_ebusy)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
 
-	/* Whether a page was touched or not. */
+	/* Whether a page was touched or not makes no difference. */
 	EXPECT_BUSY();
 	EXPECT_TOUCH(map, PTE_NONCACHED, SHIFT_2M);
 	EXPECT_BUSY();
@@ -189,7 +189,7 @@ TEST_F(refused, wc_while_an_ioeventfd_exists_is_ebusy)
 {
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->window, self->eventfd));
 	expect_set_refused(_metadata, &self->dev, &self->bar, BAR2, VFIO_SUBREGION_ATTR_WC, EBUSY);
-	/* Nothing needs to change for the others. */
+	/* The other BARs need no change. */
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_GUEST_ANY);
 	expect_set_refused(_metadata, &self->dev, &self->bar, BAR2, VFIO_SUBREGION_ATTR_WC, EBUSY);
@@ -251,7 +251,7 @@ TEST_F(refused, of_a_bar_below_a_page_is_einval)
 			   EINVAL);
 }
 
-/* A mapping that the kernel made for somebody else before VFIO had the BAR. */
+/* A mapping that the kernel made for another process before VFIO mapped the BAR. */
 /* contract: set-attr.other-mapping */
 TEST_F(refused, while_another_mapping_in_the_kernel_has_another_type_it_is_ebusy)
 {
@@ -268,7 +268,7 @@ TEST_F(refused, while_another_mapping_in_the_kernel_has_another_type_it_is_ebusy
 	EXPECT_FREE();
 }
 
-/* A mapping that sysfs made while the BAR was write-combining. */
+/* A sysfs mapping that was made while the BAR was write-combining. */
 /* contract: set-attr.other-mapping */
 TEST_F(refused, while_another_mapping_in_the_kernel_keeps_the_type_it_is_ebusy)
 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A hot reset that another function of the same device starts: a driver is not told of it, and
- * still every mapping of its subregions is revoked.
+ * A hot reset that another function of the same device starts: the driver is not notified, yet
+ * every mapping of its subregions is revoked.
  *
- * DEV_PAIR_0 and DEV_PAIR_1 are two functions on one bus, in one IOMMU group, with a BAR 2 of 8 MiB
- * or more that is memory.
+ * DEV_PAIR_0 and DEV_PAIR_1 are two functions on one bus and in one IOMMU group. Each has a BAR 2
+ * that is memory, of at least 8 MiB.
  */
 #include <pthread.h>
 
@@ -34,7 +34,7 @@ FIXTURE_SETUP(sibling)
 	self->other = (struct vfio_device)VFIO_DEVICE_CLOSED;
 	if (!other)
 		return;
-	/* A group is viable once none of its devices has a driver of another kind. */
+	/* A group is viable if all of its devices are bound to VFIO drivers or to none. */
 	fixture_bind(_metadata, other, vfio_driver());
 	if (!fixture_open(_metadata, &self->dev, "DEV_PAIR_0", vfio_driver()))
 		return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Virtual functions: devices of their own, with subregions of their own, that open with the token
- * of their physical function alone.
+ * Virtual functions are devices of their own, with their own subregions; opening one requires the
+ * token of its physical function.
  */
 #include "fixture.h"
 
@@ -20,7 +20,10 @@ FIXTURE(vf) {
 	struct vfio_device vf[VFS];
 	char name[VFS][PCI_NAME_LEN];
 	bool enabled;
-	/* A page of each function and a page of a subregion of it; a live mapping keeps it open. */
+	/*
+	 * A page of each function and a page of a subregion of it; a mapping keeps the function
+	 * open.
+	 */
 	char *bar[VFS];
 	char *map[VFS];
 };
@@ -84,10 +87,10 @@ TEST_F(vf, opens_with_the_token_and_not_without)
 	EXPECT_EQ(0, vfio_device_open_vf(&self->vf[0], self->name[0], TOKEN));
 }
 
-/* The registers are in the first pages of BAR 0; what is behind them serves as well as any. */
+/* The registers are in the first pages of BAR 0; the bytes behind them are as good as any. */
 #define CLAIM	(8 * KIB)
 
-/* Opens a function, and maps the page that will be claimed through its BAR. */
+/* Opens a function, and maps the page to be claimed through its BAR. */
 static void open_vf(struct __test_metadata *_metadata, FIXTURE_DATA(vf) * self, unsigned int i)
 {
 	uint64_t offset;
@@ -120,7 +123,7 @@ TEST_F(vf, has_subregions_of_its_own)
 	EXPECT_TOUCH(self->map[0], PTE_WC, SHIFT_4K);
 	EXPECT_EQ(where.start + CLAIM, pte_phys(self->map[0]));
 	EXPECT_SIGBUS(self->bar[0]);
-	/* The other one and the physical function know nothing of it. */
+	/* The other virtual function and the physical function are not affected. */
 	EXPECT_STREQ(PTE_NONCACHED, pte_type(self->bar[1]));
 	EXPECT_EQ(0, subregion_count(&self->vf[1]));
 	EXPECT_EQ(0, subregion_count(&self->pf));

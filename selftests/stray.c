@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Strays: pages whose memory type somebody else decides. sysfs has mapped them write-combining
- * before the device was opened, or while they belonged to a write-combining subregion.
+ * Strays: pages whose memory type another mapping decides. sysfs mapped them write-combining before
+ * the device was opened, or while they belonged to a write-combining subregion.
  *
- * No call reports a type for such a page, and no mapping of the device reaches it. Pages beside it
- * are not affected, read() and write() reach every byte, and the page is an ordinary one again as
- * soon as the other mapping is gone.
+ * No call reports a type for such a page, and no mapping of the device reaches it. Neighbouring
+ * pages are not affected, read() and write() reach every byte, and the page becomes an ordinary one
+ * again as soon as the other mapping is gone.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -23,7 +23,7 @@ FIXTURE(stray) {
 	char *alien[ALIENS];
 };
 
-/* @destroyed: the size of the subregion at 4 MiB that was destroyed; 0: mapped before the open */
+/* @destroyed: size of the subregion destroyed at 4 MiB; 0 if sysfs maps before the open */
 FIXTURE_VARIANT(stray) {
 	uint64_t destroyed;
 	struct {
@@ -94,7 +94,7 @@ FIXTURE_SETUP(stray)
 	ASSERT_EQ(16 * MIB, self->bar.size);
 }
 
-/* Unmaps what sysfs has. */
+/* Removes the sysfs mapping. */
 static void let_go(FIXTURE_DATA(stray) * self, const FIXTURE_VARIANT(stray) * variant)
 {
 	unsigned int n;
@@ -112,7 +112,7 @@ FIXTURE_TEARDOWN(stray)
 	vfio_device_close(&self->dev);
 }
 
-/* Whether sysfs has any of the @size bytes at @at. */
+/* Whether sysfs maps any of the @size bytes at @at. */
 static bool is_kept(const FIXTURE_VARIANT(stray) * variant, uint64_t at, uint64_t size)
 {
 	unsigned int n;
@@ -125,7 +125,7 @@ static bool is_kept(const FIXTURE_VARIANT(stray) * variant, uint64_t at, uint64_
 	return false;
 }
 
-/* Somewhere beside what sysfs has, or UINT64_MAX. */
+/* An offset that sysfs does not map, or UINT64_MAX. */
 static uint64_t beside(const FIXTURE_VARIANT(stray) * variant)
 {
 	uint64_t at = variant->kept[0].start;
@@ -138,7 +138,7 @@ static uint64_t beside(const FIXTURE_VARIANT(stray) * variant)
 /* contract: stray.unmapped */
 TEST_F(stray, no_mapping_reaches_it_and_every_other_page_is_strict)
 {
-	/* Where all is kept, some pages stand for the others: there are 4096. */
+	/* If the whole BAR is a stray, the test checks some of its 4096 pages. */
 	uint64_t step = variant->kept[0].size < 16 * MIB ? 4 * KIB : 68 * KIB, block, at;
 	char *map;
 
@@ -168,7 +168,7 @@ TEST_F(stray, a_touch_finds_the_page_once_the_other_mapping_is_gone)
 		uint64_t offset = vfio_offset(&self->dev, BAR2, variant->kept[n].start);
 
 		EXPECT_SIGBUS(map + variant->kept[n].start);
-		/* What the kernel maps for this must not keep the type. */
+		/* The kernel's mappings for this must not keep the type. */
 		EXPECT_EQ(4, pread(self->dev.fd, &value, sizeof(value), offset));
 	}
 	let_go(self, variant);
@@ -246,7 +246,7 @@ TEST_F(stray, a_subregion_beside_it_has_its_type)
 	uint64_t at = beside(variant);
 
 	if (at == UINT64_MAX)
-		SKIP(return, "all of the BAR is kept: there is nothing beside it");
+		SKIP(return, "the stray covers the whole BAR, so no page is beside it");
 	expect_each_type(_metadata, self, at);
 }
 
@@ -258,7 +258,7 @@ TEST_F(stray, read_and_write_reach_every_byte)
 	unsigned int n;
 	uint32_t seen;
 
-	/* From before it to behind it. */
+	/* From before the stray to behind it. */
 	at -= at > sizeof(out) / 2 ? sizeof(out) / 2 : at;
 	if (at > self->bar.size - sizeof(out))
 		at = self->bar.size - sizeof(out);
@@ -268,10 +268,10 @@ TEST_F(stray, read_and_write_reach_every_byte)
 	ASSERT_EQ(sizeof(out), pwrite(self->dev.fd, out, sizeof(out), offset));
 	ASSERT_EQ(sizeof(in), pread(self->dev.fd, in, sizeof(in), offset));
 	EXPECT_EQ(0, memcmp(in, out, sizeof(in)));
-	/* Without iomem=relaxed the mapping lost its pages when VFIO took the BAR. */
+	/* Without iomem=relaxed the mapping lost its pages when VFIO requested the BAR. */
 	if (!touch_read((void *)self->alien[0], &seen))
 		EXPECT_EQ(0, memcmp(&seen, out + (variant->kept[0].start - at), sizeof(seen)));
-	/* What was mapped for these keeps no type. */
+	/* The mappings for these transfers keep no type. */
 	let_go(self, variant);
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
 }
@@ -326,7 +326,7 @@ TEST_F(stray, the_bar_is_the_cores_again_once_it_is_gone)
 	close(event);
 }
 
-/* How many lines of the kernel log are of memory types. */
+/* The number of lines in the kernel log about memory types. */
 static unsigned int lines_logged(void)
 {
 	static char log[1 << 20];

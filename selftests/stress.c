@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Everything at once for some seconds: whatever is created, destroyed, mapped, touched, revoked and
- * forked meanwhile, no page is ever seen with two types, and nothing that was destroyed is reached.
+ * Many operations at the same time for some seconds: whatever is created, destroyed, mapped,
+ * touched, revoked and forked, no page ever has two types, and no destroyed subregion is reached.
  *
- * What each thread does depends on SEED (in the environment, and printed) alone; how the threads
- * meet does not.
+ * The operations of each thread depend only on SEED (from the environment, and printed); their
+ * timing does not.
  */
 #include <pthread.h>
 #include <sys/wait.h>
@@ -13,29 +13,29 @@
 
 #define MAKERS		3
 #define SECONDS		8
-/* How often each worker must have come round, and how long that may take on a slow machine. */
+/* The minimum number of rounds of each worker, and the time limit for them on a slow machine. */
 #define ROUNDS		10
 #define MOST_SECONDS	60
 #define DEFAULT_SEED	20261120
-/* How many dead mappings a maker keeps to look at again. */
+/* The number of dead mappings that a maker keeps to check again. */
 #define GRAVES		8
 
-/* A mapping of what was destroyed. */
+/* A mapping of a destroyed subregion. */
 struct grave {
 	char *map;
 	size_t size;
 };
 
-/* What all threads share. */
+/* Data that all threads share. */
 struct arena {
 	struct vfio_device *dev;
-	/* All of the BAR, mapped through its own window. */
+	/* The whole BAR, mapped through its own window. */
 	char *bar;
 	uint64_t size;
 	uint64_t window;
 	unsigned int seed;
 	volatile bool stop;
-	/* The first thing that was seen and must not be; empty while there is none. */
+	/* The first error; empty while there is none. */
 	char complaint[256];
 	pthread_mutex_t complaining;
 };
@@ -44,7 +44,7 @@ struct worker {
 	struct arena *arena;
 	pthread_t thread;
 	unsigned int random;
-	/* How often it did what it does, and how often that was refused as it may be. */
+	/* The number of completed operations, and of those that failed with a permitted error. */
 	volatile unsigned long done;
 	unsigned long refused;
 	struct grave graves[GRAVES];
@@ -77,7 +77,7 @@ static bool has_type(const void *address, const char *type)
 	return !strcmp(now, PTE_NONE) || !strcmp(now, type);
 }
 
-/* Touches a page, which may fault while the memory is off, and looks at its entry. */
+/* Touches a page, which may fault while the memory is disabled, and checks its entry. */
 static void touch_and_look(struct worker *worker, char *address, const char *type,
 			   const char *whose)
 {
@@ -89,23 +89,23 @@ static void touch_and_look(struct worker *worker, char *address, const char *typ
 	if (signal && signal != SIGBUS)
 		complain(worker->arena, "a touch of %s raised signal %d", whose, signal);
 	if (!has_type(address, type))
-		complain(worker->arena, "a page of %s is %s and not %s", whose, pte_type(address),
+		complain(worker->arena, "a page of %s is %s, expected %s", whose, pte_type(address),
 			 type);
 }
 
-/* A mapping of what was destroyed has no entry, and gets none. */
+/* A mapping of a destroyed subregion has no entry and gets none. */
 static void look_at_grave(struct worker *worker, struct grave *grave)
 {
 	char *address = grave->map + pick(worker, grave->size / (4 * KIB)) * 4 * KIB;
 	uint32_t value;
 
 	if (strcmp(pte_type(address), PTE_NONE))
-		complain(worker->arena, "a page that was destroyed is %s", pte_type(address));
+		complain(worker->arena, "a page of a destroyed subregion is %s", pte_type(address));
 	if (touch_read((uint32_t *)address, &value) != SIGBUS)
-		complain(worker->arena, "a page that was destroyed was read");
+		complain(worker->arena, "a page of a destroyed subregion was read");
 }
 
-/* The child has the parent's mappings and sees the same. */
+/* The child has the parent's mappings and sees the same types. */
 static void look_in_child(struct worker *worker, char *map, size_t size, const char *type)
 {
 	uint32_t value;
@@ -123,7 +123,7 @@ static void look_in_child(struct worker *worker, char *map, size_t size, const c
 		complain(worker->arena, "a child saw another type than %s", type);
 }
 
-/* Uses a subregion that is this worker's alone, so that nobody else can end it. */
+/* Uses a subregion that only this worker uses, so that no other thread destroys it. */
 static void use(struct worker *worker, struct vfio_subregion_create *sub, char *map)
 {
 	struct arena *arena = worker->arena;
@@ -136,7 +136,7 @@ static void use(struct worker *worker, struct vfio_subregion_create *sub, char *
 	for (i = 0; i < steps && !arena->stop; i++) {
 		at = pick(worker, sub->size / (4 * KIB)) * 4 * KIB;
 		touch_and_look(worker, map + at, type, "a subregion");
-		/* The same page through the BAR: it is claimed, so that there is no entry. */
+		/* The same page through the BAR has no entry, because it is claimed. */
 		if (strcmp(pte_type(arena->bar + sub->offset + at), PTE_NONE))
 			complain(arena, "a claimed page is mapped through the BAR");
 		if (touch_read((uint32_t *)(arena->bar + sub->offset + at), &value) != SIGBUS)
@@ -156,7 +156,7 @@ static void use(struct worker *worker, struct vfio_subregion_create *sub, char *
 				complain(arena, "pwrite: %s", strerror(errno));
 			break;
 		case 3:
-			/* Replaced at once, or another thread might take the hole. */
+			/* Replaced in one step, because another thread could take the hole. */
 			if (mmap(map + at, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 				 arena->dev->fd, sub->mmap_offset + at) == MAP_FAILED)
 				complain(arena, "mmap: %s", strerror(errno));
@@ -165,7 +165,7 @@ static void use(struct worker *worker, struct vfio_subregion_create *sub, char *
 	}
 }
 
-/* Creates a subregion, uses it and destroys it; the mapping is kept to see that it stays dead. */
+/* Creates a subregion, uses it and destroys it; keeps the mapping to check that it stays dead. */
 static void live_and_die(struct worker *worker)
 {
 	struct grave *grave = &worker->graves[pick(worker, GRAVES)];
@@ -175,7 +175,7 @@ static void live_and_die(struct worker *worker)
 	char *map;
 	int ret;
 
-	/* Most are small; some are as large as a 2M entry, and aligned. */
+	/* Most are small; some have the size and the alignment of a 2M entry. */
 	size = pick(worker, 4) ? (1 + pick(worker, 16)) * 4 * KIB : 2 * MIB;
 	offset = pick(worker, (arena->size - size) / size + 1) * size;
 	sub = subregion_init(BAR2, pick(worker, 4), offset, size);
@@ -187,7 +187,7 @@ static void live_and_die(struct worker *worker)
 		return;
 	}
 	map = map_region(arena->dev, sub.mmap_offset, size, 2 * MIB);
-	/* Another thread may take the hole that was found for it. */
+	/* Another thread may take the address that was found for it. */
 	if (map == MAP_FAILED && errno != EEXIST)
 		complain(arena, "mmap: %s", strerror(errno));
 	if (map != MAP_FAILED)
@@ -218,7 +218,7 @@ static void *make(void *data)
 	return NULL;
 }
 
-/* Touches the BAR all over: what is not claimed is uncached. */
+/* Touches the whole BAR: unclaimed pages are uncached. */
 static void *roam(void *data)
 {
 	struct worker *worker = data;
@@ -237,7 +237,7 @@ static void *roam(void *data)
 	return NULL;
 }
 
-/* Revokes everything, and describes the device, again and again. */
+/* Revokes all mappings and queries the device, again and again. */
 static void *disturb(void *data)
 {
 	struct worker *worker = data;
@@ -335,11 +335,11 @@ TEST_F_TIMEOUT(stress, no_page_has_two_types_and_nothing_destroyed_is_reached, 1
 	for (i = 0; i < ARRAY_SIZE(workers); i++) {
 		pthread_join(workers[i].thread, NULL);
 		TH_LOG("worker %u: %lu done, %lu refused", i, workers[i].done, workers[i].refused);
-		/* Or nothing was tried. */
+		/* Otherwise nothing was tested. */
 		EXPECT_LT(ROUNDS, workers[i].done);
 	}
 	EXPECT_STREQ("", self->arena.complaint);
-	/* All that was created was destroyed, and the BAR is as if there had been nothing. */
+	/* Every subregion was destroyed, and the BAR is as if it had never had one. */
 	EXPECT_EQ(0, subregion_count(&self->dev));
 	lines = memtype_lines(self->bar.start, self->bar.start + self->bar.size);
 	EXPECT_STREQ(self->plain, lines);

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A mapping that is cut into parts, by every call that can do so: each part that is left has
- * entries of its own with the right type, and nothing is left of a part that is gone. That holds
- * through the BAR and through subregions, in a child, and after a write-combining subregion is made
- * there.
+ * Cuts a mapping into parts by every call that can do so: each remaining part has entries of its
+ * own with the right type, and nothing remains of a removed part. This applies to the BAR and to
+ * subregions, to a child, and after a write-combining subregion is created there.
  */
 #include <linux/mempolicy.h>
 #include <sys/syscall.h>
 
 #include "surgery.h"
 
-/* More than there are kinds of advice. */
+/* More than the number of kinds of advice. */
 #define ADVICE_MOST	128
 
 /* contract: mmap.surgery */
@@ -25,12 +24,12 @@ FIXTURE_VARIANT(surgery) {
 };
 
 FIXTURE_VARIANT_ADD(surgery, of_8m) { "DEV_IVSHMEM", 4 * MIB, 8 * MIB };
-/* All of it could be one entry of 1 GiB. */
+/* The whole mapping could be one entry of 1 GiB. */
 FIXTURE_VARIANT_ADD(surgery, of_1g) { "DEV_IVSHMEM_BIG", GIB, GIB };
 
 /*
- * Of the large BAR a page is write-combining all the time, one that nothing here maps. Else the
- * core would get its mapping of the BAR back in each round, which takes the debug kernel seconds.
+ * One page of the large BAR, which no test maps, is write-combining all the time. Otherwise the
+ * core would map the BAR again in each round, which takes the debug kernel seconds.
  */
 #define KEPT_AT		(GIB - 4 * MIB)
 
@@ -82,7 +81,7 @@ TEST_F_TIMEOUT(surgery, mprotect_of_a_part_and_back_leaves_all, 300)
 	operate_on_all(_metadata, &self->subject, protect);
 }
 
-/* Some is refused (mm_stock.c has what each gives), and one that splits the mapping is not. */
+/* Some advice fails (mm_stock.c has the results); advice that splits the mapping succeeds. */
 static void advise(struct __test_metadata *_metadata, struct subject *subject)
 {
 	int advice;
@@ -124,7 +123,7 @@ TEST_F_TIMEOUT(surgery, locking_a_part_leaves_all, 300)
 	operate_on_all(_metadata, &self->subject, lock);
 }
 
-/* Room for @len bytes at an address that agrees with that of the cut modulo @align but for @off. */
+/* Finds room for @len bytes; the address is congruent to the cut's plus @off, modulo @align. */
 static char *find_room(struct __test_metadata *_metadata, struct subject *subject,
 		       uint64_t len, uint64_t align, uint64_t off)
 {
@@ -168,7 +167,7 @@ TEST_F_TIMEOUT(surgery, a_part_that_is_moved_leaves_nothing_behind, 300)
 	operate_on_all(_metadata, &self->subject, move_part);
 }
 
-/* All but the cut, which is the end; and as it shrinks it is moved as well. */
+/* Shrinks the mapping by the cut, which is its end, and moves it. */
 static void shrink(struct __test_metadata *_metadata, struct subject *subject)
 {
 	uint64_t left = subject->size - subject->cut->len, last = left - 4 * KIB;
@@ -216,7 +215,7 @@ TEST_F_TIMEOUT(surgery, memory_over_a_part_replaces_it, 300)
 	operate_on_all(_metadata, &self->subject, cover);
 }
 
-/* The bytes at the beginning of the BAR, through its own window. */
+/* The bytes at the start of the BAR, through its own window. */
 static void cover_by_bar(struct __test_metadata *_metadata, struct subject *subject)
 {
 	uint64_t window = vfio_offset(&subject->dev, BAR2, 0);
@@ -232,8 +231,8 @@ TEST_F_TIMEOUT(surgery, another_part_of_the_bar_over_a_part_replaces_it, 300)
 }
 
 /*
- * Has a child look at what it has of the mapping, which is all but the cut, and look again when a
- * claim was made there meanwhile.
+ * A child checks its part of the mapping, which is all but the cut, and checks it again after a
+ * claim was made there.
  */
 static void expect_child_without_cut(struct __test_metadata *_metadata,
 				     struct subject *subject)
@@ -272,7 +271,7 @@ static void keep_from_fork(struct __test_metadata *_metadata, struct subject *su
 {
 	ASSERT_EQ(0, madvise(cut_map(subject), subject->cut->len, MADV_DONTFORK));
 	expect_child_without_cut(_metadata, subject);
-	/* That is final for device memory. */
+	/* This advice is final for device memory. */
 	EXPECT_EQ(-1, madvise(cut_map(subject), subject->cut->len, MADV_DOFORK));
 	EXPECT_EQ(EINVAL, errno);
 }
@@ -293,7 +292,7 @@ TEST_F_TIMEOUT(surgery, a_part_that_is_gone_is_not_reached_by_a_child, 300)
 	operate_on_all(_metadata, &self->subject, unmap_and_fork);
 }
 
-/* Without a chance to undo anything. */
+/* Without an opportunity to undo anything. */
 static void be_killed(struct __test_metadata *_metadata, struct subject *subject)
 {
 	pid_t child = fork();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What a memory type means to the CPU, apart from what the page tables say: on arm64 a store that
- * is not aligned raises SIGBUS where the memory is Device, and is done where it is Normal. QEMU
- * does so from version 11 on.
+ * The effect of a memory type on the CPU, independent of the page tables: on arm64 an unaligned
+ * store raises SIGBUS if the memory is Device, and succeeds if it is Normal. QEMU implements this
+ * from version 11 on.
  */
 #include "fixture.h"
 
@@ -16,7 +16,7 @@ FIXTURE(unaligned) {
 };
 
 FIXTURE_VARIANT(unaligned) {
-	/* What is mapped: the BAR of this driver or of vfio-pci, maybe with an attribute ... */
+	/* The mapped region: the BAR of this driver or of vfio-pci, maybe with an attribute, ... */
 	bool stock;
 	bool set_attr;
 	/* ... or a subregion. */
@@ -92,7 +92,7 @@ TEST_F(unaligned, a_store_is_done_where_the_memory_is_normal_and_raises_sigbus_e
 	uint64_t *aligned = (uint64_t *)self->map;
 	int code;
 
-	/* An aligned one is done everywhere. */
+	/* An aligned store succeeds everywhere. */
 	EXPECT_EQ(0, touch_write64(aligned, 0, &code));
 	EXPECT_EQ(0, touch_write64(aligned + 1, 0, &code));
 	if (variant->allowed) {

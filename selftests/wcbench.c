@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * bench/wcbench as a user runs it, of which a machine that is emulated can show everything but the
- * figures.
+ * Runs bench/wcbench as a user does. An emulated machine can show everything but its figures.
  */
 #include <sys/wait.h>
 
@@ -11,7 +10,7 @@
 #define PLOT		"/tmp/wcbench.plot"
 #define OUTPUT_LEN	65536
 
-/* Its exit statuses. */
+/* Exit statuses of wcbench. */
 #define STATUS_NO_SUBREGIONS	3
 #define STATUS_DATA		5
 
@@ -34,7 +33,7 @@ FIXTURE_TEARDOWN(wcbench)
 	unlink(PLOT);
 }
 
-/* Runs it with these arguments; returns its exit status, and leaves what it said. */
+/* Runs wcbench with @arguments; returns its exit status and keeps its output. */
 static int run(struct __test_metadata *_metadata, char output[OUTPUT_LEN], const char *arguments)
 {
 	char command[256];
@@ -72,7 +71,7 @@ TEST_F(wcbench, memory_that_keeps_nothing_is_found_out)
 	if (!bdf)
 		return;
 	fixture_bind(_metadata, bdf, vfio_driver());
-	/* Meant for a flash memory that QEMU has not: stores there have no effect. */
+	/* BAR 1 is meant for a flash memory, which QEMU lacks: stores there have no effect. */
 	snprintf(arguments, sizeof(arguments), "--verify --bar 1 --offset 0 --size 0x20000 %s",
 		 bdf);
 	EXPECT_EQ(STATUS_DATA, run(_metadata, self->output, arguments));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What makes VFIO revoke the mappings of a device's memory.
+ * Events that make VFIO revoke the mappings of a device's memory.
  */
 #ifndef EVENTS_H
 #define EVENTS_H
@@ -22,7 +22,7 @@ static inline int enter_d3hot(struct vfio_device *dev)
 	return vfio_set_power(dev, 3);
 }
 
-/* A device without No_Soft_Reset comes back with its configuration restored. */
+/* A device without No_Soft_Reset returns with its configuration restored. */
 static inline int leave_d3hot(struct vfio_device *dev)
 {
 	int ret = vfio_set_power(dev, 0);
@@ -40,7 +40,9 @@ static inline int leave_low_power(struct vfio_device *dev)
 	return vfio_set_low_power(dev, false);
 }
 
-/* A hot reset gives up with EBUSY when a fault is under way, as on vfio-pci; it is tried anew. */
+/*
+ * As with vfio-pci, a hot reset fails with EBUSY while a fault is in progress; it is tried again.
+ */
 static inline int hot_reset_under_load(struct vfio_device *dev)
 {
 	unsigned int tries;
@@ -55,9 +57,9 @@ static inline int hot_reset_under_load(struct vfio_device *dev)
 }
 
 /*
- * Resets that are not VFIO's. QEMU's ports do not say that the link to a PCI Express device is up
- * again after a reset of their bus; so the kernel takes such a reset, which was done, for a failed
- * one.
+ * Resets that others start. QEMU's ports do not report that the link to a PCI Express device is up
+ * again after a reset of their bus, so the kernel reports such a reset as failed although it was
+ * done.
  */
 static inline int sysfs_reset_by_bus(struct vfio_device *dev)
 {
@@ -82,13 +84,13 @@ static inline int sysfs_reset_subordinate(struct vfio_device *dev)
 }
 
 /**
- * struct event - how a device is made to revoke its mappings, and what of it a test uses
- * @device: the variable that names it
+ * struct event - a way to make a device revoke its mappings, and the part of it that a test uses
+ * @device: the environment variable that names the device
  * @bar: the BAR that is mapped
- * @unit: a third of what is used of the BAR
- * @revoke: makes the device do it
- * @restore: makes the memory accessible again, if it is not
- * @error: what read() and write() on the BAR fail with meanwhile; 0 when they work
+ * @unit: a third of the used size of the BAR
+ * @revoke: causes the event
+ * @restore: makes the memory accessible again if it is not
+ * @error: the errno of read() and write() on the BAR during the event; 0 if they succeed
  */
 struct event {
 	const char *device;
@@ -102,8 +104,8 @@ struct event {
 /**
  * struct scene - an open device with a mapping of each kind
  *
- * Of three units of the BAR the first stays plain, the second is DEVICE, the third is WC, which is
- * @sub.
+ * The first of three units of the BAR stays plain, the second is DEVICE, and the third is WC, which
+ * is @sub.
  */
 struct scene {
 	struct vfio_device dev;
@@ -114,7 +116,7 @@ struct scene {
 	char *wc;
 };
 
-/** set_scene() - opens the device that @event names; false after marking the test as skipped */
+/** set_scene() - opens the device of @event, or marks the test as skipped and returns false */
 static inline bool set_scene(struct __test_metadata *_metadata, struct scene *scene,
 			     const struct event *event)
 {

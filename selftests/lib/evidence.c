@@ -16,16 +16,16 @@
 #define MEMTYPE_LIST	"/sys/kernel/debug/x86/pat_memtype_list"
 #define TEXT_LEN	64
 
-/* The smallest entries. */
+/* The size of the smallest entries. */
 #define SHIFT_PAGE	12
 
-/* Of the thread that is touching, and whether it is. */
+/* The state of the thread's current access, and whether there is one. */
 static __thread sigjmp_buf touch_env;
 static __thread volatile sig_atomic_t touching;
 /* The si_code of its last fault. */
 static __thread volatile sig_atomic_t fault_code;
 
-/* Asks the oracle the question @cmd, of which @pte has all inputs. */
+/* Sends the request @cmd to the oracle; @pte holds its inputs and gets the result. */
 static int ask(unsigned long cmd, struct pte_oracle *pte)
 {
 	int fd, ret = 0;
@@ -105,7 +105,7 @@ int pte_count(const volatile void *address, uint64_t size, struct pte_count *cou
 	return 0;
 }
 
-/* Its own loop and nothing else, so that it takes the same instructions each time. */
+/* A loop without other code, so that it always takes the same number of instructions. */
 void touch_pages(const volatile char *map, uint64_t size)
 {
 	uint64_t at;
@@ -150,7 +150,7 @@ const char *memtype(uint64_t start, uint64_t end)
 		return text;
 	}
 	text[0] = '\0';
-	/* The list is ordered by start, so that a gap shows as an entry that begins too late. */
+	/* The list is ordered by start, so a gap appears as an entry that starts too late. */
 	while (next_reservation(list, start, end, &entry)) {
 		if (text[0] && strcmp(text, entry.type))
 			mixed = true;
@@ -213,7 +213,7 @@ void vm_flags(const void *address, char flags[VM_FLAGS_LEN])
 	fclose(smaps);
 }
 
-/* Another fault than that of a touch is as fatal as it was. */
+/* A fault outside an access by these functions is fatal as usual. */
 static void touch_faulted(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
@@ -223,7 +223,7 @@ static void touch_faulted(int signal, siginfo_t *info, void *context)
 	sigaction(signal, &(struct sigaction) { .sa_handler = SIG_DFL }, NULL);
 }
 
-/* All threads may do so at any time, since it is always the same; it is never taken back. */
+/* Any thread may do this at any time: the handler is always the same, and is never removed. */
 static void catch_faults(void)
 {
 	const struct sigaction action = { .sa_sigaction = touch_faulted, .sa_flags = SA_SIGINFO };

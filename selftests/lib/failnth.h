@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The calls of the driver, each in the state that it is made in, and how allocations are made to
- * fail meanwhile; for the tests of what comes of that.
+ * The calls of the driver, each with the state that it starts from, and ways to make their
+ * allocations fail. For failnth and failundo.
  */
 #ifndef FAILNTH_H
 #define FAILNTH_H
@@ -14,12 +14,12 @@
 
 #define DEBUGFS		"/sys/kernel/debug/"
 
-/* More allocations than any call makes, with what the kernel's own checks add to them. */
+/* More allocations than any call makes, including those of the kernel's own checks. */
 #define NTH_MAX		2000
-/* How often they are gone through again, if the call could do without each of them. */
+/* The number of further attempts if the call could do without each of its allocations. */
 #define AGAIN_MAX	9
 
-/* What calls are about: a part in the middle of the BAR, and the segments beside it. */
+/* The range that the calls act on, in the middle of the BAR, and the segments beside it. */
 #define PART_AT		(4 * MIB)
 #define PART_SIZE	(2 * MIB)
 #define MAP_SIZE	(PART_SIZE - 4 * KIB)
@@ -35,19 +35,19 @@ FIXTURE(failnth) {
 	struct vfio_subregion_create sub;
 	uint64_t gap;
 	char *map;
-	/* The files of this process by which allocations are made to fail. */
+	/* The files of this process that make its allocations fail. */
 	int nth;
 	int all;
 };
 
 /**
- * struct failnth_call - a call, and the state that it is made in
+ * struct failnth_call - a call, and the state that it starts from
  * @prepare: makes that state of a device that was just opened
  * @issue: the call; 0 or a negative errno
- * @finish: undoes what a successful @issue leaves that closing the device does not
- * @type: the type that the pages at PART_AT have before the call, as whoever has them sees it
- * @may_do_without: it may be that the call needs no memory, or can do without what it lacks
- * @any_error: the error is not this driver's alone
+ * @finish: undoes the effects of a successful @issue that outlast the device's close
+ * @type: the type of the pages at PART_AT before the call
+ * @may_do_without: the call may need no memory, or succeed without the allocation that fails
+ * @any_error: not only this driver determines the error
  */
 FIXTURE_VARIANT(failnth) {
 	void (*prepare)(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self);
@@ -76,7 +76,7 @@ static void among_others(struct __test_metadata *_metadata, FIXTURE_DATA(failnth
 	alone(_metadata, self);
 }
 
-/* By a mapping that cannot have a large entry, so that it needs a page table. */
+/* The mapping cannot have a large entry, so that it needs a page table. */
 static void mapped(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self)
 {
 	among_others(_metadata, self);
@@ -88,7 +88,7 @@ static void write_combining(struct __test_metadata *_metadata, FIXTURE_DATA(fail
 {
 	int ret = region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
 
-	/* Without that ioctl, the call that follows says so. */
+	/* If the ioctl does not exist, the call that follows reports it. */
 	if (ret != -ENOTTY)
 		ASSERT_EQ(0, ret);
 }
@@ -251,7 +251,7 @@ FIXTURE_VARIANT_ADD(failnth, mmap) {
 	.prepare = among_others, .issue = map, .finish = unmap, .type = PTE_WC,
 };
 
-/* The kernel tries a fault again that had no memory, so that no signal comes of it. */
+/* The kernel repeats a fault that had no memory, so that no signal is raised. */
 FIXTURE_VARIANT_ADD(failnth, first_touch) {
 	.prepare = mapped, .issue = touch, .finish = unmap, .type = PTE_WC, .may_do_without = true,
 };
@@ -260,7 +260,7 @@ FIXTURE_VARIANT_ADD(failnth, open) {
 	.prepare = not_open, .issue = open_device, .any_error = true,
 };
 
-/* Writes a setting of the injector; without the file there are no tests. */
+/* Writes a setting of the injector; the test fails if the file does not exist. */
 static inline void set(const char *file, const char *value)
 {
 	int fd = open(file, O_WRONLY | O_CLOEXEC);
@@ -280,7 +280,9 @@ FIXTURE_SETUP(failnth)
 	if (self->nth < 0)
 		SKIP(return, "the kernel cannot make allocations fail");
 
-	/* All of them, and quietly: a stack trace in the log stands for a defect. */
+	/*
+	 * All allocations, without messages: rig/log takes a stack trace in the log for a defect.
+	 */
 	set(DEBUGFS "failslab/ignore-gfp-wait", "N");
 	set(DEBUGFS "failslab/verbose", "0");
 	set(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N");
@@ -288,7 +290,7 @@ FIXTURE_SETUP(failnth)
 	set(DEBUGFS "fail_page_alloc/min-order", "0");
 	set(DEBUGFS "fail_page_alloc/verbose", "0");
 
-	/* For fail_from(): of tasks that say so, every one. */
+	/* For fail_from(): every allocation of the tasks that enabled it fails. */
 	self->all = open("/proc/self/make-it-fail", O_RDWR | O_CLOEXEC);
 	ASSERT_LE(0, self->all);
 	set(DEBUGFS "failslab/task-filter", "Y");
@@ -310,7 +312,7 @@ FIXTURE_TEARDOWN(failnth)
 		close(self->all);
 }
 
-/* Lets allocation @nth of the calling task fail, counted from 1; none if 0. */
+/* Makes allocation @nth of the calling task fail, counted from 1; none if @nth is 0. */
 static void fail(FIXTURE_DATA(failnth) * self, unsigned int nth)
 {
 	char text[16];
@@ -321,21 +323,20 @@ static void fail(FIXTURE_DATA(failnth) * self, unsigned int nth)
 }
 
 /*
- * Lets allocation @nth of the calling task fail and those that follow, more than any call makes to
- * undo what it did; but not without end, since the kernel tries a page fault again that had no
- * memory.
+ * Makes allocation @nth of the calling task fail, and as many later ones as any call makes to undo
+ * its work. The number is limited, because the kernel repeats a page fault that had no memory.
  */
 static inline void fail_from(FIXTURE_DATA(failnth) * self, unsigned int nth)
 {
 	set(DEBUGFS "failslab/times", "100");
 	set(DEBUGFS "fail_page_alloc/times", "100");
 	fail(self, nth);
-	/* While fail-nth counts, it alone decides. */
+	/* While fail-nth counts, only it has an effect. */
 	while (pwrite(self->all, "1", 1, 0) != 1)
 		;
 }
 
-/* Whether the allocation failed that fail() or fail_from() named; none does from here on. */
+/* Returns whether the allocation of fail() or fail_from() failed, and ends the failures. */
 static inline bool has_failed(FIXTURE_DATA(failnth) * self)
 {
 	char text[16] = "";
@@ -348,7 +349,7 @@ static inline bool has_failed(FIXTURE_DATA(failnth) * self)
 	return failed;
 }
 
-/* Whoever has the pages at PART_AT sees their type, and the rest of the BAR is as ever. */
+/* Mappings of the pages at PART_AT have @type, and the rest of the BAR is unchanged. */
 static void expect_types(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self,
 			 const char *type)
 {
@@ -368,7 +369,7 @@ static void expect_types(struct __test_metadata *_metadata, FIXTURE_DATA(failnth
 	munmap(bar, self->bar.size);
 }
 
-/* Opens the device and makes the state that the call wants. */
+/* Opens the device and makes the state that the call starts from. */
 static bool begin(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self,
 		  const FIXTURE_VARIANT(failnth) * variant)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What fixtures share: devices named by the environment, and common steps that assert on the way.
+ * Common code of fixtures: devices named by the environment, and common steps with their
+ * assertions.
  *
- * DEV_IVSHMEM, DEV_IVSHMEM_BIG, DEV_TESTDEV, DEV_NVME and DEV_IGB hold PCI addresses; a test whose
- * device is absent is skipped.
+ * DEV_IVSHMEM, DEV_IVSHMEM_BIG, DEV_TESTDEV, DEV_NVME and DEV_IGB hold PCI addresses; a test is
+ * skipped if its device is absent.
  */
 #ifndef FIXTURE_H
 #define FIXTURE_H
@@ -15,9 +16,9 @@
 #include "kselftest_harness.h"
 
 /*
- * In seconds, for a test without a limit of its own. The harness's 30 are not enough for the debug
- * kernel on a busy machine: KASAN needs 256 MiB of shadow for the mapping of a BAR of 2 GiB, which
- * vfio-pci-core makes whenever the device is opened.
+ * The timeout, in seconds, of a test without one of its own. The harness's 30 s are too short for
+ * the debug kernel on a busy machine: vfio-pci-core maps all BARs at each open, and KASAN needs 256
+ * MiB of shadow for a BAR of 2 GiB.
  */
 #undef TEST_TIMEOUT_DEFAULT
 #define TEST_TIMEOUT_DEFAULT	120
@@ -29,7 +30,7 @@
 
 #define BAR2	VFIO_PCI_BAR2_REGION_INDEX
 
-/* What the driver calls the types that the attributes mean. */
+/* The driver's names for the types of the attributes. */
 #if defined(__x86_64__) || defined(__i386__)
 #define TYPE_NONCACHED	VFIO_SUBREGION_TYPE_X86_UC_MINUS
 #define TYPE_DEVICE	VFIO_SUBREGION_TYPE_X86_UC_MINUS
@@ -40,7 +41,7 @@
 #define TYPE_WC		VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC
 #endif
 
-/** attribute_pte() - the oracle's name of the type that @attribute means */
+/** attribute_pte() - the oracle's name for the type of @attribute */
 static inline const char *attribute_pte(uint32_t attribute)
 {
 	switch (attribute) {
@@ -125,7 +126,7 @@ static inline void fixture_set_attr(struct __test_metadata *_metadata, struct vf
 		TH_LOG("cannot give BAR %u attribute %u: %s", bar, attribute, strerror(-ret));
 }
 
-/** fixture_map() - maps a part of the device file, or fails the test */
+/** fixture_map() - maps a range of the device file, or fails the test */
 static inline char *fixture_map(struct __test_metadata *_metadata, struct vfio_device *dev,
 				uint64_t offset, size_t size, size_t align)
 {
@@ -136,7 +137,7 @@ static inline char *fixture_map(struct __test_metadata *_metadata, struct vfio_d
 	return map;
 }
 
-/** fixture_map_bar() - maps all of a BAR through its own window, or fails the test */
+/** fixture_map_bar() - maps a whole BAR through its own window, or fails the test */
 static inline char *fixture_map_bar(struct __test_metadata *_metadata, struct vfio_device *dev,
 				    uint32_t bar, size_t align)
 {
@@ -146,7 +147,7 @@ static inline char *fixture_map_bar(struct __test_metadata *_metadata, struct vf
 	return fixture_map(_metadata, dev, info.offset, info.size, align);
 }
 
-/** fixture_bar() - where a BAR of the device is in physical memory, or fails the test */
+/** fixture_bar() - the physical address and size of a BAR, or fails the test */
 static inline struct pci_bar fixture_bar(struct __test_metadata *_metadata,
 					 struct vfio_device *dev, uint32_t index)
 {
@@ -158,8 +159,10 @@ static inline struct pci_bar fixture_bar(struct __test_metadata *_metadata,
 }
 
 /**
- * fixture_conflicts() - tells rig/log by the log whether complaints of the kernel about memory
- * types that do not fit together are provoked from here on: @when is "begin" or "end"
+ * fixture_conflicts() - tells rig/log whether expected messages about conflicting memory types
+ * follow
+ *
+ * @when is "begin" or "end". The line in the kernel log says that the test provokes these messages.
  */
 static inline void fixture_conflicts(struct __test_metadata *_metadata, const char *when)
 {
@@ -175,9 +178,10 @@ static inline void fixture_conflicts(struct __test_metadata *_metadata, const ch
 #define SHIFT_1G	30
 
 /**
- * shift_here() - the size that this kernel gives to entries which could have the size @shift
+ * shift_here() - the size on this kernel of entries that could have the size @shift
  *
- * A kernel without transparent huge pages, such as PREEMPT_RT's, maps device memory by pages.
+ * A kernel without transparent huge pages, such as one with PREEMPT_RT, maps device memory by
+ * pages.
  */
 static inline unsigned int shift_here(unsigned int shift)
 {
@@ -185,8 +189,8 @@ static inline unsigned int shift_here(unsigned int shift)
 }
 
 /*
- * A touch must not fault, and the live entry must then have the type and (unless 0) the size, or
- * what the kernel has in its place.
+ * An access must succeed, and the live entry must then have the type and (unless it is 0) the size,
+ * or the size from shift_here().
  */
 #define EXPECT_TOUCH(address, type, shift) do { \
 	const volatile void *__address = (address); \
@@ -198,7 +202,7 @@ static inline unsigned int shift_here(unsigned int shift)
 		EXPECT_EQ(shift_here(__shift), pte_shift(__address)); \
 } while (0)
 
-/* A touch must raise SIGBUS and leave no live entry. */
+/* An access must raise SIGBUS and leave no live entry. */
 #define EXPECT_SIGBUS(address) do { \
 	const volatile void *__address = (address); \
 	uint32_t __value; \
@@ -206,21 +210,21 @@ static inline unsigned int shift_here(unsigned int shift)
 	EXPECT_STREQ(PTE_NONE, pte_type(__address)); \
 } while (0)
 
-/** EXPECT_MEMTYPE() - expects a physical range to be reserved with a type, where there is such */
+/** EXPECT_MEMTYPE() - expects the type of a reservation, if the kernel has reservations */
 #define EXPECT_MEMTYPE(want, start, end) do { \
 	if (memtype_tracked()) \
 		EXPECT_STREQ((want), memtype((start), (end))); \
 } while (0)
 
-/** ASSERT_MEMTYPE() - the same, and ends the test when it is not */
+/** ASSERT_MEMTYPE() - the same, and ends the test on failure */
 #define ASSERT_MEMTYPE(want, start, end) do { \
 	if (memtype_tracked()) \
 		ASSERT_STREQ((want), memtype((start), (end))); \
 } while (0)
 
 /*
- * Of the largest entries that vfio-pci makes: on arm64 Linux has none of 1 GiB for device memory.
- * This driver makes none above 2 MiB anywhere (LARGEST_ORDER in rust/vfio/pci/mmap.rs).
+ * The size of the largest entries that vfio-pci makes: Linux on arm64 makes none of 1 GiB for
+ * device memory. This driver makes none above 2 MiB (LARGEST_ORDER in rust/vfio/pci/mmap.rs).
  */
 #if defined(__x86_64__) || defined(__i386__)
 #define SHIFT_STOCK	SHIFT_1G

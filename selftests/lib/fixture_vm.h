@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What tests with a guest of KVM share: making one, and what to expect of its device memory.
+ * Common code of tests with a KVM guest: creating one, and the expected type of its device memory.
  */
 #ifndef FIXTURE_VM_H
 #define FIXTURE_VM_H
@@ -8,7 +8,7 @@
 #include "fixture.h"
 #include "vm.h"
 
-/* What guests store. */
+/* The value that guests store. */
 #define VALUE		0x8877665544332211ull
 
 /** fixture_vm() - makes a machine; returns false after marking the test as skipped */
@@ -17,7 +17,7 @@ static inline bool fixture_vm(struct __test_metadata *_metadata, struct vm *vm)
 	int ret = vm_create(vm);
 
 	if (ret == -ENOENT || ret == -ENODEV)
-		SKIP(return false, "there is no KVM in this kernel or on this CPU");
+		SKIP(return false, "this kernel or this CPU has no KVM");
 	ASSERT_EQ(0, ret) TH_LOG("no virtual machine: %s", strerror(-ret));
 	return true;
 }
@@ -36,26 +36,25 @@ static inline uint64_t in_bar(struct __test_metadata *_metadata, struct vfio_dev
 /**
  * expect_type() - expects the guest to have its device memory at @at as Normal-NC, or as Device
  *
- * arm64 only. What a guest has is seen by what a store does that is not aligned; see also
- * unaligned.c. Where stage 1 makes it Device, the guest gets an alignment fault. Where stage 2
- * does, QEMU gives that fault to the hypervisor, and KVM, which knows of none there, ends KVM_RUN
- * with EFAULT.
+ * arm64 only. An unaligned store shows the type; see also unaligned.c. If stage 1 makes it Device,
+ * the guest gets an alignment fault. If stage 2 does, QEMU delivers the fault to the hypervisor;
+ * KVM does not expect it there, and KVM_RUN fails with EFAULT.
  */
 static inline void expect_type(struct __test_metadata *_metadata, struct vm *vm, uint64_t at,
 			       bool normal)
 {
-	/* The guest's own choice of Device is always heeded: a control that it is what is seen. */
+	/* A guest that chooses Device gets it. This control shows that the test sees the type. */
 	EXPECT_EQ(VM_UNALIGNED, vm_store(vm, GUEST_DEVICE, at + 3, VALUE));
 	EXPECT_EQ(VM_DONE, vm_store(vm, GUEST_NORMAL, at, VALUE));
 	EXPECT_EQ(normal ? VM_DONE : -EFAULT, vm_store(vm, GUEST_NORMAL, at + 3, VALUE));
-	/* Nothing but the alignment was wrong. */
+	/* Only the alignment was wrong. */
 	EXPECT_EQ(VM_DONE, vm_store(vm, GUEST_NORMAL, at, VALUE));
 }
 
 /*
- * What KVM puts into the second stage: for device memory of which the guest may choose the type,
- * and for such as it is held to Device. On x86, under AMD's nested paging, the entries say the same
- * of both, which leaves the choice to the guest.
+ * KVM's second-stage entries: for device memory whose type the guest may choose, and for memory
+ * that stays Device. On x86, under AMD's nested paging, both entries are the same and leave the
+ * choice to the guest.
  */
 #if defined(__aarch64__)
 #define STAGE2_FREE	"Normal-NC"
@@ -66,9 +65,9 @@ static inline void expect_type(struct __test_metadata *_metadata, struct vm *vm,
 #endif
 
 /**
- * is_ram_type() - whether @name is that of ordinary memory
+ * is_ram_type() - whether @name is the type of ordinary memory
  *
- * On arm64 HCR_EL2.FWB makes a difference, so STAGE2_MEMORY may say which it has to be here.
+ * On arm64 the type depends on HCR_EL2.FWB; STAGE2_MEMORY can name the expected one.
  */
 static inline bool is_ram_type(const char *name)
 {
@@ -86,8 +85,8 @@ static inline bool is_ram_type(const char *name)
 /**
  * expect_entry() - expects the guest to have an entry at @at of its device memory
  *
- * It has to lead to what @host is mapped to, and be such that the guest may have it as Normal-NC,
- * or not.
+ * The entry must map the same physical address as @host, and must or must not allow the guest
+ * Normal-NC.
  */
 static inline void expect_entry(struct __test_metadata *_metadata, struct vm *vm, uint64_t at,
 				const volatile void *host, bool normal)
@@ -102,7 +101,7 @@ static inline void expect_entry(struct __test_metadata *_metadata, struct vm *vm
 	EXPECT_EQ(pte_phys(host) >> SHIFT_4K, pte.pfn);
 }
 
-/** expect_no_entry() - expects the guest to have none at @at of its device memory */
+/** expect_no_entry() - expects the guest to have no entry at @at of its device memory */
 static inline void expect_no_entry(struct __test_metadata *_metadata, struct vm *vm,
 				   uint64_t at)
 {

@@ -28,7 +28,7 @@ struct audit {
 	char *complaint;
 };
 
-/* The first complaint is kept. */
+/* Keeps the first complaint. */
 __attribute__((format(printf, 3, 4)))
 static void complain(struct audit *audit, uint64_t address, const char *format, ...)
 {
@@ -53,7 +53,7 @@ static const struct view *view_of(const struct audit *audit, uint64_t offset)
 	return NULL;
 }
 
-/* Whether the byte @offset of the device file is looked up in @view. */
+/* Whether the byte @offset of the device file is in @view. */
 static bool shows(const struct audit *audit, const struct view *view, uint64_t offset)
 {
 	return view_of(audit, offset) == view;
@@ -72,7 +72,7 @@ static void look_at_entry(struct audit *audit, const struct mapping *mapping,
 	}
 	if (!view->type) {
 		if (pte.present)
-			complain(audit, address, "is dead and has an entry of %u bits, %s",
+			complain(audit, address, "must have no entry and has one of %u bits, %s",
 				 pte.shift, pte.name);
 		return;
 	}
@@ -89,7 +89,7 @@ static void look_at_entry(struct audit *audit, const struct mapping *mapping,
 		complain(audit, address, "has an entry of %u bits beyond its mapping", pte.shift);
 	else if (!shows(audit, view, offset - (address - first)) ||
 		 !shows(audit, view, offset + (last - address)))
-		complain(audit, address, "has an entry of %u bits for bytes of two kinds",
+		complain(audit, address, "has an entry of %u bits that crosses the end of a view",
 			 pte.shift);
 }
 
@@ -100,18 +100,18 @@ static void look_at(struct audit *audit, const struct mapping *mapping, uint64_t
 	uint32_t value;
 
 	if (!view) {
-		complain(audit, address, "maps what is not known");
+		complain(audit, address, "maps bytes that no view has");
 		return;
 	}
 	signal = touch_read((uint32_t *)(uintptr_t)address, &value);
 	expected = !mapping->readable ? SIGSEGV : view->type ? 0 : SIGBUS;
 	if (signal != expected)
-		complain(audit, address, "raised signal %d and not %d", signal, expected);
+		complain(audit, address, "raised signal %d, expected %d", signal, expected);
 	else if (mapping->readable)
 		look_at_entry(audit, mapping, view, address);
 }
 
-/* The last page before @address and the first one after, as far as they are mapped. */
+/* Touches the last page before @address and the first one after it, if they are mapped. */
 static void look_around(struct audit *audit, const struct mapping *mapping, uint64_t address)
 {
 	if (address > mapping->start && address <= mapping->end)
@@ -139,7 +139,9 @@ static void look_at_mapping(struct audit *audit, const struct mapping *mapping)
 	}
 }
 
-/* They are read before anything is touched, since a touch must not change the list meanwhile. */
+/*
+ * Reads all lines before it touches a page, because an access must not change the list meanwhile.
+ */
 static unsigned int read_mappings(struct mapping mappings[MAPPINGS_MOST])
 {
 	FILE *maps = fopen("/proc/self/maps", "re");

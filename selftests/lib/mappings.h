@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * An audit of all that a process has mapped of a device: what /proc/self/maps says, beside the live
+ * An audit of all mappings of a VFIO device in this process: /proc/self/maps against the live
  * page-table entries.
  */
 #ifndef MAPPINGS_H
@@ -9,12 +9,12 @@
 #include <stdint.h>
 
 /**
- * struct view - what some bytes of the device file are to be when they are mapped
- * @offset: where they begin in the device file
- * @size: how many they are
- * @phys: the physical address of the first one
- * @type: the type of each of their entries as the oracle names it, or NULL if a touch is to raise
- *	SIGBUS and there are to be no entries
+ * struct view - the expected state of mappings of a range of the device file
+ * @offset: the offset of the range in the device file
+ * @size: the number of bytes
+ * @phys: the physical address of the first byte
+ * @type: the oracle's name for the type of all entries, or NULL if the range must have no entries
+ *	and an access must raise SIGBUS
  */
 struct view {
 	uint64_t offset;
@@ -26,16 +26,15 @@ struct view {
 #define COMPLAINT_LEN	256
 
 /**
- * mappings_audit() - looks at each mapping of a VFIO device that this process has
+ * mappings_audit() - checks each mapping of a VFIO device in this process
  *
- * @views has to have all that is mapped; the first one that has a byte is that byte's. Of each
- * mapping its ends, its middle, and both sides of each end of a view and of the first and the last
- * boundary of 2 MiB are touched. They have to be as the view says: the type, the physical address,
- * and an entry that lies within the mapping and within the view. What is not readable has to raise
- * SIGSEGV.
+ * @views must contain every mapped byte; the first view that contains a byte determines it. The
+ * 	function touches both ends and the middle of each mapping, and both sides of each end of a view
+ * 	and of the first and the last boundary of 2 MiB. Each must be as the view says: the type, the
+ * 	physical address, and an entry inside the mapping and the view. A mapping that is not readable
+ * 	must raise SIGSEGV.
  *
- * Returns how many mappings there were, and says in @complaint what was not as it should be, or
- * nothing.
+ * Returns the number of mappings, and writes the first error, or an empty string, to @complaint.
  */
 unsigned int mappings_audit(const struct view *views, unsigned int count,
 			    char complaint[COMPLAINT_LEN]);

@@ -76,7 +76,7 @@ int pci_bind(const char *bdf, const char *driver)
 	ret = write_text(PCI_BUS "/drivers_probe", bdf);
 	if (ret)
 		return ret;
-	/* A probe that fails is not an error of the write. */
+	/* A failing probe is not an error of the write. */
 	ret = pci_driver(bdf, current);
 	if (ret)
 		return ret;
@@ -150,7 +150,7 @@ int pci_port(const char *bdf, char name[PCI_NAME_LEN])
 	real = realpath(path, NULL);
 	if (!real)
 		return -errno;
-	/* The directory of a device is in that of what it is behind. */
+	/* The directory of a device lies in that of the bridge that it is behind. */
 	slash = strrchr(real, '/');
 	if (slash) {
 		*slash = '\0';
@@ -201,7 +201,7 @@ int pci_remove(const char *bdf)
 	return write_text(path, "1");
 }
 
-/* Whether the slot @name is the one that the device is in: its address lacks the function. */
+/* Whether the slot @name contains the device: the slot's address lacks the function number. */
 static bool is_slot_of(const char *name, const char *bdf)
 {
 	char path[PATH_LEN], address[PCI_NAME_LEN] = "";

@@ -2,8 +2,8 @@
 /*
  * PCI devices as sysfs shows them: driver binding, BARs, IOMMU groups.
  *
- * A device is named by its address, for example 0000:01:00.0. Functions that return int give 0 (or
- * what they say) on success and a negative errno on failure.
+ * A device is named by its address, for example 0000:01:00.0. Functions that return int return 0
+ * (or the documented value) on success and a negative errno on failure.
  */
 #ifndef PCI_SYSFS_H
 #define PCI_SYSFS_H
@@ -13,23 +13,23 @@
 
 #include "pci.h"
 
-/** struct pci_bar - where a BAR is in physical memory; @size is 0 for a BAR that is not there */
+/** struct pci_bar - the physical address of a BAR; @size is 0 if the BAR does not exist */
 struct pci_bar {
 	uint64_t start;
 	uint64_t size;
 	uint64_t flags;
 };
 
-/** pci_driver() - writes the name of the bound driver, or "" when there is none */
+/** pci_driver() - writes the name of the bound driver, or "" if there is none */
 int pci_driver(const char *bdf, char name[PCI_NAME_LEN]);
 
-/** pci_bind() - makes @driver the device's driver, unbinding another one first */
+/** pci_bind() - binds the device to @driver, after unbinding it from another one */
 int pci_bind(const char *bdf, const char *driver);
 
 /** pci_unbind() - leaves the device without a driver */
 int pci_unbind(const char *bdf);
 
-/** pci_bar() - fills in what sysfs says about BAR @index */
+/** pci_bar() - fills in the physical address of BAR @index from sysfs */
 int pci_bar(const char *bdf, unsigned int index, struct pci_bar *bar);
 
 /** pci_iommu_group() - the number of the device's IOMMU group */
@@ -45,28 +45,30 @@ int pci_vf(const char *bdf, unsigned int index, char name[PCI_NAME_LEN]);
 int pci_port(const char *bdf, char name[PCI_NAME_LEN]);
 
 /**
- * pci_reset() - has the kernel reset the device, as an administrator would
+ * pci_reset() - makes the kernel reset the device, as an administrator would
  *
- * @method is one of the names in its reset_method, or NULL for the first of them.
+ * @method is a name in its reset_method, or NULL for the first one.
  */
 int pci_reset(const char *bdf, const char *method);
 
-/** pci_reset_subordinate() - has the kernel reset all that is behind the device's port */
+/** pci_reset_subordinate() - makes the kernel reset all devices behind the device's port */
 int pci_reset_subordinate(const char *bdf);
 
-/** pci_remove() - has the kernel forget the device; waits until nobody has it */
+/** pci_remove() - removes the device; waits until no process has it open */
 int pci_remove(const char *bdf);
 
-/** pci_slot() - writes the name of the slot that the device is in, or returns -ENOENT */
+/** pci_slot() - writes the name of the device's slot, or returns -ENOENT */
 int pci_slot(const char *bdf, char name[PCI_NAME_LEN]);
 
-/** pci_slot_off() - switches the device's slot off, with the same wait */
+/** pci_slot_off() - powers the device's slot off; waits in the same way */
 int pci_slot_off(const char *bdf);
 
-/** pci_rescan() - has the kernel look for devices that it does not know */
+/** pci_rescan() - makes the kernel look for new devices */
 int pci_rescan(void);
 
-/** pci_map_resource() - maps @size bytes of sysfs's resourceN or (@suffix "_wc") resourceN_wc */
+/**
+ * pci_map_resource() - maps @size bytes of resourceN in sysfs or, with @suffix "_wc", resourceN_wc
+ */
 void *pci_map_resource(const char *bdf, unsigned int index, const char *suffix, uint64_t offset,
 		       size_t size);
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A refused call: the errno is the one of the contract, and nothing has changed.
+ * A failing call: it returns the errno of the contract and changes nothing.
  */
 #ifndef REFUSAL_H
 #define REFUSAL_H
 
 #include "fixture.h"
 
-/* What every test leaves unclaimed, so that a valid request can follow each refused one. */
+/* Every test leaves this range unclaimed, so that a valid request can follow each failing one. */
 #define SPARE_SIZE	(4 * KIB)
 
-/** struct state - what a refused call must leave as it was */
+/** struct state - the state that a failing call must not change */
 struct state {
 	int regions;
 	int count;
@@ -28,7 +28,7 @@ static inline struct state state_of(struct vfio_device *dev, const struct pci_ba
 	};
 }
 
-/** expect_unchanged() - compares @before with what is now, and frees it */
+/** expect_unchanged() - compares @before with the current state, and frees it */
 static inline void expect_unchanged(struct __test_metadata *_metadata, struct vfio_device *dev,
 				    const struct pci_bar *bar, struct state before)
 {
@@ -44,7 +44,7 @@ static inline void expect_unchanged(struct __test_metadata *_metadata, struct vf
 	free(now.reserved);
 }
 
-/** expect_call_refused() - issues an ioctl, which must fail with @error and change nothing */
+/** expect_call_refused() - issues an ioctl that must fail with @error and change nothing */
 static inline void expect_call_refused(struct __test_metadata *_metadata, struct vfio_device *dev,
 				       const struct pci_bar *bar, unsigned long request, void *arg,
 				       int error)
@@ -53,11 +53,11 @@ static inline void expect_call_refused(struct __test_metadata *_metadata, struct
 	int ret = ioctl(dev->fd, request, arg) ? errno : 0;
 
 	EXPECT_EQ(error, ret)
-		TH_LOG("wanted %s, got %s", strerror(error), ret ? strerror(ret) : "success");
+		TH_LOG("expected %s, got %s", strerror(error), ret ? strerror(ret) : "success");
 	expect_unchanged(_metadata, dev, bar, before);
 }
 
-/** expect_refused() - asks for @create, which must fail with @error and change nothing */
+/** expect_refused() - tries @create, which must fail with @error and change nothing */
 static inline void expect_refused(struct __test_metadata *_metadata, struct vfio_device *dev,
 				  const struct pci_bar *bar, struct vfio_subregion_create *create,
 				  int error)
@@ -71,7 +71,7 @@ static inline void expect_refused(struct __test_metadata *_metadata, struct vfio
 		       (unsigned long long)create->size);
 }
 
-/** expect_still_works() - a valid request in the spare part of @bar succeeds and is mapped WC */
+/** expect_still_works() - a valid request in the spare range of @bar succeeds and is mapped WC */
 static inline void expect_still_works(struct __test_metadata *_metadata, struct vfio_device *dev,
 				      uint32_t index, const struct pci_bar *bar)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The ioctls under test, and what the device says about its subregions.
+ * The ioctls under test, and the device's information about its subregions.
  *
- * Functions that return int give 0 on success and a negative errno on failure.
+ * Functions that return int return 0 on success and a negative errno on failure.
  */
 #ifndef SUBREGION_H
 #define SUBREGION_H
@@ -11,7 +11,7 @@
 
 #include "vfio_device.h"
 
-/* What VFIO_SUBREGION_QUERY must say. */
+/* The expected limits of VFIO_SUBREGION_QUERY. */
 #define SUBREGION_LIMIT		16384
 #define SUBREGION_GRANULE	(4 * KIB)
 
@@ -31,20 +31,20 @@ extern const struct subregion_attribute {
 	uint32_t number;
 } subregion_attributes[SUBREGION_ATTRIBUTES];
 
-/** subregion_init() - a valid request; what else a test wants is changed in it afterwards */
+/** subregion_init() - returns a valid request, which a test can then modify */
 struct vfio_subregion_create subregion_init(uint32_t bar, uint32_t attribute, uint64_t offset,
 					    uint64_t size);
 
-/** subregion_create() - VFIO_SUBREGION_CREATE; outputs are in @create */
+/** subregion_create() - VFIO_SUBREGION_CREATE; its outputs are in @create */
 int subregion_create(struct vfio_device *dev, struct vfio_subregion_create *create);
 
 /** subregion_destroy() - VFIO_SUBREGION_DESTROY */
 int subregion_destroy(struct vfio_device *dev, uint32_t index);
 
-/** subregion_query() - VFIO_SUBREGION_QUERY; all of @query is filled in */
+/** subregion_query() - VFIO_SUBREGION_QUERY; fills in all of @query */
 int subregion_query(struct vfio_device *dev, uint32_t index, struct vfio_subregion_query *query);
 
-/** subregion_count() - how many subregions the device has, or a negative errno */
+/** subregion_count() - the number of subregions of the device, or a negative errno */
 int subregion_count(struct vfio_device *dev);
 
 /** region_set_attr() - VFIO_REGION_SET_ATTR without its output */
@@ -53,7 +53,8 @@ int region_set_attr(struct vfio_device *dev, uint32_t index, uint32_t attribute)
 /**
  * subregion_claims() - the claims and the attribute of each BAR, by VFIO_DEVICE_GET_REGION_INFO
  *
- * The caller frees the text. It has a line for each BAR that has anything other than what every BAR
+ * The caller frees the text. It has a line for each BAR that is not in its initial state, and one
+ * for each of its claims.
  * has at first, and one for each of its claims.
  */
 char *subregion_claims(struct vfio_device *dev);

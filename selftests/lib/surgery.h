@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What surgery.c does to a part of a mapping, and what has to be true of the mapping then.
+ * The calls by which surgery.c cuts a mapping, and the expected state of the mapping afterwards.
  */
 #ifndef SURGERY_H
 #define SURGERY_H
@@ -12,7 +12,7 @@
 
 #define VIEWS_MOST	6
 
-/* What is mapped: the BAR through its own window, or a subregion of it. */
+/* The mapped region: the BAR through its own window, or a subregion. */
 static const struct place {
 	const char *name;
 	bool is_subregion;
@@ -30,27 +30,27 @@ struct cut {
 	uint64_t len;
 };
 
-/* A mapping of a part of BAR 2 of @dev. */
+/* A mapping of a range of BAR 2 of @dev. */
 struct subject {
 	struct vfio_device dev;
 	struct pci_bar bar;
-	/* The part of the BAR. */
+	/* The range of the BAR. */
 	uint64_t at;
 	uint64_t size;
-	/* How many subregions there are all the time. */
+	/* The number of subregions that exist all the time. */
 	int kept;
 
-	/* Of the round that is going on. */
+	/* The state of the current round. */
 	const struct place *place;
 	const struct cut *cut;
 	struct vfio_subregion_create sub;
 	char *map;
-	/* The views that there are, the last ones first to be asked (view_add()). */
+	/* The current views; the last one added comes first (view_add()). */
 	struct view views[VIEWS_MOST];
 	unsigned int count;
 };
 
-/* Says what @size bytes of the device file from @offset are, which are the BAR's from @at. */
+/* Adds a view: @size bytes of the device file from @offset are those of the BAR from @at. */
 static inline void view_add(struct subject *subject, uint64_t offset, uint64_t size, uint64_t at,
 			    const char *type)
 {
@@ -65,7 +65,7 @@ static inline void view_drop(struct subject *subject)
 	memmove(subject->views, subject->views + 1, subject->count * sizeof(*subject->views));
 }
 
-/* There is at least one mapping, and all of them are as they should be. */
+/* At least one mapping exists, and all are as expected. */
 static inline void expect_right(struct __test_metadata *_metadata, struct subject *subject)
 {
 	char complaint[COMPLAINT_LEN];
@@ -75,7 +75,7 @@ static inline void expect_right(struct __test_metadata *_metadata, struct subjec
 		TH_LOG("through %s, %s", subject->place->name, subject->cut->name);
 }
 
-/* Nothing is mapped there, and nothing is reached by what the TLB may still have. */
+/* Nothing is mapped there, and the TLB has no old entry that still reaches the device. */
 static inline void expect_gone(struct __test_metadata *_metadata, struct subject *subject,
 			       const char *map, uint64_t len)
 {
@@ -88,13 +88,15 @@ static inline void expect_gone(struct __test_metadata *_metadata, struct subject
 			TH_LOG("through %s, %s", subject->place->name, subject->cut->name);
 }
 
-/* The part that the calls are about. */
+/* The part that the calls cut. */
 static inline char *cut_map(struct subject *subject)
 {
 	return subject->map + subject->cut->at;
 }
 
-/* A write-combining subregion can be made of bytes of the BAR, and everything has one type. */
+/*
+ * A write-combining subregion of bytes of the BAR is possible, and every entry has the right type.
+ */
 static inline void expect_claim(struct __test_metadata *_metadata, struct subject *subject,
 				uint64_t at, uint64_t size)
 {
@@ -114,7 +116,7 @@ static inline void expect_claim(struct __test_metadata *_metadata, struct subjec
 	munmap(map, size);
 }
 
-/* After the call: claims that begin before the cut, and of all that was mapped. */
+/* After the call: claims from before the cut to behind it, and then of the whole mapping. */
 static inline void expect_claims(struct __test_metadata *_metadata, struct subject *subject)
 {
 	uint64_t at = subject->at + subject->cut->at;
@@ -131,7 +133,7 @@ static inline void expect_claims(struct __test_metadata *_metadata, struct subje
 	expect_right(_metadata, subject);
 }
 
-/* Maps the place and touches it. */
+/* Maps the region and touches it. */
 static inline void begin(struct __test_metadata *_metadata, struct subject *subject)
 {
 	uint64_t window = vfio_offset(&subject->dev, BAR2, 0), offset = window + subject->at, at;
@@ -155,7 +157,7 @@ static inline void begin(struct __test_metadata *_metadata, struct subject *subj
 
 typedef void surgeon(struct __test_metadata *_metadata, struct subject *subject);
 
-/* Waits for a child, which reports by the test's own result. */
+/* Waits for a child, which reports through the result of the test. */
 static inline void join(struct __test_metadata *_metadata, pid_t child)
 {
 	int status;
@@ -164,7 +166,7 @@ static inline void join(struct __test_metadata *_metadata, pid_t child)
 	EXPECT_EQ(0, status);
 }
 
-/* Has a process of its own do it to a part of a mapping, and end with what is left of that. */
+/* A process of its own cuts its mapping, and exits with the rest of it mapped. */
 static inline void operate(struct __test_metadata *_metadata, struct subject *subject, surgeon *cut)
 {
 	pid_t child = fork();
@@ -182,8 +184,8 @@ static inline void operate(struct __test_metadata *_metadata, struct subject *su
 }
 
 /*
- * The same to each part of the BAR, and to the first two of subregions: the kernel's way to cut
- * them is the same for all, and the debug kernel takes a second for each.
+ * Does this to each part of the BAR, and to the first two of subregions: the kernel cuts all
+ * subregions in the same way, and the debug kernel takes a second for each.
  */
 static inline void operate_on_all(struct __test_metadata *_metadata, struct subject *subject,
 				  surgeon *cut)

@@ -40,7 +40,7 @@ int vfio_set_memory(struct vfio_device *dev, bool on)
 	return vfio_write16(dev, PCI_COMMAND, command | (on ? PCI_COMMAND_MEMORY : 0));
 }
 
-/* Where a capability of configuration space is, or a negative errno. */
+/* The offset of a capability in configuration space, or a negative errno. */
 static int find_capability(struct vfio_device *dev, unsigned int id)
 {
 	int at, header, left = 48;
@@ -56,7 +56,7 @@ static int find_capability(struct vfio_device *dev, unsigned int id)
 	return at < 0 ? at : -ENOENT;
 }
 
-/* Changes the bits of @mask in the register @reg of the capability @id to @value. */
+/* Sets the bits of @mask in the register @reg of the capability @id to @value. */
 static int change16(struct vfio_device *dev, unsigned int id, unsigned int reg, uint16_t mask,
 		    uint16_t value)
 {

@@ -32,7 +32,7 @@ int vfio_group_is_noiommu(const char *bdf)
 	return !access(path, F_OK);
 }
 
-/* Enables the memory of a device that was opened. */
+/* Enables the memory of an open device. */
 static int finish_open(struct vfio_device *dev, int ret)
 {
 	if (ret)
@@ -237,7 +237,7 @@ void *map_region(struct vfio_device *dev, uint64_t offset, size_t size, size_t a
 	uintptr_t hole, address;
 	void *map;
 
-	/* Finds a hole that holds an aligned range; only a racing mmap() could take it. */
+	/* Finds a hole that can hold an aligned range; only a concurrent mmap() could take it. */
 	map = mmap(NULL, size + align, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (map == MAP_FAILED)
 		return map;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The main path once, on a device that was opened in some other way than by a container with a
- * type 1 IOMMU: what a subregion is does not depend on it.
+ * The main path once, on a device that was opened in another way than by a container with a type 1
+ * IOMMU: subregions do not depend on it.
  */
 #ifndef WAYS_H
 #define WAYS_H
@@ -43,7 +43,7 @@ static inline void expect_main_path(struct __test_metadata *_metadata, struct vf
 	munmap(map, 4 * MIB);
 }
 
-/** expect_nothing_left() - no memory type of the device's BAR is reserved once it is closed */
+/** expect_nothing_left() - no memory type of the device's BAR is reserved after the close */
 static inline void expect_nothing_left(struct __test_metadata *_metadata, const char *bdf)
 {
 	struct pci_bar bar;

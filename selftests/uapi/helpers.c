@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Every function of the helpers is used once, in C and in C++. The header comes first, so that it
- * must stand alone.
+ * Uses every function of the helpers once, in C and in C++. The header comes first, because it must
+ * not depend on others.
  */
 #include <vfio_subregion_helpers.h>
 

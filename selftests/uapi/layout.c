@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The layout of the ABI, in C and in C++. The header comes first, so that it must stand alone.
+ * The layout of the ABI, in C and in C++. The header comes first, because it must not depend on
+ * others.
  */
 #include <linux/vfio_subregion.h>
 
@@ -12,7 +13,7 @@
 #define ASSERT(condition)	extern char assert_holds[(condition) ? 1 : -1]
 #endif
 
-/* A member is at its place and as wide as it says. */
+/* A member has the offset and the size given. */
 #define FIELD(type, member, offset, size) \
 	ASSERT(__builtin_offsetof(struct type, member) == (offset)); \
 	ASSERT(sizeof(((struct type *)0)->member) == (size))
@@ -80,7 +81,7 @@ FIELD(vfio_region_info_cap_claims, reserved, 20, 4);
 ASSERT(__builtin_offsetof(struct vfio_region_info_cap_claims, claims) == 24);
 ASSERT(sizeof(((struct vfio_region_info_cap_claims *)0)->claims[0]) == 24);
 
-/* The numbers are as much of the ABI as the layout. */
+/* The numbers are part of the ABI too. */
 ASSERT(VFIO_SUBREGION_CREATE == 0xD500);
 ASSERT(VFIO_SUBREGION_DESTROY == 0xD501);
 ASSERT(VFIO_SUBREGION_QUERY == 0xD502);

@@ -22,7 +22,7 @@ tests! {
     vfio_ioctls_that_opens_later_finds_subregions_one_index_too_low,
 }
 
-/// vfio-ioctls asks at open, so that what is made later is unknown to it and does no harm.
+/// vfio-ioctls reads the regions at open: later subregions are unknown to it and do no harm.
 // contract: userspace.vfio-ioctls
 fn vfio_ioctls_is_not_confused_by_what_is_made_after_it_opened() -> Outcome {
     let opened = open()?;
@@ -41,7 +41,7 @@ fn vfio_ioctls_is_not_confused_by_what_is_made_after_it_opened() -> Outcome {
     Ok(())
 }
 
-/// It numbers the regions that it could ask of, and there is no region 8 where there is no VGA.
+/// It counts all region indices, including region 8, which a device without VGA lacks.
 // contract: userspace.vfio-ioctls
 fn vfio_ioctls_that_opens_later_finds_subregions_one_index_too_low() -> Outcome {
     let opened = open()?;
@@ -52,7 +52,7 @@ fn vfio_ioctls_that_opens_later_finds_subregions_one_index_too_low() -> Outcome 
     ensure!(later.vfio().get_region_size(8) == 3 * MIB);
     ensure!(later.vfio().get_region_offset(8) == region.file_offset());
     ensure!(later.vfio().get_region_size(9) == 0);
-    // What is below that is right, and so is this crate on its file.
+    // Its regions below that index are right, and this crate works on its file.
     ensure!(later.vfio().get_region_size(2) == 16 * MIB);
     ensure!(later.device().region(region.index())?.subregion() == region.subregion());
     Ok(())

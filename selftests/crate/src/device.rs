@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the crate makes of the driver's answers.
+//! The crate's view of the driver's answers.
 
 use crate::{
     ensure,
@@ -43,7 +43,7 @@ fn what_is_written_through_a_subregion_is_read_through_the_bar() -> Outcome {
     Ok(())
 }
 
-/// What an attribute is on this architecture.
+/// The memory type of an attribute on this architecture.
 fn wanted(attribute: Attribute) -> EffectiveType {
     let (strict, device, combining) = if cfg!(target_arch = "aarch64") {
         (

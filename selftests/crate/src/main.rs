@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Tests of the crate on the driver, of vfio-ioctls beside it, and of the samples, as KTAP.
+//! Tests of the crate with the driver, of vfio-ioctls beside it, and of the samples; they print
+//! KTAP.
 
 mod beside;
 mod device;
@@ -22,7 +23,7 @@ use vfio_subregion::{
 type Outcome = Result<(), Failure>;
 type Test = (&'static str, fn() -> Outcome);
 
-/// Fails with the condition's own text.
+/// Fails with the text of the condition.
 macro_rules! ensure {
     ($condition:expr) => {
         if !$condition {
@@ -32,7 +33,7 @@ macro_rules! ensure {
 }
 use ensure;
 
-/// The tests of a module, by their names.
+/// The tests of a module, by name.
 macro_rules! tests {
     ($($test:ident,)*) => {
         pub(crate) const TESTS: &[crate::Test] = &[$((stringify!($test), $test)),*];
@@ -43,20 +44,20 @@ use tests;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
-/// That of ivshmem which is plain memory.
+/// The BAR of ivshmem that is plain memory.
 const BAR: Bar = Bar::new(2).unwrap();
 
 fn open() -> Result<Opened, Failure> {
     Opened::new(&address("DEV_IVSHMEM")?)
 }
 
-/// The address of the device that the environment names so.
+/// The address of the device that the environment variable holds.
 fn address(variable: &str) -> Result<Address, Failure> {
     let address = std::env::var(variable).map_err(|_| format!("{variable} is not set"))?;
     Ok(address.parse()?)
 }
 
-/// Ranges of the tests are written in them, so that a wrong one is not compiled.
+/// Tests write their ranges with this function, so that an invalid range does not compile.
 const fn range(offset: u64, size: u64) -> ByteRange {
     ByteRange::new(offset, size).unwrap()
 }

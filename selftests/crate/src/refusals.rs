@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What is refused, with which errno and which advice.
+//! Calls that fail, their errnos, and the advice in their messages.
 
 use crate::{
     address,
@@ -45,7 +45,7 @@ tests! {
     a_file_that_is_no_device_has_no_subregions,
 }
 
-/// Fails unless the call failed with that errno, and with advice that has these words.
+/// Fails unless the call failed with `errno` and its advice contains `advice`.
 fn refused<T>(result: Result<T, Error>, call: Call, errno: Errno, advice: &str) -> Outcome {
     let error = result.err().ok_or("it was not refused")?;
     println!("# {error}");
@@ -87,7 +87,7 @@ fn a_part_beyond_the_end_is_not_mapped() -> Outcome {
     let mut bytes = [0; 8];
     ensure!(device.read(&region, MIB, &mut bytes).err() == outside);
     ensure!(device.write(&region, MIB, &bytes).err() == outside);
-    // What reaches the end is cut off there.
+    // A range that crosses the end is shortened.
     ensure!(device.read(&region, MIB - 4, &mut bytes)? == 4);
     Ok(())
 }
@@ -111,7 +111,7 @@ fn what_was_destroyed_is_not_mapped_any_more() -> Outcome {
     Ok(())
 }
 
-/// The other device has something else where this one's region is, and that index elsewhere.
+/// The other device has a different region at this region's index, and this region elsewhere.
 // contract: userspace.views
 fn another_devices_region_is_not_taken_for_this_ones() -> Outcome {
     let opened = open()?;
@@ -136,7 +136,7 @@ fn another_devices_region_is_not_taken_for_this_ones() -> Outcome {
 fn what_is_no_memory_has_no_subregions() -> Outcome {
     let opened = Opened::new(&address("DEV_TESTDEV")?)?;
     let device = opened.device();
-    // BAR 1 is of ports, BAR 5 is not there.
+    // BAR 1 is an I/O BAR, and BAR 5 does not exist.
     for bar in [Bar::ALL[1], Bar::ALL[5]] {
         let create = device.create(bar, range(0, 4 * KIB), Attribute::Device);
         refused(create, Call::Create, Errno::INVAL, "memory BAR")?;
@@ -158,7 +158,7 @@ fn the_msix_table_is_not_made_write_combining() -> Outcome {
     refused(create, Call::Create, Errno::PERM, "MSI-X table")?;
     let set = device.set_attribute(bar, Attribute::WriteCombining);
     refused(set, Call::SetAttr, Errno::PERM, "MSI-X table")?;
-    // Strict it may well be.
+    // A strict subregion is possible.
     device.create(bar, page, Attribute::Device)?;
     Ok(())
 }

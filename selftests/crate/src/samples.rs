@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The samples and the tools, each as a user would run it.
+//! The samples and the tools, run as a user runs them.
 
 use crate::{
     address,
@@ -29,7 +29,7 @@ tests! {
     subregionctl_says_why_it_cannot,
 }
 
-/// What a sample says with the arguments, and whether it succeeds.
+/// The output of a sample with these arguments, and whether it succeeded.
 fn run(name: &str, arguments: &[&str]) -> Result<(bool, String), Failure> {
     run_program(&format!("/samples/{name}"), arguments)
 }
@@ -44,7 +44,7 @@ fn run_program(path: &str, arguments: &[&str]) -> Result<(bool, String), Failure
     Ok((output.status.success(), said))
 }
 
-/// As [`run`] of subregionctl, with the arguments in one text, where DEVICE is ivshmem.
+/// Like [`run`] for subregionctl, with all arguments in one string, where DEVICE is ivshmem.
 fn tool(arguments: &str) -> Result<(bool, String), Failure> {
     let arguments = arguments.replace("DEVICE", &address("DEV_IVSHMEM")?.to_string());
     let arguments: Vec<_> = arguments.split_whitespace().collect();

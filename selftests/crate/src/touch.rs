@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Accesses that end a process, and devices that another driver has for a while.
+//! Accesses that kill a process, and devices that another driver owns for some time.
 
 use crate::{
     open,
@@ -23,7 +23,7 @@ use vfio_subregion::Attribute;
 
 const SIGBUS: i32 = 7;
 
-/// Fails unless a process that does `what` is ended by SIGBUS.
+/// Fails unless SIGBUS kills a process that does `what`.
 pub(crate) fn ends_by_sigbus(what: &str) -> Outcome {
     let status = Command::new(std::env::current_exe()?).arg(what).status()?;
     if status.signal() == Some(SIGBUS) {
@@ -33,7 +33,7 @@ pub(crate) fn ends_by_sigbus(what: &str) -> Outcome {
     }
 }
 
-/// What such a process does.
+/// The code that such a process runs.
 pub(crate) fn touch(what: &str) -> ExitCode {
     match attempt(what) {
         Ok(value) => println!("# {what}: {value:#x} was read"),
@@ -42,7 +42,7 @@ pub(crate) fn touch(what: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// The first touch is of memory that is there.
+/// The first access is to existing memory.
 fn attempt(what: &str) -> Result<u32, Failure> {
     let opened = open()?;
     let device = opened.device();
@@ -65,14 +65,14 @@ fn attempt(what: &str) -> Result<u32, Failure> {
     Ok(mapping.read::<u32>(0)?)
 }
 
-/// A device that the kernel's own vfio-pci has meanwhile.
+/// A device that the kernel's own vfio-pci drives for the lifetime of this value.
 pub(crate) struct Elsewhere {
     address: Address,
     driver: String,
 }
 
 impl Elsewhere {
-    /// Takes the device from its driver and gives it to vfio-pci.
+    /// Unbinds the device from its driver and binds it to vfio-pci.
     pub(crate) fn new(address: Address) -> Result<Self, Failure> {
         let driver = address.driver().ok_or("the device has no driver")?;
         let moved = Self { address, driver };
@@ -80,7 +80,7 @@ impl Elsewhere {
         Ok(moved)
     }
 
-    /// Gives it back, which dropping it does as well, but silently.
+    /// Gives the device back. Dropping does the same but reports no error.
     pub(crate) fn back(self) -> Outcome {
         self.give_to(&self.driver)
     }
