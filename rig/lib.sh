@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# What every step of the rig shares: settings, messages, progress, locks. Sourced, never run.
+# Common code of all scripts of the rig: settings, messages, progress, locks. Sourced, never run.
 
 set -euo pipefail
 
@@ -13,51 +13,51 @@ fi
 # shellcheck source=rig/settings
 . "$RIG/settings"
 
-# The caller's may be another program's name of it.
+# The caller's environment may have another program's name for the architecture.
 [ "$ARCH" != aarch64 ] || ARCH=arm64
 export ARCH
 if [ ! -e "$RIG/arch/$ARCH" ]; then
-	printf '%s: error: no such architecture: %s; there are: %s\n' "${0##*/}" "$ARCH" \
+	printf '%s: error: no such architecture: %s; the architectures are: %s\n' "${0##*/}" "$ARCH" \
 		"$(find "$RIG/arch" -type f -printf '%f ')" >&2
 	exit 1
 fi
 # shellcheck source=rig/arch/x86_64
 . "$RIG/arch/$ARCH"
 
-# Says what is being done, on stderr, so that a step's stdout stays its result.
+# Prints progress on stderr, so that stdout has only the result of a script.
 say() { printf '==> %s\n' "$*" >&2; }
 
-# Ends the step with a message.
+# Ends the script with an error message.
 die() {
 	printf '%s: error: %s\n' "${0##*/}" "$*" >&2
 	exit 1
 }
 
-# Makes $1 the kernel that this step and those which it calls are about, and sets what its file in
-# rig/kernels says:
+# Makes $1 the kernel of this script and of those that it calls, and sets the variables of its file
+# in rig/kernels:
 #
 #   recipe    the file of rig/kernels/recipe that makes it: shipped, configured or derived
-#   flavour   Debian's name of a shipped one
-#   base      the kernel that a derived one is made of
-#   keep      set if the tree is kept whole, for such
-#   configs   the files of rig/kernels/config that a configured one is made of
-#   patches   what is applied to the source of one that is not shipped (patch_file)
-#   slower    how many times longer a program may take
-#   checkers  what looks for faults in it: lockdep, kmemleak, kcsan
-#   words     what is put on its command line
+#   flavour   Debian's name for a shipped kernel
+#   base      the kernel that a derived one is made from
+#   keep      set if the whole tree is kept, for derived ones
+#   configs   the files of rig/kernels/config for a configured one
+#   patches   the patches for the source, unless it is shipped (patch_file)
+#   slower    the factor for the time limits of programs
+#   checkers  its checkers: lockdep, kmemleak, kcsan
+#   words     the words for its command line
 use_kernel() {
 	case " $KERNELS " in
 	*" $1 "*) export KERNEL=$1 ;;
-	*) die "no such kernel for $ARCH: $1; there are: $KERNELS" ;;
+	*) die "no such kernel for $ARCH: $1; the kernels are: $KERNELS" ;;
 	esac
-	# What is built for it, in another place when it is to tell what runs of it (rig/coverage).
+	# The directory of its builds; builds for rig/coverage have another one.
 	MADE=$KERNEL${SUBREGION_COVERAGE:+-coverage}
 	recipe='' flavour='' base='' keep='' configs='' patches='' slower=1 checkers='' words=''
 	# shellcheck source=rig/kernels/stock
 	. "$RIG/kernels/$1"
 }
 
-# The file of the patch $1, which is the rig's own or one that is meant for Linux.
+# Prints the file of the patch $1, which is the rig's own or one of upstream/.
 patch_file() {
 	local file
 	for file in "$RIG/kernels/patch/$1.patch" "$TOP/upstream/$1.patch"; do
@@ -68,7 +68,7 @@ patch_file() {
 # Prints the comment block at the top of the running script: its --help.
 usage() { sed -n '/^# Usage/,/^[^#]/{/^#/s/^# \?//p}' "$0"; }
 
-# Prints the path $1 as it is outside of the build root, where the reader is (rig/enter sets OUTSIDE_*).
+# Prints the path $1 as it is outside the build root, for the user (rig/enter sets OUTSIDE_*).
 outside() {
 	case $1 in
 	/src | /src/*) echo "${OUTSIDE_TOP-/src}${1#/src}" ;;
@@ -77,8 +77,8 @@ outside() {
 	esac
 }
 
-# Copies stdin to the log file $1 and shows a line of it every few seconds, headed by the time
-# taken so far, even while no line comes; on a terminal that line is rewritten in place.
+# Copies stdin to the log file $1 and shows a line of it every few seconds, after the time taken so
+# far, even without new lines; a terminal shows one line only.
 progress() {
 	local log=$1 line='' rest='' part start=$SECONDS shown=-9 status=0
 	while [ "$status" = 0 ] || [ "$status" -gt 128 ]; do
@@ -103,9 +103,9 @@ progress() {
 	if [ -t 2 ]; then printf '\r\033[K' >&2; fi
 }
 
-# Runs "$2"... with its output in the log file $1 and its progress on the screen; when it fails,
-# shows the end of the log. A function fails with its first command that does, which takes that no
-# condition is made of it: errexit is off in one, and cannot be turned on again.
+# Runs "$2"... with its output in the log file $1 and its progress on the screen; on failure, shows
+# the end of the log. errexit applies inside a function only if the function is not part of a
+# condition, so this one runs it outside of any.
 logged() {
 	local log=$1 start=$SECONDS status
 	shift
@@ -124,12 +124,12 @@ logged() {
 	if [ "$status" != 0 ]; then
 		printf -- '---- the end of %s:\n' "$(outside "$log")" >&2
 		tail -n 30 "$log" >&2
-		die "failed: $*; all of it is in $(outside "$log")"
+		die "failed: $*; the whole log is $(outside "$log")"
 	fi
 	printf '    done in %ds\n' $((SECONDS - start)) >&2
 }
 
-# Holds the lock file $1 until this process ends, so that two runs do not build the same thing.
+# Holds the lock file $1 until this process exits, so that two runs do not build the same files.
 lock() {
 	mkdir -p "$(dirname "$1")"
 	exec {lock_fd}>"$1"
@@ -139,6 +139,6 @@ lock() {
 	fi
 }
 
-# Prints a short key for the contents of its standard input. The two SPDX names of a licence give the same
-# key, because nothing has to be built again for the other name.
+# Prints a short key for the contents of stdin. Both SPDX names of a licence give the same key,
+# because a renamed licence is no reason to build again.
 key() { sed '/SPDX-License-/s/-only$//' | sha256sum | cut -c1-12; }

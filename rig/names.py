@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Finds tests by name: what `make check TEST=...` has to run."""
+"""Finds tests by name, for `make check TEST=...`."""
 
 import difflib
 import fnmatch
@@ -45,7 +45,7 @@ def programs(top):
 
 
 def _names(program, test):
-    """Every name that the test of @program may be called by; the first is the one in the report."""
+    """All names of a test of @program; the first is the one in the report."""
     fixture, variant, name = test
     full = ".".join(filter(None, test))
     dotted = [full, f"{fixture}.{name}", f"{program}.{name}", f"{program}.{full}"]
@@ -53,11 +53,11 @@ def _names(program, test):
 
 
 def select(patterns, tests, whole):
-    """What the globs @patterns select.
+    """Selects tests by the globs @patterns.
 
-    @tests is what programs() returns. @whole has the names of everything else that can be selected.
-    Returns the selected tests as {program: [names]}, with an empty list for all of a program; and
-    the selected names out of @whole. Raises LookupError for a pattern that matches nothing.
+    @tests is the result of programs(). @whole has all other names that can be selected.
+    Returns the selected tests as {program: [names]}, with an empty list for a whole program; and
+    the selected names of @whole. Raises LookupError for a pattern that matches nothing.
     """
     chosen, chosen_whole = {}, []
     for pattern in patterns:
@@ -80,7 +80,7 @@ def select(patterns, tests, whole):
 
 
 def _unknown(pattern, tests, whole):
-    """The message for a pattern that matches nothing, with the names that are near."""
+    """The message for a pattern that matches nothing, with similar names."""
     names = set(tests) | set(whole)
     for program, list_ in tests.items():
         for test in list_:
@@ -94,4 +94,4 @@ def _unknown(pattern, tests, whole):
     )
     wrapper = textwrap.TextWrapper(80, break_long_words=False, break_on_hyphens=False)
     wrapper.initial_indent = wrapper.subsequent_indent = "    "
-    return f"no test is called {pattern}; near names are:\n" + wrapper.fill(" ".join(sorted(near)))
+    return f"no test is called {pattern}; similar names are:\n" + wrapper.fill(" ".join(sorted(near)))

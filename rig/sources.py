@@ -10,7 +10,7 @@ BUILT = {".git", "build", "target", "__pycache__"}
 
 
 def files():
-    """Returns the paths of the files below TOP that are neither links nor built, sorted."""
+    """Returns the sorted paths of the files below TOP, except links and build results."""
     found = []
     for directory, below, names in os.walk(TOP):
         below[:] = set(below) - BUILT

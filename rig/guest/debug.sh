@@ -1,22 +1,22 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=busybox
-# What the kernel itself has found, after the tests. Sourced, never run.
+# The kernel's own checks after the tests. Sourced, never run.
 
 KMEMLEAK=/sys/kernel/debug/kmemleak
 KCSAN=/sys/kernel/debug/kcsan
 
-# What looks for faults in this kernel, as rig/vm says: a result each. A shipped kernel has nothing.
+# The checkers of this kernel, from rig/vm; each has a result. A shipped kernel has none.
 CHECKERS=$(echo "$CHECKERS" | tr , ' ')
 
-# How many results debug_results gives.
+# The number of results of debug_results.
 DEBUG_RESULTS=$(echo "$CHECKERS" | wc -w)
 
 KUNIT=/sys/kernel/debug/kunit
 
-# The suites of the kernel itself; they run when it boots and are not what is tested here.
+# The KUnit suites of the kernel itself run at boot, and are not under test here.
 ls $KUNIT >/tmp/suites 2>/dev/null
 
-# The KUnit suites of the driver, which run when it is loaded.
+# The KUnit suites of the driver run when it is loaded.
 kunit_suites() {
 	local suite
 	for suite in "$KUNIT"/*; do
@@ -24,16 +24,16 @@ kunit_suites() {
 	done
 }
 
-# Everything that the tests allocated should be free, and without the driver what only it refers to is
-# lost, too. Nothing of it can be named any more then; with it still there, it takes half a minute more.
-# Lists what is lost: by the second scan, what was only on its way somewhere has arrived. Nothing that is
-# younger than 5 seconds is reported.
+# The tests have freed all of their memory. The driver is unloaded, so that memory which only it
+# refers to is lost as well; a scan with the driver loaded would also take half a minute longer.
+# Unloading removes the names of its functions from reports. The second scan finds no memory that
+# the first one met on its way. kmemleak reports nothing younger than 5 seconds.
 find_leaks() {
 	unbind_all && rmmod "$DRIVER" && sleep 6 &&
 		echo scan >$KMEMLEAK && sleep 1 && echo scan >$KMEMLEAK && cat $KMEMLEAK
 }
 
-# It turns itself off with its first report, and after an overflow.
+# lockdep turns itself off with its first report, and on an overflow.
 lockdep_result() {
 	if grep -q 'debug_locks: *1$' /proc/lockdep_stats; then
 		# contract: rig.checkers
@@ -53,7 +53,7 @@ kmemleak_result() {
 	fi
 }
 
-# What it has found is in the log. Without watchpoints it looked for nothing.
+# The log contains KCSAN's reports. Without watchpoints it has checked nothing.
 kcsan_result() {
 	if grep -qx 'enabled: 1' $KCSAN && grep -qx 'setup_watchpoints: [1-9][0-9]*' $KCSAN; then
 		# contract: rig.checkers
@@ -64,7 +64,7 @@ kcsan_result() {
 	fi
 }
 
-# The results of what looks for faults all the time.
+# The results of checkers that work all the time.
 debug_results() {
 	local checker
 	for checker in $CHECKERS; do
@@ -72,12 +72,12 @@ debug_results() {
 	done
 }
 
-# The result that the kernel is not tainted for other reasons than are known, and the bits $1.
+# The result that the kernel is tainted only for known reasons, and for the bits $1.
 taint_result() {
 	local known taint
-	# A module from outside the tree.
+	# An out-of-tree module.
 	known=$((4096 | $1))
-	# A module without a signature; one that is built here asks for none.
+	# An unsigned module; the kernels built here do not check signatures.
 	[ "$RECIPE" != shipped ] || known=$((known | 8192))
 	# A kernel that ran unit tests.
 	[ ! -d $KUNIT ] || known=$((known | 262144))

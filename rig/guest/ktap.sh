@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=busybox
-# Results in KTAP, and test programs framed as subtests of it. Sourced, never run. The name of
-# each result begins with the architecture's and the kernel's.
+# Prints results as KTAP, and the results of test programs as subtests. Sourced, never run. The name
+# of each result begins with the architecture and the kernel.
 
-# How many seconds a program may take.
+# The time limit of a program, in seconds.
 PROGRAM_LIMIT=$((${PROGRAM_LIMIT:-120} * ${SLOWER:-1}))
 
 ktap_number=0
 ktap_failed=0
 
-# Begins the output of $1 tests. The names of those by test_that begin with $2; for the reason $3, if
-# there is one, they are skipped.
+# Begins the output of $1 tests. $2 is the prefix of the names of tests by test_that; $3, if not
+# empty, is the reason to skip these.
 ktap_plan() {
 	ktap_about=${2-}
 	ktap_skip=${3-}
@@ -18,8 +18,8 @@ ktap_plan() {
 	echo "1..$1"
 }
 
-# One result: `ok` or `not ok`, the name, and what follows the name; of a failure that goes before,
-# since a reader of KTAP takes no notice of it there.
+# Prints one result: $1 (`ok` or `not ok`), the name $2, and the comment $3. The comment of a
+# failure is printed before it, because a reader of KTAP ignores it there.
 ktap_result() {
 	ktap_number=$((ktap_number + 1))
 	if [ "$1" = ok ]; then
@@ -31,7 +31,7 @@ ktap_result() {
 	fi
 }
 
-# The test $1: passes when "$2"... succeeds. What that prints are the test's comments.
+# The test $1: passes if "$2"... succeeds. Its output becomes comments.
 test_that() {
 	local name=${ktap_about}_$1 result=ok
 	shift
@@ -44,9 +44,9 @@ test_that() {
 	ktap_result "$result" "$name"
 }
 
-# Runs "$3"... for at most $2 seconds and leaves its status in $status; $1 is a file for its
-# output, or - for stdout. Nothing of it stays behind: the harness's tests are processes with
-# groups of their own.
+# Runs "$3"... for at most $2 seconds and puts its status into $status; $1 is a file for its output,
+# or - for stdout. Ends all of its processes, because the harness's tests have process groups of
+# their own.
 run_limited() {
 	local out=$1 limit=$2 name
 	shift 2
@@ -62,8 +62,8 @@ run_limited() {
 	fi
 }
 
-# Indents the results that a program prints below the name $1, and makes comments of the rest;
-# fails when there is no plan among it.
+# Indents the results that a program prints below the name $1, and makes comments of its other
+# output; fails if the output has no plan.
 ktap_frame() {
 	awk -v name="$ARCH.$KERNEL.$1" '
 		/^(K?TAP version|# Subtest:)/ { next }
@@ -94,20 +94,20 @@ ktap_program() {
 	0) ktap_result 'not ok' "$name" 'it planned no tests' ;;
 	0yes) ktap_result ok "$name" ;;
 	4 | 4yes) ktap_result ok "$name" 'SKIP by the program itself' ;;
-	137* | 143*) ktap_result 'not ok' "$name" "killed, or not done in $PROGRAM_LIMIT seconds" ;;
+	137* | 143*) ktap_result 'not ok' "$name" "killed, or not finished after $PROGRAM_LIMIT seconds" ;;
 	*) ktap_result 'not ok' "$name" "exit status $status" ;;
 	esac
 }
 
-# What rig/check --test has selected: a line for each program of /selftests, with its arguments, and a line
-# for each other thing that the job `check` runs.
+# The selection of rig/check --test: a line for each program of /selftests, with its arguments, and
+# a line for each other part of the job `check`.
 SELECTION=/extra/selection
 
-# Whether the job has to run $1: it runs everything unless there is a selection.
+# Whether the job must run $1: without a selection it runs everything.
 selected() { [ ! -e $SELECTION ] || grep -q "^$1\( \|\$\)" $SELECTION; }
 
-# The programs that the job has to run: "$@" unless there is a selection. A selected program that is missing
-# is a failure when it is run.
+# The programs that the job must run: "$@" without a selection. A selected program that does not
+# exist fails when it is run.
 selected_programs() {
 	if [ -e $SELECTION ]; then
 		cut -d ' ' -f 1 $SELECTION | grep -vxE 'vmm|kunit' | sed 's|^|/selftests/|'
@@ -119,7 +119,7 @@ selected_programs() {
 # The arguments of the program $1 in the selection.
 selected_arguments() { sed -n "s/^${1##*/} //p" $SELECTION 2>/dev/null; }
 
-# The results of the KUnit suite $1, which ran when its module was loaded, as the test of that name.
+# Reports the results of the KUnit suite $1, which ran when its module was loaded, as one test.
 ktap_kunit() {
 	local results=$KUNIT/$1/results
 	sed -n 's/^    //p' "$results" | ktap_frame "kunit_$1"

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=busybox
-# What the guest's jobs share: the devices' addresses, and binding them. Sourced, never run.
+# Common code of the guest's jobs: the addresses of devices, and binding. Sourced, never run.
 
 : "${DRIVER:=subregion_vfio_pci}"
 
-# The addresses of the PCI devices of vendor $1 and device $2. A process takes tens of milliseconds on the
-# debug kernel, and there are many files, so the shell reads them by itself.
+# Prints the addresses of the PCI devices of vendor $1 and device $2. The shell reads the files
+# itself, because there are many, and a process takes tens of milliseconds on the debug kernel.
 devices_of() {
 	local dev vendor device
 	for dev in /sys/bus/pci/devices/*; do
@@ -15,8 +15,8 @@ devices_of() {
 	done
 }
 
-# The address of the first of them whose BAR $3 (counted from 0) is $4 bytes long; BAR and length may be
-# left out.
+# Prints the address of the first of them whose BAR $3 (counted from 0) has $4 bytes; BAR and size
+# are optional.
 find_device() {
 	local dev
 	for dev in $(devices_of "$1" "$2"); do
@@ -35,17 +35,17 @@ DEV_NVME=$(find_device 0x1b36 0x0010)
 DEV_IGB=$(find_device 0x8086 0x10c9)
 DEV_PAIR_0=$(find_device 0x1af4 0x1110 2 $((8 << 20)))
 DEV_PAIR_1=${DEV_PAIR_0%.0}.1
-# For one test each, which takes them away.
+# Each for one test, which removes it.
 DEV_SPARE_0=$(find_device 0x1af4 0x1110 2 $((4 << 20)))
 DEV_SPARE_1=$(find_device 0x1af4 0x1110 2 $((32 << 20)))
 export DEV_IVSHMEM DEV_IVSHMEM_BIG DEV_IVSHMEM_HUGE DEV_TESTDEV DEV_NVME DEV_IGB DEV_PAIR_0 DEV_PAIR_1
 export DEV_SPARE_0 DEV_SPARE_1
 DEVICES="$DEV_IVSHMEM $DEV_IVSHMEM_BIG $DEV_TESTDEV $DEV_NVME $DEV_IGB $DEV_PAIR_0 $DEV_PAIR_1"
 
-# The name of the driver that holds the device $1, if any.
+# Prints the name of the driver of the device $1, if any.
 driver_of() { readlink "/sys/bus/pci/devices/$1/driver" | sed 's|.*/||'; }
 
-# Takes the device $1 from whatever driver has it and gives it to the driver $2.
+# Unbinds the device $1 from its driver and binds it to the driver $2.
 bind() {
 	local dev=/sys/bus/pci/devices/$1
 	echo "$2" >"$dev/driver_override" || return
@@ -53,12 +53,12 @@ bind() {
 	[ ! -e "$dev/driver" ] || echo "$1" >"$dev/driver/unbind"
 	echo "$1" >/sys/bus/pci/drivers_probe || return
 	[ "$(driver_of "$1")" = "$2" ] || {
-		echo "$1 was not taken by $2"
+		echo "$2 did not bind $1"
 		return 1
 	}
 }
 
-# Takes all devices from the driver under test.
+# Unbinds all devices from the driver under test.
 unbind_all() {
 	local dev
 	for dev in "/sys/bus/pci/drivers/$DRIVER"/*:*; do
@@ -68,12 +68,12 @@ unbind_all() {
 	done
 }
 
-# Loads the driver under test, so that virtual functions can be made.
+# Loads the driver under test, with virtual functions enabled.
 load_driver() {
 	[ -d "/sys/module/$(echo "$DRIVER" | tr - _)" ] || insmod "/modules/$DRIVER.ko" enable_sriov=1
 }
 
-# Loads what some tests need; of KVM's modules only those for this CPU can be.
+# Loads modules that some tests need; of KVM's modules, only those for this CPU load.
 load_tools() {
 	local module
 	[ ! -e /modules/tools ] || while read -r module; do
@@ -81,7 +81,7 @@ load_tools() {
 	done </modules/tools
 }
 
-# Gives all devices to the driver under test.
+# Binds all devices to the driver under test.
 load_and_bind() {
 	local device
 	load_driver || return

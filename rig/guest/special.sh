@@ -1,21 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=busybox
-# Jobs for a machine that is unlike the others, and so has programs of its own: those in /selftests
-# whose names begin with the job's. Sourced, never run, after lib.sh.
+# Jobs for special machines, with programs of their own: those in /selftests whose names begin with
+# the job's name. Sourced after lib.sh, never run.
 
 # shellcheck source=ktap.sh
 . /ktap.sh
 # shellcheck source=debug.sh
 . /debug.sh
 
-# The whole of the job $1, where $2 is the taint that comes of the machine, and "$3"... succeeds once
-# the driver has the devices.
+# Runs the whole job $1. $2 is the taint that the machine causes; "$3"... must succeed after the
+# driver has bound the devices.
 special_job() {
 	local name=$1 taint=$2 selftests program device
 	shift 2
 	selftests=$(selected_programs /selftests/"$name"*)
 
-	# The driver, the programs, what the debug kernel found, the taint.
+	# The driver, the programs, the debug kernel's checks, the taint.
 	ktap_plan $((1 + $(echo "$selftests" | wc -w) + DEBUG_RESULTS + 1))
 	if load_and_bind >/tmp/load 2>&1 && "$@" >/tmp/load 2>&1; then
 		# contract: rig.devices
