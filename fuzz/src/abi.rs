@@ -46,11 +46,11 @@ pub const DESTROY: u32 = own(1);
 pub const QUERY: u32 = own(2);
 pub const SET_ATTR: u32 = own(3);
 
-/// Where the command register is in configuration space, and its bit Memory Space.
+/// The offset of the command register in configuration space, and its bit Memory Space.
 pub const COMMAND: u64 = 4;
 pub const COMMAND_MEMORY: u16 = 2;
 
-/// A structure that is being put together.
+/// A structure under construction.
 #[derive(Default)]
 pub struct Bytes(pub Vec<u8>);
 

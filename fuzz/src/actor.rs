@@ -2,9 +2,9 @@
 
 //! A thread that does operations while others do theirs.
 //!
-//! What its own memory looks like it knows exactly, since nobody else changes that. What the device says
-//! depends on the others, so it is one of several things; but no entry ever has another type than its
-//! VMA, and what the thread wrote to its own bytes it reads there.
+//! The thread knows its own memory exactly, because no other thread changes that. The device's
+//! answers depend on the other threads, so several are possible. But an entry never has a type
+//! other than its VMA's, and the thread reads back what it wrote to its own bytes.
 
 mod choice;
 mod known;
@@ -32,16 +32,16 @@ pub struct Actor {
     rng: Rng,
     space: Space,
     known: VecDeque<Known>,
-    /// What it wrote to its own bytes of which BAR, and where.
+    /// The values that it wrote to its own bytes: the BAR, the offset and the value.
     cells: VecDeque<(usize, u64, u64)>,
     record: Record,
-    /// Whether the device goes to D3hot and back. It is then not reset by others than VFIO, or put into
-    /// low power: VFIO does not restore what these find.
+    /// Whether the device goes to D3hot and back. It is then not reset by others than VFIO, or put
+    /// into low power: VFIO does not restore the state that these find.
     sleepy: bool,
 }
 
 impl Actor {
-    /// Makes one; it is to do [`Self::round`] for each round.
+    /// Makes a thread, which then calls [`Self::round`] for each round.
     pub fn new(
         number: usize,
         facts: Arc<Facts>,
@@ -67,7 +67,7 @@ impl Actor {
         Ok(actor)
     }
 
-    /// Does the operations of a round, which depend on `rng` and on what comes of them.
+    /// Does the operations of a round, which depend on `rng` and on their results.
     pub fn round(&mut self, rng: Rng) {
         self.rng = rng;
         self.record = Record::default();
@@ -83,7 +83,7 @@ impl Actor {
         self.shared.end(self.number, &self.record);
     }
 
-    /// Does an operation and returns what it returned.
+    /// Does an operation and returns its result.
     fn perform(&mut self, op: Op) -> i64 {
         self.worker.perform(op, &mut self.outcome);
         let told = match self.outcome.signal {
@@ -99,11 +99,11 @@ impl Actor {
             .complain(&format!("thread {}: {op:x?}: {what}", self.number));
     }
 
-    /// Complains unless a call returned 0 or one of some errors; returns whether it succeeded.
+    /// Complains unless a call returned 0 or one of the given errors; returns whether it succeeded.
     fn expect(&self, op: Op, ret: i64, errors: &[i32]) -> bool {
         let allowed = ret >= 0 || errors.iter().any(|errno| ret == -i64::from(*errno));
         if !allowed {
-            self.complain(op, &format!("it gave {ret}"));
+            self.complain(op, &format!("it returned {ret}"));
         }
         ret >= 0
     }
@@ -161,7 +161,7 @@ impl Actor {
             Op::Advise { at, len, advice } => {
                 let expected = match advice {
                     Advice::DontFork => self.space.dont_fork(&(at..at + len)),
-                    // Device memory is refused.
+                    // The kernel refuses device memory.
                     _ => Err(EINVAL),
                 };
                 self.exactly(op, ret, expected.map(|()| 0));
@@ -194,24 +194,24 @@ impl Actor {
         }
     }
 
-    /// Complains unless a call gave exactly what it must.
+    /// Complains unless a call returned exactly `expected`.
     fn exactly(&self, op: Op, ret: i64, expected: Result<i64, i32>) {
         let expected = expected.unwrap_or_else(|errno| -i64::from(errno));
         if ret != expected {
-            self.complain(op, &format!("it gave {ret:#x}, not {expected:#x}"));
+            self.complain(op, &format!("it returned {ret:#x}, not {expected:#x}"));
         }
     }
 
     fn created(&mut self, op: Op, ret: i64, request: &Request) {
         let index = self.outcome.u32_at(40);
         if ret == -i64::from(EEXIST) && index < REGIONS {
-            self.complain(op, "the index in the way is none");
+            self.complain(op, "the conflicting index is no region");
         }
         if !self.expect(op, ret, &[EBUSY, EEXIST]) {
             return;
         }
         let Some(attribute) = Attribute::of(request.attribute) else {
-            return self.complain(op, "the attribute is none");
+            return self.complain(op, "the attribute is unknown");
         };
         if self.outcome.u32_at(44) != self.facts.arch.number(attribute.mem()) {
             self.complain(op, "the type is not the one asked for");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Several threads of several processes at once. After each round all of them stop, and what is there
-//! then is compared with what they have done, whichever was first.
+//! Several threads of several processes at the same time. After each round all of them stop, and
+//! the state of the device is compared with their operations, in whatever order these ran.
 
 mod stranger;
 
@@ -23,14 +23,14 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-/// How long a round may take on the slowest machine, in seconds.
+/// The time limit of a round on the slowest machine, in seconds.
 const PATIENCE: u64 = 300;
 /// The number of the process that compares.
 const JUDGE: u32 = 4;
-/// How many subregions are asked about after each round, the newest first.
+/// The number of subregions that are queried after each round, the newest first.
 const ASKED: usize = 40;
 
-/// All that one sequence needs.
+/// The state of one sequence.
 pub struct Concurrent {
     shared: &'static Shared,
     hands: Vec<Hand>,
@@ -77,8 +77,8 @@ impl Concurrent {
         })
     }
 
-    /// Does rounds until `count` operations were done, and stops at the first that leaves what must not
-    /// be.
+    /// Does rounds until `count` operations were done, and stops at the first one that leaves an
+    /// error.
     pub fn run(&mut self, mut rng: Rng, count: u64) -> Result<u64, Failure> {
         self.judge.perform(Op::Open, &mut self.outcome);
         let mut done = 0;
@@ -103,7 +103,7 @@ impl Concurrent {
         end.map(|()| done).map_err(|what| self.log.failure(&what))
     }
 
-    /// Does a round and returns how many operations it had.
+    /// Does a round and returns the number of its operations.
     fn round(&mut self, round: u32, rng: &mut Rng) -> Result<u64, String> {
         self.log.round(round);
         let (ended, stranger) = self.work(round);
@@ -124,8 +124,8 @@ impl Concurrent {
         Ok(records.iter().map(|record| record.ops.len() as u64).sum())
     }
 
-    /// Has all do the operations of a round. Returns whether they have ended, and what is wrong with what
-    /// somebody else maps meanwhile.
+    /// Lets all threads do the operations of a round. Returns whether they have ended, and the
+    /// errors of the foreign mappings made meanwhile.
     fn work(&mut self, round: u32) -> (bool, Result<(), String>) {
         let (hands, shared) = (&self.hands, self.shared);
         let facts = &self.world.facts;
@@ -139,12 +139,12 @@ impl Concurrent {
             let ended = shared.begin(round, PATIENCE, lost);
             stop.store(true, Ordering::SeqCst);
             let done = working.join();
-            let done = done.unwrap_or_else(|_| Err("somebody else panicked".into()));
+            let done = done.unwrap_or_else(|_| Err("the stranger panicked".into()));
             (ended, done)
         })
     }
 
-    /// Puts what somebody else has mapped into the model.
+    /// Enters the foreign mapping into the model.
     fn see_stranger(&mut self) -> Result<(), String> {
         let page = self.world.facts.page;
         self.world.foreign[0] = self.stranger.as_ref().and_then(|some| some.mapping(page));
@@ -158,7 +158,7 @@ impl Concurrent {
         }
     }
 
-    /// Puts what was done, in whatever order, into the model.
+    /// Enters the operations into the model, in whatever order they ran.
     fn take_in(&mut self, records: &[Record]) -> Result<(), String> {
         let device = self.world.device.as_mut().ok_or("the device is closed")?;
         let mut made: Vec<_> = records
@@ -170,7 +170,7 @@ impl Concurrent {
             if made.index != device.next_index() {
                 let next = device.next_index();
                 return Err(format!(
-                    "index {} was given out, and not {next}",
+                    "index {} was used, not {next}",
                     made.index
                 ));
             }
@@ -262,7 +262,7 @@ impl Concurrent {
         for _ in 0..3.min(live.len()) {
             let region = &live[rng.index(live.len())];
             self.touch(region.offset)?;
-            // By the BAR's own window the same page is not to be had.
+            // The BAR's own window does not reach the same page.
             self.touch(crate::model::window(region.bar, region.span.start))?;
         }
         self.oracle.check(&self.world, &pids)
@@ -285,7 +285,7 @@ impl Concurrent {
         self.step(Op::Unmap { at, len })
     }
 
-    /// Asks for the attributes of the BARs' own windows: which of several was set last is not known.
+    /// Queries the attributes of the BARs' own windows: the last of several settings is unknown.
     fn windows(&mut self) -> Result<(), String> {
         for bar in 0..BARS {
             let op = Op::RegionInfo(8192, bar as u32);
@@ -295,7 +295,7 @@ impl Concurrent {
             while cap != 0 {
                 if self.outcome.u32_at(cap) & 0xffff == 0xd502 {
                     let number = self.outcome.u32_at(cap + 12);
-                    attribute = Attribute::of(number).ok_or("the attribute is none")?;
+                    attribute = Attribute::of(number).ok_or("the attribute is unknown")?;
                 }
                 cap = self.outcome.u32_at(cap + 4) as usize;
             }
@@ -309,7 +309,7 @@ impl Concurrent {
     }
 }
 
-/// Is one of the processes.
+/// Runs as one of the processes.
 fn act(
     group: usize,
     facts: &Arc<Facts>,

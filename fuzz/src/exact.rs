@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! One operation at a time, by several processes: what comes of each is known beforehand.
+//! One operation at a time, by several processes: the model knows each result in advance.
 
 use crate::failure::{Failure, Log};
 use crate::foreign::Mappings;
@@ -16,28 +16,28 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-/// How long an operation may take on the slowest machine, in seconds.
+/// The time limit of an operation on the slowest machine, in seconds.
 const PATIENCE: u64 = 120;
-/// How many operations there are between two looks at all page tables, unless one removes entries.
+/// The number of operations between two checks of all page tables, unless one removes entries.
 const LOOK: u64 = 8;
 
 /// A process that does operations.
 pub struct Hand {
     /// Its number.
     pub pid: i64,
-    /// Tells when it has ended.
+    /// Becomes readable when the process has ended.
     pub pidfd: OwnedFd,
 }
 
 impl Hand {
-    /// Takes a child.
+    /// Adds a child.
     pub fn new(pid: i64) -> io::Result<Self> {
         let pidfd = sys::pidfd(pid)?;
         Ok(Self { pid, pidfd })
     }
 }
 
-/// All that one sequence needs.
+/// The state of one sequence.
 pub struct Exact {
     common: Arc<Common>,
     world: World,
@@ -70,15 +70,15 @@ impl Exact {
         })
     }
 
-    /// Does `count` random operations, and stops at the first that gives what it must not, or when this
-    /// program is interrupted. Returns how many were done.
+    /// Does `count` random operations, and stops at the first one with a wrong result, or when this
+    /// program is interrupted. Returns the number of operations done.
     pub fn run(&mut self, rng: Rng, slow: u64, count: u64) -> Result<u64, Failure> {
         let mut generator = Generator::new(rng, slow);
         let result = self
             .steps(&mut generator, count)
             .and_then(|done| self.end().map(|()| done));
         for hand in self.hands.iter_mut().filter_map(Option::take) {
-            // There are some only after a failure.
+            // Processes exist here only after a failure.
             sys::kill(hand.pid);
             sys::wait_for_end(&hand.pidfd, 60);
         }
@@ -102,7 +102,7 @@ impl Exact {
         self.look().map(|()| done)
     }
 
-    /// Looks at the page tables of all processes, and at the kernel's log.
+    /// Checks the page tables of all processes, and the kernel's log.
     fn look(&mut self) -> Result<(), String> {
         let pids = std::array::from_fn::<i64, PROCESSES, _>(|who| {
             self.hands[who].as_ref().map_or(0, |hand| hand.pid)
@@ -148,7 +148,7 @@ impl Exact {
         self.world.judge(step, &Outcome::EMPTY)
     }
 
-    /// Ends all processes, after which nothing of the device is left.
+    /// Ends all processes, after which nothing of the device remains.
     fn end(&mut self) -> Result<(), String> {
         let present: Vec<u32> = self.world.present().map(|(who, _)| who).collect();
         for who in present {

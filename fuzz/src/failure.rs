@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What is said of a failure: what it was, what went before, and how to see it again.
+//! The report of a failure: the failure, the operations before it, and how to repeat it.
 
 use crate::model::Facts;
 use crate::op::{Op, Step};
@@ -10,10 +10,10 @@ use std::io::Read;
 use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 
-/// How many operations before a failure are told.
+/// The number of operations before a failure that the report lists.
 const LAST: usize = 24;
 
-/// What the kernel says when something is wrong.
+/// Messages of the kernel that indicate an error.
 const COMPLAINTS: &[&str] = &[
     "WARNING:",
     "BUG:",
@@ -40,12 +40,12 @@ const COMPLAINTS: &[&str] = &[
     "possible recursive lock",
 ];
 
-/// A failure, as it is told.
+/// The report of a failure.
 #[derive(Debug)]
 pub struct Failure {
-    /// In one line.
+    /// The failure in one line.
     pub what: String,
-    /// What else there is to say, in lines.
+    /// The details, in lines.
     pub more: Vec<String>,
 }
 
@@ -73,9 +73,9 @@ impl KernelLog {
 
 /// The operations of a sequence, as they are done.
 pub struct Log {
-    /// What the sequence is called.
+    /// The name of the sequence.
     name: String,
-    /// The command that repeats it, but for the number of operations.
+    /// The command that repeats it, except for the number of operations.
     command: String,
     last: VecDeque<(u64, Step)>,
     round: u32,
@@ -85,7 +85,7 @@ pub struct Log {
 }
 
 impl Log {
-    /// Begins one; with `trace` each operation is told before it is done.
+    /// Begins a sequence; with `trace`, prints each operation before it is done.
     #[must_use]
     pub fn new(name: String, command: String, trace: bool) -> Self {
         let _ = fs::write("/dev/kmsg", format!("fuzz: {name}"));
@@ -100,7 +100,7 @@ impl Log {
         }
     }
 
-    /// Notes that an operation is about to be done.
+    /// Records that an operation is about to be done.
     pub fn note(&mut self, number: u64, step: &Step) {
         if self.trace {
             println!("# {number} {step}");
@@ -111,54 +111,54 @@ impl Log {
         self.last.push_back((number, *step));
     }
 
-    /// Says what the kernel has complained about since it was asked last.
+    /// Returns an error if the kernel has logged an error since the last call.
     pub fn kernel(&mut self) -> Result<(), String> {
         let Some(kernel) = &mut self.kernel else {
             return Ok(());
         };
         while let Some(line) = kernel.next() {
             if COMPLAINTS.iter().any(|complaint| line.contains(complaint)) {
-                return Err(format!("the kernel says: {}", line.trim_end()));
+                return Err(format!("the kernel logged: {}", line.trim_end()));
             }
         }
         Ok(())
     }
 
-    /// Notes that a round begins in which several do something.
+    /// Records the start of a round in which several threads do operations.
     pub fn round(&mut self, number: u32) {
         self.round = number;
         self.acted.clear();
     }
 
-    /// Notes what one of several has done in a round, and what came of it.
+    /// Records an operation of one thread in a round, and its result.
     pub fn acted(&mut self, actor: usize, ops: &[(Op, i64)]) {
         let begin = ops.len().saturating_sub(LAST / 2);
         for (op, ret) in &ops[begin..] {
             self.acted
-                .push(format!("  thread {actor}: {op:x?} gave {ret:#x}"));
+                .push(format!("  thread {actor}: {op:x?} returned {ret:#x}"));
         }
     }
 
-    /// Says what is wrong with what a device leaves that is closed.
+    /// Returns an error if a closed device leaves reservations.
     pub fn closed(&mut self, facts: &Facts) -> Result<(), String> {
         for bar in &facts.bars {
             if let Some(line) = reservations(bar.phys..bar.phys + bar.len).first() {
                 return Err(format!(
-                    "the device is closed, and this is reserved: {line}"
+                    "the device is closed, but this reservation remains: {line}"
                 ));
             }
         }
         self.kernel()
     }
 
-    /// Says what is to be known of a failure.
+    /// Makes the report of a failure.
     #[must_use]
     pub fn failure(&self, what: &str) -> Failure {
         let mut more = vec!["the last operations:".to_string()];
         if self.round != 0 {
             more.extend(self.acted.iter().cloned());
             more.push(format!(
-                "to do the same again, in another order: {}",
+                "to repeat it, in another order: {}",
                 self.command
             ));
             return Failure {
@@ -180,7 +180,7 @@ impl Log {
     }
 }
 
-/// Returns the lines that x86 has of reserved memory types in a physical range.
+/// Returns the lines of x86's list of memory types in a physical range.
 fn reservations(range: Range<u64>) -> Vec<String> {
     let list = fs::read_to_string("/sys/kernel/debug/x86/pat_memtype_list").unwrap_or_default();
     let address = |text: &str| {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Somebody who does not have the device, but maps parts of its BARs through sysfs.
+//! Foreign mappings: a process without the device maps parts of its BARs through sysfs.
 //!
-//! This is done by the process that knows the model: it has no children while it has such mappings, so
-//! a mapping ends when it is unmapped.
+//! The process that knows the model makes them. It has no children while it has such mappings, so a
+//! mapping ends when it is unmapped.
 
 use crate::model::{Arch, Mem, BARS, FOREIGN};
 use crate::op::{Foreign, Outcome};
@@ -17,7 +17,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 
-/// Where these mappings begin, and how far one is from the next.
+/// The address of the first mapping, and the distance between two.
 const START: u64 = 1 << 37;
 /// See `START`.
 const APART: u64 = 1 << 30;
@@ -29,7 +29,7 @@ pub struct Mappings {
 }
 
 impl Mappings {
-    /// None yet.
+    /// Makes the state without mappings.
     pub fn new(target: &Target) -> Self {
         let open = |bar| -> io::Result<File> {
             let path = target.sysfs(&resource_wc(bar));
@@ -41,7 +41,8 @@ impl Mappings {
         }
     }
 
-    /// Does something; the value of a new mapping is the number of its type, or 0 for any other.
+    /// Does an operation; the value of a new mapping is the number of its type, or 0 for an unknown
+    /// type.
     pub fn perform(&mut self, what: Foreign, oracle: &Oracle, outcome: &mut Outcome) {
         outcome.signal = 0;
         outcome.value = 0;
@@ -80,7 +81,7 @@ impl Mappings {
         sys::map(start, len, prot, flags, file.as_raw_fd(), at)
     }
 
-    /// Ends all.
+    /// Ends all mappings.
     pub fn drop_all(&mut self) {
         for range in &mut self.ranges {
             if !range.is_empty() {
@@ -97,7 +98,7 @@ impl Drop for Mappings {
     }
 }
 
-/// Returns the number that the user interface has for the type of this process's entry at an address.
+/// Returns the user interface's number for the type of this process's entry at an address.
 fn type_at(oracle: &Oracle, address: u64) -> u64 {
     let found = oracle.name_at(address).ok().flatten();
     let mut known = [Mem::Noncached, Mem::WriteCombining].into_iter();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Chooses the next operation: mostly one that works, often one at the edge of that, sometimes nonsense.
+//! Chooses the next operation: usually a valid one, often an edge case, sometimes nonsense.
 
 mod foreign;
 mod ioctls;
@@ -12,22 +12,22 @@ use crate::op::{Op, Step};
 use crate::oracle::ADDRESSES;
 use crate::rng::Rng;
 
-/// How many subregions there are at a time, more or less.
+/// The approximate number of subregions at a time.
 const CROWD: usize = 20;
 
 /// Chooses operations.
 pub struct Generator {
     rng: Rng,
-    /// One in so many is something that takes a tenth of a second.
+    /// One in this number of operations takes a tenth of a second.
     slow: u64,
-    /// Whether somebody else maps parts of BARs too.
+    /// Whether there are foreign mappings of BARs too.
     others: bool,
 }
 
-/// How often an operation is chosen, and what chooses its arguments.
+/// The weight of an operation, and the function that chooses its arguments.
 type Choice = (u32, fn(&mut Generator, &World, u32) -> Option<Op>);
 
-/// All operations but the slow ones.
+/// All operations except the slow ones.
 const CHOICES: &[Choice] = &[
     (90, Generator::create),
     (60, Generator::destroy),
@@ -62,7 +62,7 @@ const CHOICES: &[Choice] = &[
 ];
 
 impl Generator {
-    /// Makes one whose choices depend on `rng` alone, and on the world.
+    /// Makes a generator whose choices depend only on `rng` and on the world.
     #[must_use]
     pub fn new(mut rng: Rng, slow: u64) -> Self {
         let others = rng.once_in(2);
@@ -73,7 +73,7 @@ impl Generator {
     ///
     /// # Panics
     ///
-    /// When there is no process.
+    /// If there is no process.
     pub fn next(&mut self, world: &World) -> Step {
         let present: Vec<u32> = world.present().map(|(who, _)| who).collect();
         let who = self.rng.pick(&present);
@@ -92,7 +92,7 @@ impl Generator {
             let Some(op) = choose(self, world, who) else {
                 continue;
             };
-            // Without a descriptor, and with no way to get one, most operations are refused.
+            // Without a descriptor, and without a way to get one, most operations fail.
             let open = world.process(who).is_some_and(|process| process.open);
             if open || world.can_open() || !needs_descriptor(op) || self.rng.once_in(16) {
                 return op;
@@ -100,7 +100,7 @@ impl Generator {
         }
     }
 
-    /// Undoes what would keep most other operations from doing something.
+    /// Undoes states in which most other operations do nothing.
     fn repair(&mut self, world: &World, who: u32) -> Option<Op> {
         let process = world.process(who)?;
         let often = if world.can_open() { 48 } else { 1 };
@@ -109,7 +109,7 @@ impl Generator {
         }
         let nobody = world.present().all(|(_, process)| !process.open);
         if nobody && !world.can_open() && self.rng.once_in(4) {
-            // Only mappings keep it open.
+            // Only mappings keep the device open.
             let (at, len) = (ADDRESSES.start, ADDRESSES.end - ADDRESSES.start);
             return Some(Op::Unmap { at, len });
         }
@@ -151,14 +151,14 @@ impl Generator {
     }
 
     fn exit(&mut self, world: &World, who: u32) -> Option<Op> {
-        // The last one stays, and so does one that alone keeps the device open, mostly.
+        // The last process stays, and usually the only one that keeps the device open.
         let others = world.present().filter(|(other, _)| *other != who);
         let open = others.filter(|(_, process)| process.open).count();
         (open > 0).then_some(Op::Exit)
     }
 }
 
-/// Returns whether an operation is done by a descriptor of the device.
+/// Returns whether an operation uses a descriptor of the device.
 fn needs_descriptor(op: Op) -> bool {
     let is_map = matches!(op, Op::Map { .. });
     let needs_none = matches!(

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! How the process that knows the model has others do operations: each has a mailbox in memory that all
-//! share.
+//! The process that knows the model makes others do operations: each has a mailbox in shared
+//! memory.
 
 #![allow(
     unsafe_code,
-    reason = "memory that processes share is outside of Rust's rules"
+    reason = "Rust's rules do not cover memory that processes share"
 )]
 
 use crate::model::PROCESSES;
@@ -16,12 +16,12 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Nothing is to be done.
+/// Nothing to do.
 const IDLE: u32 = 0;
-/// There is an operation.
+/// An operation to do.
 const POSTED: u32 = 1;
 
-/// A mailbox; all zero is one that is empty.
+/// A mailbox; one with all bytes zero is empty.
 #[repr(C)]
 pub struct Mailbox {
     state: AtomicU32,
@@ -29,19 +29,19 @@ pub struct Mailbox {
     outcome: UnsafeCell<Outcome>,
 }
 
-// SAFETY: the operation belongs to whoever posts it until the state says so, then the operation and the
-// outcome to the other side until the state says that it is done.
+// SAFETY: the operation belongs to the poster until the state changes; the operation and the
+// outcome then belong to the other side until the state says that it is done.
 unsafe impl Sync for Mailbox {}
 
 /// Makes a mailbox for each process.
 pub fn share() -> io::Result<&'static [Mailbox; PROCESSES]> {
-    // SAFETY: all zero is a mailbox that is empty.
+    // SAFETY: a mailbox with all bytes zero is empty.
     unsafe { sys::share() }
 }
 
 impl Mailbox {
-    /// Has an operation done and returns what came of it, or `None` if nothing has in so many seconds,
-    /// or if `lost` says that nothing will.
+    /// Posts an operation and returns its outcome, or `None` after the given number of seconds, or
+    /// if `lost` reports that the process is gone.
     pub fn call(&self, op: Op, seconds: u64, mut lost: impl FnMut() -> bool) -> Option<&Outcome> {
         // SAFETY: the state is IDLE, so it is the caller's.
         unsafe { self.op.get().write(MaybeUninit::new(op)) };
@@ -58,14 +58,14 @@ impl Mailbox {
         Some(unsafe { &*self.outcome.get() })
     }
 
-    /// Posts an operation that nothing comes of.
+    /// Posts an operation without an outcome.
     pub fn post(&self, op: Op) {
         // SAFETY: the state is IDLE, so it is the caller's.
         unsafe { self.op.get().write(MaybeUninit::new(op)) };
         sys::futex_set(&self.state, POSTED);
     }
 
-    /// Notes that whoever has emptied the mailbox is gone.
+    /// Records that the process of the mailbox is gone.
     pub fn reset(&self) {
         self.state.store(IDLE, Ordering::SeqCst);
     }
@@ -80,7 +80,7 @@ impl Mailbox {
         unsafe { self.op.get().cast::<Op>().read() }
     }
 
-    /// Has `fill` say what came of the operation, and gives it back.
+    /// Lets `fill` write the outcome of the operation, and gives the mailbox back.
     pub fn answer(&self, fill: impl FnOnce(&mut Outcome)) {
         // SAFETY: the state is POSTED, so it is this side's; any bytes are an Outcome.
         fill(unsafe { &mut *self.outcome.get() });

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Does random operations on devices of `subregion_vfio_pci`, and compares what comes of them with a
+//! Does random operations on devices of `subregion_vfio_pci`, and compares their results with a
 //! model and with the page tables.
 //!
-//! A run is a series of sequences, each of which depends on the seed and its number alone, begins with a
-//! device that is closed, and can be repeated by itself.
+//! A run is a series of sequences. Each depends only on the seed and its number, begins with a
+//! closed device, and can be repeated alone.
 
 #![deny(unsafe_code)]
 
@@ -34,7 +34,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use target::Target;
 
-/// The devices, and how often each is taken.
+/// The devices and their weights.
 const DEVICES: &[(&str, u32)] = &[
     ("IVSHMEM", 6),
     ("IVSHMEM_BIG", 2),
@@ -44,26 +44,26 @@ const DEVICES: &[(&str, u32)] = &[
     ("PAIR_0", 2),
 ];
 
-/// How many operations a sequence has.
+/// The number of operations of a sequence.
 const LENGTH: u64 = 2500;
-/// One in how many operations takes a tenth of a second.
+/// One in this number of operations takes a tenth of a second.
 const SLOW: u64 = 400;
 
-/// Does sequence `number`, of `count` operations, and returns how many were done.
+/// Does sequence `number`, of `count` operations, and returns the number done.
 fn sequence(options: &Options, number: u64, count: u64) -> Result<u64, Failure> {
     let mut rng = Rng::new(options.seed, number);
     let weights: Vec<u32> = DEVICES.iter().map(|(_, weight)| *weight).collect();
     let chosen = DEVICES[rng.weighted(&weights)].0;
     let by_chance = rng.once_in(3);
     let concurrent = options.concurrent.unwrap_or(by_chance);
-    // One that is opened by its own file cannot be opened by several threads.
+    // A device with a character device of its own cannot be opened by several threads.
     let own = rng.once_in(3) && !concurrent;
     let device = options.device.as_deref().unwrap_or(chosen);
     let name = format!(
         "sequence {number} of seed {}, {}, on {device}{}",
         options.seed,
         if concurrent { "concurrent" } else { "exact" },
-        if own { " by its own file" } else { "" },
+        if own { " by its character device" } else { "" },
     );
     let command = format!("{} SEQUENCE={number}", options.command());
     let log = Log::new(name.clone(), command, options.trace);
@@ -82,14 +82,14 @@ fn sequence(options: &Options, number: u64, count: u64) -> Result<u64, Failure> 
     exact.run(rng, SLOW, count)
 }
 
-/// What was done.
+/// The operations and sequences done.
 #[derive(Default)]
 struct Done {
     operations: u64,
     sequences: u64,
 }
 
-/// Does sequences until there is no more time, so many operations were done, or the program is
+/// Does sequences until the time is over, the number of operations is reached, or the program is
 /// interrupted.
 fn sequences(options: &Options, done: &mut Done) -> Result<(), Failure> {
     if let Some(number) = options.sequence {

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The operations, and what comes of one.
+//! The operations and their outcomes.
 
 use crate::model::{Frame, Request};
 use std::fmt;
 
-/// How many bytes an operation can read or write.
+/// The maximum number of bytes that an operation reads or writes.
 pub const BYTES: usize = 16384;
 
-/// How `mmap()` chooses the address.
+/// The way in which `mmap()` chooses the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fixed {
-    /// `MAP_FIXED`: what is there goes.
+    /// `MAP_FIXED`: replaces existing mappings.
     Over,
-    /// `MAP_FIXED_NOREPLACE`: nothing may be there.
+    /// `MAP_FIXED_NOREPLACE`: fails if a mapping exists.
     Free,
 }
 
-/// What `madvise()` advises.
+/// The advice of `madvise()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
     /// `MADV_DONTFORK`
@@ -30,19 +30,19 @@ pub enum Advice {
     Populate,
 }
 
-/// A way to touch memory.
+/// An access to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Reads so many bytes, 4 or 8.
+    /// Reads 4 or 8 bytes.
     Load(u32),
     /// Writes the low bytes of a number.
     Store(u32, u64),
 }
 
-/// Something that is done by somebody who does not have the device, through sysfs.
+/// A foreign operation: through sysfs, without the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {
-    /// `mmap()` of a part of `resourceN_wc`: of which BAR, and which bytes. The mapping gets a number.
+    /// `mmap()` of a range of a BAR's `resourceN_wc`; the mapping gets a number.
     Map {
         number: u32,
         bar: u32,
@@ -51,7 +51,7 @@ pub enum Foreign {
     },
     /// `munmap()` of the mapping with the number
     Unmap(u32),
-    /// A load or a store at a byte of it
+    /// A load or a store at a byte of it.
     Touch {
         number: u32,
         at: u64,
@@ -59,7 +59,7 @@ pub enum Foreign {
     },
 }
 
-/// Something that a process does.
+/// An operation of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     /// `VFIO_SUBREGION_CREATE`
@@ -94,7 +94,7 @@ pub enum Op {
     Sleep(bool),
     /// `VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY`, or `_EXIT`
     LowPower(bool),
-    /// `VFIO_DEVICE_IOEVENTFD`: at an offset, so many bytes of data, by one of the eventfds or none
+    /// `VFIO_DEVICE_IOEVENTFD`: the offset, the number of bytes, the value, and an eventfd or none
     IoEventfd {
         offset: u64,
         count: u32,
@@ -142,17 +142,17 @@ pub enum Op {
     Touch { at: u64, access: Access },
     /// `pread()`
     Read { offset: u64, len: u32 },
-    /// `pwrite()` of bytes that follow from a number
+    /// `pwrite()` of bytes that are derived from a number
     Write { offset: u64, len: u32, what: u64 },
     /// `fork()`: the child is the process with this number
     Fork(u32),
     /// Ends the process
     Exit,
-    /// Gets a descriptor of the device, from its group or by its own file
+    /// Gets a descriptor of the device, from its group or its character device
     Open,
-    /// Closes that
+    /// Closes the descriptor
     Close,
-    /// What somebody else does
+    /// A foreign operation
     Foreign(Foreign),
 }
 
@@ -177,34 +177,34 @@ impl Op {
 pub struct Step {
     /// The number of the process.
     pub who: u32,
-    /// What it does.
+    /// The operation.
     pub op: Op,
 }
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.op {
-            Op::Foreign(what) => write!(f, "somebody else: {what:x?}"),
+            Op::Foreign(what) => write!(f, "stranger: {what:x?}"),
             op => write!(f, "process {}: {op:x?}", self.who),
         }
     }
 }
 
-/// What came of an operation.
+/// The outcome of an operation.
 #[derive(Clone)]
 pub struct Outcome {
-    /// What the call returned, or a negative errno.
+    /// The result of the call, or a negative errno.
     pub ret: i64,
-    /// The signal that a touch raised, or 0.
+    /// The signal that an access raised, or 0.
     pub signal: i32,
-    /// What was loaded by a touch.
+    /// The value that an access loaded.
     pub value: u64,
-    /// What was read, or the structure of an ioctl afterwards.
+    /// The bytes that were read, or the structure after an ioctl.
     pub bytes: [u8; BYTES],
 }
 
 impl Outcome {
-    /// Nothing.
+    /// An outcome without effects.
     pub const EMPTY: Self = Self {
         ret: 0,
         signal: 0,

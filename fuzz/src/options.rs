@@ -1,50 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the command line says.
+//! The command line.
 
-/// What `--help` says.
+/// The output of `--help`.
 pub const HELP: &str = "\
 usage: fuzz [--seed N] [--minutes N | --ops N] [--sequence N] [--device NAME] [--mode MODE] [--trace]
 
-Does random operations on devices that are bound to subregion_vfio_pci, in sequences, until the time
-is up or so many operations were done, and says in KTAP what was not as it must be.
+Does random operations on devices that are bound to subregion_vfio_pci, in sequences, until the
+duration or the number of operations is reached, and reports errors in KTAP.
 
-  --seed N      what the operations depend on (default 1)
-  --minutes N   how long (default 1)
-  --ops N       how many operations, instead
-  --sequence N  only that one; with --ops, the first operations of it
-  --device NAME only on that device: one of DEV_* in the environment
-  --mode MODE   exact: one operation at a time, and each outcome is known; or concurrent: four threads
-                of two processes at once, and what is left is compared
-  --trace       tells each operation before it is done
+  --seed N      the seed of all choices (default 1)
+  --minutes N   the duration (default 1)
+  --ops N       the number of operations, instead of a duration
+  --sequence N  only this sequence; with --ops, its first operations
+  --device NAME only this device: one of DEV_* in the environment
+  --mode MODE   exact: one operation at a time, each with a known outcome; or concurrent: four threads
+                of two processes at the same time, whose results are compared afterwards
+  --trace       prints each operation before it is done
 
-Ctrl-C and SIGTERM end it after the operation that is being done.
+Ctrl-C and SIGTERM end the program after the current operation.
 ";
 
-/// What the command line says.
+/// The options of the command line.
 pub struct Options {
-    /// What the operations depend on.
+    /// The seed of all choices.
     pub seed: u64,
-    /// How long it takes.
+    /// The duration.
     pub minutes: u64,
-    /// How many operations there are, however long they take.
+    /// The number of operations, instead of a duration.
     pub ops: Option<u64>,
-    /// The only sequence that is to be done.
+    /// The only sequence to do.
     pub sequence: Option<u64>,
-    /// The name of the only device that is used.
+    /// The name of the only device to use.
     pub device: Option<String>,
     /// The mode: concurrent, exact, or either.
     pub concurrent: Option<bool>,
-    /// Whether each operation is told before it is done.
+    /// Whether each operation is printed before it is done.
     pub trace: bool,
 }
 
 impl Options {
-    /// Returns the command that does the same, but for which operations.
+    /// Returns the command that repeats the run, except for the number of operations.
     #[must_use]
     pub fn command(&self) -> String {
         let mut words = "make fuzz".to_string();
-        // As rig/settings has them.
+        // The defaults of rig/settings.
         for (name, default) in [("ARCH", "x86_64"), ("KERNEL", "stock")] {
             match std::env::var(name) {
                 Ok(value) if value != default => words += &format!(" {name}={value}"),
@@ -63,7 +63,7 @@ impl Options {
         words
     }
 
-    /// Reads it.
+    /// Parses the command line.
     pub fn parse() -> Result<Self, String> {
         let mut options = Self {
             seed: 1,
@@ -82,11 +82,11 @@ impl Options {
             }
             let value = words
                 .next()
-                .ok_or(format!("{word}: unknown, or without a value"))?;
+                .ok_or(format!("{word}: unknown option, or its value is missing"))?;
             let number = || {
                 value
                     .parse::<u64>()
-                    .map_err(|_| format!("{value} is no number"))
+                    .map_err(|_| format!("{value} is not a number"))
             };
             match word.as_str() {
                 "--seed" => options.seed = number()?,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the page tables really hold, compared with the model.
+//! Compares the page tables with the model.
 
 use crate::abi::Bytes;
 use crate::model::{Device, World, LARGE};
@@ -26,9 +26,9 @@ pub const ADDRESSES: Range<u64> = 1 << 36..(1 << 36) + (8 << 30);
 pub struct Entry {
     /// The addresses that it maps.
     pub range: Range<u64>,
-    /// The physical address of the first.
+    /// The physical address of the first byte.
     pub phys: u64,
-    /// Whether one VMA has all of them.
+    /// Whether one VMA covers the whole entry.
     pub covered: bool,
     /// The memory type.
     pub name: String,
@@ -41,7 +41,7 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    /// Opens it.
+    /// Opens the oracle.
     pub fn open() -> io::Result<Self> {
         let path = "/dev/pte_oracle";
         let file = OpenOptions::new().read(true).write(true).open(path);
@@ -79,7 +79,7 @@ impl Oracle {
         }
     }
 
-    /// Returns the name of the type by which an address of this process is mapped, if it has an entry.
+    /// Returns the name of the type of this process's entry at an address, if there is one.
     /// Allocates nothing.
     pub fn name_at(&self, address: u64) -> Result<Option<&'static str>, i64> {
         let mut read = [0; 7];
@@ -102,7 +102,7 @@ impl Oracle {
         Ok(Some(known.copied().unwrap_or("of another type")))
     }
 
-    /// Says what is wrong with the entries of any process.
+    /// Returns an error if an entry of any process is wrong.
     pub fn check(&mut self, world: &World, pids: &[i64]) -> Result<(), String> {
         for (who, process) in world.present() {
             let entries = self
@@ -129,7 +129,7 @@ fn entry(bytes: &[u8]) -> Entry {
     }
 }
 
-/// Says what is wrong with an entry.
+/// Returns an error if an entry is wrong.
 fn check(
     world: &World,
     device: Option<&Device>,
@@ -138,7 +138,7 @@ fn check(
 ) -> Result<(), String> {
     let len = entry.range.end - entry.range.start;
     if len > LARGE {
-        return Err("it is larger than any that may be made".into());
+        return Err("it is larger than the largest permitted entry".into());
     }
     let vma = space.find(entry.range.start);
     let vma = vma.filter(|vma| vma.range.end >= entry.range.end);
@@ -148,10 +148,10 @@ fn check(
     let offset = vma.offset_of(entry.range.start);
     let extent = device.and_then(|device| device.extent(offset, len));
     let Some((bar, at, mem)) = extent else {
-        return Err("a touch of these pages has to raise SIGBUS".into());
+        return Err("an access to these pages must raise SIGBUS".into());
     };
     if !space.may_be_live(&entry.range) {
-        return Err("it was revoked, and not touched since".into());
+        return Err("it was revoked, and no access has followed".into());
     }
     let phys = world.facts.bars[bar].phys + at;
     if entry.phys != phys {

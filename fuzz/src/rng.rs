@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Random numbers that depend on the seed alone.
+//! Random numbers that depend only on the seed.
 
 /// A generator of the kind xorshift64*.
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub fn mix(value: u64) -> u64 {
 }
 
 impl Rng {
-    /// Makes the generator number `stream` of `seed`; each has numbers of its own.
+    /// Makes generator number `stream` of `seed`; each has a sequence of its own.
     #[must_use]
     pub fn new(seed: u64, stream: u64) -> Self {
         // A state of 0 would stay 0.
@@ -41,17 +41,17 @@ impl Rng {
         usize::try_from(self.below(limit as u64)).unwrap_or(0)
     }
 
-    /// Returns true once in `times`.
+    /// Returns true once in `times` calls.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
 
-    /// Returns one of `choices`, of which there is at least one.
+    /// Returns one of `choices`, which are not empty.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.index(choices.len())]
     }
 
-    /// Returns the number of one of `weights`, each as often as it weighs.
+    /// Returns the index of one of `weights`, each with a probability proportional to it.
     pub fn weighted(&mut self, weights: &[u32]) -> usize {
         let total: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
         let mut at = self.below(total.max(1));

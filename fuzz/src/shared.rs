@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the threads that work at the same time share with the process that compares them.
+//! Memory that concurrent threads share with the process that compares their results.
 
 #![allow(
     unsafe_code,
-    reason = "memory that processes share is outside of Rust's rules"
+    reason = "Rust's rules do not cover memory that processes share"
 )]
 
 use crate::model::{Attribute, Vma};
@@ -15,52 +15,52 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many processes there are.
+/// The number of processes.
 pub const GROUPS: usize = 2;
-/// How many threads each has.
+/// The number of threads of each.
 pub const THREADS: usize = 2;
-/// How many threads there are.
+/// The number of all threads.
 pub const ACTORS: usize = GROUPS * THREADS;
-/// How many VMAs a thread has at most.
+/// The maximum number of VMAs of a thread.
 pub const VMAS: usize = 24;
-/// How many operations a thread does in a round.
+/// The number of operations of a thread in a round.
 pub const ROUND: usize = 48;
-/// The round that ends everything.
+/// The number of the round that ends the sequence.
 pub const QUIT: u32 = u32::MAX;
-/// How many bytes a complaint has.
+/// The maximum length of a complaint in bytes.
 const COMPLAINT: usize = 400;
 
-/// A subregion that was made.
+/// A subregion that a thread made.
 #[derive(Clone, Copy, Debug)]
 pub struct Made {
     /// Its region index.
     pub index: u32,
     /// The BAR.
     pub bar: usize,
-    /// The range in the BAR.
+    /// The start of the range in the BAR.
     pub start: u64,
-    /// The end of it.
+    /// The end of the range.
     pub end: u64,
     /// Its attribute.
     pub attribute: Attribute,
-    /// Its place in the file.
+    /// Its offset in the file.
     pub offset: u64,
 }
 
-/// What a thread has done in a round, and what it has mapped at the end.
+/// The operations of a thread in a round, and its mappings at the end.
 #[derive(Clone, Debug, Default)]
 pub struct Record {
     /// The subregions that it made.
     pub made: Vec<Made>,
-    /// The indices of those that it destroyed.
+    /// The indices of the subregions that it destroyed.
     pub destroyed: Vec<u32>,
     /// Its VMAs.
     pub vmas: Vec<Vma>,
-    /// The operations of the round, and what they returned or raised.
+    /// The operations of the round and their results.
     pub ops: Vec<(Op, i64)>,
 }
 
-/// An array of at most `N`, as the other side sees it.
+/// An array of at most `N` elements in shared memory.
 struct List<T, const N: usize> {
     len: AtomicU32,
     items: [UnsafeCell<MaybeUninit<T>>; N],
@@ -70,7 +70,7 @@ impl<T: Clone, const N: usize> List<T, N> {
     fn put(&self, items: &[T]) {
         let mut len = 0;
         for (cell, item) in self.items.iter().zip(items) {
-            // SAFETY: during a round the list is its thread's.
+            // SAFETY: during a round the list belongs to its thread.
             unsafe { (*cell.get()).write(item.clone()) };
             len += 1;
         }
@@ -82,14 +82,14 @@ impl<T: Clone, const N: usize> List<T, N> {
         let items = self.items.iter().take(len);
         let item = |cell: &UnsafeCell<MaybeUninit<T>>| {
             let item = cell.get().cast::<T>();
-            // SAFETY: between rounds the list is nobody's to change, and so many were written.
+            // SAFETY: no thread changes the list between rounds, and `len` elements were written.
             unsafe { &*item }.clone()
         };
         items.map(item).collect()
     }
 }
 
-/// What one thread says.
+/// The record of one thread.
 struct Slot {
     made: List<Made, ROUND>,
     destroyed: List<u32, ROUND>,
@@ -97,7 +97,7 @@ struct Slot {
     ops: List<(Op, i64), ROUND>,
 }
 
-/// The memory that all share; all zero is its beginning.
+/// The shared memory; its initial state is all zero.
 pub struct Shared {
     round: AtomicU32,
     working: AtomicU32,
@@ -106,19 +106,19 @@ pub struct Shared {
     slots: [Slot; ACTORS],
 }
 
-// SAFETY: what is not atomic belongs to one thread during a round, and is read between rounds; the
-// complaint belongs to whoever set its flag first.
+// SAFETY: fields that are not atomic belong to one thread during a round, and are read between
+// rounds; the complaint belongs to the thread that set its flag first.
 unsafe impl Sync for Shared {}
 
 impl Shared {
-    /// Makes it.
+    /// Makes the shared memory.
     pub fn new() -> io::Result<&'static Self> {
-        // SAFETY: all zero is its beginning.
+        // SAFETY: all zero is its initial state.
         unsafe { sys::share() }
     }
 
-    /// Begins a round and waits until all threads have ended it, for some seconds at most; `lost` says
-    /// whether a process is gone.
+    /// Starts a round and waits until all threads have ended it, with a time limit in seconds;
+    /// `lost` reports whether a process is gone.
     pub fn begin(&self, round: u32, seconds: u64, mut lost: impl FnMut() -> bool) -> bool {
         self.working.store(ACTORS as u32, Ordering::SeqCst);
         sys::futex_set(&self.round, round);
@@ -152,7 +152,7 @@ impl Shared {
         }
     }
 
-    /// Says what the thread `actor` has done, and that it has ended the round.
+    /// Records the operations of the thread `actor`, and that it has ended the round.
     pub fn end(&self, actor: usize, record: &Record) {
         let slot = &self.slots[actor];
         slot.made.put(&record.made);
@@ -163,7 +163,7 @@ impl Shared {
         sys::futex_wake(&self.working);
     }
 
-    /// Returns what a thread has done.
+    /// Returns the record of a thread.
     pub fn record(&self, actor: usize) -> Record {
         let slot = &self.slots[actor];
         Record {
@@ -174,7 +174,7 @@ impl Shared {
         }
     }
 
-    /// Notes the first thing that must not be; good in a child too.
+    /// Records the first error; works in a child too.
     pub fn complain(&self, what: &str) {
         if self
             .complained
@@ -185,12 +185,12 @@ impl Shared {
         }
         let bytes = what.as_bytes();
         let len = bytes.len().min(COMPLAINT);
-        // SAFETY: whoever set the flag has the array.
+        // SAFETY: the thread that set the flag owns the array.
         unsafe { (&mut *self.complaint.get())[..len].copy_from_slice(&bytes[..len]) };
         self.complained.store(2, Ordering::SeqCst);
     }
 
-    /// Returns whether something was complained about.
+    /// Returns whether there is a complaint.
     pub fn is_bad(&self) -> bool {
         self.complained.load(Ordering::SeqCst) != 0
     }
@@ -200,7 +200,7 @@ impl Shared {
         if self.complained.load(Ordering::SeqCst) != 2 {
             return None;
         }
-        // SAFETY: it was written, and is not changed any more.
+        // SAFETY: it was written, and no thread changes it any more.
         let bytes = unsafe { &*self.complaint.get() };
         let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
         Some(String::from_utf8_lossy(text).into_owned())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! All the unsafe code: system calls, memory that several processes share, touches that may fault.
+//! All unsafe code: system calls, memory that several processes share, accesses that may fault.
 
 #![allow(unsafe_code, reason = "this is where it is")]
 
@@ -22,7 +22,8 @@ use std::ffi::{c_int, c_ulong};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-/// Has touches return the signal that they raise, and sees to it that no child stays behind.
+/// Makes accesses return the signal that they raise, and ensures that no child outlives this
+/// program.
 pub fn prepare_signals() -> io::Result<()> {
     touch::catch_faults()?;
     process::prepare()
@@ -36,7 +37,7 @@ fn check(ret: i64) -> io::Result<i64> {
     }
 }
 
-/// Returns what a system call returned, or the negative errno.
+/// Returns the result of a system call, or the negative errno.
 fn result(ret: i64) -> i64 {
     match check(ret) {
         Ok(ret) => ret,
@@ -44,54 +45,54 @@ fn result(ret: i64) -> i64 {
     }
 }
 
-/// Returns the descriptor that a system call returned.
+/// Returns the descriptor from a system call.
 fn descriptor(ret: c_int) -> io::Result<OwnedFd> {
     check(ret.into())?;
-    // SAFETY: it is a new descriptor, which nobody else has.
+    // SAFETY: it is a new descriptor without another owner.
     Ok(unsafe { OwnedFd::from_raw_fd(ret) })
 }
 
-/// `ioctl()` with a pointer that the kernel may find to be a bad one.
+/// `ioctl()` with a pointer that may be invalid.
 pub fn ioctl(fd: RawFd, request: u32, arg: u64) -> i64 {
-    // SAFETY: the argument is a number or the address of memory that is this program's to lose.
+    // SAFETY: the argument is a number, or an address whose memory this program may lose.
     result(unsafe { libc::ioctl(fd, c_ulong::from(request) as _, arg) }.into())
 }
 
 /// `pread()` into a buffer.
 pub fn read_at(fd: RawFd, buffer: &mut [u8], offset: u64) -> i64 {
-    // SAFETY: the buffer is as long as it says.
+    // SAFETY: the buffer has the given length.
     let ret = unsafe { libc::pread64(fd, buffer.as_mut_ptr().cast(), buffer.len(), offset as i64) };
     result(ret as i64)
 }
 
 /// `pwrite()` from a buffer.
 pub fn write_at(fd: RawFd, buffer: &[u8], offset: u64) -> i64 {
-    // SAFETY: the buffer is as long as it says.
+    // SAFETY: the buffer has the given length.
     let ret = unsafe { libc::pwrite64(fd, buffer.as_ptr().cast(), buffer.len(), offset as i64) };
     result(ret as i64)
 }
 
-/// `write()` of 8 bytes, as an eventfd wants it.
+/// `write()` of 8 bytes, the size for an eventfd.
 pub fn signal(fd: RawFd) -> i64 {
     let one = 1u64.to_ne_bytes();
-    // SAFETY: the buffer is as long as it says.
+    // SAFETY: the buffer has the given length.
     result(unsafe { libc::write(fd, one.as_ptr().cast(), one.len()) } as i64)
 }
 
 /// Closes a descriptor.
 pub fn close(fd: RawFd) -> i64 {
-    // SAFETY: the descriptors of devices are kept as numbers, and owned by nobody.
+    // SAFETY: descriptors of devices are kept as numbers, without an owner.
     result(unsafe { libc::close(fd) }.into())
 }
 
-/// An eventfd that is never waited for.
+/// An eventfd that no thread waits for.
 pub fn eventfd() -> io::Result<OwnedFd> {
-    // SAFETY: it takes numbers.
+    // SAFETY: the arguments are numbers.
     descriptor(unsafe { libc::eventfd(0, libc::EFD_NONBLOCK) })
 }
 
 /// The size of a page.
 pub fn page_size() -> u64 {
-    // SAFETY: it takes a number.
+    // SAFETY: the argument is a number.
     unsafe { libc::sysconf(libc::_SC_PAGESIZE) as u64 }
 }

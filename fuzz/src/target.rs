@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The device that operations are done on: how to open it, and what is fixed about it.
+//! The device under test: how to open it, and its constant properties.
 //!
-//! It is not opened by `lib/open`, as elsewhere: getting a descriptor of it is an operation too, done at
-//! any time by any process, of which the errno is compared with the model's and which has to leave the
-//! descriptor to nobody.
+//! `lib/open` does not open it, unlike elsewhere: getting a descriptor is an operation too. Any
+//! process can do it at any time, its errno is compared with the model's, and no object must own
+//! the descriptor.
 
 use crate::abi::{self, Bytes};
 use crate::model::{Arch, Bar, Facts, BARS, CONFIG, REGIONS, WINDOW_SHIFT};
@@ -23,11 +23,11 @@ pub struct Target {
     way: Way,
 }
 
-/// How it is opened.
+/// The way in which it is opened.
 enum Way {
     /// Through its group, which is in a container.
     Group { group: File, _container: File },
-    /// By its own file, with an iommufd.
+    /// Through its character device, with an iommufd.
     OwnFile { iommufd: File },
 }
 
@@ -49,7 +49,7 @@ fn open(path: &str) -> io::Result<File> {
     file.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
 }
 
-/// Returns the file of a device's own that VFIO has for it.
+/// Returns the character device that VFIO has for a device.
 fn own_file(bdf: &str) -> io::Result<String> {
     let directory = format!("/sys/bus/pci/devices/{bdf}/vfio-dev");
     let mut entries = fs::read_dir(directory)?;
@@ -103,7 +103,7 @@ impl Way {
         }
     }
 
-    /// Does a hot reset by a descriptor of a device that was opened in this way.
+    /// Does a hot reset through a descriptor of a device that was opened in this way.
     fn hot_reset(&self, fd: RawFd) -> i64 {
         let head = Bytes::default();
         let mut bytes = match self {
@@ -115,8 +115,8 @@ impl Way {
 }
 
 impl Target {
-    /// Finds the device that the variable `DEV_name` of the environment names; it is opened by its own
-    /// file if that is what is asked for, and the kernel has such files.
+    /// Finds the device in the environment variable `DEV_name`; it is opened through its character
+    /// device if `own` is set and the kernel has such files.
     pub fn find(name: &str, own: bool) -> io::Result<Self> {
         let bdf = std::env::var(format!("DEV_{name}"))
             .map_err(|_| io::Error::other(format!("DEV_{name} is not set")))?;
@@ -137,13 +137,13 @@ impl Target {
         self.way.open(&self.bdf)
     }
 
-    /// Does a hot reset by a descriptor of the device.
+    /// Does a hot reset through a descriptor of the device.
     #[must_use]
     pub fn hot_reset(&self, fd: RawFd) -> i64 {
         self.way.hot_reset(fd)
     }
 
-    /// Opens the other function, does a hot reset by that, and closes it.
+    /// Opens the other function, does a hot reset through it, and closes it.
     #[must_use]
     pub fn hot_reset_by_sibling(&self) -> i64 {
         let Some(sibling) = &self.sibling else {
@@ -160,13 +160,13 @@ impl Target {
         }
     }
 
-    /// The path of a file that sysfs has for it.
+    /// Returns the path of one of its files in sysfs.
     #[must_use]
     pub fn sysfs(&self, file: &str) -> String {
         format!("/sys/bus/pci/devices/{}/{file}", self.bdf)
     }
 
-    /// Opens the device, finds out what is fixed about it, and closes it.
+    /// Opens the device, determines its constant properties, and closes it.
     pub fn facts(&self) -> io::Result<Facts> {
         let fd = ok("the device cannot be opened", self.open())?;
         let fd = RawFd::try_from(fd).map_err(io::Error::other)?;
@@ -186,7 +186,7 @@ impl Target {
             .collect::<Vec<_>>();
         let config = Config::read(fd);
         let words = self.identity()?;
-        // Of a BAR that a driver has, sysfs otherwise maps nothing; and only x86 knows of other mappings.
+        // Otherwise sysfs maps no BAR that a driver uses; and only x86 tracks other mappings.
         let command_line = fs::read_to_string("/proc/cmdline")?;
         let relaxed = Arch::HERE == Arch::X86
             && command_line
@@ -200,7 +200,7 @@ impl Target {
                 .filter_map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok())
                 .collect();
             let [start, end, flags] = numbers[..] else {
-                return Err(io::Error::other("sysfs's resource has another form"));
+                return Err(io::Error::other("the file resource in sysfs has an unknown format"));
             };
             if start == 0 {
                 continue;
@@ -261,7 +261,7 @@ impl Target {
     }
 }
 
-/// The name of the file by which sysfs maps a BAR write-combining.
+/// The name of the sysfs file that maps a BAR write-combining.
 #[must_use]
 pub fn resource_wc(bar: usize) -> String {
     format!("resource{bar}_wc")
@@ -274,7 +274,7 @@ fn call(fd: RawFd, request: u32, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Asks about a region of VFIO's own: its size and flags, but not whether it has capabilities.
+/// Queries one of VFIO's own regions: its size and flags, except that of capabilities.
 fn region(fd: RawFd, index: u32) -> Result<(u64, u32), i32> {
     let info = Bytes::default()
         .u32(32)
@@ -313,7 +313,7 @@ impl Config {
         u32::from_le_bytes(std::array::from_fn(|n| self.0[at + n]))
     }
 
-    /// Where the capability with the id is.
+    /// Returns the offset of the capability with an id.
     fn capability(&self, id: u8) -> Option<u64> {
         let mut at = usize::from(*self.0.get(0x34)?);
         for _ in 0..64 {
@@ -328,7 +328,7 @@ impl Config {
         None
     }
 
-    /// The BAR that has the MSI-X table, where the table is in it, and its length.
+    /// Returns the BAR of the MSI-X table, the offset in it, and the size.
     fn msix(&self) -> Option<(usize, u64, u64)> {
         let at = self.capability(0x11)?;
         let table = self.u32(at + 4);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A process that does what it is told, and tells what came of it.
+//! A process that does the operations it receives, and reports their outcomes.
 
 use crate::abi::{self, Bytes};
 use crate::mailbox::Mailbox;
@@ -14,11 +14,11 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 
-/// What all processes have in common.
+/// The data that all processes share.
 pub struct Common {
     /// The device.
     pub target: Target,
-    /// The registers by which it resets itself and changes its power state.
+    /// The registers by which the device resets itself and changes its power state.
     pub flr: u64,
     /// See `flr`.
     pub pm: u64,
@@ -31,7 +31,7 @@ pub struct Common {
 }
 
 impl Common {
-    /// Makes it.
+    /// Makes the shared data.
     pub fn new(target: Target, facts: &Facts) -> io::Result<Self> {
         let mut eventfds = Vec::new();
         for _ in 0..EVENTFDS {
@@ -61,7 +61,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Makes the first one.
+    /// Makes the first process.
     pub fn new(common: Arc<Common>) -> io::Result<Self> {
         Ok(Self {
             common,
@@ -71,7 +71,7 @@ impl Worker {
         })
     }
 
-    /// Does what comes to the mailbox of the process `who`, without end.
+    /// Does the operations that arrive in the mailbox of the process `who`, without end.
     pub fn serve(&mut self, who: u32) -> ! {
         let mut mailbox = &self.common.mailboxes[who as usize];
         loop {
@@ -209,7 +209,7 @@ impl Worker {
         ret
     }
 
-    /// Does one of this driver's ioctls, whose structure may be somewhere else.
+    /// Does one of this driver's ioctls; its structure may be in another kind of memory.
     fn own_ioctl(&self, op: Op, outcome: &mut Outcome) -> i64 {
         let head = |frame: &Frame| Bytes::default().u32(frame.argsz).u32(frame.flags);
         let (request, len, frame, bytes) = match op {
@@ -281,7 +281,7 @@ impl Worker {
     }
 }
 
-/// Touches an address.
+/// Accesses an address.
 pub fn touch(at: u64, access: Access, outcome: &mut Outcome) {
     let done = match access {
         Access::Load(width) => sys::load(at, width).map(|value| outcome.value = value),

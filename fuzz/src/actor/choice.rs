@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a thread does next.
+//! The choice of a thread's next operation.
 
 use super::Actor;
 use crate::model::{size, window, Frame, Request, Vma, Where, BARS, LARGE, REGIONS};
@@ -9,7 +9,7 @@ use crate::oracle::ADDRESSES;
 use crate::shared::{ACTORS, VMAS};
 use std::ops::Range;
 
-/// How often what is chosen: see [`Actor::choose`].
+/// The weights of the operations: see [`Actor::choose`].
 const WEIGHTS: &[u32] = &[
     70, 50, 10, 40, 20, 60, 30, 20, 14, 10, 160, 40, 40, 8, 16, 10, 8, 10, 12, 8, 2, 4, 8,
 ];
@@ -118,7 +118,7 @@ impl Actor {
             2 if self.facts.sysfs_reset && !self.sleepy => Op::SysfsReset,
             3 if self.facts.flr.is_some() && !self.sleepy => Op::FunctionReset,
             4 if !self.sleepy => {
-                // Everybody is left without memory for a moment.
+                // All threads are without memory for a moment.
                 self.step(Op::LowPower(true));
                 Op::LowPower(false)
             }
@@ -141,7 +141,7 @@ impl Actor {
         })
     }
 
-    /// A BAR that keeps what is written.
+    /// A BAR that keeps the values written to it.
     fn ram(&self) -> Option<usize> {
         (0..BARS).find(|&bar| self.facts.bars[bar].ram)
     }
@@ -158,7 +158,7 @@ impl Actor {
         let bar = self.bar()?;
         let len = self.facts.bars[bar].len;
         let page = self.facts.page;
-        // Where others are as well.
+        // A page that other threads use as well.
         let block = self.rng.below((len / LARGE).clamp(1, 4)) * LARGE;
         let (start, size) = match self.rng.below(4) {
             0 => (block, LARGE),
@@ -181,7 +181,7 @@ impl Actor {
         (request.size != 0).then_some(Op::Create(frame(size::CREATE), request))
     }
 
-    /// The index of a subregion, or of something near.
+    /// The index of a subregion, or one near it.
     fn index(&mut self) -> u32 {
         let newest = self
             .known
@@ -190,13 +190,13 @@ impl Actor {
             .max()
             .unwrap_or(REGIONS);
         if self.known.is_empty() || self.rng.once_in(3) {
-            // One that others have made lately.
+            // A subregion that another thread made recently.
             return REGIONS.max(newest.saturating_sub(8)) + self.rng.below(16) as u32;
         }
         self.known[self.rng.index(self.known.len())].index
     }
 
-    /// The addresses that this thread has to itself.
+    /// The addresses that only this thread uses.
     fn home(&self) -> Range<u64> {
         let size = (ADDRESSES.end - ADDRESSES.start) / ACTORS as u64;
         let start = ADDRESSES.start + size * self.number as u64;
@@ -256,7 +256,7 @@ impl Actor {
             .cloned()
     }
 
-    /// Part of a VMA; pieces do not become too many.
+    /// A range of a VMA; the number of VMAs stays limited.
     fn piece(&mut self) -> Option<Range<u64>> {
         let vma = self.vma()?.range;
         if self.space.len() + 4 > VMAS || self.rng.once_in(3) {
@@ -301,7 +301,7 @@ impl Actor {
                 access: Access::Load(4),
             });
         };
-        // Its own bytes, on a page that others meet, or on any of this VMA.
+        // Its own bytes, on a page that others use, or any bytes of this VMA.
         let within = match self.cell(bar).checked_sub(from) {
             Some(within) if within < len => within,
             _ => self.rng.below(len / page) * page + 64 + 8 * self.number as u64,
@@ -319,7 +319,7 @@ impl Actor {
 
     fn io_eventfd(&mut self) -> Option<Op> {
         let bar = self.ram()?;
-        // Bytes that nobody compares.
+        // Bytes that no thread compares.
         let offset = window(bar, 128 + 8 * self.number as u64);
         let eventfd = self.rng.once_in(4).then_some(self.number as u32);
         Some(Op::IoEventfd {

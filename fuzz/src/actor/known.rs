@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a thread knows of the device: the subregions that it has heard of, and its own bytes.
+//! A thread's knowledge of the device: the subregions that it has seen, and its own bytes.
 
 use super::Actor;
 use crate::model::{Attribute, Mem, Place, REGIONS};
 use crate::op::Op;
 use std::ops::Range;
 
-/// How many subregions a thread remembers, its own and others that it found.
+/// The number of subregions that a thread remembers, its own and those of others.
 const KNOWN: usize = 24;
-/// How many of its own bytes it remembers.
+/// The number of its own bytes that it remembers.
 const CELLS: usize = 64;
 
-/// A subregion that a thread has heard of.
+/// A subregion that a thread has seen.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub index: u32,
     pub slot: Range<u64>,
     pub mem: Mem,
-    /// The BAR, and where it begins there.
+    /// The BAR, and the offset in it.
     pub bar: usize,
     pub start: u64,
 }
@@ -32,7 +32,7 @@ impl Actor {
         self.known.push_back(known);
     }
 
-    /// Takes note of a subregion that was asked about.
+    /// Records a subregion after a query.
     pub(super) fn heard_of(&mut self, op: Op) {
         let Op::RegionInfo(_, index) = op else { return };
         let (offset, len) = (self.outcome.u64_at(24), self.outcome.u64_at(16));
@@ -41,7 +41,7 @@ impl Actor {
             return;
         }
         let Some(attribute) = Attribute::of(self.outcome.u32_at(cap + 12)) else {
-            return self.complain(op, "the attribute is none");
+            return self.complain(op, "the attribute is unknown");
         };
         self.remember(Known {
             index,
@@ -52,12 +52,12 @@ impl Actor {
         });
     }
 
-    /// Returns the subregion that has a file offset, if the thread remembers it.
+    /// Returns the subregion at a file offset, if the thread remembers it.
     pub(super) fn slot(&self, offset: u64) -> Option<&Known> {
         self.known.iter().find(|known| known.slot.contains(&offset))
     }
 
-    /// Returns the byte of which BAR is at a file offset, as far as the thread remembers.
+    /// Returns the BAR and the byte at a file offset, if the thread remembers them.
     pub(super) fn byte(&self, offset: u64) -> Option<(usize, u64)> {
         match Place::of(offset) {
             Place::Bar(bar, at) => Some((bar, at)),
@@ -69,7 +69,7 @@ impl Actor {
         }
     }
 
-    /// Asks for the type of a BAR's own window, which cannot change while that is mapped.
+    /// Queries the type of a BAR's own window, which cannot change while the window is mapped.
     pub(super) fn window(&mut self, bar: usize) -> Option<Mem> {
         self.perform(Op::RegionInfo(8192, bar as u32));
         let mut cap = self.outcome.u32_at(12) as usize;
@@ -96,7 +96,7 @@ impl Actor {
         match cell {
             Some((.., written)) if written & mask != value & mask => self.complain(
                 op,
-                &format!("{value:#x} is at byte {at:#x} where {written:#x} was written"),
+                &format!("byte {at:#x} is {value:#x}, but {written:#x} was written"),
             ),
             _ => (),
         }

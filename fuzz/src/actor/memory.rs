@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a thread expects of its own memory, and of a child's.
+//! A thread's expectations of its own memory and of a child's.
 
 use super::Actor;
 use crate::model::{Mem, Place, Vma};
@@ -27,7 +27,7 @@ impl Actor {
             _ => self.slot(offset).map(|known| known.mem),
         };
         let Some(mem) = mem else {
-            return self.complain(op, "what was mapped is not known");
+            return self.complain(op, "the mapped offset is unknown");
         };
         self.space.map(Vma {
             range: range.clone(),
@@ -64,19 +64,19 @@ impl Actor {
         }
     }
 
-    /// Looks at the entry of an address of this process.
+    /// Checks the entry of an address of this process.
     pub(super) fn look(&self, op: Op, at: u64, mem: Mem) {
         let expected = self.facts.arch.name(mem);
         match self.oracle.name_at(at) {
             Ok(Some(name)) if name != expected => {
-                self.complain(op, &format!("the entry is {name} and not {expected}"));
+                self.complain(op, &format!("the entry is {name}, not {expected}"));
             }
-            Err(errno) => self.complain(op, &format!("the oracle gives {errno}")),
+            Err(errno) => self.complain(op, &format!("the oracle returned {errno}")),
             _ => (),
         }
     }
 
-    /// Forks a child that touches what it has and has not, and looks at its entries.
+    /// Forks a child that touches mapped and unmapped addresses, and checks its entries.
     pub(super) fn fork(&mut self, op: Op) {
         let child = self.space.fork();
         let mut touches: Vec<(u64, Option<Mem>)> = Vec::new();
@@ -102,7 +102,7 @@ impl Actor {
         }
         self.record.ops.push((op, pid));
         if pid < 0 {
-            return self.complain(op, &format!("it gave {pid}"));
+            return self.complain(op, &format!("it returned {pid}"));
         }
         let status = sys::wait_for(pid);
         if status != 0 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Somebody else, who maps a page of a BAR through sysfs now and then.
+//! A stranger: a thread without the device, which maps a page of a BAR through sysfs now and then.
 
 use crate::foreign::Mappings;
 use crate::model::{Arch, Facts, ForeignMapping, Mem, BARS, LARGE};
@@ -12,8 +12,8 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Somebody else, who maps one page through sysfs after another: of one page at a time there is no
-/// conflict of types that the kernel would complain about.
+/// A stranger, which maps one page after another through sysfs. The kernel logs no conflicts of
+/// types for a mapping of one page.
 pub struct Stranger {
     mappings: Mappings,
     oracle: Oracle,
@@ -24,7 +24,7 @@ pub struct Stranger {
 }
 
 impl Stranger {
-    /// Finds a BAR for one.
+    /// Chooses a BAR for the stranger.
     pub fn new(target: &Target, facts: &Facts, rng: Rng) -> io::Result<Option<Self>> {
         let suits = |&bar: &usize| facts.bars[bar].foreign && facts.bars[bar].ram;
         let Some(bar) = (0..BARS).find(suits) else {
@@ -39,7 +39,7 @@ impl Stranger {
         }))
     }
 
-    /// Maps pages until `stop` is set; the last one may stay.
+    /// Maps pages until `stop` is set; the last mapping may remain.
     pub fn work(&mut self, facts: &Facts, stop: &AtomicBool) -> Result<(), String> {
         let mut outcome = Box::new(Outcome::EMPTY);
         while !stop.load(Ordering::SeqCst) {
@@ -51,7 +51,7 @@ impl Stranger {
             if self.rng.once_in(4) {
                 continue;
             }
-            // Where the threads make subregions.
+            // The pages where the threads make subregions.
             let block = self
                 .rng
                 .below((facts.bars[self.bar].len / LARGE).clamp(1, 4));
@@ -67,13 +67,13 @@ impl Stranger {
             let of = |mem: &Mem| outcome.value == u64::from(Arch::HERE.number(*mem));
             match known.find(of) {
                 Some(mem) if outcome.ret == 0 => self.page = Some((at, mem)),
-                _ => return Err(format!("somebody else: {op:x?} gave {}", outcome.ret)),
+                _ => return Err(format!("stranger: {op:x?} returned {}", outcome.ret)),
             }
         }
         Ok(())
     }
 
-    /// Returns what is mapped.
+    /// Returns the current mapping.
     pub fn mapping(&self, page: u64) -> Option<ForeignMapping> {
         self.page.map(|(at, mem)| ForeignMapping {
             bar: self.bar,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What somebody else maps through sysfs.
+//! Foreign mappings through sysfs.
 
 use super::Generator;
 use crate::model::{
@@ -11,8 +11,8 @@ use crate::op::{Access, Foreign, Op};
 use std::ops::Range;
 
 impl Generator {
-    /// Returns what somebody else does before the device is opened: now and then something, and always
-    /// what is in the way of that.
+    /// Returns a foreign operation before the device is opened: now and then a random one, and
+    /// always the one that removes an obstacle to the open.
     pub(super) fn before_open(&mut self, world: &World) -> Option<Op> {
         if world.device.is_some() {
             return None;
@@ -39,7 +39,7 @@ impl Generator {
         if self.rng.once_in(2) {
             return Some(Op::Foreign(Foreign::Unmap(number)));
         }
-        // Only where a touch would find the memory: sysfs does not ask.
+        // Only if an access reaches the memory: sysfs does not check this.
         let found = world.device.as_ref().is_some_and(Device::can_fault);
         if !found || !world.facts.bars[mapping.bar].ram {
             return None;
@@ -60,11 +60,11 @@ impl Generator {
         (!all.is_empty()).then(|| all[self.rng.index(all.len())])
     }
 
-    /// Returns a touch of a page that others have, by a mapping of the BAR's own window.
+    /// Returns an access to a page of a foreign mapping, through the BAR's own window.
     pub(super) fn touch_foreign(&mut self, world: &World, who: u32) -> Option<Op> {
         let foreign = self.any_foreign(world)?;
         let pages = (foreign.span.end - foreign.span.start) / world.facts.page;
-        // The page behind it too.
+        // Or to the page behind it.
         let byte = foreign.span.start + self.rng.below(pages + 1) * world.facts.page;
         let offset = window(foreign.bar, byte);
         let mut vmas = world.process(who)?.space.vmas();
@@ -81,14 +81,14 @@ impl Generator {
         Some(Op::Touch { at, access })
     }
 
-    /// Returns the index of a subregion of which others have pages.
+    /// Returns the index of a subregion that overlaps a foreign mapping.
     pub(super) fn subregion_of_foreign(&mut self, world: &World) -> Option<u32> {
         let foreign = self.any_foreign(world)?;
         let device = world.device.as_ref()?;
         device.claimed(foreign.bar, &foreign.span)
     }
 
-    /// Returns which bytes of a BAR others have.
+    /// Returns the bytes of a BAR that foreign mappings have.
     pub(super) fn foreign_spans(
         world: &World,
         bar: usize,
@@ -117,7 +117,7 @@ impl Generator {
         }))
     }
 
-    /// Returns a few pages of a BAR, mostly of a subregion, and then at an end of it or anywhere.
+    /// Returns a few pages of a BAR: usually of a subregion, at an end or anywhere in it.
     fn foreign_span(&mut self, world: &World, bar: usize) -> Option<Range<u64>> {
         let page = world.facts.page;
         let len = world.facts.bars[bar].mappable;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Ioctls of this driver and of VFIO, and what changes the device in other ways.
+//! Ioctls of this driver and of VFIO, and other operations that change the device.
 
 use super::{Generator, CROWD};
 use crate::model::{
@@ -69,7 +69,7 @@ impl Generator {
         Some(Op::Create(frame, request))
     }
 
-    /// Returns the index of a subregion, sometimes of one that was destroyed, or any.
+    /// Returns the index of a subregion, sometimes of a destroyed one, or any index.
     pub(super) fn subregion(&mut self, world: &World) -> u32 {
         let Some(device) = &world.device else {
             return self.small();
@@ -118,7 +118,7 @@ impl Generator {
         } else {
             bar
         };
-        // A BAR with an attribute has no subregions, so it does not keep it for long.
+        // A BAR with an attribute has no subregions, so it does not keep the attribute for long.
         let attribute = self.rng.pick(&[0, 0, 0, 0, 1, 2, 2, 3]);
         let attribute = if self.rng.once_in(16) {
             self.small()
@@ -147,7 +147,8 @@ impl Generator {
     }
 
     pub(super) fn sleep(&mut self, world: &World, _: u32) -> Option<Op> {
-        // What comes of a device in D3hot that is put into low power depends on when the kernel does it.
+        // The result of putting a device in D3hot into low power depends on when the kernel does
+        // it.
         let device = world.device.as_ref()?;
         let can = world.facts.pm.is_some() && !device.low_power;
         can.then(|| Op::Sleep(self.rng.once_in(2)))
@@ -160,9 +161,10 @@ impl Generator {
     }
 
     pub(super) fn io_eventfd(&mut self, world: &World, _: u32) -> Option<Op> {
-        // Whether one writes to a device in low power depends on when the kernel puts it there.
+        // Whether an ioeventfd writes to a device in low power depends on when the kernel puts it
+        // there.
         let device = world.device.as_ref().filter(|device| !device.low_power)?;
-        // They keep write combining away, so there are few, and not for long.
+        // ioeventfds prevent write combining, so there are few, and not for long.
         if let Some(event) = device.events.first().filter(|_| !self.rng.once_in(3)) {
             return Some(Op::IoEventfd {
                 offset: window(event.bar, event.at),

@@ -8,12 +8,12 @@ use crate::op::{Access, Advice, Fixed, Op, BYTES};
 use crate::oracle::ADDRESSES;
 use std::ops::Range;
 
-/// How many VMAs a process has, more or less.
+/// The approximate number of VMAs of a process.
 const VMAS: usize = 12;
 
 impl Generator {
-    /// Returns where a few bytes are in a BAR: in one of not too many places, so that these are met
-    /// again by other ways.
+    /// Returns the offset of a few bytes in a BAR: one of a small number of offsets, so that
+    /// several operations reach the same bytes.
     pub(super) fn cell(&mut self, len: u64) -> u64 {
         let block = match self.rng.below(4) {
             0 => 0,
@@ -25,7 +25,7 @@ impl Generator {
         at.min(len.saturating_sub(16))
     }
 
-    /// Returns an offset of the device file, and how many bytes are there.
+    /// Returns an offset of the device file, and the number of bytes there.
     fn region(&mut self, world: &World) -> (u64, u64) {
         let Some(device) = &world.device else {
             return (window(2, 0), LARGE);
@@ -77,10 +77,10 @@ impl Generator {
         })
     }
 
-    /// Returns an address for a mapping, mostly one that agrees with the offset for large entries.
+    /// Returns an address for a mapping, usually one that allows large entries for the offset.
     fn address(&mut self, world: &World, offset: u64, len: u64) -> u64 {
         let blocks = (ADDRESSES.end - ADDRESSES.start) / LARGE;
-        // Most mappings are near each other, so that they meet.
+        // Most mappings are near each other, so that they overlap.
         let block = match self.rng.below(3) {
             0 => self.rng.below(blocks),
             _ => self.rng.below(16),
@@ -102,7 +102,7 @@ impl Generator {
         space.vmas().nth(self.rng.index(space.len()))
     }
 
-    /// Returns addresses that have to do with a VMA: a part of it, all, or more.
+    /// Returns addresses related to a VMA: a part of it, all of it, or more.
     fn piece(&mut self, world: &World, who: u32) -> Option<Range<u64>> {
         let vma = self.vma(world, who)?.range.clone();
         let len = vma.end - vma.start;
@@ -242,7 +242,7 @@ impl Generator {
             };
             return Some(Op::Touch { at, access });
         }
-        // Registers are read only, and where there are some.
+        // Registers are only read, and only where there are some.
         let at = at & !3;
         let short = facts.len < world.facts.page && at % world.facts.page >= facts.len;
         (!short).then_some(Op::Touch {
@@ -278,8 +278,9 @@ impl Generator {
     pub(super) fn read(&mut self, world: &World, _: u32) -> Option<Op> {
         let (offset, len) = self.bytes(world);
         let (offset, len) = match Place::of(offset) {
-            // Registers have a width, and reading many of them takes long. An access of another width
-            // can end an arm64 kernel, which takes the device's refusal for an error of the machine.
+            // Registers have a width, and reading many of them takes long. An access of another
+            // width can crash an arm64 kernel, which takes the device's refusal for a hardware
+            // error.
             Place::Bar(bar, _) | Place::Slot(bar) if !world.facts.bars[bar].ram => {
                 (offset & !3, if len == 0 { 0 } else { 4 })
             }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Which BAR, and which part of it.
+//! The choice of a BAR and of a range of it.
 
 use super::Generator;
 use crate::model::{World, BARS, LARGE};
 use std::ops::Range;
 
 impl Generator {
-    /// Returns a small number, sometimes a large one.
+    /// Returns a small number, or sometimes a large one.
     pub(super) fn small(&mut self) -> u32 {
         match self.rng.below(10) {
             0 => self.rng.pick(&[u32::MAX, 1 << 31, 255, 256]),
@@ -15,7 +15,7 @@ impl Generator {
         }
     }
 
-    /// Returns a BAR, mostly one that can have subregions and keeps what is written to it.
+    /// Returns a BAR, usually one that can have subregions and keeps the values written to it.
     pub(super) fn bar(&mut self, world: &World) -> usize {
         let bars = &world.facts.bars;
         let likely: Vec<usize> = (0..BARS)
@@ -28,7 +28,7 @@ impl Generator {
         }
     }
 
-    /// Returns a multiple of the page size within `0..=len`, likely one where something begins or ends.
+    /// Returns a multiple of the page size within `0..=len`, often an end of something.
     pub(super) fn edge(&mut self, world: &World, len: u64, others: &[Range<u64>]) -> u64 {
         let page = world.facts.page;
         let near = match self.rng.below(8) {
@@ -43,7 +43,7 @@ impl Generator {
                     other.end
                 }
             }
-            // A few pages are met again and again.
+            // A few pages are chosen often.
             6 => self.rng.below(32) * page,
             _ => self.rng.below(len / page + 1) * page,
         };
@@ -55,7 +55,7 @@ impl Generator {
         at.min(len)
     }
 
-    /// Returns a part of `len` bytes that is not empty if `len` is not.
+    /// Returns a range of `len` bytes that is not empty unless `len` is 0.
     pub(super) fn part(&mut self, world: &World, len: u64, others: &[Range<u64>]) -> Range<u64> {
         let page = world.facts.page;
         let start = self.edge(world, len, others);

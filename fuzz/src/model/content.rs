@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the bytes of the BARs are, as far as that is known.
+//! The known bytes of the BARs.
 
 use std::collections::HashMap;
 
 const PAGE: u64 = 4096;
 
-/// The bytes of BARs that keep what is written to them; each is known once it was written or read.
+/// The bytes of BARs that keep written values; a byte is known after it was written or read.
 #[derive(Clone, Debug, Default)]
 pub struct Content(HashMap<(usize, u64), Vec<Option<u8>>>);
 
@@ -20,14 +20,14 @@ impl Content {
         &mut page[usize::try_from(at % PAGE).unwrap_or(0)]
     }
 
-    /// Notes that bytes were written.
+    /// Records written bytes.
     pub fn write(&mut self, bar: usize, at: u64, bytes: &[u8]) {
         for (at, &byte) in (at..).zip(bytes) {
             *self.byte(bar, at) = Some(byte);
         }
     }
 
-    /// Compares bytes that were read with what is known, and takes what is not as read.
+    /// Compares read bytes with the known ones, and records the others.
     pub fn read(&mut self, bar: usize, at: u64, bytes: &[u8]) -> Result<(), String> {
         for (at, &byte) in (at..).zip(bytes) {
             let known = self.byte(bar, at);

@@ -15,13 +15,13 @@ use std::sync::Arc;
 /// A subregion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
-    /// The BAR that it is a part of.
+    /// The parent.
     pub bar: usize,
-    /// Which bytes of the BAR it is.
+    /// The range in the BAR.
     pub span: Range<u64>,
     /// Its attribute.
     pub attribute: Attribute,
-    /// Where its first byte is in the device file.
+    /// The offset of its first byte in the device file.
     pub offset: u64,
 }
 
@@ -38,29 +38,29 @@ impl Region {
 pub struct IoEvent {
     /// The BAR.
     pub bar: usize,
-    /// Where it writes.
+    /// The offset in the BAR.
     pub at: u64,
-    /// How many bytes.
+    /// The number of bytes.
     pub count: u32,
-    /// What.
+    /// The value.
     pub data: u64,
     /// The number of the eventfd.
     pub eventfd: usize,
 }
 
-/// A device from its first open to its last close.
+/// A device, from its first open to its last close.
 #[derive(Clone, Debug)]
 pub struct Device {
     facts: Arc<Facts>,
-    /// All subregions that there are or were, in the order of their indices.
+    /// All existing and destroyed subregions, in the order of their indices.
     pub regions: Vec<Option<Region>>,
-    /// The slots that were ever given out.
+    /// All slots that were ever used.
     slots: Vec<Range<u64>>,
     /// The attribute of each BAR's own window.
     pub windows: [Attribute; 6],
-    /// What others have mapped of its BARs.
+    /// The foreign mappings of its BARs.
     pub(super) strays: Strays,
-    /// Whether the command register has Memory Space on.
+    /// Whether Memory Space is enabled in the command register.
     pub memory: bool,
     /// Whether the device is in D3hot.
     pub d3: bool,
@@ -71,7 +71,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Returns a device that was just opened.
+    /// Returns a newly opened device.
     #[must_use]
     pub fn new(facts: Arc<Facts>) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl Device {
     ///
     /// # Panics
     ///
-    /// With more subregions than there are indices.
+    /// If the indices are used up.
     #[must_use]
     pub fn next_index(&self) -> u32 {
         REGIONS + u32::try_from(self.regions.len()).expect("few subregions")
@@ -104,14 +104,14 @@ impl Device {
         self.regions.get(number)?.as_ref()
     }
 
-    /// Returns the subregions that exist, with their indices.
+    /// Returns the existing subregions with their indices.
     pub fn live(&self) -> impl Iterator<Item = (u32, &Region)> {
         (REGIONS..)
             .zip(&self.regions)
             .filter_map(|(index, region)| Some((index, region.as_ref()?)))
     }
 
-    /// Returns the subregions of a BAR by their offsets.
+    /// Returns the subregions of a BAR in the order of their offsets.
     #[must_use]
     pub fn claims(&self, bar: usize) -> Vec<(u32, &Region)> {
         let mut claims: Vec<_> = self
@@ -132,7 +132,7 @@ impl Device {
         found.map(|(index, _)| *index)
     }
 
-    /// Returns the subregion whose slot has all of `offsets`.
+    /// Returns the subregion whose slot contains `offsets`.
     #[must_use]
     pub fn resolve(&self, offsets: &Range<u64>) -> Option<&Region> {
         let inside = |region: &Region| {
@@ -148,13 +148,13 @@ impl Device {
         self.memory && !self.d3
     }
 
-    /// Returns whether a touch finds the memory.
+    /// Returns whether an access reaches the memory.
     #[must_use]
     pub fn can_fault(&self) -> bool {
         self.is_decoded() && !self.low_power
     }
 
-    /// Returns whether the driver holds the BAR in segments.
+    /// Returns whether the BAR is in segments.
     #[must_use]
     pub fn is_taken(&self, bar: usize) -> bool {
         let combines =
@@ -162,8 +162,8 @@ impl Device {
         self.windows[bar].combines() || self.live().any(combines) || !self.kept(bar).is_empty()
     }
 
-    /// Returns the byte of the BAR that is at `offset` of the file, and the type that entries have there,
-    /// if a touch may find all of `len` bytes.
+    /// Returns the byte of the BAR at `offset` of the file, and the type of entries there, if an
+    /// access may reach all of the `len` bytes.
     #[must_use]
     pub fn extent(&self, offset: u64, len: u64) -> Option<(usize, u64, Mem)> {
         match Place::of(offset) {
@@ -182,7 +182,7 @@ impl Device {
         }
     }
 
-    /// Enters a subregion that was created; says what is wrong with the offset that it was given.
+    /// Adds a created subregion; returns an error if its offset is wrong.
     pub fn enter(&mut self, region: Region) -> Result<(), String> {
         let slot = region.slot();
         let start = super::facts::window(region.bar, SLOTS);
@@ -191,7 +191,7 @@ impl Device {
         }
         if let Some(other) = self.slots.iter().find(|other| overlap(other, &slot)) {
             return Err(format!(
-                "offset {:#x} was given out before, as {other:x?}",
+                "offset {:#x} was used before, by {other:x?}",
                 slot.start
             ));
         }
@@ -207,7 +207,7 @@ impl Device {
         Ok(())
     }
 
-    /// Takes a subregion out.
+    /// Removes a subregion.
     pub fn remove(&mut self, index: u32) -> Option<Region> {
         let number = usize::try_from(index.checked_sub(REGIONS)?).ok()?;
         self.regions.get_mut(number)?.take()

@@ -1,40 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What is fixed about a device, and the words of the interface.
+//! The constant properties of a device, and the terms of the interface.
 
 use std::ops::Range;
 
-/// How many BARs a PCI function has.
+/// The number of BARs of a PCI function.
 pub const BARS: usize = 6;
 /// The region index of configuration space.
 pub const CONFIG: u64 = 7;
-/// How many region indices VFIO has of its own; those of subregions come behind.
+/// The number of VFIO's own region indices; those of subregions follow.
 pub const REGIONS: u32 = 9;
-/// A region's window in the device file begins at its index shifted by this.
+/// A region's window in the device file begins at its index shifted by this number.
 pub const WINDOW_SHIFT: u32 = 40;
-/// Where in a BAR's window the subregions have their slots.
+/// The offset of the slots in a BAR's window.
 pub const SLOTS: u64 = 1 << 39;
-/// The largest entry of a page table that is ever made for device memory.
+/// The largest page-table entry for device memory.
 pub const LARGE: u64 = 2 << 20;
-/// How many subregions a device can have at a time.
+/// The maximum number of subregions of a device at a time.
 pub const LIMIT: u32 = 16384;
 
-/// What userspace asks for.
+/// An attribute: the request of userspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Attribute {
-    /// What every BAR has at first.
+    /// The initial attribute of every BAR.
     Noncached,
-    /// As a device driver in the kernel would map it.
+    /// The type that a device driver in the kernel would use.
     Device,
     /// Write combining.
     WriteCombining,
-    /// As `Device`, and a guest may choose.
+    /// Like `Device`, and a guest may choose the type.
     GuestAny,
 }
 
 impl Attribute {
-    /// All of them, in the order of their numbers.
+    /// All attributes, in the order of their numbers.
     pub const ALL: [Self; 4] = [
         Self::Noncached,
         Self::Device,
@@ -42,13 +42,13 @@ impl Attribute {
         Self::GuestAny,
     ];
 
-    /// Returns the attribute that has the number.
+    /// Returns the attribute with a number.
     #[must_use]
     pub fn of(number: u32) -> Option<Self> {
         Self::ALL.get(usize::try_from(number).ok()?).copied()
     }
 
-    /// Returns what the page tables are to hold.
+    /// Returns the memory type in the page tables.
     #[must_use]
     pub fn mem(self) -> Mem {
         match self {
@@ -58,14 +58,14 @@ impl Attribute {
         }
     }
 
-    /// Returns whether it is write combining.
+    /// Returns whether the attribute is write-combining.
     #[must_use]
     pub fn combines(self) -> bool {
         self == Self::WriteCombining
     }
 }
 
-/// What page-table entries hold.
+/// The memory type of a page-table entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mem {
     /// `pgprot_noncached()`.
@@ -76,24 +76,24 @@ pub enum Mem {
     WriteCombining,
 }
 
-/// How an architecture names and numbers types.
+/// The names and numbers of types on an architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arch {
-    /// Has one type for registers.
+    /// x86: one type for registers.
     X86,
-    /// Has two.
+    /// arm64: two types for registers.
     Arm64,
 }
 
 impl Arch {
-    /// The one that this program is for.
+    /// The architecture of this program.
     pub const HERE: Self = if cfg!(target_arch = "aarch64") {
         Self::Arm64
     } else {
         Self::X86
     };
 
-    /// Returns the name that the oracle gives to a type.
+    /// Returns the oracle's name for a type.
     #[must_use]
     pub fn name(self, mem: Mem) -> &'static str {
         match (self, mem) {
@@ -105,7 +105,7 @@ impl Arch {
         }
     }
 
-    /// Returns the number that the user interface has for a type.
+    /// Returns the user interface's number for a type.
     #[must_use]
     pub fn number(self, mem: Mem) -> u32 {
         match (self, mem) {
@@ -121,44 +121,44 @@ impl Arch {
 /// A BAR of a device.
 #[derive(Clone, Debug, Default)]
 pub struct Bar {
-    /// The physical address of its first byte.
+    /// The physical address.
     pub phys: u64,
-    /// Its length in bytes; 0 if there is no such BAR.
+    /// The size in bytes; 0 if the BAR does not exist.
     pub len: u64,
-    /// Whether it is memory, not I/O ports.
+    /// Whether it is a memory BAR and not an I/O BAR.
     pub memory: bool,
-    /// How many bytes can be mapped: whole pages, or 0.
+    /// The number of bytes that can be mapped: whole pages, or 0.
     pub mappable: u64,
-    /// Where the MSI-X table is in it.
+    /// The range of the MSI-X table in it.
     pub msix: Range<u64>,
-    /// Whether it keeps what is written to it, whatever happens to the device.
+    /// Whether it keeps the values written to it, whatever happens to the device.
     pub ram: bool,
-    /// Whether sysfs maps it write-combining, and the kernel gives all mappings of a page one type.
+    /// Whether sysfs maps it write-combining, and all mappings of a page have one type.
     pub foreign: bool,
 }
 
 impl Bar {
-    /// Returns whether subregions can be made in it.
+    /// Returns whether it can have subregions.
     #[must_use]
     pub fn is_parent(&self, page: u64) -> bool {
         self.mappable != 0 && self.len % page == 0
     }
 }
 
-/// What `VFIO_DEVICE_GET_REGION_INFO` said of a region of VFIO's own before anything was done: size and
-/// flags without those of capabilities, or an errno.
+/// The initial answer of `VFIO_DEVICE_GET_REGION_INFO` for one of VFIO's own regions: size, and
+/// flags without those of capabilities; or an errno.
 pub type RegionFacts = Result<(u64, u32), i32>;
 
-/// What is fixed about a device.
+/// The constant properties of a device.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// Names types.
+    /// The names of types.
     pub arch: Arch,
     /// The size of a page.
     pub page: u64,
     /// The BARs.
     pub bars: [Bar; BARS],
-    /// The regions of VFIO's own.
+    /// VFIO's own regions.
     pub regions: Vec<RegionFacts>,
     /// The size of configuration space.
     pub config: u64,
@@ -166,37 +166,37 @@ pub struct Facts {
     pub reset: bool,
     /// Whether a hot reset of its bus works.
     pub hot_reset: bool,
-    /// Whether another function of the device is reset with it, and can be opened.
+    /// Whether another function of the device is reset with it and can be opened.
     pub sibling: bool,
-    /// Whether it can be opened while it is open.
+    /// Whether it can be opened a second time.
     pub reopens: bool,
-    /// Whether the kernel knows memory policies.
+    /// Whether the kernel has memory policies.
     pub nodes: bool,
-    /// Whether it is a device of PCI Express.
+    /// Whether it is a PCI Express device.
     pub express: bool,
     /// Whether sysfs has a file `reset` for it.
     pub sysfs_reset: bool,
-    /// Where the registers of power management are in configuration space.
+    /// The offset of the power management registers in configuration space.
     pub pm: Option<u64>,
-    /// Where the register is by which a function resets itself.
+    /// The offset of the register by which a function resets itself.
     pub flr: Option<u64>,
     /// Whether the kernel exports BARs by dma-buf.
     pub dma_buf: bool,
 }
 
-/// What a file offset of the device stands for.
+/// The target of a file offset of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A byte of a BAR, or beyond its end.
+    /// A byte in the window of a BAR.
     Bar(usize, u64),
-    /// A byte of the slots of a BAR.
+    /// A byte in the slots of a BAR.
     Slot(usize),
     /// A byte of another region.
     Other(u64, u64),
 }
 
 impl Place {
-    /// Returns what `offset` stands for.
+    /// Returns the target of `offset`.
     #[must_use]
     pub fn of(offset: u64) -> Self {
         let index = offset >> WINDOW_SHIFT;
@@ -215,7 +215,7 @@ pub fn window(bar: usize, at: u64) -> u64 {
     ((bar as u64) << WINDOW_SHIFT) + at
 }
 
-/// Returns whether two ranges have something in common.
+/// Returns whether two ranges overlap.
 #[must_use]
 pub fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
     a.start < b.end && b.start < a.end

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Says whether what came of an operation is what had to come of it, and changes the world by it.
+//! Checks the result of an operation, and applies the operation to the world.
 
 mod foreign;
 mod memory;
@@ -11,17 +11,17 @@ use super::{window, World, BARS, LIMIT};
 use crate::op::{Op, Outcome, Step};
 use libc::{c_int, EBADF, EBUSY, EEXIST, EINVAL, ENOSPC, ENOTTY};
 
-/// What is wrong, if something is.
+/// An error, if there is one.
 type Verdict = Result<(), String>;
 
-/// Compares what a call returned.
+/// Compares the result of a call.
 fn expect(outcome: &Outcome, expected: Result<i64, c_int>) -> Verdict {
     let expected = expected.unwrap_or_else(|errno| -i64::from(errno));
     if outcome.ret == expected {
         return Ok(());
     }
     Err(format!(
-        "it gave {}, not {}",
+        "it returned {}, not {}",
         show(outcome.ret),
         show(expected)
     ))
@@ -35,7 +35,7 @@ fn same<T: Copy + PartialEq + std::fmt::LowerHex>(what: &str, found: T, expected
     Err(format!("{what} is {found:#x}, not {expected:#x}"))
 }
 
-/// Shows what a call returned; errors by their text.
+/// Formats the result of a call; errors by their text.
 fn show(ret: i64) -> String {
     match i32::try_from(-ret) {
         Ok(errno @ 1..4096) => format!("{}", std::io::Error::from_raw_os_error(errno)),
@@ -44,7 +44,7 @@ fn show(ret: i64) -> String {
 }
 
 impl World {
-    /// Judges what came of a step, and does to the world what the step does.
+    /// Checks the outcome of a step, and applies the step to the world.
     pub fn judge(&mut self, step: &Step, outcome: &Outcome) -> Verdict {
         let open = self.process(step.who).is_some_and(|process| process.open);
         let verdict = match step.op {
@@ -67,7 +67,8 @@ impl World {
             }
             Op::SysfsReset => {
                 self.revoke_all();
-                // Of a function that is not alone the kernel finds out too late that it cannot.
+                // If the function is not alone, the kernel notices too late that it cannot reset
+                // it.
                 let done = if self.facts.sibling {
                     Err(ENOTTY)
                 } else {
@@ -78,7 +79,7 @@ impl World {
             Op::Signal(eventfd) => self.signal(eventfd, outcome),
             Op::DropDmaBufs => Ok(()),
             Op::Foreign(what) => self.judge_foreign(what, outcome),
-            // That needs no descriptor of this function.
+            // This needs no descriptor of the function.
             Op::SiblingReset => self.judge_vfio(step.op, outcome),
             // The kernel checks the offset before the descriptor.
             Op::Read { offset, .. } | Op::Write { offset, .. } if offset >> 63 != 0 => {
@@ -113,7 +114,7 @@ impl World {
                 let expected = device.create(&frame, &request);
                 let errno = expected.as_ref().map(|_| 0).map_err(|(errno, _)| *errno);
                 expect(outcome, errno)?;
-                // All that is refused before the driver looks is refused with other errors.
+                // Calls that fail before the driver checks for strays fail with other errors.
                 if matches!(errno, Ok(_) | Err(EEXIST | EBUSY | ENOSPC)) {
                     device.settle(request.parent as usize);
                 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What has to happen: a model of the device, of the memory of each process, and of the bytes in the
-//! BARs. It knows the contract and Linux, not the driver.
+//! The expected behaviour: a model of the device, of the memory of each process, and of the bytes
+//! in the BARs. It is based on the contract and on Linux, not on the driver.
 
 mod content;
 mod device;

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// A set of addresses, as ranges that do not touch.
+/// A set of addresses, as ranges that do not touch each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges(BTreeMap<u64, u64>);
 
@@ -27,7 +27,7 @@ impl Ranges {
         self.0.insert(start, end);
     }
 
-    /// Takes a range out.
+    /// Removes a range.
     pub fn remove(&mut self, range: &Range<u64>) {
         if range.is_empty() {
             return;
@@ -46,19 +46,19 @@ impl Ranges {
         }
     }
 
-    /// Returns whether nothing is in the set.
+    /// Returns whether the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns what is in the set.
+    /// Returns the ranges of the set.
     #[must_use]
     pub fn all(&self) -> Vec<Range<u64>> {
         self.0.iter().map(|(&low, &high)| low..high).collect()
     }
 
-    /// Returns whether all of a range is in the set.
+    /// Returns whether the set contains a whole range.
     #[must_use]
     pub fn contains(&self, range: &Range<u64>) -> bool {
         self.0
@@ -67,7 +67,7 @@ impl Ranges {
             .is_some_and(|(_, &high)| high >= range.end)
     }
 
-    /// Returns what of a range is in the set.
+    /// Returns the part of a range that is in the set.
     #[must_use]
     pub fn within(&self, range: &Range<u64>) -> Vec<Range<u64>> {
         self.0

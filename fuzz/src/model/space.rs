@@ -7,12 +7,12 @@ use libc::{EFAULT, EINVAL, ENOMEM};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Some pages of a device file that are mapped. The memory manager never joins two of these.
+/// A mapped range of a device file. The memory manager never joins two of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vma {
     /// The addresses.
     pub range: Range<u64>,
-    /// Where the first byte is in the file.
+    /// The offset of the first byte in the file.
     pub offset: u64,
     /// The type of its entries.
     pub mem: Mem,
@@ -20,20 +20,20 @@ pub struct Vma {
     pub read: bool,
     /// Whether it can be written.
     pub write: bool,
-    /// Whether a child gets it.
+    /// Whether a child inherits it.
     pub inherited: bool,
     /// Whether it is bound to a node.
     pub bound: bool,
 }
 
 impl Vma {
-    /// Returns the file offset that `address` leads to.
+    /// Returns the file offset at `address`.
     #[must_use]
     pub fn offset_of(&self, address: u64) -> u64 {
         self.offset + (address - self.range.start)
     }
 
-    /// Returns the addresses by which the bytes `offsets` of the file are seen.
+    /// Returns the addresses at which the bytes `offsets` of the file are mapped.
     fn seen(&self, offsets: &Range<u64>) -> Range<u64> {
         let end = self.offset + (self.range.end - self.range.start);
         let start = offsets.start.clamp(self.offset, end) - self.offset;
@@ -46,7 +46,7 @@ impl Vma {
 #[derive(Clone, Debug, Default)]
 pub struct Space {
     vmas: BTreeMap<u64, Vma>,
-    /// Where there may be page-table entries: what was touched since it was last revoked.
+    /// The addresses that can have page-table entries: those accessed since their last revocation.
     live: Ranges,
 }
 
@@ -54,12 +54,12 @@ pub struct Space {
 type Change<'a> = &'a dyn Fn(&mut Vma);
 
 impl Space {
-    /// Returns the VMAs by their addresses.
+    /// Returns the VMAs in the order of their addresses.
     pub fn vmas(&self) -> impl Iterator<Item = &Vma> {
         self.vmas.values()
     }
 
-    /// Returns how many VMAs there are.
+    /// Returns the number of VMAs.
     #[must_use]
     pub fn len(&self) -> usize {
         self.vmas.len()
@@ -87,13 +87,13 @@ impl Space {
             .is_none_or(|(_, vma)| vma.range.end <= range.start)
     }
 
-    /// Returns whether all entries of `range` may be there.
+    /// Returns whether all of `range` can have entries.
     #[must_use]
     pub fn may_be_live(&self, range: &Range<u64>) -> bool {
         self.live.contains(range)
     }
 
-    /// Enters a VMA in place of whatever is there.
+    /// Adds a VMA, in place of existing ones.
     pub fn map(&mut self, vma: Vma) {
         self.unmap(&vma.range);
         self.vmas.insert(vma.range.start, vma);
@@ -191,7 +191,7 @@ impl Space {
         }
     }
 
-    /// `mlock()` and `munlock()`, which change nothing about device memory.
+    /// `mlock()` and `munlock()`, which do not change device memory.
     pub fn lock(&self, range: &Range<u64>) -> Result<(), i32> {
         if self.covers(range) {
             Ok(())
@@ -202,7 +202,7 @@ impl Space {
 
     /// `mbind()` to a node, or to none.
     pub fn bind(&mut self, range: &Range<u64>, node: bool) -> Result<(), i32> {
-        // To none is for whatever there is.
+        // Removing the policy works on any range.
         if self.is_free(range) || (node && !self.covers(range)) {
             return Err(EFAULT);
         }
@@ -222,7 +222,7 @@ impl Space {
         true
     }
 
-    /// `mremap()` of `old` bytes at `from` to `new` bytes, at `to` if it is to move.
+    /// `mremap()` of `old` bytes at `from` to `new` bytes, at `to` if they move.
     pub fn remap(&mut self, from: u64, old: u64, new: u64, to: Option<u64>) -> Result<u64, i32> {
         if new == 0 || to.is_some_and(|to| overlap(to, new, from, old)) {
             return Err(EINVAL);
@@ -237,7 +237,7 @@ impl Space {
         };
         let end = self.find(from).ok_or(EFAULT)?.range.end;
         if new == old {
-            // This is a move alone, which may be of several VMAs.
+            // This call only moves, and may move several VMAs.
             self.unmap_targets(from, old, to);
             for start in self.starts(&(from..from + old)) {
                 self.shift(start, from, to);
@@ -254,7 +254,7 @@ impl Space {
         Ok(to)
     }
 
-    /// Unmaps what lies where the VMAs of `old` bytes at `from` go, not what lies where gaps go.
+    /// Unmaps the destinations of the VMAs in the `old` bytes at `from`, but not those of gaps.
     fn unmap_targets(&mut self, from: u64, old: u64, to: u64) {
         self.split(from);
         self.split(from + old);
@@ -264,7 +264,7 @@ impl Space {
         }
     }
 
-    /// Moves the VMA that begins at `start` by what lies between `from` and `to`.
+    /// Moves the VMA that begins at `start` by the distance from `from` to `to`.
     fn shift(&mut self, start: u64, from: u64, to: u64) {
         let Some(mut vma) = self.vmas.remove(&start) else {
             return;
@@ -278,7 +278,7 @@ impl Space {
         self.vmas.insert(vma.range.start, vma);
     }
 
-    /// Notes that `address` was touched: its entry, and what a large one covers beside it.
+    /// Records an access to `address`: its entry, and the range that a large entry covers.
     pub fn touched(&mut self, address: u64) {
         let Some(vma) = self.find(address) else {
             return;
@@ -288,21 +288,21 @@ impl Space {
         self.live.insert(range);
     }
 
-    /// Notes that there may be an entry for every page that is mapped.
+    /// Records that every mapped page can have an entry.
     pub fn may_all_be_live(&mut self) {
         for vma in self.vmas.values() {
             self.live.insert(vma.range.clone());
         }
     }
 
-    /// Notes that entries for the bytes `offsets` of the file were removed.
+    /// Records that the entries for the bytes `offsets` of the file were removed.
     pub fn revoke(&mut self, offsets: &Range<u64>) {
         for vma in self.vmas.values() {
             self.live.remove(&vma.seen(offsets));
         }
     }
 
-    /// Returns what a child has.
+    /// Returns the mappings of a child.
     #[must_use]
     pub fn fork(&self) -> Self {
         let mut child = self.clone();

@@ -98,7 +98,7 @@ fn a_move_may_be_of_several_and_shrink_one() {
         space.remap(0x10000, 0x10000, 0x10000, Some(0x40000)),
         Ok(0x40000)
     );
-    // What lies where the gap goes stays.
+    // Mappings at the destination of the gap remain.
     assert_eq!(space.find(0x44000).unwrap().offset, 0x100_0000);
     assert_eq!(space.find(0x45000).unwrap().offset, 0x5000);
     assert_eq!(

@@ -1,49 +1,51 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Mappings of BARs that somebody else has, and what becomes of the pages that these keep.
+//! Foreign mappings of BARs, and their effect on the pages that they keep.
 //!
-//! On x86 all mappings of a page have one type, and the first decides which. So a page that a foreign
-//! mapping has write-combining stays so when a subregion there ends, and is so from the beginning if it
-//! was mapped before the device was opened. It is *kept*: no mapping of the device reaches it, no
-//! subregion can have it, and its BAR has no attribute. It is an ordinary page as soon as the foreign
-//! mapping is gone. A page that the device had first is mapped uncached by others; it cannot become
+//! On x86 all mappings of a page have one type, and the first mapping determines it. A page that a
+//! foreign mapping has write-combining therefore stays so when a subregion there ends, and is so
+//! from the start if it was mapped before the device was opened. Such a page, a stray of the
+//! driver, is *kept*: no mapping of the device reaches it, no subregion can contain it, and its BAR
+//! has no attribute. It becomes an ordinary page when the foreign mapping is gone. A foreign
+//! mapping of a page that the device mapped first is uncached, and the page cannot become
+//! write-combining then.
 //! write-combining then.
 
 use super::{overlap, ranges::Ranges, Device, Mem, BARS};
 use std::ops::Range;
 
-/// How many foreign mappings there can be at a time.
+/// The maximum number of foreign mappings at a time.
 pub const FOREIGN: usize = 4;
-/// How many pages one may have at most. The driver looks at so many pages at a time that of so few it
-/// always finds out exactly which are kept.
+/// The maximum number of pages of a foreign mapping. One check of the driver covers so many pages
+/// that it always finds exactly the kept ones among them.
 pub const FOREIGN_PAGES: u64 = 8;
 
-/// A mapping that somebody else has.
+/// A foreign mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ForeignMapping {
     /// The BAR.
     pub bar: usize,
-    /// Which bytes of it.
+    /// The range in the BAR.
     pub span: Range<u64>,
     /// The type of its entries.
     pub mem: Mem,
 }
 
-/// All that others have mapped.
+/// All foreign mappings.
 pub type ForeignMappings = [Option<ForeignMapping>; FOREIGN];
 
-/// What the driver knows of others, in the model of a device.
+/// The driver's knowledge of foreign mappings, in the model of a device.
 #[derive(Clone, Debug, Default)]
 pub struct Strays {
-    /// What others have mapped.
+    /// All foreign mappings.
     foreign: Vec<ForeignMapping>,
-    /// The pages of each BAR that the driver may take for kept: those that are, and those that were when
-    /// it looked last. The kernel knows no type of these.
+    /// The pages of each BAR that the driver may consider kept: those that are, and those that were
+    /// at its last check. The kernel knows no type of these pages.
     unsettled: [Ranges; BARS],
 }
 
 impl Strays {
-    /// Returns what others have mapped of a BAR by a type.
+    /// Returns the ranges of a BAR in foreign mappings of a type.
     fn mapped(&self, bar: usize, mem: Mem) -> impl Iterator<Item = &Range<u64>> {
         let of = move |other: &&ForeignMapping| other.bar == bar && other.mem == mem;
         self.foreign.iter().filter(of).map(|other| &other.span)
@@ -51,13 +53,13 @@ impl Strays {
 }
 
 impl Device {
-    /// Notes what others have mapped now.
+    /// Records the current foreign mappings.
     pub fn see(&mut self, foreign: &ForeignMappings) {
         self.strays.foreign = foreign.iter().flatten().cloned().collect();
         self.find_strays();
     }
 
-    /// Notes that something happened by which more pages may have become kept.
+    /// Records an event after which more pages may be kept.
     pub(super) fn find_strays(&mut self) {
         for bar in 0..BARS {
             for span in self.kept(bar).all() {
@@ -66,7 +68,7 @@ impl Device {
         }
     }
 
-    /// Notes that the driver has looked which pages of a BAR are kept.
+    /// Records that the driver has checked which pages of a BAR are kept.
     pub(super) fn settle(&mut self, bar: usize) {
         self.strays.unsettled[bar] = self.kept(bar);
     }
@@ -94,13 +96,13 @@ impl Device {
         !self.strays.foreign.is_empty() && !self.kept(bar).within(span).is_empty()
     }
 
-    /// Returns whether others have any page of `span` so that it cannot become write-combining.
+    /// Returns whether a foreign mapping prevents any page of `span` from becoming write-combining.
     pub(super) fn is_held_uncached(&self, bar: usize, span: &Range<u64>) -> bool {
         let mut held = self.strays.mapped(bar, Mem::Noncached);
         held.any(|other| overlap(other, span))
     }
 
-    /// Returns whether others have any page of a BAR so that it cannot become uncached.
+    /// Returns whether a foreign mapping prevents any page of a BAR from becoming uncached.
     pub(super) fn is_held_combining(&self, bar: usize) -> bool {
         self.strays
             .mapped(bar, Mem::WriteCombining)
@@ -108,7 +110,7 @@ impl Device {
             .is_some()
     }
 
-    /// Returns whether the driver may hold a BAR for the only reason that it has not looked yet.
+    /// Returns whether the BAR may be in segments only because the driver has not checked yet.
     pub(super) fn is_unsettled(&self, bar: usize) -> bool {
         !self.strays.unsettled[bar].is_empty()
     }
@@ -123,8 +125,8 @@ impl Device {
         mapping.mem == Mem::Noncached && combines
     }
 
-    /// Returns the type that a foreign mapping gets which is made now; none if that is not certain, or
-    /// if the pages have several.
+    /// Returns the type of a new foreign mapping; `None` if it is not certain, or if the pages have
+    /// several types.
     fn foreign_type(&self, bar: usize, span: &Range<u64>) -> Option<Mem> {
         let kept = self.kept(bar);
         let mut unknown = self.strays.unsettled[bar].clone();
@@ -151,8 +153,8 @@ impl Device {
     }
 }
 
-/// Returns the type that a foreign mapping gets which is made now, as [`Device::foreign_type`]; `device`
-/// is the device if it is open.
+/// Returns the type of a new foreign mapping, like [`Device::foreign_type`]; `device` is the device
+/// if it is open.
 #[must_use]
 pub fn foreign_type(
     device: Option<&Device>,
@@ -175,8 +177,9 @@ pub fn foreign_type(
     types.all(|mem| mem == first).then_some(first)
 }
 
-/// Returns the number of a foreign mapping without which all those of any BAR have one type. While there
-/// is one the device cannot be opened: the kernel cannot map a BAR that has two.
+/// Returns the number of a foreign mapping without which all foreign mappings of each BAR have one
+/// type. While such a mapping exists the device cannot be opened, because the kernel cannot map a
+/// BAR that has two types.
 #[must_use]
 pub fn in_the_way(foreign: &ForeignMappings) -> Option<u32> {
     let differs = |one: &ForeignMapping| {

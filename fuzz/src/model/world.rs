@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The device, and all processes that have to do with it.
+//! The device, and all processes that use it.
 
 use super::{Content, Device, Facts, ForeignMappings, Place, Space, Vma, BARS, WINDOW_SHIFT};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// How many processes there can be at a time.
+/// The maximum number of processes at a time.
 pub const PROCESSES: usize = 5;
-/// How many eventfds they share.
+/// The number of eventfds that they share.
 pub const EVENTFDS: usize = 4;
 
 /// A process.
@@ -16,29 +16,29 @@ pub const EVENTFDS: usize = 4;
 pub struct Process {
     /// Whether it has a descriptor of the device.
     pub open: bool,
-    /// What it has mapped of the device.
+    /// Its mappings of the device.
     pub space: Space,
 }
 
-/// All that can differ after an operation.
+/// All state that an operation can change.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// What cannot.
+    /// The constant properties.
     pub facts: Arc<Facts>,
     /// The device while it is open.
     pub device: Option<Device>,
     /// The processes.
     pub processes: [Option<Process>; PROCESSES],
-    /// What others have mapped through sysfs.
+    /// The foreign mappings.
     pub foreign: ForeignMappings,
     /// The bytes in the BARs.
     pub content: Content,
-    /// Which eventfds were signalled while nobody waited for that.
+    /// Whether each eventfd was signalled without a waiter.
     pub(super) pending: [bool; EVENTFDS],
 }
 
 impl World {
-    /// A world of one process, and the device is not open.
+    /// Makes a world with one process and a closed device.
     #[must_use]
     pub fn new(facts: Arc<Facts>) -> Self {
         let mut processes: [Option<Process>; PROCESSES] = Default::default();
@@ -53,7 +53,7 @@ impl World {
         }
     }
 
-    /// Notes that the device is open.
+    /// Records that the device is open.
     pub fn open(&mut self) {
         if self.device.is_none() {
             let mut device = Device::new(self.facts.clone());
@@ -74,13 +74,13 @@ impl World {
         self.processes.get(who as usize)?.as_ref()
     }
 
-    /// Returns the memory of a process.
+    /// Returns the mappings of a process.
     pub(super) fn space(&mut self, who: u32) -> Option<&mut Space> {
         let process = self.processes.get_mut(who as usize)?.as_mut()?;
         Some(&mut process.space)
     }
 
-    /// Returns the processes that there are, by their numbers.
+    /// Returns the existing processes with their numbers.
     pub fn present(&self) -> impl Iterator<Item = (u32, &Process)> {
         (0..)
             .zip(&self.processes)
@@ -96,20 +96,20 @@ impl World {
             .any(|(_, process)| process.space.vmas().any(maps))
     }
 
-    /// Notes that entries for these bytes of the device file were removed everywhere.
+    /// Records that the entries for these bytes of the device file were removed in all processes.
     pub fn revoke(&mut self, offsets: &Range<u64>) {
         for process in self.processes.iter_mut().flatten() {
             process.space.revoke(offsets);
         }
     }
 
-    /// Notes that all entries were removed everywhere.
+    /// Records that all entries were removed in all processes.
     pub fn revoke_all(&mut self) {
         let end = (BARS as u64) << WINDOW_SHIFT;
         self.revoke(&(0..end));
     }
 
-    /// Notes that the device is closed if nobody has it any more.
+    /// Records that the device is closed if no process uses it.
     pub fn settle(&mut self) {
         let used = |process: &Process| process.open || !process.space.is_empty();
         if self.present().any(|(_, process)| used(process)) {
@@ -122,8 +122,8 @@ impl World {
         }
     }
 
-    /// Returns what a file offset of a live region stands for: the BAR, the byte in it, and how many
-    /// bytes follow there, if it is one of a BAR or subregion.
+    /// Returns the target of a file offset of an existing region: the BAR, the byte in it, and the
+    /// number of bytes that follow, if it is a BAR or a subregion.
     #[must_use]
     pub fn bytes_at(&self, offset: u64) -> Option<(usize, u64, u64)> {
         let device = self.device.as_ref()?;
@@ -142,7 +142,7 @@ impl World {
         }
     }
 
-    /// Says what `mmap()` of the device answers for a shared mapping: the type, or an errno.
+    /// Returns the result of `mmap()` of the device for a shared mapping: the type, or an errno.
     pub(super) fn mappable(&self, offset: u64, len: u64) -> Result<super::Mem, i32> {
         let device = self.device.as_ref().ok_or(libc::EBADF)?;
         match Place::of(offset) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Processes, and how they end.
+//! Processes and their end.
 
 use super::{check, descriptor, result};
 use std::ffi::c_int;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 /// The signal that asked this program to end, or 0.
 static INTERRUPT: AtomicI32 = AtomicI32::new(0);
 
-/// The process that all others work for.
+/// The main process.
 static FIRST: AtomicU32 = AtomicU32::new(0);
 
 extern "C" fn on_interrupt(signal: c_int) {
@@ -28,16 +28,16 @@ pub fn interrupt() -> Option<i32> {
 fn on(signal: c_int, handler: usize) -> io::Result<()> {
     // SAFETY: all zero is a valid action.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-    // A call that waits goes on: the operation is completed.
+    // A waiting call continues: the operation is completed.
     action.sa_flags = libc::SA_RESTART;
     action.sa_sigaction = handler;
-    // SAFETY: the action is valid, and a handler stores a number only.
+    // SAFETY: the action is valid, and its handler only stores a number.
     check(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) }.into())?;
     Ok(())
 }
 
-/// Has this program end between two operations when it is interrupted, and children go when they end, or
-/// when this process has. A child that is interrupted takes no notice: it is told to end.
+/// Makes this program end between two operations when it is interrupted, and children end with it
+/// or alone. A child ignores interruptions: it is told to end.
 pub fn prepare() -> io::Result<()> {
     on(libc::SIGCHLD, libc::SIG_IGN)?;
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
@@ -49,7 +49,7 @@ pub fn prepare() -> io::Result<()> {
 
 /// `fork()`: 0 in the child.
 pub fn fork() -> i64 {
-    // SAFETY: the processes that do so have one thread, or go on in the child with system calls only.
+    // SAFETY: the calling processes have one thread, or make only system calls in the child.
     result(unsafe { libc::fork() }.into())
 }
 
@@ -67,16 +67,16 @@ pub fn wait_for(pid: i64) -> c_int {
     status
 }
 
-/// Has children wait to be asked for their status, as is usual.
+/// Makes children wait until their status is read, as is usual.
 pub fn keep_children() {
     // SAFETY: there is no handler.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
-/// Ends this process if the first one has ended, which [`prepare`] was called in.
+/// Ends this process if the main process, which called [`prepare`], has ended.
 pub fn end_with_first() {
     let first = FIRST.load(Ordering::SeqCst) as c_int;
-    // SAFETY: it takes numbers, and sends nothing.
+    // SAFETY: the arguments are numbers, and no signal is sent.
     if unsafe { libc::kill(first, 0) } != 0 {
         exit(5);
     }
@@ -88,13 +88,13 @@ pub fn kill(pid: i64) {
     unsafe { libc::kill(pid as c_int, libc::SIGKILL) };
 }
 
-/// A descriptor of a process, to see when it has ended.
+/// A descriptor of a process, which tells when it has ended.
 pub fn pidfd(pid: i64) -> io::Result<OwnedFd> {
-    // SAFETY: it takes numbers.
+    // SAFETY: the arguments are numbers.
     descriptor(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as c_int)
 }
 
-/// Waits until the process of a descriptor has ended, for some seconds at most.
+/// Waits until the process of a descriptor has ended, with a time limit in seconds.
 pub fn wait_for_end(pidfd: &OwnedFd, seconds: i32) -> bool {
     let mut poll = libc::pollfd {
         fd: pidfd.as_raw_fd(),
@@ -104,7 +104,7 @@ pub fn wait_for_end(pidfd: &OwnedFd, seconds: i32) -> bool {
     loop {
         // SAFETY: there is one structure.
         let ret = result(unsafe { libc::poll(&raw mut poll, 1, 1000 * seconds) }.into());
-        // One that is interrupted waits once more, from the beginning.
+        // After an interruption, it waits again from the start.
         if ret != -i64::from(libc::EINTR) {
             return ret == 1;
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Touches that may fault.
+//! Accesses that may fault.
 
 use super::check;
 use std::arch::global_asm;
@@ -9,8 +9,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-// The first instruction of each may fault. The handler then goes on at fuzz_faulted, with the signal as
-// what the function returns; without a fault that is 0.
+// The first instruction of each function may fault. The handler then continues at fuzz_faulted,
+// with the signal as the result of the function; without a fault the result is 0.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".globl fuzz_load32, fuzz_load64, fuzz_store32, fuzz_store64, fuzz_faulted",
@@ -66,7 +66,7 @@ extern "C" {
 pub fn load(address: u64, width: u32) -> Result<u64, i32> {
     let mut value = 0;
     let signal = if width == 4 {
-        // SAFETY: the address is one that only device memory is mapped at; a fault is handled.
+        // SAFETY: only device memory is mapped at the address; a fault is handled.
         unsafe { fuzz_load32(address, &raw mut value) }
     } else {
         // SAFETY: as above.
@@ -82,7 +82,7 @@ pub fn load(address: u64, width: u32) -> Result<u64, i32> {
 /// Stores 4 or 8 bytes, or returns the signal that this raised.
 pub fn store(address: u64, width: u32, value: u64) -> Result<(), i32> {
     let signal = if width == 4 {
-        // SAFETY: the address is one that only device memory is mapped at; a fault is handled.
+        // SAFETY: only device memory is mapped at the address; a fault is handled.
         unsafe { fuzz_store32(address, value) }
     } else {
         // SAFETY: as above.
@@ -104,7 +104,7 @@ extern "C" fn on_fault(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_v
         fuzz_store64 as usize,
     ];
     let landing = fuzz_faulted as usize;
-    // SAFETY: the kernel gives a handler its context.
+    // SAFETY: the kernel passes the handler its context.
     let context = unsafe { &mut (*context).uc_mcontext };
     #[cfg(target_arch = "x86_64")]
     {
@@ -125,14 +125,14 @@ extern "C" fn on_fault(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_v
     unsafe { libc::_exit(100 + signal) };
 }
 
-/// Has touches return the signal that they raise.
+/// Makes accesses return the signal that they raise.
 pub fn catch_faults() -> io::Result<()> {
     // SAFETY: all zero is a valid action.
     let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
     action.sa_flags = libc::SA_SIGINFO;
     action.sa_sigaction = on_fault as usize;
     for signal in [libc::SIGSEGV, libc::SIGBUS] {
-        // SAFETY: the action is valid, and the handler changes the context only.
+        // SAFETY: the action is valid, and its handler changes only the context.
         check(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) }.into())?;
     }
     Ok(())

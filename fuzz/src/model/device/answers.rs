@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What this driver's ioctls answer, once the driver has looked which pages others keep.
+//! The results of this driver's ioctls, after the driver has checked for strays.
 
 use super::super::facts::{overlap, Attribute, LIMIT, SLOTS};
 use super::{size, Device, Frame, Region, Request};
@@ -19,13 +19,13 @@ impl Device {
         Ok(number)
     }
 
-    /// Returns whether write combining in the BAR is kept away by an ioeventfd.
+    /// Returns whether an ioeventfd prevents write combining in the BAR.
     fn is_in_use(&self, bar: usize) -> bool {
         !self.is_taken(bar) && !self.events.is_empty()
     }
 
-    /// Says what `VFIO_SUBREGION_CREATE` answers: the subregion without its offset, or an errno and the
-    /// index of the one in the way.
+    /// Returns the result of `VFIO_SUBREGION_CREATE`: the subregion without its offset, or an errno
+    /// and the index of the conflicting subregion.
     pub fn create(&self, frame: &Frame, request: &Request) -> Result<Region, (i32, Option<u32>)> {
         let plain = |errno| (errno, None);
         frame.check(size::CREATE).map_err(plain)?;
@@ -74,13 +74,13 @@ impl Device {
         })
     }
 
-    /// Says what `VFIO_SUBREGION_DESTROY` answers.
+    /// Returns the result of `VFIO_SUBREGION_DESTROY`.
     pub fn destroy(&self, frame: &Frame, index: u32) -> Result<&Region, i32> {
         frame.check(size::DESTROY)?;
         self.region(index).ok_or(ENOENT)
     }
 
-    /// Says what `VFIO_SUBREGION_QUERY` answers: a bit for each attribute.
+    /// Returns the result of `VFIO_SUBREGION_QUERY`: a bit for each attribute.
     pub fn query(&self, frame: &Frame, index: u32) -> Result<u32, i32> {
         frame.check(size::QUERY)?;
         let attributes = if index < 6 {
@@ -99,7 +99,8 @@ impl Device {
         Ok(attributes)
     }
 
-    /// Says what `VFIO_REGION_SET_ATTR` answers; `mapped` is whether a BAR's own window is mapped.
+    /// Returns the result of `VFIO_REGION_SET_ATTR`; `mapped` says whether a BAR's own window is
+    /// mapped.
     pub fn set_attr(
         &self,
         frame: &Frame,

@@ -4,39 +4,39 @@
 
 use libc::{E2BIG, EFAULT, EINVAL};
 
-/// The longest structure that is taken.
+/// The size of the longest structure that is accepted.
 const LONGEST: u32 = 4096;
 
-/// Where the structure of an ioctl lies.
+/// The kind of memory that contains the structure of an ioctl.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Where {
-    /// In ordinary memory.
+    /// Ordinary memory.
     Good,
-    /// Nowhere.
+    /// No memory.
     Null,
-    /// Its last bytes are on a page that cannot be accessed.
+    /// The last bytes are on a page that cannot be accessed.
     Cut,
-    /// In memory that cannot be written.
+    /// Read-only memory.
     ReadOnly,
 }
 
-/// What the structures of this driver's ioctls have in common.
+/// The common fields of the structures of this driver's ioctls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Where it lies.
+    /// The memory that contains it.
     pub place: Where,
-    /// The length that is given for it.
+    /// The value of argsz.
     pub argsz: u32,
     /// The flags.
     pub flags: u32,
-    /// What is to be zero.
+    /// The reserved bytes.
     pub reserved: u32,
-    /// Whether the byte behind the structure is not zero.
+    /// Whether the byte after the structure is not zero.
     pub tail: bool,
 }
 
 impl Frame {
-    /// Returns the errno that a structure of `size` bytes is refused with.
+    /// Returns the errno for an invalid structure of `size` bytes.
     pub(super) fn check(&self, size: u32) -> Result<(), i32> {
         if matches!(self.place, Where::Null | Where::Cut) {
             return Err(EFAULT);
@@ -61,7 +61,7 @@ impl Frame {
     }
 }
 
-/// The lengths of the structures.
+/// The sizes of the structures.
 pub mod size {
     /// `struct vfio_subregion_create`
     pub const CREATE: u32 = 56;
@@ -73,15 +73,15 @@ pub mod size {
     pub const SET_ATTR: u32 = 24;
 }
 
-/// The parts of a request for a subregion that are about it.
+/// The fields of a request for a subregion that describe it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The index of the BAR.
     pub parent: u32,
     /// The attribute's number.
     pub attribute: u32,
-    /// The first byte within the BAR.
+    /// The offset in the BAR.
     pub offset: u64,
-    /// The length.
+    /// The size.
     pub size: u64,
 }

@@ -180,7 +180,7 @@ fn a_page_has_the_type_of_whoever_has_it() {
     assert_eq!(device.extent(offset, PAGE), None);
 }
 
-/// Foreign mappings of BAR 2: the first page of each, how many pages, the type.
+/// Foreign mappings of BAR 2: the first page, the number of pages and the type of each.
 fn foreign<const N: usize>(mappings: [(u64, u64, Mem); N]) -> ForeignMappings {
     let mut foreign = ForeignMappings::default();
     for (place, (at, pages, mem)) in foreign.iter_mut().zip(mappings) {
@@ -221,7 +221,7 @@ fn pages_of_a_subregion_are_kept_once_it_is_destroyed() {
     device.remove(REGIONS);
     device.find_strays();
     assert_eq!(device.kept(2).all(), [6 * PAGE..8 * PAGE]);
-    // Nobody has looked since these were let go.
+    // No ioctl has checked since these mappings ended.
     device.see(&ForeignMappings::default());
     assert!(device.kept(2).is_empty() && device.is_unsettled(2));
     let none = ForeignMappings::default();
@@ -251,7 +251,7 @@ fn what_others_map_later_is_of_the_type_that_is_there() {
         Err(EBUSY)
     );
     assert_eq!(create(&mut device, &request(2, 1, 4 * PAGE, PAGE)), Ok(()));
-    // Of a device that is closed it is the type of other mappings.
+    // For a closed device it is the type of other mappings.
     let free = |start, end| foreign_type(None, &others, 2, &(start * PAGE..end * PAGE));
     assert_eq!(free(4, 6), Some(Mem::Noncached));
     assert_eq!(free(5, 6), Some(Mem::WriteCombining));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What somebody else does through sysfs, and what that does to the device.
+//! Foreign operations through sysfs, and their effect on the device.
 
 use super::super::{foreign_type, ForeignMapping};
 use super::{expect, same, Verdict, World};

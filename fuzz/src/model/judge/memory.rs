@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What becomes of the memory of processes, and what touches of it meet.
+//! The effects of operations on the memory of processes, and the results of accesses.
 
 use super::super::{overlap, Device, Process, Space, Vma};
 use super::{expect, show, Verdict, World};
@@ -39,7 +39,7 @@ impl World {
                 if fixed == Fixed::Free && !free {
                     return expect(outcome, Err(EEXIST));
                 }
-                // What was there has gone by the time that the driver is asked.
+                // The old mapping is gone before the kernel asks the driver.
                 let mem = if shared {
                     self.mappable(offset, len)
                 } else {
@@ -123,7 +123,7 @@ impl World {
                 let first = space.find(range.start).map(|vma| vma.write);
                 let errno = if first.is_none() { ENOMEM } else { EINVAL };
                 if outcome.ret == -i64::from(EFAULT) || outcome.ret == -i64::from(ENOMEM) {
-                    // Which one depends on what the faults before a gap met.
+                    // The result depends on the faults before a gap.
                     return Ok(());
                 }
                 expect(outcome, Err(errno))
@@ -171,7 +171,7 @@ impl World {
 
     pub(super) fn fork(&mut self, who: u32, child: u32, outcome: &Outcome) -> Verdict {
         if outcome.ret <= 0 {
-            return Err(format!("it gave {}", show(outcome.ret)));
+            return Err(format!("it returned {}", show(outcome.ret)));
         }
         let parent = self
             .process(who)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What becomes of the bytes of BARs: by touches, `pread()`, `pwrite()` and ioeventfds.
+//! The effects of accesses, `pread()`, `pwrite()` and ioeventfds on the bytes of BARs.
 
 use super::super::{Device, IoEvent, Place, CONFIG};
 use super::{expect, Verdict, World};
@@ -14,7 +14,7 @@ impl World {
         let event = events
             .find(|event| event.eventfd == eventfd as usize)
             .cloned();
-        // What nobody waits for stays in the eventfd.
+        // A signal without a waiter stays in the eventfd.
         self.pending[eventfd as usize] = event.is_none();
         if let Some(event) = event {
             self.fire(&event);
@@ -22,7 +22,7 @@ impl World {
         expect(outcome, Ok(8))
     }
 
-    /// Does what an ioeventfd does that is signalled.
+    /// Applies the write of a signalled ioeventfd.
     pub(super) fn fire(&mut self, event: &IoEvent) {
         let decoded = self.device.as_ref().is_some_and(Device::is_decoded);
         if decoded && self.facts.bars[event.bar].ram {
@@ -32,7 +32,7 @@ impl World {
         }
     }
 
-    /// Compares or notes what was loaded from or stored to a byte of a BAR.
+    /// Compares or records the value of a load or store at a byte of a BAR.
     pub(super) fn accessed(
         &mut self,
         bar: usize,
@@ -56,7 +56,7 @@ impl World {
         }
     }
 
-    /// Says what `pread()` and `pwrite()` answer, and which BAR they reach.
+    /// Returns the results of `pread()` and `pwrite()`, and the BAR that they reach.
     fn transfer(
         &self,
         offset: u64,

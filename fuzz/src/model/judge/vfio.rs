@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What VFIO's own ioctls have to answer, and what they do to the world.
+//! The expected results of VFIO's own ioctls, and their effects on the world.
 
 use super::super::{overlap, Attribute, Device, IoEvent, Place};
 use super::{expect, same, Verdict, World};
 use crate::op::{Op, Outcome};
 use libc::{EBADF, EBUSY, EEXIST, EINVAL, ENODEV, EOVERFLOW};
 
-/// The id of the capability that says what a subregion is.
+/// The id of the capability that describes a subregion.
 const CAP_SUBREGION: u32 = 0xd501;
 /// The id of the capability that lists a BAR's subregions.
 const CAP_CLAIMS: u32 = 0xd502;
-/// The length of `struct vfio_region_info`.
+/// The size of `struct vfio_region_info`.
 const INFO: u32 = 32;
 
 impl World {
@@ -34,7 +34,7 @@ impl World {
             }
             Op::RegionInfo(argsz, index) => self.region_info(argsz, index, outcome),
             Op::IrqInfo(index) => expect(outcome, if index < 5 { Ok(0) } else { Err(EINVAL) }),
-            // Which interrupts a device has is no concern of this driver's.
+            // The interrupts of a device do not concern this driver.
             Op::SetIrqs { .. } => match outcome.ret {
                 0 | -22 => Ok(()),
                 _ => expect(outcome, Ok(0)),
@@ -50,7 +50,8 @@ impl World {
             Op::HotReset | Op::SiblingReset => {
                 device.d3 = false;
                 self.revoke_all();
-                // QEMU's root port may say that the link to a device of PCI Express is not back in time.
+                // QEMU's root port may report that the link to a PCI Express device is not up again
+                // in time.
                 let late = facts.express && outcome.ret == -i64::from(libc::ENOTTY);
                 expect(outcome, if late { Err(libc::ENOTTY) } else { Ok(0) })
             }
@@ -86,7 +87,7 @@ impl World {
                 data,
                 eventfd,
             } => {
-                // If the driver has not looked since, it may have given the BAR back, or not.
+                // Unless the driver has checked since, it may or may not have given the BAR back.
                 let unsettled = |bar| !device.is_taken(bar) && device.is_unsettled(bar);
                 let refused = outcome.ret == -i64::from(EBUSY);
                 if matches!(Place::of(offset), Place::Bar(bar, _) if refused && unsettled(bar)) {
@@ -114,7 +115,7 @@ impl World {
         }
     }
 
-    /// Says what `VFIO_DEVICE_IOEVENTFD` answers, and does it.
+    /// Returns the result of `VFIO_DEVICE_IOEVENTFD`, and applies it.
     fn io_eventfd(
         &mut self,
         offset: u64,
@@ -124,7 +125,7 @@ impl World {
     ) -> Result<(), i32> {
         let facts = self.facts.clone();
         let device = self.device.as_mut().ok_or(EBADF)?;
-        // Of a subregion's offset the core sees that it is behind the BAR.
+        // The core sees that a subregion's offset is behind the end of the BAR.
         let Place::Bar(bar, at) = Place::of(offset) else {
             return Err(EINVAL);
         };
@@ -140,7 +141,7 @@ impl World {
         });
         match (known, eventfd) {
             (Some(known), None) => {
-                // Its end takes out what is in the eventfd.
+                // Removing the ioeventfd clears the eventfd.
                 let event = device.events.remove(known);
                 self.pending[event.eventfd] = false;
                 Ok(())
@@ -156,7 +157,7 @@ impl World {
                     eventfd: eventfd as usize,
                 };
                 device.events.push(event.clone());
-                // The kernel does not wait for another signal.
+                // The kernel waits for no further signal.
                 if self.pending[event.eventfd] {
                     self.fire(&event);
                 }
@@ -165,7 +166,7 @@ impl World {
         }
     }
 
-    /// Says what `VFIO_DEVICE_FEATURE_DMA_BUF` answers.
+    /// Returns the result of `VFIO_DEVICE_FEATURE_DMA_BUF`.
     fn dma_buf(&self, region: u32, offset: u64, len: u64) -> Result<(), i32> {
         let page = self.facts.page;
         let bar = self
@@ -252,7 +253,7 @@ impl World {
         same("the place of a further capability", at, 0)
     }
 
-    /// Returns the capabilities that a BAR has, each its id and what follows its header.
+    /// Returns the capabilities of a BAR: the id and the contents behind the header.
     fn bar_caps(&self, device: &Device, bar: usize) -> Vec<(u32, Vec<u64>)> {
         let mut caps = Vec::new();
         let Some(facts) = self.facts.bars.get(bar) else {
