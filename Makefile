@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
-# `make help` says what there is.
+# `make help` lists the commands.
 
-# With KDIR=TREE and no goal, build the module alone; with neither, say what there is.
+# With KDIR=TREE and no goal, build only the module; with neither, print the help.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
 .PHONY: help run sample dpdk nested vmm try check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean cache distclean
 
 help: ## Say this
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo '  make KDIR=TREE'
-	@echo '                  Build the module alone, against a kernel tree of yours that has Rust'
+	@echo '                  Build only the module, against your own kernel tree with Rust'
 
 run: ## Boot a stock kernel in QEMU, load the driver, run the sample, show what the PTEs hold
 	@rig/enter rig/run $(if $(SAMPLE),'$(SAMPLE)')
@@ -60,10 +60,10 @@ deb: ## Build the Debian packages in build/deb
 debcheck: ## Install, upgrade and remove the packages in a Debian system, boot with them
 	@rig/debcheck
 
-# The module alone. Out of the source directory, so that two kernels do not meet.
+# Only the module, outside the source directory, so that builds for two kernels do not mix.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 OUT ?= $(CURDIR)/build/module
-# A tree that clang has built takes modules of clang only.
+# A tree that clang has built accepts only modules built by clang.
 KBUILD_LLVM = $(if $(LLVM),,$(shell rust/check-tree --llvm '$(KDIR)'))
 DROPIN_OUT ?= $(CURDIR)/build/dropin
 
@@ -75,9 +75,9 @@ module: ## Build the module alone; KDIR defaults to the running kernel's build t
 dropin: ## Build the same driver by the name of vfio-pci, which DPDK and SPDK insist on
 	+@$(MAKE) --no-print-directory module DROPIN=1 OUT='$(DROPIN_OUT)'
 
-# The module goes where modprobe prefers it to the kernel's own. All is put below DESTDIR, if that is
-# set; depmod is then for whoever moves it to where it is used. A tree that was only prepared has no key
-# to sign modules by, and no System.map, without which the kernel's own rule leaves out depmod.
+# Installs the module where modprobe prefers it to the kernel's own, below DESTDIR if that is set.
+# In this case the administrator runs depmod on the target system. A prepared tree has no key for
+# signing modules, and no System.map, without which the kernel's own rule omits depmod.
 PREFIX ?= /usr/local
 HEADERS = $(DESTDIR)$(PREFIX)/include
 RELEASE = $(shell cat '$(KDIR)/include/config/kernel.release')

@@ -33,7 +33,7 @@ void measure_open(const char *bdf)
 
 	for (i = 0; i < REPEAT; i++) {
 		open_device(&dev, bdf);
-		/* The group and its container are not the driver's. */
+		/* The group and its container do not belong to the driver. */
 		close(dev.fd);
 		begin = meter_thread();
 		dev.fd = ioctl(dev.group, VFIO_GROUP_GET_DEVICE_FD, dev.bdf);
@@ -68,7 +68,7 @@ static void measure_info(struct vfio_device *dev)
 		least_add(&region_info, meter_ticks_since(begin));
 	}
 	if (ret)
-		give_up("the device does not tell about itself");
+		give_up("VFIO_DEVICE_GET_INFO failed");
 	say_least("GET_INFO", "device", 0, &device_info);
 	say_least("GET_REGION_INFO", "bar", 0, &region_info);
 }
@@ -78,11 +78,11 @@ static void measure_transfer(struct vfio_device *dev, size_t size)
 	uint64_t begin, at = vfio_offset(dev, BAR2, 0);
 	struct least reading = { }, writing = { };
 	static char buffer[MIB];
-	/* A mebibyte is 262,144 accesses of 4 bytes each. */
+	/* A mebibyte takes 262,144 accesses of 4 bytes. */
 	unsigned int i, times = size > 4 ? 3 : REPEAT;
 	bool whole = true;
 
-	/* Its pages have to be there. */
+	/* The pages of the buffer must be present. */
 	memset(buffer, 1, sizeof(buffer));
 	for (i = 0; i < times; i++) {
 		begin = meter_ticks();

@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The figures that the guest gave: lines `round N DRIVER`, and `figure ROW SUBJECT AT UNIT VALUE`."""
+"""The figures from the guest: lines `round N DRIVER`, and `figure ROW SUBJECT AT UNIT VALUE`."""
 
 OURS, STOCK = "subregion_vfio_pci", "vfio-pci"
 SIZES = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
 
-# Rows that are about a number of subregions; of the others it is a size.
+# Rows whose number counts subregions; that of the other rows is a size.
 COUNTED = ("CREATE", "DESTROY", "GET_REGION_INFO", "page_mmap", "page_fault", "page_read")
 
-# What vfio-pci has in a row's place.
+# The row of vfio-pci that a row is compared with.
 INSTEAD = {"memory_of_window": "memory_of_open"}
 
 
 def size(count):
-    """A number of bytes, as one says it."""
+    """A number of bytes with a unit."""
     for shift, unit in SIZES:
         if count and count % (1 << shift) == 0:
             return f"{count >> shift} {unit}"
@@ -20,7 +20,7 @@ def size(count):
 
 
 def amount(entry):
-    """The size or the number that an entry is about."""
+    """The size or the number of an entry."""
     counted = entry["row"] in COUNTED + ("reset", "memory_of_each") and entry["subject"] != "device"
     if entry["row"] == "GET_REGION_INFO" and entry["subject"] == "bar":
         return ""
@@ -30,7 +30,7 @@ def amount(entry):
 
 
 class Figures:
-    """Of each driver every value of a key (row, subject, at, unit), one for each round and boot."""
+    """All values of each driver by key (row, subject, at, unit), one for each round and boot."""
 
     def __init__(self, paths):
         self.ours, self.stock, self.about, self.notes = {}, {}, {}, []
@@ -48,7 +48,7 @@ class Figures:
                     driver = self.ours if name == OURS else self.stock
                     self.rounds = max(self.rounds, int(number))
                 case ["figure", "gave_up", _, wanted, _, made]:
-                    note = f"making {wanted} subregions took too long: {made} were made"
+                    note = f"making {wanted} subregions took too long: only {made} were made"
                     self.notes += [note] if note not in self.notes else []
                 case ["figure", row, subject, at, unit, value]:
                     driver.setdefault((row, subject, int(at), unit), []).append(int(value))
@@ -58,7 +58,7 @@ class Figures:
         return min(values) if values else None
 
     def base(self, key):
-        """What vfio-pci has instead: the same, else that of the BAR, else without a size."""
+        """The figure of vfio-pci for comparison: the same, that of the BAR, or one without a size."""
         row, subject, at, unit = key
         row = INSTEAD.get(row, row)
         for other in ((subject, at), ("bar", at), ("bar", 0), ("device", 0)):
@@ -67,11 +67,11 @@ class Figures:
         return None
 
     def spread(self, key):
-        """How far apart the values of either driver are."""
+        """The spread of the values of either driver."""
         return max(max(values) - min(values) for values in (self.ours[key], self.stock.get(key, [0])))
 
     def points(self, driver, row, subject):
-        """The instructions of a row by size or number, those of none left out."""
+        """The instructions of a row by size or number, without those of zero."""
         source = self.ours if driver == OURS else self.stock
         return sorted((at, min(values)) for (r, s, at, unit), values in source.items()
                       if (r, s, unit) == (row, subject, "instructions") and at and min(values))

@@ -12,13 +12,16 @@
 
 #define BAR2	VFIO_PCI_BAR2_REGION_INDEX
 #define PAGE	(4 * KIB)
-/* Between any two subregions there is a page that is none. */
+/* A page between any two subregions stays free. */
 #define STRIDE	(2 * PAGE)
 #define MOST	10000
-/* They are made from here outwards, so that what is measured is always in their middle. */
+/*
+ * The first subregion is here and the next ones on both sides, so that the measured one is in the
+ * middle.
+ */
 #define MIDDLE	(MOST / 2)
 #define MAPPED	1000
-/* How many instructions making them may take all in all: some minutes of an emulator's time. */
+/* The maximum number of instructions for making them: some minutes on an emulator. */
 #define BUDGET	20000000000ULL
 
 static const unsigned int counts[] = { 1, 10, 100, 1000, MOST };
@@ -126,13 +129,16 @@ static void measure_read(struct vfio_device *dev, uint64_t offset, const char *s
 	say_least("page_read", subject, count, &least);
 }
 
-/* 0, 1, -1, 2, -2, ... from the middle. */
+/* Returns 0, 1, -1, 2, -2, ... from the middle. */
 static uint64_t place(unsigned int i)
 {
 	return (i % 2 ? MIDDLE + (i + 1) / 2 : MIDDLE - i / 2) * STRIDE;
 }
 
-/* Makes subregions until there are @count; false when that takes too long, and there are @made. */
+/*
+ * Makes subregions until there are @count; returns false, with @made of them, if that takes too
+ * long.
+ */
 static bool make_up_to(struct vfio_device *dev, struct vfio_subregion_create *subs,
 		       unsigned int *made, unsigned int count)
 {
@@ -162,7 +168,7 @@ void measure_strict_memory(struct vfio_device *dev)
 		destroy(dev, indices[i]);
 }
 
-/* What does not depend on subregions, and vfio-pci has as well. */
+/* Operations that do not depend on subregions and that vfio-pci has as well. */
 static void measure_bar(struct vfio_device *dev, uint64_t offset, unsigned int count)
 {
 	measure_page(dev, offset, "bar", count);

@@ -25,7 +25,9 @@ static void say_entries(const char *subject, const char *map, uint64_t size)
 	say("map", subject, size, "entries_1G", count.of_1g);
 }
 
-/* Where a mapping of this size and alignment goes, with room for the largest entries. */
+/*
+ * Returns an address for a mapping of this size and alignment, with room for the largest entries.
+ */
 static char *find_room(uint64_t offset, uint64_t size)
 {
 	char *room = mmap(NULL, size + GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -60,7 +62,7 @@ static void measure_map(struct vfio_device *dev, const char *subject, uint64_t o
 		least_add(&first, meter_ticks_since(begin));
 		faults = meter_faults() - before;
 
-		/* The second time no page faults: what it takes is the loop's own. */
+		/* The second pass has no page faults: it measures the cost of the loop. */
 		if (size >= 64 * MIB)
 			meter_await_tick();
 		begin = meter_ticks();
@@ -99,7 +101,7 @@ void measure_maps(struct vfio_device *dev)
 {
 	unsigned int i, attribute;
 
-	/* The BAR first, as long as it has never had a subregion. */
+	/* The BAR first, before it has ever had a subregion. */
 	for (i = 0; i < ARRAY_SIZE(sizes); i++)
 		measure_map(dev, "bar", vfio_offset(dev, BAR2, 0), sizes[i]);
 	if (!has_subregions(dev))

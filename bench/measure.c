@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * measure LARGE MANY: counts what the driver of two devices costs. BAR 2 of LARGE is of 4 GiB, for
- * large mappings; that of MANY is of 128 MiB, for many subregions.
+ * measure LARGE MANY: counts the costs of the driver of two devices. BAR 2 of LARGE has 4 GiB, for
+ * large mappings; that of MANY has 128 MiB, for many subregions.
  *
- * Run under -icount shift=0 only (rig/bench); elsewhere what it calls instructions is time.
+ * Run it only under -icount shift=0 (rig/bench); otherwise its numbers are times, not instructions.
  */
 #include <sched.h>
 #include <stdio.h>
@@ -22,7 +22,10 @@ static void open_device(struct vfio_device *dev, const char *bdf)
 
 int main(int argc, char **argv)
 {
-	/* Whoever sends what is printed, by interrupts, is not to do so meanwhile. */
+	/*
+	 * The driver of the serial port must not send the output by interrupts during a
+	 * measurement.
+	 */
 	static char output[1 << 20];
 	struct vfio_device dev;
 
@@ -44,7 +47,7 @@ int main(int argc, char **argv)
 	if (has_subregions(&dev))
 		measure_reset(&dev, true);
 	vfio_device_close(&dev);
-	/* Opened anew each time, so that nothing of before is left. */
+	/* Opened again each time, so that nothing of the previous measurement remains. */
 	open_device(&dev, argv[2]);
 	if (has_subregions(&dev))
 		measure_strict_memory(&dev);

@@ -52,7 +52,7 @@ struct memory memory_now(void)
 	return memory;
 }
 
-/* Nothing, where something else was freed meanwhile. */
+/* The difference is zero if something else was freed in between. */
 static uint64_t grown(uint64_t after, uint64_t before)
 {
 	return after > before ? after - before : 0;
@@ -63,7 +63,7 @@ void say_memory(const char *row, const char *subject, uint64_t at,
 {
 	struct memory after = memory_now();
 
-	/* It is kept in whole pages, so it tells nothing of a few objects. */
+	/* The kernel counts whole pages, so a few objects do not show. */
 	if (each > 1)
 		say(row, subject, at, "bytes_slab", grown(after.slab, before->slab) / each);
 	say(row, subject, at, "bytes_vmalloc", grown(after.vmalloc, before->vmalloc) / each);
@@ -80,7 +80,7 @@ static void open_device(struct vfio_device *dev, const char *bdf)
 		give_up("cannot open %s: %s", bdf, strerror(-ret));
 }
 
-/* What an open device has, with a window of @size bytes if that is not 0. */
+/* The memory of an open device, with a subregion of @size bytes if that is not 0. */
 static void measure_window(const char *bdf, uint64_t size)
 {
 	struct vfio_subregion_create sub;
@@ -94,7 +94,7 @@ static void measure_window(const char *bdf, uint64_t size)
 		sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 0, size);
 		ret = subregion_create(&dev, &sub);
 		if (ret)
-			give_up("no window of %#llx: %s", (unsigned long long)size,
+			give_up("no subregion of %#llx bytes: %s", (unsigned long long)size,
 				strerror(-ret));
 	}
 	say_memory(size ? "memory_of_window" : "memory_of_open", size ? "WC" : "device", size,

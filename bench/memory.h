@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the kernel says it uses.
+ * The kernel's own counts of its memory.
  */
 #ifndef MEMORY_H
 #define MEMORY_H
@@ -9,11 +9,11 @@
 
 /**
  * struct memory - in bytes
- * @slab: what kmalloc() of any size has taken, and other caches
+ * @slab: memory of kmalloc(), of any size, and of other caches
  * @vmalloc: pages of vmalloc()
- * @tables: page tables, the kernel's own as far as it counts them
- * @mapped: address space of ioremap(), which is no memory
- * @areas: how many such mappings there are
+ * @tables: page tables, including the kernel's own as far as it counts them
+ * @mapped: address space of ioremap(), which is not memory
+ * @areas: the number of such mappings
  */
 struct memory {
 	uint64_t slab;
@@ -25,7 +25,7 @@ struct memory {
 
 struct memory memory_now(void);
 
-/** say_memory() - says what has been added since @before, divided by @each */
+/** say_memory() - prints the memory added since @before, divided by @each */
 void say_memory(const char *row, const char *subject, uint64_t at,
 		const struct memory *before, uint64_t each);
 

@@ -9,7 +9,7 @@
 
 #include "meter.h"
 
-/* How often the loop is run that shows whether instructions are counted. */
+/* The number of rounds of the loop that shows whether instructions are counted. */
 #define STEPS	10000UL
 
 static uint64_t ticks_cost, thread_cost;
@@ -38,7 +38,7 @@ void meter_await_tick(void)
 {
 	struct timespec begin, now;
 
-	/* This clock stands still between ticks. */
+	/* This clock does not advance between ticks. */
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &begin);
 	do
 		clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
@@ -70,7 +70,7 @@ static void step(unsigned long times)
 #endif
 }
 
-/* Elsewhere than under -icount the counter has another speed, or the CPU has. */
+/* Without -icount, the counter or the CPU has another speed. */
 static void check_counter(void)
 {
 	struct least least = { };
@@ -83,7 +83,7 @@ static void check_counter(void)
 		least_add(&least, meter_ticks_since(begin));
 	}
 	if (least.value < 2 * STEPS || least.value > 2 * STEPS + 10)
-		give_up("the counter says %" PRIu64 " for %lu instructions", least.value,
+		give_up("the counter shows %" PRIu64 " for %lu instructions", least.value,
 			2 * STEPS);
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Counting instructions, and saying what was counted.
+ * Counts instructions and prints the counts.
  *
  * The machine runs under QEMU's -icount shift=0, where an instruction takes a nanosecond of virtual
- * time and the CPU's counter ticks once in each: a difference of two readings is the number of
- * instructions between them, interrupts included, and time that passes asleep as well. What sleeps
- * is therefore counted by the time of the thread on the CPU, which the kernel keeps by the same
- * counter.
+ * time and the CPU's counter ticks once in each: the difference of two readings is the number of
+ * instructions between them, including interrupts, and including time asleep. Operations that sleep
+ * are therefore counted by the thread's CPU time, which the kernel measures with the same counter.
  *
- * Whatever disturbs a count, such as the timer's tick, adds to it: of several the least is taken.
+ * Disturbances, such as the timer tick, only add to a count, so the smallest of several counts is
+ * used.
  */
 #ifndef METER_H
 #define METER_H
@@ -17,14 +17,14 @@
 
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 
-/* How often each operation is counted in a round. */
+/* The number of counts of each operation in a round. */
 #define REPEAT	20
 
-/* A failure that leaves nothing to measure. */
+/* A failure that makes measurements impossible. */
 __attribute__((noreturn, format(printf, 1, 2)))
 void give_up(const char *format, ...);
 
-/** meter_settle() - checks the counter and finds out what counting costs; before all others */
+/** meter_settle() - checks the counter and measures the cost of counting; call it first */
 void meter_settle(void);
 
 /** meter_ticks() - the CPU's counter */
@@ -45,20 +45,22 @@ static inline uint64_t meter_ticks(void)
 #endif
 }
 
-/** meter_await_tick() - waits for the timer's next tick, so that none disturbs what comes now */
+/** meter_await_tick() - waits for the next timer tick, so that none disturbs the next count */
 void meter_await_tick(void);
 
-/** meter_thread() - the time that the thread was running, in nanoseconds */
+/** meter_thread() - the CPU time of the thread in nanoseconds */
 uint64_t meter_thread(void);
 
-/** meter_ticks_since(), meter_thread_since() - instructions since @begin, less those of counting */
+/**
+ * meter_ticks_since(), meter_thread_since() - instructions since @begin, without those of counting
+ */
 uint64_t meter_ticks_since(uint64_t begin);
 uint64_t meter_thread_since(uint64_t begin);
 
-/** meter_faults() - how many page faults the process has had */
+/** meter_faults() - the number of page faults of the process */
 uint64_t meter_faults(void);
 
-/** struct least - the smallest of what was counted */
+/** struct least - the smallest of several counts */
 struct least {
 	uint64_t value;
 	unsigned int count;
@@ -73,13 +75,13 @@ static inline void least_add(struct least *least, uint64_t value)
 /**
  * say() - prints one figure as a line of words: figure ROW SUBJECT AT UNIT VALUE
  *
- * @row: what is done
- * @subject: what it is done to: bar, or the attribute of a subregion
- * @at: the size, or how many subregions there are; 0 where there is no such thing
+ * @row: the operation
+ * @subject: the object of the operation: bar, or the attribute of a subregion
+ * @at: the size, or the number of subregions; 0 if there is none
  */
 void say(const char *row, const char *subject, uint64_t at, const char *unit, uint64_t value);
 
-/** say_least() - the same of instructions */
+/** say_least() - the same for instructions */
 void say_least(const char *row, const char *subject, uint64_t at, const struct least *least);
 
 #endif /* METER_H */

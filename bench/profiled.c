@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * profiled DEVICE: does each thing once between two marks, for bench/profile to count what is
- * executed in between by function. Everything is done a few times before, so that nothing is made
- * for the first time.
+ * profiled DEVICE: does each operation once between two marks, so that bench/profile counts the
+ * executed instructions by function. Each operation is done a few times before, so that first-time
+ * costs do not count.
  */
 #include <stdio.h>
 #include <string.h>
@@ -17,14 +17,17 @@
 #define PAGE	(4 * KIB)
 #define TIMES	5
 #define MANY	1000
-/* Where subregions are, with a page that is none between any two, and where one more fits. */
+/*
+ * The offsets of the subregions, with a free page between any two, and of a free range for one
+ * more.
+ */
 #define PLACE(n)	(4 * MIB + 2 * (n) * PAGE)
 #define BETWEEN(n)	(PLACE(n) + PAGE)
 
 #define MARK_BEGIN	1
 #define MARK_END	0
 
-/* What the steps work on. */
+/* The state that the steps use. */
 static struct {
 	struct vfio_device dev;
 	struct vfio_device_info info;
@@ -38,10 +41,10 @@ static struct {
 } on;
 
 /**
- * struct step - something that is looked at
- * @before: what comes before, each time
- * @what: what is between the marks, the last time
- * @after: what undoes it
+ * struct step - one measured operation
+ * @before: the preparation, each time
+ * @what: the operation, between the marks the last time
+ * @after: undoes the operation
  */
 struct step {
 	const char *name;
@@ -50,7 +53,7 @@ struct step {
 	void (*after)(void);
 };
 
-/* An instruction of x86 that does nothing, with a number in it. */
+/* An instruction of x86 without effect, which contains a number. */
 static inline __attribute__((always_inline)) void mark(int number)
 {
 	__asm__ volatile(".byte 0x0f, 0x1f, 0x80, %c0, 0x42, 0x4e, 0x45" :: "i" (number)
@@ -177,7 +180,7 @@ static void take(const struct step *step)
 	printf("step %s\n", step->name);
 }
 
-/* Takes steps with @size bytes from @offset of the device file. */
+/* Does the steps with @size bytes from @offset of the device file. */
 static void take_all(const struct step *steps, unsigned int count, uint64_t offset, size_t size)
 {
 	unsigned int i;

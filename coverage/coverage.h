@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* What the compiler calls; linux/kcov.h has it only where the kernel has KCOV. */
+/* The function that the compiler calls; linux/kcov.h declares it only if the kernel has KCOV. */
 #ifndef COVERAGE_H
 #define COVERAGE_H
 

@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Notes which of the driver's code runs, whatever task it runs in.
+ * Records which of the driver's code runs, in any task.
  *
- * A driver that is built with SUBREGION_COVERAGE=1 calls __sanitizer_cov_trace_pc() at the head of
- * every basic block: the same instrumentation that KCOV has. KCOV keeps what runs in tasks that
- * asked for it, and only in a kernel that was built with it. This module keeps all, on any kernel,
- * until the machine ends: /sys/kernel/debug/coverage has a line for each call that was reached,
- *
- *	MODULE PART OFFSET
- *
- * where PART is the module's memory that the offset is in, text or init, and for each part
- *
- *	MODULE PART OFFSET SYMBOL+OFFSET/SIZE
- *
- * by which one finds where in the module's file a part begins.
+ * A driver that is built with SUBREGION_COVERAGE=1 calls __sanitizer_cov_trace_pc() at the start of
+ * every basic block, with the same instrumentation as KCOV. KCOV records only tasks that asked for
+ * it, and only in a kernel that was built with it. This module records everything, on any kernel,
+ * until the machine ends. /sys/kernel/debug/coverage has a line for each call that was reached,
  */
 #include <linux/bitmap.h>
 #include <linux/debugfs.h>
@@ -26,24 +18,27 @@
 
 #include "coverage.h"
 
-/* One of the parts of one of the driver's builds. */
+/* A part of a build of the driver. */
 struct part {
 	char module[MODULE_NAME_LEN];
 	enum mod_mem_type type;
-	/* Where it is, while it is loaded; else 0. */
+	/* Its address while it is loaded; otherwise 0. */
 	unsigned long base;
 	unsigned long size;
 	/* A bit for each offset. */
 	unsigned long *ran;
-	/* An offset and what is there. */
+	/* An offset and the symbol there. */
 	unsigned long anchor;
 	char symbol[KSYM_SYMBOL_LEN];
 };
 
-/* The driver and the drop-in have two each; the kernel's vfio-pci, of the drop-in's name, too. */
+/*
+ * The driver and the drop-in have two each; so has the kernel's vfio-pci, which has the drop-in's
+ * name.
+ */
 static struct part parts[6];
 static unsigned int parts_used;
-/* For all of @parts but what __sanitizer_cov_trace_pc() reads and sets. */
+/* Protects @parts, except the fields that __sanitizer_cov_trace_pc() reads and sets. */
 static DEFINE_MUTEX(parts_lock);
 static struct dentry *file;
 
@@ -65,7 +60,7 @@ void notrace __sanitizer_cov_trace_pc(void)
 }
 EXPORT_SYMBOL(__sanitizer_cov_trace_pc);
 
-/* The part of a module that was loaded before, or a new one; or NULL. */
+/* Returns the part of a module that was loaded before, or a new one; or NULL. */
 static struct part *find_part(const struct module *module, enum mod_mem_type type)
 {
 	unsigned long size = module->mem[type].size;
@@ -88,7 +83,7 @@ static struct part *find_part(const struct module *module, enum mod_mem_type typ
 	return part;
 }
 
-/* Notes a symbol, while the kernel still knows of any. */
+/* Records a symbol while the kernel still knows it. */
 static void note_anchor(struct part *part)
 {
 	unsigned long first = find_first_bit(part->ran, part->size);
@@ -107,7 +102,7 @@ static void part_comes(const struct module *module, enum mod_mem_type type)
 		return;
 	part = find_part(module, type);
 	if (!part)
-		pr_warn("coverage: the code of %s is not looked at\n", module->name);
+		pr_warn("coverage: the code of %s is not recorded\n", module->name);
 	else
 		WRITE_ONCE(part->base, (unsigned long)module->mem[type].base);
 }
@@ -191,5 +186,5 @@ static void __exit coverage_exit(void)
 }
 module_exit(coverage_exit);
 
-MODULE_DESCRIPTION("Which code of subregion_vfio_pci ran");
+MODULE_DESCRIPTION("Records which code of subregion_vfio_pci runs");
 MODULE_LICENSE("GPL");

@@ -14,7 +14,7 @@
 
 const char *memory_type(u64 flags, unsigned int shift)
 {
-	/* Under VHE the kernel runs at EL2, where this name reaches MAIR_EL2. */
+	/* Under VHE the kernel runs at EL2, where this name accesses MAIR_EL2. */
 	u64 mair = read_sysreg(mair_el1);
 
 	switch ((mair >> (FIELD_GET(ENTRY_ATTRINDX, flags) * 8)) & 0xff) {
@@ -44,12 +44,12 @@ const char *memory_type(u64 flags, unsigned int shift)
 #include <asm/kvm_pgtable.h>
 #include <asm/virt.h>
 
-/* Arm ARM D8.3: valid, and a table, or at the last level a page. */
+/* Arm ARM D8.3: valid, and a table, or a page at the last level. */
 #define ENTRY_VALID		BIT_ULL(0)
 #define ENTRY_TABLE		BIT_ULL(1)
 #define LAST_LEVEL		3
 
-/* Arm ARM D8.6: MemAttr of a stage 2 block or page descriptor, which is no index. */
+/* Arm ARM D8.6: MemAttr of a stage 2 block or page descriptor, which is not an index. */
 #define ENTRY_MEMATTR		GENMASK_ULL(5, 2)
 #define ENTRY_DEVICE_TYPE	GENMASK_ULL(1, 0)
 
@@ -57,7 +57,7 @@ static const char * const device_types[] = {
 	"Device-nGnRnE", "Device-nGnRE", "Device-nGRE", "Device-GRE"
 };
 
-/* HCR_EL2.FWB is 0: outer and inner cacheability, which limit what stage 1 says. */
+/* HCR_EL2.FWB is 0: outer and inner cacheability, which limit the type of stage 1. */
 static const char *type_without_fwb(unsigned int attr)
 {
 	if (attr <= ENTRY_DEVICE_TYPE)
@@ -74,7 +74,7 @@ static const char *type_without_fwb(unsigned int attr)
 	}
 }
 
-/* HCR_EL2.FWB is 1: stage 2 may overrule stage 1 in both directions. */
+/* HCR_EL2.FWB is 1: stage 2 can override stage 1 in both directions. */
 static const char *type_with_fwb(unsigned int attr)
 {
 	if (attr <= ENTRY_DEVICE_TYPE)
@@ -99,7 +99,7 @@ int find_guest_entry(struct kvm_vcpu *vcpu, u64 gpa, struct guest_entry *found)
 	u64 entry, index;
 	int level;
 
-	/* Then the hypervisor has the tables to itself. */
+	/* With pKVM only the hypervisor can access the tables. */
 	if (is_protected_kvm_enabled())
 		return -EOPNOTSUPP;
 	if (!pgt)
@@ -107,7 +107,10 @@ int find_guest_entry(struct kvm_vcpu *vcpu, u64 gpa, struct guest_entry *found)
 	if (gpa >> pgt->ia_bits)
 		return -EINVAL;
 
-	/* The first level may be of several tables in a row, so its index has no upper bound. */
+	/*
+	 * The first level can consist of several consecutive tables, so its index has no upper
+	 * bound.
+	 */
 	level = pgt->start_level;
 	entries = (const u64 __force *)pgt->pgd;
 	index = gpa >> kvm_granule_shift(level);

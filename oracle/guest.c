@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The second stage of a guest of KVM: what maps its physical addresses.
+ * The second stage of a KVM guest, which maps its physical addresses.
  *
- * KVM exports nothing that tells of it, and its own dump leaves out the memory types. So the tables
- * are walked here, from the root that the virtual CPU runs on, under the locks that KVM's own
- * walkers take. The structures are those of the very kernel that the module is built for.
+ * KVM exports no function for this, and its own dump lacks the memory types. This file therefore
+ * walks the tables, from the root of the virtual CPU, under the locks of KVM's own walkers. The
+ * structures are those of the kernel that the module is built for.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -16,8 +16,8 @@
 #include "internal.h"
 
 /*
- * The virtual CPU that @file is, or NULL. KVM's table of operations cannot be compared with, as it
- * is not exported; but a program cannot choose the name of a file in that file system.
+ * Returns the virtual CPU of @file, or NULL. KVM's table of operations is not exported, so @file is
+ * recognized by its name; a program cannot choose the name of a file in that file system.
  */
 static struct kvm_vcpu *vcpu_of(struct file *file)
 {
@@ -44,7 +44,7 @@ static int read_locked(struct kvm_vcpu *vcpu, struct pte_oracle *oracle)
 	struct guest_entry found;
 	int ret;
 
-	/* Against those who remove tables alone, and those who do so beside other walkers. */
+	/* Against walkers that remove tables alone, and those that do so beside others. */
 	read_lock(&kvm->mmu_lock);
 	rcu_read_lock();
 	ret = find_guest_entry(vcpu, oracle->address, &found);
@@ -69,7 +69,7 @@ int read_guest_entry(struct pte_oracle *oracle)
 	vcpu = vcpu_of(file);
 	if (!vcpu)
 		goto put;
-	/* Who runs the CPU holds it, and may give it another root. */
+	/* The thread that runs the CPU holds this mutex, and may give the CPU another root. */
 	ret = -EBUSY;
 	if (!mutex_trylock(&vcpu->mutex))
 		goto put;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tells what the page tables really hold at an address of a process, or of a guest of KVM.
+ * Reads the page-table entry at an address of a process, or of a KVM guest.
  *
- * A driver that says "write combining" may be wrong about it: VM prot, return values and memtype
- * reservations all say WC where the entry is UC-. So the tests believe this module only. It is for
- * test machines, shares no code with the driver under test, and decodes the memory type from the
- * entry's bits and the CPU's own register rather than by the kernel's tables.
+ * A driver that reports "write combining" can be wrong: the protection of the VMA, return values
+ * and reservations all say WC while the entry is UC-. The tests therefore rely only on this module.
+ * It is for test machines, shares no code with the driver under test, and decodes the memory type
+ * from the bits of the entry and the CPU's own register, not from the kernel's tables.
  */
 #include <linux/fs.h>
 #include <linux/log2.h>
@@ -41,7 +41,7 @@ struct mm_struct *address_space(u32 pid)
 }
 
 /*
- * Fills in all that is known of @oracle->address in @oracle->pid; the rest of @oracle is zero.
+ * Fills in the output fields for @oracle->address in @oracle->pid; the rest of @oracle is zero.
  */
 static int read_entry(struct pte_oracle *oracle)
 {
@@ -62,7 +62,7 @@ static int read_entry(struct pte_oracle *oracle)
 		goto unlock;
 	}
 
-	/* follow_pfnmap_start() says -EINVAL to this and to an absent entry alike. */
+	/* follow_pfnmap_start() returns -EINVAL both for this and for an absent entry. */
 	if (!(args.vma->vm_flags & (VM_IO | VM_PFNMAP))) {
 		ret = -EINVAL;
 		goto unlock;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Lists the live page-table entries of a process. The tables are walked as the hardware does it,
- * without the help of VMAs, so that an entry which no VMA covers is found as well.
+ * Lists the live page-table entries of a process. It walks the tables as the hardware does, without
+ * VMAs, so that it also finds an entry which no VMA covers.
  */
 #include <linux/bits.h>
 #include <linux/mm.h>
@@ -14,10 +14,10 @@
 
 #include "internal.h"
 
-/* More entries than this are not asked for. */
+/* The maximum number of entries in a request. */
 #define ENTRIES_MAX	BIT(20)
 
-/* A walk under way: the entries that were found, and room for how many. */
+/* The state of a walk: the entries found, and the room for them. */
 struct walk {
 	struct mm_struct *mm;
 	struct pte_oracle_entry *entries;
@@ -25,7 +25,10 @@ struct walk {
 	u32 count;
 };
 
-/* Notes the entry for @address, of 1 << @shift bytes; @flags are its bits but the frame number. */
+/*
+ * Records the entry for @address, of 1 << @shift bytes; @flags are its bits without the frame
+ * number.
+ */
 static void found(struct walk *walk, u64 address, u64 pfn, u64 flags, unsigned int shift)
 {
 	struct pte_oracle_entry *entry;

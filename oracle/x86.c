@@ -11,7 +11,7 @@
 
 #include "internal.h"
 
-/* Intel SDM volume 3, 5.5 and 13.12: where an entry holds its PAT index. */
+/* Intel SDM volume 3, 5.5 and 13.12: the bits of an entry that hold its PAT index. */
 #define ENTRY_PWT		BIT_ULL(3)
 #define ENTRY_PCD		BIT_ULL(4)
 #define ENTRY_PAT_4K		BIT_ULL(7)
@@ -32,7 +32,7 @@ const char *memory_type(u64 flags, unsigned int shift)
 	if (flags & pat_bit)
 		index |= 4;
 
-	/* Every CPU has the same value in it. */
+	/* All CPUs have the same value in this register. */
 	rdmsrq(MSR_IA32_CR_PAT, pat);
 
 	return types[(pat >> (index * 8)) & 7];
@@ -41,12 +41,15 @@ const char *memory_type(u64 flags, unsigned int shift)
 #if IS_ENABLED(CONFIG_KVM)
 #include <linux/kvm_host.h>
 
-/* Of all kinds. In EPT the first is "may be read", which every entry has that KVM gives a guest. */
+/*
+ * In all kinds of entries. In EPT the first bit means "readable", and KVM sets it in every entry of
+ * a guest.
+ */
 #define ENTRY_PRESENT		BIT_ULL(0)
 #define ENTRY_LARGE		BIT_ULL(7)
 #define ENTRY_ADDRESS		GENMASK_ULL(51, PAGE_SHIFT)
 
-/* Intel SDM volume 3, 30.3.7.2: the type in an EPT entry, which is of the same encoding. */
+/* Intel SDM volume 3, 30.3.7.2: the type in an EPT entry, in the same encoding. */
 #define EPT_TYPE		GENMASK_ULL(5, 3)
 #define EPT_IGNORE_PAT		BIT_ULL(6)
 
@@ -65,8 +68,8 @@ static const char *ept_type(u64 entry)
 }
 
 /*
- * AMD APM volume 2, 15.25.8: an entry of nested paging has its type as one of the host's, by the
- * host's PAT. It is combined with the type that the guest gives.
+ * AMD APM volume 2, 15.25.8: an entry of nested paging has a type of the host, through the host's
+ * PAT. The CPU combines it with the type that the guest sets.
  */
 static const char *second_stage_type(u64 entry, unsigned int shift)
 {
@@ -82,7 +85,7 @@ int find_guest_entry(struct kvm_vcpu *vcpu, u64 gpa, struct guest_entry *found)
 
 	if (table == INVALID_PAGE)
 		return -ENOENT;
-	/* Another kind of root is a shadow of the guest's own tables, or one for 32 bits. */
+	/* A root of another kind is a shadow of the guest's own tables, or a 32-bit one. */
 	if (!mmu->root_role.direct || mmu != &vcpu->arch.root_mmu || level < 4)
 		return -EOPNOTSUPP;
 	if (gpa >> SHIFT(level + 1))

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tells what memory types a running process has for the device memory that it maps by VFIO:
+ * Prints the memory types of the device memory that a running process maps through VFIO:
  *
  *	vfio_maps PID
  *
- * A line for each mapping: region, size, live entries, type. It asks the tests'
- * oracle (pte_oracle), which reads the page tables.
+ * It prints a line for each mapping: region, size, live entries, type. It asks the tests' oracle
+ * (pte_oracle), which reads the page tables.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 
 #include "pte_oracle.h"
 
-/* Which region of vfio-pci an offset of the device file is in. */
+/* The bits of a file offset that hold the region index of vfio-pci. */
 #define REGION_SHIFT	40
 
 /* Prints the line of one mapping. */

@@ -11,11 +11,11 @@
 
 #include "emulator.h"
 
-/* What QEMU gives its devices: a vendor of their own, or else this subsystem. */
+/* The ids of QEMU's devices: a vendor of its own, or this subsystem. */
 #define QEMU_VENDOR	0x1b36
 #define QEMU_SUBSYSTEM	0x11001af4
 
-/* Whether the file has @text in it, be it one of several strings. */
+/* Whether the file contains @text, even if it holds several strings. */
 static bool file_says(const char *path, const char *text)
 {
 	char content[4096];
@@ -32,10 +32,10 @@ static bool file_says(const char *path, const char *text)
 
 #if defined(__x86_64__) || defined(__i386__)
 
-/* Of CPUID's leaf 1, in ECX. */
+/* A bit of ECX in CPUID leaf 1. */
 #define CPU_OF_HYPERVISOR	(1U << 31)
 
-/* Those that run the guest's instructions on the CPU. */
+/* Hypervisors that run the guest's instructions on the CPU. */
 static const char *const virtualizers[] = {
 	"KVMKVMKVM", "Microsoft Hv", "VMwareVMware", "XenVMMXenVMM", "bhyve bhyve ", "ACRNACRNACRN",
 	NULL,
@@ -52,7 +52,7 @@ static enum machine cpu_kind(char *reason, size_t length)
 	memcpy(name, &ebx, 4);
 	memcpy(name + 4, &ecx, 4);
 	memcpy(name + 8, &edx, 4);
-	snprintf(reason, length, "the CPU is of a hypervisor that calls itself \"%s\"", name);
+	snprintf(reason, length, "the CPU belongs to the hypervisor \"%s\"", name);
 	for (i = 0; virtualizers[i]; i++)
 		if (!strcmp(name, virtualizers[i]))
 			return MACHINE_VIRTUAL;
@@ -61,12 +61,12 @@ static enum machine cpu_kind(char *reason, size_t length)
 
 #else
 
-/* Nothing tells here whether QEMU emulates the CPU or has KVM run the guest. */
+/* This does not show whether QEMU emulates the CPU or KVM runs the guest. */
 static enum machine cpu_kind(char *reason, size_t length)
 {
 	if (!file_says("/proc/device-tree/compatible", "linux,dummy-virt"))
 		return MACHINE_REAL;
-	snprintf(reason, length, "the machine is a virtual one that may be emulated");
+	snprintf(reason, length, "the machine is virtual and may be emulated");
 	return MACHINE_EMULATED;
 }
 

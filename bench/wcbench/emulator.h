@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Whether what is measured here would be a device's and a CPU's, or an emulator's.
+ * Whether a measurement shows the behaviour of a device and a CPU, or that of an emulator.
  */
 #ifndef EMULATOR_H
 #define EMULATOR_H
@@ -8,20 +8,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** enum machine - what the program runs on, as far as it can be told */
+/** enum machine - the kind of machine, as far as it is known */
 enum machine {
 	MACHINE_REAL,
-	/* Virtualized, but by the CPU itself, and the device is not the emulator's. */
+	/* Virtual, but the CPU runs the instructions, and the device is not emulated. */
 	MACHINE_VIRTUAL,
-	/* Stores, or the device that takes them, are emulated, or this cannot be excluded. */
+	/* The CPU or the device is emulated, or may be. */
 	MACHINE_EMULATED,
 };
 
 /**
- * machine_kind() - finds out which, and writes why into @reason
+ * machine_kind() - determines the kind, and writes the reason to @reason
  *
  * @id: PCI device id in the high half, vendor id in the low half
- * @subsystem: the same of the subsystem
+ * @subsystem: the same for the subsystem
  */
 enum machine machine_kind(uint32_t id, uint32_t subsystem, char *reason, size_t length);
 

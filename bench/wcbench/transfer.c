@@ -12,8 +12,8 @@ size_t transfer_pitch(const struct transfer *transfer)
 }
 
 /*
- * memcpy() may use stores of any size, in any order, and some of them twice; and bytes at the ends,
- * as vfio_subregion_copy() has them, would cost strict memory more than drivers let it cost.
+ * memcpy() may use stores of any size and order, and may repeat some; and the byte stores of
+ * vfio_subregion_copy() at the ends would make strict memory slower than drivers do.
  */
 static void copy(volatile char *to, const char *from, size_t size)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What write combining does for stores to a device: transfers of 4 bytes to 64 KiB through the
- * plain BAR and through a write-combining subregion of the same bytes.
+ * Measures the effect of write combining on stores to a device: transfers of 4 bytes to 64 KiB
+ * through the plain BAR, and through a write-combining subregion of the same bytes.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -23,23 +23,23 @@ static const char usage_text[] =
 	"Usage: wcbench [OPTION]... DEVICE\n"
 	"\n"
 	"Writes to a range of a BAR, first strictly and then through a write-combining subregion,\n"
-	"and tells how long a transfer took: the median, and between which values the middle half\n"
-	"of all measurements lay. On an emulator it tells no times, since they would be its own.\n"
+	"and prints the time of a transfer: the median, and the limits of the middle half of all\n"
+	"measurements. On an emulator it prints no times, because they would be the emulator's.\n"
 	"\n"
 	"DEVICE is a PCI address (0000:01:00.0 or 01:00.0) or /dev/vfio/devices/vfioN.\n"
 	"\n"
 	"  --bar N          the BAR\n"
-	"  --offset BYTES   where in the BAR the range begins\n"
-	"  --size BYTES     how long it is: whole pages, at least 68 KiB and a page\n"
-	"  --verify         measures nothing, but reads back everything that is written\n"
-	"  --plot FILE      writes the figures to FILE too, which gnuplot draws FILE.svg from\n"
+	"  --offset BYTES   the offset of the range in the BAR\n"
+	"  --size BYTES     the size of the range: whole pages, at least 68 KiB and a page\n"
+	"  --verify         reads back everything that is written, without measurements\n"
+	"  --plot FILE      also writes the figures to FILE, from which gnuplot draws FILE.svg\n"
 	"\n"
 	"The range is overwritten, so it must be memory. On QEMU's ivshmem there is a default: 1 MiB\n"
 	"at 1 MiB of BAR 2.\n"
 	"\n"
-	"The status is 0 when all was done; 1 when the device cannot be used, 2 for a wrong command\n"
-	"line, 3 when its driver has no subregions, 4 when it refused this one, 5 when something\n"
-	"reads back wrong.\n";
+	"The status is 0 on success, 1 if the device cannot be used, 2 for a wrong command line,\n"
+	"3 if its driver has no subregions, 4 if the driver refused this one, 5 if data was read\n"
+	"back wrong.\n";
 
 struct options {
 	const char *device;
@@ -48,7 +48,7 @@ struct options {
 	bool verify;
 };
 
-/* Returns -1 to go on, or the exit status. */
+/* Returns -1 to continue, or the exit status. */
 static int parse(int argc, char **argv, struct options *options)
 {
 	const struct command_option known[] = {
@@ -64,7 +64,7 @@ static int parse(int argc, char **argv, struct options *options)
 	return parse_options(argc, argv, usage_text, known, &options->device);
 }
 
-/* Puts in what is known of the device, and checks all that the driver will not check. */
+/* Sets defaults for known devices, and checks everything that the driver does not check. */
 static int complete(struct options *options, struct bench *bench)
 {
 	struct range *range = &options->range;
@@ -79,7 +79,7 @@ static int complete(struct options *options, struct bench *bench)
 		return ret;
 	if (range->offset % page || range->size % page ||
 	    range->size < page + TRANSFER_MAX + (4 << 10))
-		return fail(STATUS_USAGE, "the range must be whole pages, and 68 KiB and a page");
+		return fail(STATUS_USAGE, "the range must be whole pages, at least 68 KiB and a page");
 	bench->bar = range->bar;
 	bench->offset = range->offset;
 	bench->bar_offset = info.offset;
@@ -135,8 +135,8 @@ static int run(struct options *options, struct bench *bench)
 		return ret;
 	bench->plain = map;
 	if (bench->machine == MACHINE_EMULATED && !options->verify)
-		fail(STATUS_OK, "warning: this is an emulator (%s): no times are told, since %s",
-		     bench->reason, "they would say nothing of any device");
+		fail(STATUS_OK, "warning: this is an emulator (%s): it prints no times, because %s",
+		     bench->reason, "they would not be those of a device");
 	if (bench->machine == MACHINE_VIRTUAL && !options->verify)
 		fail(STATUS_OK, "warning: this is a virtual machine (%s)", bench->reason);
 	return options->verify ? bench_verify(bench) : bench_measure(bench, options->plot);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What wcbench works on, and what it does with that.
+ * The state of wcbench, and its operations.
  */
 #ifndef WCBENCH_H
 #define WCBENCH_H
@@ -13,10 +13,10 @@
 #include "transfer.h"
 
 /**
- * struct bench - an open device and the range of a BAR that is written to
+ * struct bench - an open device, and the range of a BAR to write
  *
- * The last page of the range stays plain; the others are the window, which is mapped with the BAR's
- * own type as long as it is not claimed.
+ * The last page of the range stays plain. The other pages are the test window, which has the BAR's
+ * own type while it is not claimed.
  */
 struct bench {
 	struct vfio_device dev;
@@ -28,31 +28,31 @@ struct bench {
 	uint64_t bar_offset;
 	size_t length;
 	volatile char *plain;
-	/* Of the window, while it is claimed. */
+	/* Of the test window, while it is claimed. */
 	struct vfio_subregion_create created;
 	volatile char *wc;
 };
 
-/** bench_claim() - makes the window write-combining */
+/** bench_claim() - makes the test window write-combining */
 int bench_claim(struct bench *bench);
 
-/** bench_release() - gives it back to the BAR */
+/** bench_release() - returns it to the BAR */
 int bench_release(struct bench *bench);
 
 /**
- * bench_verify() - reads back what all kinds of transfers write, by both types
+ * bench_verify() - reads back the data of all kinds of transfers, with both types
  *
- * Then another thread has to find each descriptor complete as soon as it sees a flag that was
- * written after the fence.
+ * Then another thread must find each descriptor complete when it sees the flag that was written
+ * after the fence.
  */
 int bench_verify(struct bench *bench);
 
 /**
- * bench_measure() - times all kinds of transfers by both types and prints a table
+ * bench_measure() - times all kinds of transfers with both types and prints a table
  *
- * @plot: a file to be made, which gnuplot draws the same from; or NULL
+ * @plot: a file to write, from which gnuplot draws the same figures; or NULL
  *
- * On an emulator everything is done, but no figure is shown and no file is made.
+ * On an emulator it does everything, but prints no figures and writes no file.
  */
 int bench_measure(struct bench *bench, const char *plot);
 

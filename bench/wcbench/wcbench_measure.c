@@ -10,10 +10,13 @@
 #include "report.h"
 #include "wcbench.h"
 
-/* Strict and write-combining in turn, so that what changes with time changes both. */
+/* Strict and write-combining in turn, so that changes over time affect both. */
 #define ROUNDS		5
 #define SAMPLES		20
-/* How much is timed at once, so that neither the clock nor the read at the end counts. */
+/*
+ * The amount of data that is timed at once, so that the clock and the read at the end do not
+ * matter.
+ */
 #define BATCH_BYTES	(256UL << 10)
 #define BATCH_MAX	4096UL
 
@@ -40,7 +43,7 @@ static int by_value(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* The value that @part quarters of all samples lie below; sorts them. */
+/* Returns the value with @part quarters of all samples below it; sorts them. */
 static double quartile(struct times *times, unsigned int part)
 {
 	qsort(times->sample, times->count, sizeof(times->sample[0]), by_value);
@@ -56,8 +59,8 @@ static double now(void)
 }
 
 /*
- * Times one batch. Stores to a device are posted: the CPU goes on while they are on the way. So the
- * time ends with a read, which the device answers only after all of them.
+ * Times one batch. Stores to a device are posted: the CPU continues while they are on their way.
+ * The measurement therefore ends with a read, which the device answers after all of them.
  */
 static void time_batch(const struct transfer *transfer, volatile char *window, size_t length,
 		       struct times *times)
@@ -102,7 +105,7 @@ static int measure(struct bench *bench, struct results *results)
 	return ret;
 }
 
-/* On one CPU only, where it is now. */
+/* Pins the thread to its current CPU. */
 static void stay_here(void)
 {
 	cpu_set_t cpus;
@@ -153,7 +156,7 @@ static void print_table(struct bench *bench, struct results *results)
 		puts("\nno figures: all of this ran on an emulator");
 }
 
-/* One curve: bytes, the median, the ends of the middle half, in megabytes a second. */
+/* One curve: bytes, the median, and the ends of the middle half, in megabytes per second. */
 static void write_curve(FILE *file, struct results *results, unsigned int type, bool aligned,
 			bool fence)
 {

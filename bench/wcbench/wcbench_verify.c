@@ -12,15 +12,15 @@
 
 #include "wcbench.h"
 
-/* How many transfers of each kind are written before they are read back. */
+/* The number of transfers of each kind before they are read back. */
 #define BATCH		8U
-/* How many descriptors the other thread is told of. */
+/* The number of descriptors for the other thread. */
 #define DESCRIPTORS	2000U
 #define WORDS		(BUFFER / sizeof(uint64_t))
-/* What is where nothing is to be written. */
+/* The value of bytes that must not change. */
 #define UNTOUCHED	0x5a
 
-/* One mapping of the window, and where the same bytes are in the device file. */
+/* One mapping of the window, and the offset of the same bytes in the device file. */
 struct view {
 	const char *name;
 	volatile char *map;
@@ -46,7 +46,7 @@ static void load_window(const struct view *view, uint64_t *words, size_t length)
 		words[i] = word[i];
 }
 
-/* Whether the window reads, by the mapping and by read(), as it has to: @want. */
+/* Whether the mapping and read() return @want for the window. */
 static int compare(struct bench *bench, const struct view *view, const struct transfer *transfer,
 		   const char *want, size_t length)
 {
@@ -101,7 +101,7 @@ static int verify_view(struct bench *bench, const struct view *view, unsigned in
 	return STATUS_OK;
 }
 
-/* What the two threads share besides the device. */
+/* The state that the two threads share besides the device. */
 struct handover {
 	struct bench *bench;
 	volatile uint32_t *flag;
@@ -121,7 +121,7 @@ static volatile uint64_t *descriptor_at(struct bench *bench, uint32_t number)
 	return (volatile uint64_t *)(bench->wc + at);
 }
 
-/* Waits for the flag to tell of each descriptor, all of which has to be there then. */
+/* Waits for the flag of each descriptor, whose words must all be there then. */
 static void *receive(void *argument)
 {
 	struct handover *handover = argument;
@@ -163,7 +163,7 @@ static int verify_order(struct bench *bench)
 	}
 	pthread_join(receiver, NULL);
 	if (handover.wrong)
-		return fail(STATUS_DATA, "%u words were not there when the flag told of them",
+		return fail(STATUS_DATA, "%u words were missing when the flag announced them",
 			    handover.wrong);
 	return STATUS_OK;
 }

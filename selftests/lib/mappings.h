@@ -29,10 +29,10 @@ struct view {
  * mappings_audit() - checks each mapping of a VFIO device in this process
  *
  * @views must contain every mapped byte; the first view that contains a byte determines it. The
- * 	function touches both ends and the middle of each mapping, and both sides of each end of a view
- * 	and of the first and the last boundary of 2 MiB. Each must be as the view says: the type, the
- * 	physical address, and an entry inside the mapping and the view. A mapping that is not readable
- * 	must raise SIGSEGV.
+ * function touches both ends and the middle of each mapping, and both sides of each end of a view
+ * and of the first and the last boundary of 2 MiB. Each must be as the view says: the type, the
+ * physical address, and an entry inside the mapping and the view. A mapping that is not readable
+ * must raise SIGSEGV.
  *
  * Returns the number of mappings, and writes the first error, or an empty string, to @complaint.
  */

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Makes BARs write-combining for a program that cannot ask for it, such as one of DPDK:
+ * Makes BARs write-combining for a program that does not support it, such as one of DPDK:
  *
  *	VFIO_WC_BARS=0000:03:00.0=2,0000:04:00.0=4 LD_PRELOAD=libvfio_wc.so dpdk-testpmd ...
  *
- * When the program gets the file of a device that is named, VFIO_REGION_SET_ATTR is called on it
- * before the program can map anything. If that fails the program does not get the device: what was
- * asked for is had or is an error. Nothing else that the program does is changed.
+ * When the program gets the file of a named device, the library calls VFIO_REGION_SET_ATTR on it
+ * before the program can map anything. If that fails, the program does not get the device: each
+ * request is fulfilled or an error. The library changes nothing else in the program.
  *
- * It is for programs that get devices from groups. One that uses iommufd gets ENOTSUP.
+ * It supports programs that get devices from groups. One that uses iommufd gets ENOTSUP.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,7 +26,7 @@
 
 #define VARIABLE	"VFIO_WC_BARS"
 
-/* Since Linux 6.6; headers may be older. */
+/* Since Linux 6.6; headers can be older. */
 #ifndef VFIO_DEVICE_BIND_IOMMUFD
 #define VFIO_DEVICE_BIND_IOMMUFD	_IO(VFIO_TYPE, VFIO_BASE + 18)
 #endif
@@ -47,7 +47,7 @@ static int (*next_ioctl)(int fd, unsigned long request, ...);
 #define say(format, ...) \
 	fprintf(stderr, VARIABLE ": " format "\n", ##__VA_ARGS__)
 
-/* Reads what the variable holds; what cannot be read is fatal, since it cannot be had. */
+/* Parses the variable; an error is fatal, because a request would be ignored. */
 __attribute__((constructor)) static void begin(void)
 {
 	const char *at = getenv(VARIABLE);
@@ -56,7 +56,7 @@ __attribute__((constructor)) static void begin(void)
 
 	next_ioctl = (int (*)(int, unsigned long, ...))dlsym(RTLD_NEXT, "ioctl");
 	if (!next_ioctl) {
-		say("there is no ioctl() to call");
+		say("the C library has no ioctl()");
 		_exit(EXIT_FAILURE);
 	}
 	while (at && *at) {
@@ -70,7 +70,7 @@ __attribute__((constructor)) static void begin(void)
 		if (sscanf(at, "%31[^=,]=%1u%n", address, &request->bar, &length) != 2 || !length ||
 		    request->bar > 5 || (at[length] && at[length] != ',') ||
 		    pci_address(request->address, address)) {
-			say("no ADDRESS=BAR[,ADDRESS=BAR]...: \"%s\"", at);
+			say("expected ADDRESS=BAR[,ADDRESS=BAR]..., not \"%s\"", at);
 			_exit(EXIT_FAILURE);
 		}
 		count++;
@@ -78,7 +78,7 @@ __attribute__((constructor)) static void begin(void)
 	}
 }
 
-/* A program that opened devices but not those that were named may well have been told wrong. */
+/* If the program opened devices but not the named ones, the variable is probably wrong. */
 __attribute__((destructor)) static void end(void)
 {
 	for (size_t i = 0; saw_device && i < count; i++)
@@ -88,7 +88,7 @@ __attribute__((destructor)) static void end(void)
 }
 
 /*
- * Makes the BARs of @device that are named write-combining; @name begins with its address.
+ * Makes the named BARs of @device write-combining; @name begins with its address.
  */
 static int make_write_combining(int device, const char *name)
 {
@@ -111,7 +111,7 @@ static int make_write_combining(int device, const char *name)
 		if (next_ioctl(device, VFIO_REGION_SET_ATTR, &set)) {
 			int error = errno;
 
-			say("BAR %u of %s cannot be write-combining, so it cannot be had: %s",
+			say("BAR %u of %s cannot be write-combining, so it is not opened: %s",
 			    request->bar, request->address, error == ENOTTY ?
 			    "the driver of the device has no subregions" : strerror(error));
 			errno = error;
@@ -123,7 +123,7 @@ static int make_write_combining(int device, const char *name)
 	return 0;
 }
 
-/* The only name that other programs are to see. */
+/* The only symbol that other programs see. */
 __attribute__((visibility("default"))) int ioctl(int fd, unsigned long request, ...)
 {
 	va_list arguments;

@@ -2,10 +2,10 @@
 /*
  * aer_lock BDF - injects a correctable error into a device and reads its configuration space
  *
- * Needs CONFIG_PCIEAER_INJECT, and the AER driver on the root port (pcie_ports=native where the
- * firmware does not hand it over). As long as the injector is loaded, it answers for the bus.
+ * Needs CONFIG_PCIEAER_INJECT, and the AER driver on the root port (pcie_ports=native if the
+ * firmware keeps AER). While the injector is loaded, it handles the accesses to the bus.
  *
- * What is wrong is in the log of a kernel with CONFIG_PROVE_LOCKING.
+ * The fault appears in the log of a kernel with CONFIG_PROVE_LOCKING.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -47,5 +47,5 @@ int main(int argc, char **argv)
 	config = open(path, O_RDONLY | O_CLOEXEC);
 	if (pread(config, header, sizeof(header), 0) != sizeof(header))
 		cannot("read configuration space");
-	right("it came to its end; see the kernel log");
+	right("finished; the result is in the kernel log");
 }

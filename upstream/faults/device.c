@@ -49,7 +49,7 @@ int device_try(const char *bdf)
 		errno = -ret;
 		return -1;
 	}
-	/* The device keeps both. */
+	/* The device keeps both descriptors. */
 	close(device.group);
 	close(device.container);
 	return device.fd;

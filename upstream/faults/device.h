@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the programs share: opening a VFIO device, mapping a BAR, and telling what came of it.
+ * Common code of the programs: opening a VFIO device, mapping a BAR, and reporting the result.
  *
- * The status of each program is 0 when all was right, 1 when the fault was seen, and 2 when it
- * could not be tried.
+ * The status of each program is 0 if it found no fault, 1 if it saw the fault, and 2 if the test
+ * was not possible.
  */
 #ifndef DEVICE_H
 #define DEVICE_H
@@ -21,37 +21,37 @@
 #define BAR0	VFIO_PCI_BAR0_REGION_INDEX
 #define BAR2	VFIO_PCI_BAR2_REGION_INDEX
 
-/** cannot() - says what failed, and why by errno, and ends the program */
+/** cannot() - prints the failed action and the errno, and exits */
 void cannot(const char *what) __attribute__((noreturn));
 
-/** right() - says what is as it should be, and ends the program */
+/** right() - prints the correct behaviour, and exits */
 void right(const char *what) __attribute__((noreturn));
 
-/** fault() - says what is wrong, and ends the program */
+/** fault() - prints the fault, and exits */
 void fault(const char *what) __attribute__((noreturn));
 
-/** device_try() - opens the device at the PCI address @bdf; its descriptor, or -1 */
+/** device_try() - opens the device at the PCI address @bdf; returns its descriptor, or -1 */
 int device_try(const char *bdf);
 
-/** device_open() - opens it, or ends the program, and enables its memory */
+/** device_open() - opens the device and enables its memory, or exits */
 int device_open(const char *bdf);
 
-/** device_region() - what VFIO says about a region */
+/** device_region() - VFIO's information about a region */
 struct vfio_region_info device_region(int device, uint32_t index);
 
 /** device_set_memory() - sets or clears Memory Space Enable in the command register */
 void device_set_memory(int device, bool on);
 
-/** device_map() - maps @size bytes of a BAR from @offset on, congruent modulo @align */
+/** device_map() - maps @size bytes of a BAR from @offset, congruent modulo @align */
 char *device_map(int device, uint32_t bar, uint64_t offset, uint64_t size, uint64_t align);
 
-/** touch() - reads at @address; 0, or the signal that this raised */
+/** touch() - reads at @address; returns 0, or the signal that was raised */
 int touch(const void *address, uint32_t *value);
 
-/** faults() - how many page faults the program has had */
+/** faults() - the number of page faults of the program */
 long faults(void);
 
-/** write_text() - writes @text to the file @path; false, with errno, when that fails */
+/** write_text() - writes @text to the file @path; returns false, with errno, on failure */
 bool write_text(const char *path, const char *text);
 
 #endif /* DEVICE_H */

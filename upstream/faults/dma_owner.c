@@ -2,7 +2,7 @@
 /*
  * dma_owner BDF [ROUNDS] - opens and closes a device, with allocations failing at random
  *
- * Needs CONFIG_FAILSLAB. What is wrong is in the kernel log.
+ * Needs CONFIG_FAILSLAB. The fault appears in the kernel log.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -34,6 +34,6 @@ int main(int argc, char **argv)
 		close(device);
 	}
 	write_text("/proc/self/make-it-fail", "0");
-	printf("%d of %d times it could be opened\n", opened, rounds);
-	right("it came to its end; see the kernel log");
+	printf("%d of %d opens succeeded\n", opened, rounds);
+	right("finished; the result is in the kernel log");
 }

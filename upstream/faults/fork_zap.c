@@ -2,9 +2,9 @@
 /*
  * fork_zap BDF [ROUNDS [MICROSECONDS]] - forks while VFIO removes all mappings of a BAR
  *
- * In each round one thread forks, and another one turns the device's memory off, which removes the
- * mapping in every process. The second thread begins 0 to MICROSECONDS later, a little later in
- * each round. An access by the child must then raise SIGBUS. The device has a BAR 2 of 2 MiB.
+ * In each round one thread forks while another disables the device's memory, which removes the
+ * mapping in every process. The second thread starts 0 to MICROSECONDS later, a little later in
+ * each round. An access by the child must then raise SIGBUS. The device needs a BAR 2 of 2 MiB.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -17,7 +17,7 @@
 
 #include "device.h"
 
-/* Parent and child see the same one. */
+/* Parent and child share it. */
 static struct shared {
 	atomic_int begin;
 	atomic_int off;
@@ -40,7 +40,7 @@ static void *zap(void *argument)
 	return NULL;
 }
 
-/* Whether the child can access the device whose memory is off. */
+/* Whether the child can access the device while its memory is disabled. */
 static bool round_of(struct zap *argument, char *map)
 {
 	pthread_t thread;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* A BAR of two GiB that is mapped by entries of one GiB. */
+/* A BAR of two GiB that is mapped with entries of one GiB. */
 #ifndef GIB_H
 #define GIB_H
 
 #include "device.h"
 
-/** gib_map() - maps two GiB of BAR 2 and has the first one mapped by one entry */
+/** gib_map() - maps two GiB of BAR 2, and has the first one mapped by one entry */
 static inline char *gib_map(const char *bdf)
 {
 	int device = device_open(bdf);
@@ -17,7 +17,7 @@ static inline char *gib_map(const char *bdf)
 	before = faults();
 	touch(map + 600 * MIB, &value);
 	if (faults() != before)
-		cannot("have an entry of 1 GiB: this kernel makes none");
+		cannot("get an entry of 1 GiB: this kernel makes none");
 	return map;
 }
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * gib_fork BDF - leaves half of an entry of 1 GiB out of a fork, and reads it in the child
+ * gib_fork BDF - excludes half of an entry of 1 GiB from a fork, and reads it in the child
  *
- * The device has a BAR 2 of 2 GiB. Half a GiB is a multiple of 2 MiB, where no entry of that size
- * would have to be split.
+ * The device needs a BAR 2 of 2 GiB. Half a GiB is a multiple of 2 MiB, so no entry of 2 MiB has to
+ * be split.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -32,5 +32,5 @@ int main(int argc, char **argv)
 	waitpid(child, &status, 0);
 	if (status)
 		fault("the child reads a page that it has no mapping of");
-	right("the child has not what it was not to have");
+	right("the child has no mapping of the excluded half");
 }

@@ -2,7 +2,7 @@
 /*
  * gib_mremap BDF whole|part - moves an entry of 1 GiB, or half of it, and reads at the old address
  *
- * The device has a BAR 2 of 2 GiB.
+ * The device needs a BAR 2 of 2 GiB.
  */
 #include <string.h>
 #include <sys/mman.h>
@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 	map = gib_map(argv[1]);
 	to = mmap(NULL, 2 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (to == MAP_FAILED)
-		cannot("find a place to move it to");
+		cannot("find an address to move it to");
 	to += -(uintptr_t)to % GIB;
 	if (mremap(map + at, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) != to)
 		cannot("mremap");

@@ -2,7 +2,7 @@
 /*
  * gib_split BDF CALL - does CALL to one page of a BAR that is mapped by an entry of 1 GiB
  *
- * The device has a BAR 2 of 2 GiB. All that the program needs is the right to open it.
+ * The device needs a BAR 2 of 2 GiB. The program needs only the right to open it.
  */
 #include <signal.h>
 #include <string.h>
@@ -42,7 +42,7 @@ int main(int argc, char **argv)
 	map = gib_map(argv[1]);
 	if (call(argv[2], map + PAGE))
 		cannot(argv[2]);
-	/* Where the kernel splits by what it takes for a page table, it does not get here. */
+	/* If the kernel takes something else for a page table, the program does not get here. */
 	if (touch(map, &value))
 		fault("the page before it is gone");
 	if (strcmp(argv[2], "shrink") && touch(map + 600 * MIB, &value))

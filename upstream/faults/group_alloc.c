@@ -2,7 +2,7 @@
 /*
  * group_alloc BDF - binds a device to vfio-pci, with each of the allocations failing once
  *
- * Needs CONFIG_FAILSLAB. What is wrong is in the kernel log.
+ * Needs CONFIG_FAILSLAB. The fault appears in the kernel log.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -54,5 +54,5 @@ int main(int argc, char **argv)
 			write_text("/sys/bus/pci/drivers/vfio-pci/unbind", argv[1]);
 	}
 	printf("binding makes %d allocations\n", nth - 2);
-	right("it came to its end; see the kernel log");
+	right("finished; the result is in the kernel log");
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * reset_elsewhere BDF BAR [METHOD] - resets a device by sysfs while a program maps a BAR of it
+ * reset_elsewhere BDF BAR [METHOD] - resets a device through sysfs while a program maps a BAR of it
  *
- * If the mapping has survived the reset, an access to it afterwards raises no page fault. Then the
- * program reads by the mapping while the device is reset once more. It needs to be root, who alone
- * may write to sysfs.
+ * If the mapping survived the reset, a later access to it raises no page fault. The program then
+ * reads through the mapping while the device is reset again. It must run as root, because only root
+ * can write to sysfs.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
 	map = device_map(device_open(argv[1]), atoi(argv[2]), 0, 4 * KIB, 4 * KIB);
 	if (touch(map, &value))
 		cannot("read the BAR");
-	/* Where it is plain memory, it must not be zero, which a missing device may read as. */
+	/* Plain memory must not be zero, because a missing device can read as zero. */
 	if (atoi(argv[2]) == BAR2)
 		*(volatile uint32_t *)map = 0x12345678;
 	if (!write_text(path, "1"))

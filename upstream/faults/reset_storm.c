@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * reset_storm BDF BAR SECONDS - everything at a time that resets a device, or waits for a reset
+ * reset_storm BDF BAR SECONDS - resets a device in all ways, and accesses it, at the same time
  *
- * Resets by sysfs and by VFIO, writes to the command register, reads of the BAR by a mapping and
- * by pread(). No thread may get stuck. This shows no fault of Linux: it tests the patches for
- * resets from elsewhere.
+ * Resets through sysfs and through VFIO, writes to the command register, reads of the BAR through a
+ * mapping and with pread(). No thread may get stuck. This shows no fault of Linux: it tests the
+ * patches for resets from elsewhere.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -29,7 +29,7 @@ static void by_sysfs(void)
 	write_text(path, "1");
 }
 
-/* Fails while the device is locked by the one above. */
+/* Fails while the reset above locks the device. */
 static void by_vfio(void)
 {
 	ioctl(device, VFIO_DEVICE_RESET);

@@ -80,7 +80,7 @@ pub(crate) enum Command {
     },
 }
 
-/// A part of a BAR and what it is to be.
+/// A range of a BAR and its attribute.
 #[derive(Clone)]
 pub(crate) struct Part {
     pub(crate) bar: Bar,
@@ -94,15 +94,15 @@ impl std::str::FromStr for Part {
     fn from_str(text: &str) -> Result<Self, String> {
         let fields: Vec<_> = text.split(':').collect();
         let [bar, offset, size, attribute] = fields[..] else {
-            return Err("it is not BAR:OFFSET:SIZE:ATTRIBUTE".into());
+            return Err("expected BAR:OFFSET:SIZE:ATTRIBUTE".into());
         };
         let bar = bar.parse().ok().and_then(Bar::new);
         let attribute = Attribute::ALL.iter().find(|a| a.name() == attribute);
         Ok(Self {
-            bar: bar.ok_or("there are BARs 0 to 5")?,
+            bar: bar.ok_or("a BAR is a number from 0 to 5")?,
             range: ByteRange::new(number(offset)?, number(size)?)
-                .ok_or("it is empty, or too large")?,
-            attribute: *attribute.ok_or("the attribute is none")?,
+                .ok_or("the range is empty or too large")?,
+            attribute: *attribute.ok_or("the attribute is unknown")?,
         })
     }
 }
@@ -121,7 +121,7 @@ fn number(text: &str) -> Result<u64, String> {
     }
     .ok()
     .and_then(|value| value.checked_mul(unit))
-    .ok_or_else(|| format!("{text} is no number"))
+    .ok_or_else(|| format!("{text} is not a number"))
 }
 
 // contract: userspace.subregionctl-options

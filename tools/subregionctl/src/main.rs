@@ -25,7 +25,7 @@ use subregion_open::{
     Opened, //
 };
 
-/// The devices whose driver is this project's, by whichever of its names, or stock vfio-pci.
+/// The devices on this project's driver, with either of its names, or on stock vfio-pci.
 fn bound() -> Result<Vec<Address>, Failure> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/sys/bus/pci/devices")? {
@@ -48,7 +48,7 @@ fn create(opened: &Opened, parts: &[Part]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits for the end of stdin, or for so many seconds.
+/// Waits for the end of stdin, or for a number of seconds.
 fn wait(seconds: Option<u64>) -> Result<(), Failure> {
     if let Some(seconds) = seconds {
         std::thread::sleep(Duration::from_secs(seconds));
@@ -59,7 +59,7 @@ fn wait(seconds: Option<u64>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A list shows what it can of each device, and fails in the end when it could not show one.
+/// Shows as many devices as possible, and fails in the end if one could not be shown.
 fn list(devices: Vec<Address>, json: bool) -> Result<(), Failure> {
     let devices = if devices.is_empty() {
         bound()?

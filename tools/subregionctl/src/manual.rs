@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The manual pages, which are made of the command line.
+//! The manual pages, made from the command line.
 
 use crate::command::Arguments;
 use clap::CommandFactory;
@@ -15,10 +15,10 @@ use std::{
 };
 use subregion_open::Failure;
 
-/// When the command line was changed last.
+/// The date of the last change of the command line.
 const DATE: &str = "2026-11-21";
 
-/// What the command line itself does not say.
+/// Text that the command line does not contain.
 const END: &str = r".SH DEVICES
 A device is named by its PCI address, as 0000:01:00.0 or 01:00.0, and has to be bound to
 subregion_vfio_pci or, to be looked at, to vfio\-pci.
@@ -72,7 +72,7 @@ fn name(command: &clap::Command) -> String {
         .to_string()
 }
 
-/// What the command line says.
+/// Text of the command line.
 fn render(command: clap::Command, page: &mut File) -> io::Result<()> {
     let title = name(&command).to_uppercase();
     Man::new(command.after_help(None::<&str>).version(None::<&str>))

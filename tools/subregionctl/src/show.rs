@@ -20,7 +20,7 @@ use vfio_subregion::{
     RegionIndex, //
 };
 
-/// What is shown of a device.
+/// The data of a device to show.
 pub(crate) struct Listing {
     device: String,
     /// Whether the driver has subregions.
@@ -90,7 +90,7 @@ fn names(attributes: Attributes) -> Vec<&'static str> {
         .collect()
 }
 
-/// What mappings are made with, where there can be one.
+/// The type of mappings, if the region can be mapped.
 fn attribute(region: &Region) -> Option<Attribute> {
     region
         .attribute()
@@ -173,7 +173,7 @@ fn as_json(listing: &Listing) -> Value {
     })
 }
 
-/// Prints all of them.
+/// Prints all devices.
 pub(crate) fn print(listings: &[Listing], json: bool) {
     if json {
         println!("{:#}", listings.iter().map(as_json).collect::<Value>());
