@@ -102,7 +102,7 @@ TEST_F(mm, a_grandchild_has_the_same_type_when_all_others_are_gone)
 
 	ASSERT_EQ(0, pipe(release));
 	ASSERT_EQ(0, pipe(done));
-	/* So that the grandchild can be waited for: it keeps the device open until it exits. */
+	/* The test must wait for the grandchild, which keeps the device open until it exits. */
 	ASSERT_EQ(0, prctl(PR_SET_CHILD_SUBREAPER, 1));
 	child = fork();
 	ASSERT_LE(0, child);

@@ -169,10 +169,7 @@ impl Concurrent {
         for made in made {
             if made.index != device.next_index() {
                 let next = device.next_index();
-                return Err(format!(
-                    "index {} was used, not {next}",
-                    made.index
-                ));
+                return Err(format!("index {} was used, not {next}", made.index));
             }
             device.enter(Region {
                 bar: made.bar,

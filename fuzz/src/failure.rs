@@ -157,10 +157,7 @@ impl Log {
         let mut more = vec!["the last operations:".to_string()];
         if self.round != 0 {
             more.extend(self.acted.iter().cloned());
-            more.push(format!(
-                "to repeat it, in another order: {}",
-                self.command
-            ));
+            more.push(format!("to repeat it, in another order: {}", self.command));
             return Failure {
                 what: format!("{}, round {}: {what}", self.name, self.round),
                 more,

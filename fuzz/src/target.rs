@@ -200,7 +200,9 @@ impl Target {
                 .filter_map(|word| u64::from_str_radix(word.trim_start_matches("0x"), 16).ok())
                 .collect();
             let [start, end, flags] = numbers[..] else {
-                return Err(io::Error::other("the file resource in sysfs has an unknown format"));
+                return Err(io::Error::other(
+                    "the file resource in sysfs has an unknown format",
+                ));
             };
             if start == 0 {
                 continue;

@@ -53,7 +53,7 @@ pub fn fork() -> i64 {
     result(unsafe { libc::fork() }.into())
 }
 
-/// Ends the process at once.
+/// Ends the process without cleanup.
 pub fn exit(status: c_int) -> ! {
     // SAFETY: it ends the process.
     unsafe { libc::_exit(status) }

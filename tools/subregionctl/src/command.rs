@@ -15,16 +15,16 @@ use vfio_subregion::{
 
 /// Shows regions and subregions of VFIO devices, and makes some for debugging.
 ///
-/// Subregions belong to the open device and end with its last close. So a device is shown as this
-/// program finds it when it opens it; one that another program has open cannot be opened again.
+/// Subregions belong to the open device and end with its last close. The program therefore shows a
+/// newly opened device; it cannot open a device that another program has open.
 #[derive(Parser)]
 #[command(
     name = "subregionctl",
     version,
     disable_help_subcommand = true,
-    after_help = "DEVICE is a PCI address, as 0000:01:00.0 or 01:00.0. For example,\n\n  \
+    after_help = "DEVICE is a PCI address, such as 0000:01:00.0 or 01:00.0. For example,\n\n  \
         subregionctl hold 01:00.0 --part 2:1M:4M:wc\n\n\
-        shows what the device is like while 4 MiB of its BAR 2 are write-combining."
+        shows the device while 4 MiB of its BAR 2 are write-combining."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -33,11 +33,11 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Shows the regions of devices, what they are mapped as, and what they could be
+    /// Shows the regions of devices, their memory types, and the attributes that they support
     List {
-        /// The devices; without any, all that are bound to `subregion_vfio_pci` or vfio-pci
+        /// The devices (default: all that are bound to `subregion_vfio_pci` or vfio-pci)
         devices: Vec<Address>,
-        /// Print JSON in place of a table: a list of devices, each with the list of its regions
+        /// Print JSON instead of a table: a list of devices, each with the list of its regions
         #[arg(long)]
         json: bool,
     },
@@ -45,14 +45,14 @@ pub(crate) enum Command {
     Hold {
         /// The device
         device: Address,
-        /// A part of a BAR as BAR:OFFSET:SIZE:ATTRIBUTE, where ATTRIBUTE is noncached, device, wc
-        /// or guest-any, and numbers may end in K, M or G
+        /// A subregion, as BAR:OFFSET:SIZE:ATTRIBUTE, where ATTRIBUTE is noncached, device, wc or
+        /// guest-any, and numbers may end in K, M or G
         #[arg(long = "part", required = true)]
         parts: Vec<Part>,
-        /// End after so many seconds, and not with the end of input
+        /// End after this number of seconds, instead of at the end of input
         #[arg(long)]
         seconds: Option<u64>,
-        /// Print JSON in place of a table
+        /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
     },
@@ -62,13 +62,13 @@ pub(crate) enum Command {
         device: Address,
         /// The index of the region
         region: u32,
-        /// Where to begin
+        /// The offset of the first byte
         #[arg(long, default_value = "0", value_parser = number)]
         offset: u64,
-        /// How many bytes
+        /// The number of bytes
         #[arg(long, default_value = "256", value_parser = number)]
         length: u64,
-        /// Subregions to make before; the first one has the index 9 on most devices
+        /// Subregions to make first; the first one has the index 9 on most devices
         #[arg(long = "part")]
         parts: Vec<Part>,
     },

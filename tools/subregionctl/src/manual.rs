@@ -20,13 +20,12 @@ const DATE: &str = "2026-11-21";
 
 /// Text that the command line does not contain.
 const END: &str = r".SH DEVICES
-A device is named by its PCI address, as 0000:01:00.0 or 01:00.0, and has to be bound to
-subregion_vfio_pci or, to be looked at, to vfio\-pci.
+A device is named by its PCI address, such as 0000:01:00.0 or 01:00.0, and must be bound to
+subregion_vfio_pci; list and dump also work with vfio\-pci.
 .SH EXIT STATUS
-0; 1 when something could not be done or shown, with the reason on stderr; 2 when the command line
-is wrong.
+0 on success; 1 if an operation failed, with the reason on stderr; 2 for a wrong command line.
 .SH EXAMPLES
-Show what the device is like while 4 MiB of its BAR 2 are write\-combining:
+Show the device while 4 MiB of its BAR 2 are write\-combining:
 .PP
 .nf
     subregionctl hold 01:00.0 \-\-part 2:1M:4M:wc
