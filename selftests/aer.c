@@ -377,7 +377,6 @@ TEST_F(failure, ends_with_the_next_open)
 /* contract: reset.failure */
 TEST_F(failure, is_not_waited_for_once_the_device_is_being_unbound)
 {
-	int status;
 	pid_t child;
 
 	child = fork();
@@ -393,8 +392,7 @@ TEST_F(failure, is_not_waited_for_once_the_device_is_being_unbound)
 	munmap(self->bar, CLAIM);
 	munmap(self->wc, CLAIM_SIZE);
 	vfio_device_close(&self->dev);
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
+	fixture_join(_metadata, child);
 	if (recovery_ended(self->log) == FAILED) {
 		EXPECT_EQ(SIGBUS, self->touch.answer);
 		EXPECT_EQ(EIO, self->read.answer);

@@ -60,15 +60,6 @@ FIXTURE_TEARDOWN(forked)
 	vfio_device_close(&self->dev);
 }
 
-/* Waits for a child, which reports through the result of the test. */
-static void join(struct __test_metadata *_metadata, pid_t child)
-{
-	int status;
-
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
-}
-
 /* contract: mmap.fork-huge */
 TEST_F(forked, parent_and_child_have_no_huge_entry_until_they_touch_it)
 {
@@ -80,7 +71,7 @@ TEST_F(forked, parent_and_child_have_no_huge_entry_until_they_touch_it)
 		EXPECT_TOUCH(self->map, self->pte, SHIFT_2M);
 		_exit(0);
 	}
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	EXPECT_STREQ(PTE_NONE, pte_type(self->map));
 	EXPECT_TOUCH(self->map, self->pte, SHIFT_2M);
 }
@@ -95,7 +86,7 @@ TEST_F(forked, parent_and_child_keep_small_entries)
 		EXPECT_STREQ(self->pte, pte_type(self->map + 2 * MIB));
 		_exit(0);
 	}
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	EXPECT_STREQ(self->pte, pte_type(self->map + 2 * MIB));
 }
 
@@ -108,7 +99,7 @@ TEST_F(forked, a_child_that_shares_memory_leaves_the_entries)
 	ASSERT_LE(0, child);
 	if (!child)
 		_exit(0);
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	EXPECT_STREQ(self->pte, pte_type(self->map));
 	EXPECT_EQ(SHIFT_2M, pte_shift(self->map));
 }
@@ -123,7 +114,7 @@ TEST_F(forked, a_mapping_kept_from_the_child_keeps_its_entries)
 	ASSERT_LE(0, child);
 	if (!child)
 		_exit(0);
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	EXPECT_STREQ(self->pte, pte_type(self->map));
 	EXPECT_EQ(SHIFT_2M, pte_shift(self->map));
 }
@@ -247,7 +238,7 @@ FIXTURE_TEARDOWN(fork_race)
 {
 	if (self->changer > 0) {
 		self->turns->stop = true;
-		join(_metadata, self->changer);
+		fixture_join(_metadata, self->changer);
 	}
 	vfio_device_close(&self->dev);
 }

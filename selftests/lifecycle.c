@@ -126,7 +126,7 @@ TEST_F(lifecycle, a_live_mapping_keeps_the_device_open)
 TEST_F(lifecycle, the_last_of_two_processes_closes)
 {
 	char *map = open_and_map(_metadata, &self->dev, self->bdf);
-	int status, go[2];
+	int go[2];
 	pid_t child;
 	char byte;
 
@@ -143,8 +143,7 @@ TEST_F(lifecycle, the_last_of_two_processes_closes)
 	vfio_device_close(&self->dev);
 	munmap(map, CLAIM_SIZE);
 	close(go[1]);
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
+	fixture_join(_metadata, child);
 	expect_closed(_metadata, &self->bar);
 }
 
@@ -183,8 +182,7 @@ TEST_F(lifecycle, unbinding_waits_for_a_live_mapping)
 	EXPECT_EQ(0, waitpid(child, &status, WNOHANG)) TH_LOG("the unbind did not wait");
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
 	munmap(map, CLAIM_SIZE);
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
+	fixture_join(_metadata, child);
 	expect_closed(_metadata, &self->bar);
 	fixture_bind(_metadata, self->bdf, vfio_driver());
 }

@@ -46,15 +46,6 @@ static char *move(struct __test_metadata *_metadata, char *map, size_t size)
 	return moved;
 }
 
-/* Waits for a child, which reports by its exit status and through the result of the test. */
-static void join(struct __test_metadata *_metadata, pid_t child)
-{
-	int status;
-
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
-}
-
 /* contract: mmap.fork */
 TEST_F(mm, a_forked_child_has_the_same_type)
 {
@@ -67,7 +58,7 @@ TEST_F(mm, a_forked_child_has_the_same_type)
 		EXPECT_TOUCH(self->map + 2 * MIB, PTE_WC, SHIFT_2M);
 		_exit(0);
 	}
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	EXPECT_TOUCH(self->map, PTE_WC, SHIFT_2M);
 }
 
@@ -89,7 +80,7 @@ TEST_F(mm, a_child_that_unmaps_it_leaves_the_parent_its_entries)
 	/* fork() has removed it (fork_race.c). */
 	EXPECT_TOUCH(self->map, PTE_WC, SHIFT_2M);
 	close(touched[1]);
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	EXPECT_STREQ(PTE_WC, pte_type(self->map));
 }
 
@@ -116,7 +107,7 @@ TEST_F(mm, a_grandchild_has_the_same_type_when_all_others_are_gone)
 		(void)!write(done[1], "", 1);
 		_exit(0);
 	}
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	munmap(self->map, CLAIM_SIZE);
 	vfio_device_close(&self->dev);
 	close(release[1]);
@@ -337,7 +328,7 @@ TEST_F(mm, a_process_that_takes_the_device_finds_and_maps_the_subregion)
 		use_taken(_metadata, parents_fd(fd));
 		_exit(0);
 	}
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	EXPECT_EQ(0x5caff01d, *(volatile uint32_t *)self->map);
 	EXPECT_STREQ(PTE_WC, pte_type(self->map));
 }

@@ -82,11 +82,8 @@ static bool start_touching(struct __test_metadata *_metadata, FIXTURE_DATA(race)
 
 static void stop_touching(struct __test_metadata *_metadata, FIXTURE_DATA(race) * self)
 {
-	int status;
-
 	close(self->stop[1]);
-	ASSERT_EQ(self->child, waitpid(self->child, &status, 0));
-	EXPECT_EQ(0, status);
+	fixture_join(_metadata, self->child);
 }
 
 /* contract: claim.race */

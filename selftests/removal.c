@@ -169,10 +169,7 @@ static void expect_waiting(struct __test_metadata *_metadata, pid_t child)
 
 static void expect_removed(struct __test_metadata *_metadata, pid_t child, const char *bdf)
 {
-	int status;
-
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
+	fixture_join(_metadata, child);
 	EXPECT_FALSE(exists(bdf));
 }
 

@@ -9,7 +9,6 @@
  */
 #include <pthread.h>
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 
 #include "events.h"
 
@@ -185,15 +184,13 @@ static void start_watch(struct __test_metadata *_metadata, struct watch *watch)
 static void stop_watch(struct __test_metadata *_metadata, struct watch *watch)
 {
 	unsigned int i;
-	int status;
 
 	if (!watch->child)
 		return;
 	*watch->stop = true;
 	for (i = 0; i < ARRAY_SIZE(watch->threads); i++)
 		pthread_join(watch->threads[i], NULL);
-	ASSERT_EQ(watch->child, waitpid(watch->child, &status, 0));
-	EXPECT_EQ(0, status);
+	fixture_join(_metadata, watch->child);
 	watch->child = 0;
 	TH_LOG("thread %lu, process %lu, read() %lu; entry present %lu times, absent %lu times",
 	       watch->thread->reached, watch->process->reached, watch->reader->reached,

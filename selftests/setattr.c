@@ -3,7 +3,6 @@
  * VFIO_REGION_SET_ATTR: the type of later mappings of the BAR's own window.
  */
 #include <sys/eventfd.h>
-#include <sys/wait.h>
 
 #include "events.h"
 
@@ -231,7 +230,6 @@ TEST_F_TIMEOUT(set_attr, a_forked_child_has_its_type, 120)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
 	const char *type = meaning[variant->attribute].pte;
-	int status;
 	pid_t child;
 
 	EXPECT_TOUCH(map, type, variant->shift);
@@ -242,8 +240,7 @@ TEST_F_TIMEOUT(set_attr, a_forked_child_has_its_type, 120)
 		EXPECT_TOUCH(map + self->bar.size - 4, type, variant->shift);
 		_exit(0);
 	}
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
+	fixture_join(_metadata, child);
 }
 
 /* contract: set-attr.back */

@@ -262,7 +262,7 @@ static void expect_child_without_cut(struct __test_metadata *_metadata,
 		wc = fixture_create(_metadata, &subject->dev, BAR2, VFIO_SUBREGION_ATTR_WC,
 				    subject->at + subject->cut->at, 4 * KIB);
 	close(claimed[1]);
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	if (!subject->place->is_subregion)
 		fixture_destroy(_metadata, &subject->dev, wc.index);
 }

@@ -79,7 +79,8 @@ static int complete(struct options *options, struct bench *bench)
 		return ret;
 	if (range->offset % page || range->size % page ||
 	    range->size < page + TRANSFER_MAX + (4 << 10))
-		return fail(STATUS_USAGE, "the range must be whole pages, at least 68 KiB and a page");
+		return fail(STATUS_USAGE,
+			    "the range must be whole pages, at least 68 KiB and a page");
 	bench->bar = range->bar;
 	bench->offset = range->offset;
 	bench->bar_offset = info.offset;

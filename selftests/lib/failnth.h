@@ -383,4 +383,75 @@ static bool begin(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * sel
 	return true;
 }
 
+/**
+ * struct shortage - a way in which allocations fail, and the state that remains
+ * @fail: makes allocation @nth of this task fail
+ * @expect_unchanged: checks the device after the failing call, and frees @before
+ * @expect_closed: checks what the closed device leaves, or NULL
+ * @besides: the other allocations that fail, for messages
+ */
+struct shortage {
+	void (*fail)(FIXTURE_DATA(failnth) * self, unsigned int nth);
+	void (*expect_unchanged)(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self,
+				 struct state before);
+	void (*expect_closed)(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self);
+	const char *besides;
+};
+
+/* Issues the call once for each of its allocations, with that one failing. */
+static void fail_each(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self,
+		      const FIXTURE_VARIANT(failnth) * variant, const struct shortage *shortage)
+{
+	unsigned int nth, refused = 0, again = 0;
+	struct state before;
+	bool failed;
+	int ret;
+
+	for (nth = 1; nth < NTH_MAX; nth++) {
+		if (!begin(_metadata, self, variant))
+			return;
+		before = state_of(&self->dev, &self->bar);
+
+		shortage->fail(self, nth);
+		ret = variant->issue(self);
+		failed = has_failed(self);
+
+		if (ret == -ENOTTY)
+			SKIP(return, "the driver does not have this ioctl");
+		if (!failed || !ret) {
+			EXPECT_EQ(0, ret);
+			free(before.claims);
+			free(before.reserved);
+		} else {
+			refused++;
+			if (!variant->any_error)
+				EXPECT_EQ(-ENOMEM, ret) TH_LOG("%s", strerror(-ret));
+			shortage->expect_unchanged(_metadata, self, before);
+			if (variant->type)
+				expect_types(_metadata, self, variant->type);
+			ret = variant->issue(self);
+			EXPECT_EQ(0, ret) TH_LOG("again, with memory: %s", strerror(-ret));
+		}
+		if (!ret && variant->finish)
+			variant->finish(self);
+		vfio_device_close(&self->dev);
+		if (shortage->expect_closed)
+			shortage->expect_closed(_metadata, self);
+		if (_metadata->exit_code == KSFT_FAIL) {
+			TH_LOG("allocation %u%s failed", nth, shortage->besides);
+			return;
+		}
+		if (failed)
+			continue;
+		/* The kernel's other allocations vary, so the test allows one to be missed. */
+		if (refused || variant->may_do_without || again++ == AGAIN_MAX)
+			break;
+		nth = 0;
+	}
+	ASSERT_GT(NTH_MAX, nth);
+	TH_LOG("the call makes %u allocations and needs %u of them", nth - 1, refused);
+	if (!variant->may_do_without)
+		EXPECT_NE(0, refused);
+}
+
 #endif /* FAILNTH_H */

@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -145,6 +146,15 @@ static inline char *fixture_map_bar(struct __test_metadata *_metadata, struct vf
 
 	ASSERT_EQ(0, vfio_region_info(dev, bar, &info));
 	return fixture_map(_metadata, dev, info.offset, info.size, align);
+}
+
+/** fixture_join() - waits for the end of a child, which fails the test by its exit status */
+static inline void fixture_join(struct __test_metadata *_metadata, pid_t child)
+{
+	int status;
+
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
 }
 
 /** fixture_bar() - the physical address and size of a BAR, or fails the test */

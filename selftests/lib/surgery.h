@@ -157,15 +157,6 @@ static inline void begin(struct __test_metadata *_metadata, struct subject *subj
 
 typedef void surgeon(struct __test_metadata *_metadata, struct subject *subject);
 
-/* Waits for a child, which reports through the result of the test. */
-static inline void join(struct __test_metadata *_metadata, pid_t child)
-{
-	int status;
-
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_EQ(0, status);
-}
-
 /* A process of its own cuts its mapping, and exits with the rest of it mapped. */
 static inline void operate(struct __test_metadata *_metadata, struct subject *subject, surgeon *cut)
 {
@@ -179,7 +170,7 @@ static inline void operate(struct __test_metadata *_metadata, struct subject *su
 		expect_claims(_metadata, subject);
 		_exit(0);
 	}
-	join(_metadata, child);
+	fixture_join(_metadata, child);
 	ASSERT_EQ(subject->kept, subregion_count(&subject->dev));
 }
 
