@@ -8,6 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "iommufd.h"
 #include "vfio_open.h"
 
 #define PATH_LEN	320

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 #include <errno.h>
-#include <linux/iommufd.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "dma.h"
+#include "iommufd.h"
 
 /* A device that was opened by its own file has no address space for DMA until it is given one. */
 static int map_iommufd(struct vfio_device *dev, struct dma *dma)
