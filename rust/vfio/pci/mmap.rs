@@ -49,6 +49,9 @@ pub(crate) enum GuestTypes {
 
 /// A mapping that mmap() is setting up and that the driver has not counted yet.
 ///
+/// The kernel crate's `VmaNew` cannot replace it in Linux 7.3, because it sets neither `VM_PFNMAP`
+/// nor the page protection, the private data and the operations of a VMA.
+///
 /// # Invariants
 ///
 /// mmap() on a file of `device` is setting up `vma`. The calling thread holds the mmap lock for
