@@ -5,50 +5,50 @@
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
 .PHONY: help run sample dpdk nested vmm try check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean cache distclean
 
-help: ## Say this
+help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 	@echo '  make KDIR=TREE'
 	@echo '                  Build only the module, against your own kernel tree with Rust'
 
-run: ## Boot a stock kernel in QEMU, load the driver, run the sample, show what the PTEs hold
+run: ## Boot a stock kernel in QEMU, load the driver, run the sample, print the page-table entries
 	@rig/enter rig/run $(if $(SAMPLE),'$(SAMPLE)')
 
-sample: ## Run another sample there, in C or Rust: SAMPLE=NAME, see rig/run --help
+sample: ## Run another sample in that machine, in C or Rust: SAMPLE=NAME, see rig/run --help
 	@rig/enter rig/run '$(SAMPLE)'
 
-dpdk: ## Boot a stock kernel in QEMU, run Debian's dpdk-testpmd on the drop-in, with and without WC
+dpdk: ## Run Debian's dpdk-testpmd on the drop-in in QEMU, with and without write combining
 	@[ '$(or $(ARCH),x86_64)' = x86_64 ] || { echo 'error: make dpdk runs on x86-64 only' >&2; exit 1; }
 	@rig/enter rig/build dropin oracle tools
 	@rig/enter rig/vm --dpdk dpdk
 
-nested: ## Boot a stock kernel in QEMU, have Debian's QEMU there pass a device through to a guest
+nested: ## Pass a device through to a guest in QEMU, with Debian's QEMU
 	@rig/enter rig/build module oracle tools
 	@rig/enter rig/vm --limit 1200 --nested nested
 
-vmm: ## Boot a stock kernel in QEMU, give a guest of KVM one BAR in parts of different attributes
+vmm: ## Give a KVM guest in QEMU one BAR in parts with different attributes
 	@rig/enter rig/build module oracle samples
 	@rig/enter rig/vm vmm
 
-try: ## Run a program of yours in QEMU with the driver loaded: PROGRAM=FILE ARGS='...', see rig/try --help
+try: ## Run a program of yours in QEMU with the driver: PROGRAM=FILE ARGS='...', see rig/try --help
 	@rig/try '$(PROGRAM)' '$(subst ','\'',$(value ARGS))'
 
-check: ## Run every test, on the host and in QEMU; or some: TEST='claim.*', see rig/check --help
+check: ## Run all tests, on the host and in QEMU; or some: TEST='claim.*', see rig/check --help
 	@rig/enter rig/check $(if $(TEST),--test $(foreach name,$(TEST),'$(name)'))
 
 check-host: ## Run the checks that need no machine; or some: CHECK='fmt clippy', see rig/host --help
 	@rig/host $(foreach name,$(CHECK),'$(name)')
 
-check-all: ## The same as check with every kernel there is, and the packages, as before a release
+check-all: ## Run all tests with every kernel, and those of the packages, as before a release
 	@ARCH=x86_64 rig/system >/dev/null
 	@rig/enter rig/check all
 
-coverage: ## Run the guests of check on a driver that tells which of its code runs, and add that up
+coverage: ## Run the guests of check and print which of the driver's code ran
 	@rig/coverage
 
-fuzz: ## Do random operations in QEMU, compared with a model: MINUTES= SEED= OPS=, see rig/fuzz --help
+fuzz: ## Do random operations in QEMU and compare with a model: MINUTES= SEED= OPS=, see rig/fuzz --help
 	@rig/fuzz $(foreach word,MINUTES SEED OPS SEQUENCE DEVICE MODE TRACE,$(if $($(word)),'$(word)=$($(word))'))
 
-bench: ## Count what the driver costs beside vfio-pci, in instructions: tables, JSON, plots; BOOTS=N times
+bench: ## Measure the driver's cost beside vfio-pci, in instructions: tables, JSON, plots; BOOTS=N times
 	@rig/enter rig/bench $(BOOTS)
 
 doc: ## Build the documentation as HTML in build/doc
@@ -57,7 +57,7 @@ doc: ## Build the documentation as HTML in build/doc
 deb: ## Build the Debian packages in build/deb
 	@rig/enter rig/deb
 
-debcheck: ## Install, upgrade and remove the packages in a Debian system, boot with them
+debcheck: ## Install, upgrade and remove the packages in a Debian system, and boot with them
 	@rig/debcheck
 
 # Only the module, outside the source directory, so that builds for two kernels do not mix.
@@ -67,12 +67,12 @@ OUT ?= $(CURDIR)/build/module
 KBUILD_LLVM = $(if $(LLVM),,$(shell rust/check-tree --llvm '$(KDIR)'))
 DROPIN_OUT ?= $(CURDIR)/build/dropin
 
-module: ## Build the module alone; KDIR defaults to the running kernel's build tree
+module: ## Build only the module; KDIR defaults to the build tree of the running kernel
 	@RUSTC='$(RUSTC)' BINDGEN='$(BINDGEN)' rust/check-tree '$(KDIR)'
 	@mkdir -p '$(OUT)'
 	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' $(KBUILD_LLVM) modules
 
-dropin: ## Build the same driver by the name of vfio-pci, which DPDK and SPDK insist on
+dropin: ## Build the same driver with the name vfio-pci, which DPDK and SPDK require
 	+@$(MAKE) --no-print-directory module DROPIN=1 OUT='$(DROPIN_OUT)'
 
 # Installs the module where modprobe prefers it to the kernel's own, below DESTDIR if that is set.
@@ -93,7 +93,7 @@ install: module ## Install the module for the kernel in KDIR, and the headers (a
 	install -D -m 644 uapi/linux/vfio_subregion.h '$(HEADERS)/linux/vfio_subregion.h'
 	install -D -m 644 lib/include/vfio_subregion_helpers.h '$(HEADERS)/vfio_subregion_helpers.h'
 
-uninstall: ## Remove what make install installed
+uninstall: ## Remove the files of make install
 	@test -n '$(RELEASE)'
 	rm -f '$(MODULES)/$(NAME).ko'*
 	$(if $(DESTDIR),,$(DEPMOD) '$(RELEASE)')
@@ -102,11 +102,11 @@ uninstall: ## Remove what make install installed
 		[ ! -d "$$directory" ] || rmdir --ignore-fail-on-non-empty "$$directory"; \
 	done
 
-clean: ## Remove what was built in this checkout; the cache stays
+clean: ## Remove all build results from this checkout; the cache stays
 	rm -rf build Documentation/contract.rst
 
-cache: ## List the build roots and kernels in the cache; rig/cache --help says how to remove some
+cache: ## List the build roots and kernels in the cache; rig/cache --help describes how to remove them
 	@rig/cache
 
-distclean: clean ## Remove what was built, and the cache
+distclean: clean ## Remove all build results, and the cache
 	@rig/cache remove all
