@@ -67,7 +67,7 @@ def run(command, *, stdout, stderr=None, **options):
 def in_parallel(tasks):
     """Calls the functions of @tasks, which are pairs: a function, and how many may run at a time.
 
-    Returns what the functions returned, in the order of @tasks. An exception of one is raised once
+    Returns the results of the functions, in the order of @tasks. An exception of one is raised when
     all have ended.
     """
     started, running = [], set()
@@ -94,7 +94,7 @@ def _on_signal(number, _frame):
 
 
 def main(function):
-    """Calls @function and returns what it returns; INT, TERM and HUP end it and all processes.
+    """Calls @function and returns its result; INT, TERM and HUP end it and all processes.
 
     Signals arrive in the main thread, which only waits: @function has a thread of its own.
     """
