@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build only the module; with neither, print the help.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm try check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean cache distclean
+.PHONY: help run sample dpdk nested vmm try trace check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean cache distclean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -31,6 +31,9 @@ vmm: ## Give a KVM guest in QEMU one BAR in parts with different attributes
 
 try: ## Run a program of yours in QEMU with the driver: PROGRAM=FILE ARGS='...', see rig/try --help
 	@rig/try '$(PROGRAM)' '$(subst ','\'',$(value ARGS))'
+
+trace: ## Model the PCIe writes of a program: SAMPLE=NAME, or PROGRAM=FILE ARGS='...', see rig/trace --help
+	@rig/trace $(if $(POLICY),--policy '$(POLICY)') $(if $(PROGRAM),--program '$(PROGRAM)' '$(subst ','\'',$(value ARGS))','$(SAMPLE)')
 
 check: ## Run all tests, on the host and in QEMU; or some: TEST='claim.*', see rig/check --help
 	@rig/enter rig/check $(if $(TEST),--test $(foreach name,$(TEST),'$(name)'))

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Runs a program on one CPU while the plugin wctrace follows its stores to the BARs of devices.
+ *
+ * The trace begins at the first instruction of the program and ends with it, so that nothing of the
+ * shell or of booting is in it.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "wctrace.h"
+
+#define BARS		6
+#define IORESOURCE_MEM	0x200
+
+static const char usage[] =
+	"Usage: wctrace_run [--all-cpus] DEVICE[,DEVICE]... PROGRAM [ARGUMENT]...\n"
+	"\n"
+	"Runs PROGRAM on one CPU, and has the plugin of rig/vm --trace follow its stores to all\n"
+	"memory BARs of the devices, which are PCI addresses. The status is the program's.\n"
+	"\n"
+	"  --all-cpus  does not keep the program on one CPU\n";
+
+static int fail(const char *what, const char *why)
+{
+	fprintf(stderr, "wctrace_run: error: %s: %s\n", what, why);
+	return 125;
+}
+
+/* Asks the plugin to trace the BARs of the device @address. */
+static int trace_device(const char *address)
+{
+	char path[128];
+	uint64_t start, end, flags;
+	int bar, found = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource", address);
+	file = fopen(path, "r");
+	if (!file)
+		return fail(path, strerror(errno));
+	for (bar = 0; bar < BARS; bar++) {
+		if (fscanf(file, "%" SCNx64 " %" SCNx64 " %" SCNx64, &start, &end, &flags) != 3)
+			break;
+		if (!(flags & IORESOURCE_MEM) || end <= start)
+			continue;
+		if (!wctrace(WCTRACE_START, start, end - start + 1)) {
+			fclose(file);
+			return fail(address, "no more ranges can be traced: name fewer devices");
+		}
+		found++;
+	}
+	fclose(file);
+	return found ? 0 : fail(address, "the device has no memory BAR");
+}
+
+/* Where the executable of @pid was loaded. */
+static uint64_t load_address(pid_t pid)
+{
+	char path[64];
+	uint64_t start = 0;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	file = fopen(path, "r");
+	if (!file)
+		return 0;
+	if (fscanf(file, "%" SCNx64, &start) != 1)
+		start = 0;
+	fclose(file);
+	return start;
+}
+
+static int stay_on_this_cpu(void)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	return sched_setaffinity(0, sizeof(cpus), &cpus);
+}
+
+int main(int argc, char **argv)
+{
+	bool one_cpu = true;
+	int at = 1, status, try;
+	char *device;
+	pid_t child;
+
+	if (at < argc && !strcmp(argv[at], "--help")) {
+		fputs(usage, stdout);
+		return 0;
+	}
+	if (at < argc && !strcmp(argv[at], "--all-cpus")) {
+		one_cpu = false;
+		at++;
+	}
+	if (argc - at < 2) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (wctrace(WCTRACE_STATE, 0, 0) == 0)
+		return fail("no plugin answers", "use rig/vm --trace");
+	if (one_cpu && stay_on_this_cpu())
+		return fail("sched_setaffinity", strerror(errno));
+
+	child = fork();
+	if (child < 0)
+		return fail("fork", strerror(errno));
+	if (child == 0) {
+		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+			_exit(fail("ptrace", strerror(errno)));
+		execv(argv[at + 1], argv + at + 1);
+		_exit(fail(argv[at + 1], strerror(errno)));
+	}
+	/* The child stops at the first instruction of the program. */
+	if (waitpid(child, &status, 0) != child)
+		return fail("waitpid", strerror(errno));
+	if (!WIFSTOPPED(status))
+		return WIFEXITED(status) ? WEXITSTATUS(status) : 125;
+
+	wctrace(WCTRACE_BASE, load_address(child), 0);
+	for (device = strtok(argv[at], ","); device; device = strtok(NULL, ",")) {
+		status = trace_device(device);
+		if (status) {
+			kill(child, SIGKILL);
+			return status;
+		}
+	}
+	/* The plugin is ready when QEMU has forgotten what it had translated. */
+	for (try = 0; wctrace(WCTRACE_STATE, 0, 0) != 2; try++) {
+		if (try == 10000)
+			return fail("the plugin", "it does not begin to trace");
+		sched_yield();
+	}
+	if (ptrace(PTRACE_DETACH, child, NULL, NULL))
+		return fail("ptrace", strerror(errno));
+	if (waitpid(child, &status, 0) != child)
+		return fail("waitpid", strerror(errno));
+	wctrace(WCTRACE_STOP, 0, 0);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
