@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "evidence.h"
+#include "wctrace.h"
 
 #define MEMTYPE_LIST	"/sys/kernel/debug/x86/pat_memtype_list"
 #define TEXT_LEN	64
@@ -39,10 +40,22 @@ static int ask(unsigned long cmd, struct pte_oracle *pte)
 	return ret;
 }
 
+/*
+ * Where QEMU has the plugin wctrace, it must find the same. The entry may have changed meanwhile,
+ * so the oracle is then asked again.
+ */
 int pte_read(const volatile void *address, struct pte_oracle *pte)
 {
-	*pte = (struct pte_oracle) { .address = (uintptr_t)address };
-	return ask(PTE_ORACLE_READ, pte);
+	int ret, try;
+
+	for (try = 0; try < 10; try++) {
+		*pte = (struct pte_oracle) { .address = (uintptr_t)address };
+		ret = ask(PTE_ORACLE_READ, pte);
+		if (ret || !wctrace(WCTRACE_STATE, 0, 0) ||
+		    wctrace(WCTRACE_CHECK, (uintptr_t)address, (uintptr_t)pte))
+			return ret;
+	}
+	return -EREMCHG;
 }
 
 int pte_read_guest(int vcpu, uint64_t gpa, struct pte_oracle *pte)
