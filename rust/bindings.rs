@@ -39,5 +39,8 @@ unsafe impl FromBytes for vfio_subregion_query {}
 // SAFETY: All fields are integers, for which every bit pattern is valid.
 unsafe impl FromBytes for vfio_region_set_attr {}
 
+// SAFETY: All fields are integers, for which every bit pattern is valid.
+unsafe impl FromBytes for vfio_subregion_export {}
+
 // SAFETY: All fields are integers, and the structure has no padding.
 unsafe impl AsBytes for vfio_region_info_cap_subregion {}

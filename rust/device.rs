@@ -14,15 +14,18 @@
 //!    the kernel's mappings of the BARs. A thread that changes claims holds it for writing, so only
 //!    one thread does so at a time. Code under it may access user memory.
 //! 3. The mmap lock or the lock of a VMA, which belong to the memory manager.
-//! 4. The memory lock, which belongs to vfio-pci-core ([`pci::OpenDevice::memory_shared`],
+//! 4. The export lock ([`pci::OpenDevice::export`]). It protects the pointer of exports to the open
+//!    device. The last close takes it for writing after lock 1. A thread that holds it only tries
+//!    to take the io lock.
+//! 5. The memory lock, which belongs to vfio-pci-core ([`pci::OpenDevice::memory_shared`],
 //!    [`pci::OpenDevice::memory_exclusive`]). It protects the [`Claims`]. The core holds it for
 //!    writing while the device must not be accessed. Code under it must not access user memory.
-//! 5. The memory manager's locks of the file's mappings.
+//! 6. The memory manager's locks of the file's mappings.
 //!
 //! A thread that resets the device without VFIO may hold the locks of the PCI device and of its
 //! configuration space. It never waits for the memory lock. It closes the gate of the device
 //! (vfio/pci/reset.rs). Faults, read() and write() wait at the gate; they may hold locks 2 and 3
-//! then, but not lock 4.
+//! then, but not locks 4 and 5.
 //!
 //! # Why a page never has two types
 //!
@@ -49,6 +52,7 @@
 
 mod create;
 mod destroy;
+mod export;
 mod info;
 mod mmap;
 mod query;
@@ -75,6 +79,7 @@ use crate::{
     vfio::{
         pci::{
             self,
+            Access,
             Bar,
             CoreDevice,
             Fault,
@@ -87,6 +92,7 @@ use crate::{
     },
     wire::Failure, //
 };
+use core::ops::Range;
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -116,6 +122,7 @@ pub(crate) struct State {
 impl Operations for State {
     type Locked = Claims;
     type BarMaps = Segments;
+    type Exported = RegionId;
 
     fn open_device(core: &CoreDevice) -> Result<Self> {
         Ok(Self {
@@ -144,6 +151,7 @@ impl Operations for State {
             bindings::VFIO_SUBREGION_CREATE => create::create(device, arg)?,
             bindings::VFIO_SUBREGION_DESTROY => destroy::destroy(device, arg)?,
             bindings::VFIO_SUBREGION_QUERY => query::query(device, arg)?,
+            bindings::VFIO_SUBREGION_EXPORT => export::export(device, arg)?,
             bindings::VFIO_REGION_SET_ATTR => set_attribute::set_attribute(device, arg)?,
             bindings::VFIO_DEVICE_GET_INFO => return info::get_info(device, arg),
             _ => return device.core_ioctl(cmd, arg),
@@ -183,6 +191,20 @@ impl Operations for State {
     #[inline]
     fn fault(&self, device: &OpenDevice, fault: &Fault<'_, Self>) -> FaultOutcome {
         mmap::fault(device, fault)
+    }
+
+    fn exported(&self, device: &OpenDevice, exported: RegionId) -> Option<Range<u64>> {
+        export::slot(device, exported)
+    }
+
+    fn access_exported(
+        &self,
+        device: &OpenDevice,
+        exported: RegionId,
+        at: u64,
+        access: &mut Access<'_>,
+    ) -> Result<Option<usize>> {
+        export::access(device, exported, at, access)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
         vfio_region_set_attr,
         vfio_subregion_create,
         vfio_subregion_destroy,
+        vfio_subregion_export,
         vfio_subregion_query, //
     },
     compat::{
@@ -34,6 +35,7 @@ use crate::{
 };
 use core::mem::offset_of;
 use kernel::{
+    fs::file::flags,
     page::PAGE_SIZE,
     prelude::*,
     transmute::{
@@ -77,7 +79,7 @@ pub(crate) enum Failure {
     /// The platform does not support the memory type.
     NoSuchType,
     /// A function of the kernel failed: [`EBUSY`] (a conflict of memory types, or an ioeventfd),
-    /// [`EFAULT`], [`EINTR`] or [`ENOMEM`].
+    /// [`EFAULT`], [`EINTR`], [`EMFILE`], [`ENFILE`] or [`ENOMEM`].
     Kernel(Error),
 }
 
@@ -162,6 +164,39 @@ impl Destroy {
     pub(crate) fn read(arg: usize) -> Result<Self, Failure> {
         let (_, raw) = read::<vfio_subregion_destroy>(arg)?;
         Ok(Self { index: raw.index })
+    }
+}
+
+/// The argument of `VFIO_SUBREGION_EXPORT`.
+pub(crate) struct Export {
+    pub(crate) index: u32,
+    /// `O_RDONLY` or `O_RDWR`, and `O_CLOEXEC` or not.
+    pub(crate) open_flags: u32,
+}
+
+impl Export {
+    /// Reads the structure at the user address `arg`.
+    pub(crate) fn read(arg: usize) -> Result<(Self, ExportReply), Failure> {
+        let (user, raw) = read::<vfio_subregion_export>(arg)?;
+        if raw.open_flags & !(flags::O_RDWR | flags::O_CLOEXEC) != 0 {
+            return Err(Failure::Malformed);
+        }
+        let export = Self {
+            index: raw.index,
+            open_flags: raw.open_flags,
+        };
+        Ok((export, ExportReply(user)))
+    }
+}
+
+/// The user structure of `VFIO_SUBREGION_EXPORT`, for its output field.
+pub(crate) struct ExportReply(UserPtr);
+
+impl ExportReply {
+    /// Writes the number of the file descriptor.
+    pub(crate) fn write(self, fd: u32) -> Result {
+        let at = offset_of!(vfio_subregion_export, fd);
+        put(self.0, at, i32::try_from(fd)?)
     }
 }
 
@@ -281,6 +316,7 @@ macro_rules! argument {
 argument! {
     vfio_subregion_create
     vfio_subregion_destroy
+    vfio_subregion_export
     vfio_subregion_query
     vfio_region_set_attr
 }

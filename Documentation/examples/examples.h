@@ -4,6 +4,7 @@
 #define EXAMPLES_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +27,9 @@ void *wc_create(int device, uint32_t bar, uint64_t offset, uint64_t size, uint32
 
 /** wc_destroy() - destroys a subregion of wc_create(); returns 0 or a negative errno */
 int wc_destroy(int device, void *data, uint64_t size, uint32_t index);
+
+/** export_subregion() - opens a file for a subregion, to be sent; returns -1 on failure */
+int export_subregion(int device, uint32_t index);
 
 /** bar_set_wc() - makes all mappings of a BAR write-combining; returns 0 or a negative errno */
 int bar_set_wc(int device, uint32_t bar);

@@ -4,6 +4,8 @@
  * this folder lists.
  */
 
+/* Before vfio_pci_core.h, which declares accesses of 64 bits only then. */
+#include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/pgtable.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/vfio_subregion.h>
@@ -17,3 +19,4 @@ const unsigned int RUST_CONST_HELPER_VFIO_SUBREGION_CREATE = VFIO_SUBREGION_CREA
 const unsigned int RUST_CONST_HELPER_VFIO_SUBREGION_DESTROY = VFIO_SUBREGION_DESTROY;
 const unsigned int RUST_CONST_HELPER_VFIO_SUBREGION_QUERY = VFIO_SUBREGION_QUERY;
 const unsigned int RUST_CONST_HELPER_VFIO_REGION_SET_ATTR = VFIO_REGION_SET_ATTR;
+const unsigned int RUST_CONST_HELPER_VFIO_SUBREGION_EXPORT = VFIO_SUBREGION_EXPORT;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
+#include <linux/anon_inodes.h>
 #include <linux/build_bug.h>
+#include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/nospec.h>
 #include <linux/pci.h>
@@ -172,6 +174,39 @@ struct pci_dev *vfio_rs_pdev(struct vfio_pci_core_device *core)
 struct address_space *vfio_rs_mapping(struct vfio_pci_core_device *core)
 {
 	return core->vdev.inode->i_mapping;
+}
+
+/*
+ * Gets the inode of the device's mappings with its superblock. VFIO unmounts the filesystem of
+ * these inodes with the last device, and must not find an inode in use then.
+ */
+struct inode *vfio_rs_get_inode(struct vfio_pci_core_device *core)
+{
+	struct inode *inode = core->vdev.inode;
+
+	ihold(inode);
+	atomic_inc(&inode->i_sb->s_active);
+	return inode;
+}
+
+void vfio_rs_put_inode(struct inode *inode)
+{
+	struct super_block *sb = inode->i_sb;
+
+	iput(inode);
+	deactivate_super(sb);
+}
+
+/* Makes a file whose mappings are in the tree of @inode. */
+struct file *vfio_rs_getfile(const char *name, const struct file_operations *fops, void *data,
+			     int flags, struct inode *inode)
+{
+	struct file *file;
+
+	file = anon_inode_getfile_fmode(name, fops, data, flags, FMODE_PREAD | FMODE_PWRITE);
+	if (!IS_ERR(file))
+		file->f_mapping = inode->i_mapping;
+	return file;
 }
 
 struct rw_semaphore *vfio_rs_memory_lock(struct vfio_pci_core_device *core)

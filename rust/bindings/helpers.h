@@ -35,6 +35,10 @@ void vfio_rs_set_pci_ops(struct vfio_pci_core_device *core,
 			 const struct vfio_pci_device_ops *ops);
 struct pci_dev *vfio_rs_pdev(struct vfio_pci_core_device *core);
 struct address_space *vfio_rs_mapping(struct vfio_pci_core_device *core);
+struct inode *vfio_rs_get_inode(struct vfio_pci_core_device *core);
+void vfio_rs_put_inode(struct inode *inode);
+struct file *vfio_rs_getfile(const char *name, const struct file_operations *fops, void *data,
+			     int flags, struct inode *inode);
 struct rw_semaphore *vfio_rs_memory_lock(struct vfio_pci_core_device *core);
 void __iomem *vfio_rs_barmap(struct vfio_pci_core_device *core, int bar);
 void vfio_rs_set_barmap(struct vfio_pci_core_device *core, int bar, void __iomem *io);

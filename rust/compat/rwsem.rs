@@ -61,6 +61,29 @@ impl<T> RwSemaphore<T> {
     }
 
     /// Takes the lock for reading.
+    pub(crate) fn read(&self) -> ReadGuard<'_, T> {
+        // SAFETY: `new` initialised the semaphore.
+        unsafe { bindings::down_read(self.sem.get()) };
+        ReadGuard {
+            lock: self,
+            _thread: NotThreadSafe,
+        }
+    }
+
+    /// Takes the lock for reading if no thread holds it for writing, or returns `None`.
+    pub(crate) fn try_read(&self) -> Option<ReadGuard<'_, T>> {
+        // SAFETY: `new` initialised the semaphore.
+        let taken = unsafe { bindings::down_read_trylock(self.sem.get()) };
+        if taken == 0 {
+            return None;
+        }
+        Some(ReadGuard {
+            lock: self,
+            _thread: NotThreadSafe,
+        })
+    }
+
+    /// Takes the lock for reading.
     ///
     /// Fails with [`EINTR`] if a fatal signal arrives.
     pub(crate) fn read_killable(&self) -> Result<ReadGuard<'_, T>> {

@@ -16,17 +16,23 @@
 //! last close the device is an [`OpenDevice`]. VFIO calls operations only during this time: a
 //! mapping keeps its file, and a file keeps the device open.
 
+mod access;
 mod bar;
 mod bar_owners;
 mod core_device;
 mod device;
 mod driver;
+mod export;
 mod id;
 mod memory;
 mod mmap;
 mod ops;
 mod reset;
 
+pub(crate) use self::access::{
+    access_mapped,
+    Access, //
+};
 pub(crate) use self::bar::{
     Bar,
     Excluded,

@@ -58,6 +58,14 @@ FIELD(vfio_region_set_attr, attribute, 12, 4);
 FIELD(vfio_region_set_attr, effective_type, 16, 4);
 FIELD(vfio_region_set_attr, reserved, 20, 4);
 
+SIZE(vfio_subregion_export, 24);
+FIELD(vfio_subregion_export, argsz, 0, 4);
+FIELD(vfio_subregion_export, flags, 4, 4);
+FIELD(vfio_subregion_export, index, 8, 4);
+FIELD(vfio_subregion_export, open_flags, 12, 4);
+FIELD(vfio_subregion_export, fd, 16, 4);
+FIELD(vfio_subregion_export, reserved, 20, 4);
+
 SIZE(vfio_region_info_cap_subregion, 32);
 FIELD(vfio_region_info_cap_subregion, header, 0, 8);
 FIELD(vfio_region_info_cap_subregion, parent, 8, 4);
@@ -86,6 +94,7 @@ ASSERT(VFIO_SUBREGION_CREATE == 0xD500);
 ASSERT(VFIO_SUBREGION_DESTROY == 0xD501);
 ASSERT(VFIO_SUBREGION_QUERY == 0xD502);
 ASSERT(VFIO_REGION_SET_ATTR == 0xD503);
+ASSERT(VFIO_SUBREGION_EXPORT == 0xD504);
 ASSERT(VFIO_REGION_INFO_CAP_SUBREGION == 0xD501);
 ASSERT(VFIO_REGION_INFO_CAP_CLAIMS == 0xD502);
 ASSERT(VFIO_SUBREGION_ATTR_NONCACHED == 0);

@@ -34,6 +34,7 @@
  * * ENOSPC: the device has the maximum number of subregions, or the BAR has used up its 512 GiB of
  *   mmap offsets
  * * ENOENT: no subregion has this index
+ * * EMFILE, ENFILE: the process or the machine has the maximum number of open files
  * * EFAULT: the address of the structure is invalid
  * * ENOMEM: the kernel has no memory
  * * EINTR: a fatal signal arrived
@@ -216,6 +217,45 @@ struct vfio_region_set_attr {
 };
 
 #define VFIO_REGION_SET_ATTR	_IO(VFIO_SUBREGION_IOC, 3)
+
+/**
+ * struct vfio_subregion_export - VFIO_SUBREGION_EXPORT
+ * @argsz: in: size of the structure in bytes
+ * @flags: in: must be zero
+ * @index: in: region index of the subregion
+ * @open_flags: in: O_RDONLY or O_RDWR, and O_CLOEXEC or not
+ * @fd: out: the new file descriptor
+ * @reserved: in: must be zero
+ *
+ * Opens a file for one subregion, for a process that must not have the device. Offset 0 of the file
+ * is the first byte of the subregion. The file supports mmap() (MAP_SHARED, with the subregion's
+ * memory type), pread(), pwrite(), read() and write(); it gives access to nothing else of the
+ * device. A file opened with O_RDONLY permits neither pwrite() nor writable mappings.
+ *
+ * The file works in any process, whatever rights this has. It does not keep the device open. It is
+ * dead after VFIO_SUBREGION_DESTROY and after the last close of the device, and remains dead if the
+ * range gets a new subregion or the device is opened again: mappings lose their pages, an access
+ * raises SIGBUS, and calls fail with ENODEV. Whatever makes mappings of the device lose their pages
+ * for a time, such as a reset, does so to mappings of the file.
+ *
+ * The ioctl fails with ENOENT if @index is not the index of a subregion, or if the subregion has
+ * been destroyed; and with EINVAL if @open_flags has another flag or O_WRONLY.
+ *
+ * mmap() of the file fails with EINVAL if the range leaves the subregion or the mapping is private,
+ * and with EACCES if it is writable and the file is not. pread() and pwrite() fail with EINVAL at
+ * or after the end of the subregion, with EBADF if the file does not permit them, and with EIO
+ * while memory decoding is off or after the failed recovery from an error.
+ */
+struct vfio_subregion_export {
+	__u32		argsz;
+	__u32		flags;
+	__u32		index;
+	__u32		open_flags;
+	__s32		fd;
+	__u32		reserved;
+};
+
+#define VFIO_SUBREGION_EXPORT	_IO(VFIO_SUBREGION_IOC, 4)
 
 /* Id of the capability of a subregion in VFIO_DEVICE_GET_REGION_INFO. */
 #define VFIO_REGION_INFO_CAP_SUBREGION		0xD501

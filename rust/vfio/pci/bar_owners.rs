@@ -14,6 +14,7 @@
 //! make an ioeventfd for a BAR that the driver owns.
 
 use super::{
+    Access,
     Bar,
     CoreDevice,
     Excluded,
@@ -193,6 +194,28 @@ impl<'a, T: Operations> IoShared<'a, T> {
                 return Ok(done);
             }
         }
+    }
+
+    /// Reads or writes bytes of `bar` from `at` on through the core's mapping, and returns their
+    /// number.
+    ///
+    /// Fails with [`EIO`] if the core has no mapping, or while memory decoding is off. Fails with
+    /// [`EINVAL`] if the bytes leave the BAR.
+    pub(crate) fn core_access(
+        &self,
+        bar: Bar<'_>,
+        at: u64,
+        access: &mut Access<'_>,
+    ) -> Result<usize> {
+        let io = core_map(self.device.core(), bar).ok_or(EIO)?;
+        // CAST: `usize` has at most 64 bits.
+        let end = at.checked_add(access.len() as u64);
+        if end.is_none_or(|end| end > bar.len()) {
+            return Err(EINVAL);
+        }
+        // SAFETY: `io` is the core's mapping of the whole BAR, and this guard prevents its removal.
+        // The bytes are in the BAR.
+        unsafe { access.perform(self.device.core(), io, at, bar.msix_table()) }
     }
 
     /// Lets the core handle an ioctl that can use its mapping of a BAR. It fails with the core's

@@ -10,8 +10,13 @@ use super::{
     },
     bar_owners::BarOwners,
     driver::dev,
+    export::{
+        Exports,
+        NewExport, //
+    },
     ops::DeviceOps,
     reset::Gate,
+    Access,
     CoreDevice,
     Driver,
     Fault,
@@ -42,6 +47,7 @@ use core::{
         offset_of,
         MaybeUninit, //
     },
+    ops::Range,
     ptr::NonNull, //
 };
 use kernel::{
@@ -52,7 +58,8 @@ use kernel::{
         to_result, //
     },
     pci,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 /// The state of an open device and its operations. The defaults do what vfio-pci does.
@@ -66,6 +73,10 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 
     /// The kernel mappings of a BAR that the driver owns; see [`IoExclusive::give_to_driver`].
     type BarMaps: Send + Sync;
+
+    /// Identifies a range of the device file that has a file of its own; see
+    /// [`OpenDevice::export`].
+    type Exported: Copy + Send + Sync;
 
     /// Makes the state of a device that is being opened. No other operation runs yet.
     fn open_device(core: &CoreDevice) -> Result<Self>;
@@ -105,6 +116,21 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// Handles an access to a page that has no page-table entry. The caller holds the mmap lock or
     /// the VMA's lock for reading.
     fn fault(&self, device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
+
+    /// Returns the range of the device file to which an export leads, or `None` if it has ended.
+    ///
+    /// It must never lead to another range while the device is open.
+    fn exported(&self, device: &OpenDevice<Self>, exported: Self::Exported) -> Option<Range<u64>>;
+
+    /// Handles read() and write() from byte `at` of an export, and returns the number of bytes, or
+    /// `None` if the caller must try again later. The function must not wait for the io lock.
+    fn access_exported(
+        &self,
+        device: &OpenDevice<Self>,
+        exported: Self::Exported,
+        at: u64,
+        access: &mut Access<'_>,
+    ) -> Result<Option<usize>>;
 }
 
 /// A VFIO device whose state while it is open is a `T`.
@@ -130,6 +156,7 @@ pub(super) struct Opened<T: Operations> {
     pub(super) memory_lock: *mut rw_semaphore,
     /// Only a thread that holds the memory lock accesses this.
     pub(super) locked: UnsafeCell<T::Locked>,
+    pub(super) exports: Arc<Exports<T>>,
     pub(super) data: T,
 }
 
@@ -237,6 +264,26 @@ impl<T: Operations> OpenDevice<T> {
     /// Fails with [`EINTR`] if a fatal signal arrives.
     pub(crate) fn io_shared(&self) -> Result<IoShared<'_, T>> {
         Ok(IoShared::new(self, self.0.owners.read_killable()?))
+    }
+
+    /// Takes the io lock for reading if no thread holds it for writing, or returns `None`. A thread
+    /// that holds a lock which comes after the io lock must use this function.
+    pub(crate) fn try_io_shared(&self) -> Option<IoShared<'_, T>> {
+        Some(IoShared::new(self, self.0.owners.try_read()?))
+    }
+
+    /// Makes a file that leads to `exported`, with the open flags `flags`: `O_RDONLY` or `O_RDWR`,
+    /// and `O_CLOEXEC` or not.
+    ///
+    /// Fails with [`EMFILE`] or [`ENFILE`] if there are too many open files. Fails with [`ENOMEM`]
+    /// if the kernel has no memory.
+    pub(crate) fn export(&self, exported: T::Exported, flags: u32) -> Result<NewExport> {
+        NewExport::new(self.opened().exports.clone(), exported, flags)
+    }
+
+    /// Ends all exports. The device is being closed.
+    pub(super) fn revoke_exports(&self) {
+        self.opened().exports.revoke();
     }
 
     /// Takes the io lock for writing until the guard is dropped.

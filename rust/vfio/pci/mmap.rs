@@ -2,7 +2,10 @@
 
 //! Mappings of BARs into userspace, and their page faults.
 
+mod export;
 mod fork;
+
+pub(super) use self::export::map_export;
 
 use super::{
     Device,
@@ -28,7 +31,7 @@ use kernel::{
         vm_operations_struct, //
     },
     mm::virt::{
-        flags,
+        vm_flags_t,
         VmaRef, //
     },
     page::{
@@ -59,6 +62,8 @@ pub(crate) enum GuestTypes {
 pub(crate) struct NewMapping<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     vma: NonNull<vm_area_struct>,
+    /// The flag that a shared mapping of this kind has.
+    shared: vm_flags_t,
     _vma: PhantomData<&'a mut vm_area_struct>,
 }
 
@@ -68,11 +73,16 @@ impl<'a, T: Operations> NewMapping<'a, T> {
     /// # Safety
     ///
     /// The type's invariant must hold for `device` and `vma` while the result exists.
-    pub(super) unsafe fn from_raw(device: &'a OpenDevice<T>, vma: NonNull<vm_area_struct>) -> Self {
+    pub(super) unsafe fn from_raw(
+        device: &'a OpenDevice<T>,
+        vma: NonNull<vm_area_struct>,
+        shared: vm_flags_t,
+    ) -> Self {
         // INVARIANT: The caller guarantees it.
         Self {
             device,
             vma,
+            shared,
             _vma: PhantomData,
         }
     }
@@ -98,7 +108,7 @@ impl<'a, T: Operations> NewMapping<'a, T> {
     ///
     /// Fails with [`EINVAL`] if the mapping is private.
     pub(crate) fn count(self) -> Result<CountedMapping<'a, T>> {
-        if self.vma().flags() & flags::SHARED == 0 {
+        if self.vma().flags() & self.shared == 0 {
             return Err(EINVAL);
         }
         self.device.data().mapped(self.device, self.file_offset());
@@ -217,7 +227,28 @@ pub(crate) struct Fault<'a, T: Operations> {
     _vmf: PhantomData<&'a mut vm_fault>,
 }
 
-impl<T: Operations> Fault<'_, T> {
+impl<'a, T: Operations> Fault<'a, T> {
+    /// Wraps the arguments of the memory manager's call.
+    ///
+    /// # Safety
+    ///
+    /// The type's invariants must hold for `device` and `vmf` while the result exists, and `order`
+    /// must be at most [`LARGEST_ORDER`].
+    #[inline]
+    unsafe fn from_raw(device: &'a OpenDevice<T>, vmf: NonNull<vm_fault>, order: c_uint) -> Self {
+        // INVARIANT: The caller guarantees the first and the last. `len` is the size of
+        // `1 << order` pages.
+        Self {
+            device,
+            vmf,
+            order,
+            // CAST: `usize` has at most 64 bits. The order is at most `LARGEST_ORDER`, so the shift
+            // does not overflow.
+            len: (PAGE_SIZE as u64).wrapping_shl(order),
+            _vmf: PhantomData,
+        }
+    }
+
     fn vma(&self) -> &VmaRef {
         // SAFETY: `vmf` is valid during the fault, by the type's invariant.
         let vma = unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.vma };
@@ -242,11 +273,7 @@ impl<T: Operations> Fault<'_, T> {
     }
 
     fn refusal(&self) -> vm_fault_t {
-        if self.is_single_page() {
-            kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS
-        } else {
-            kernel::bindings::vm_fault_reason_VM_FAULT_FALLBACK
-        }
+        refusal(self.order)
     }
 
     /// Returns the offset in the device file of the first byte that the entry must map, or `None`
@@ -335,6 +362,15 @@ impl<T: Operations> Fault<'_, T> {
     }
 }
 
+/// Returns the result of a fault for `1 << order` pages that gets no entry.
+fn refusal(order: c_uint) -> vm_fault_t {
+    if order == 0 {
+        kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS
+    } else {
+        kernel::bindings::vm_fault_reason_VM_FAULT_FALLBACK
+    }
+}
+
 /// The operations of VMAs that map devices of a driver.
 struct MappingOps<T: Operations>(PhantomData<T>);
 
@@ -373,17 +409,9 @@ impl<T: Operations> MappingOps<T> {
         let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
         // SAFETY: The memory manager keeps the VMA locked during the fault.
         let vma = unsafe { VmaRef::from_raw(vma) };
-        // INVARIANT: The caller guarantees the fault in progress and the lock. Only
-        // `CountedMapping::map` sets these operations. `len` is the size of `1 << order` pages.
-        let fault = Fault {
-            device: Self::device(vma),
-            vmf,
-            order,
-            // CAST: `usize` has at most 64 bits. The order is at most `LARGEST_ORDER`, so the shift
-            // does not overflow.
-            len: (PAGE_SIZE as u64).wrapping_shl(order),
-            _vmf: PhantomData,
-        };
+        // SAFETY: The caller guarantees the fault in progress and the lock. Only
+        // `CountedMapping::map` sets these operations. The order was checked.
+        let fault = unsafe { Fault::from_raw(Self::device(vma), vmf, order) };
         loop {
             match fault.device.data().fault(fault.device, &fault).0 {
                 Outcome::Done(answer) => return answer,

@@ -6,6 +6,8 @@ use super::{
     bar::Bars,
     bar_owners::BarOwners,
     device::Opened,
+    export::Exports,
+    memory,
     reset::Gate,
     Device,
     Driver,
@@ -39,6 +41,7 @@ use kernel::{
         from_result,
         to_result, //
     },
+    mm::virt::flags,
     prelude::*,
     static_lock_class,
     uaccess::UserPtr, //
@@ -129,6 +132,9 @@ impl<D: Driver> DeviceOps<D> {
         // SAFETY: `init` has initialised the field.
         unsafe { &(*device).gate }.forget_failure();
         from_result(|| {
+            // SAFETY: `device` is valid. `close_device` revokes the exports, and none is made
+            // before the device is open.
+            let exports = unsafe { Exports::new(NonNull::new(device).ok_or(ENODEV)?.cast()) }?;
             // SAFETY: VFIO holds the lock of the device set, and the device is closed.
             to_result(unsafe { bindings::vfio_pci_core_enable(core.as_ptr()) })?;
             let data = D::Device::open_device(core).inspect_err(|_| {
@@ -143,6 +149,7 @@ impl<D: Driver> DeviceOps<D> {
                 bars: unsafe { Bars::new(core) },
                 memory_lock: core.memory_lock(),
                 locked: UnsafeCell::new(Default::default()),
+                exports,
                 data,
             };
             // SAFETY: `device` is valid, and this only computes the address of a field.
@@ -168,8 +175,14 @@ impl<D: Driver> DeviceOps<D> {
         let device: *mut Device<D::Device> = vdev.cast();
         // SAFETY: VFIO passes a valid device.
         let device = unsafe { &*device };
-        // SAFETY: The last file of the device has been closed, and no mapping is left.
-        // `vfio_pci_core_close_device()`, which disables the core, follows.
+        // Exports can outlive the device file. Afterwards their mappings have no entries and get
+        // none, and no call uses the device.
+        // SAFETY: The device is open until `open` is dropped below.
+        unsafe { Device::<D::Device>::open_from_raw(vdev) }.revoke_exports();
+        memory::zap_bars(&device.core);
+        // SAFETY: The last file of the device has been closed, so no mapping of it is left, and no
+        // entry of a mapping of an export. `vfio_pci_core_close_device()`, which disables the core,
+        // follows.
         let owned = unsafe { device.owners.write().close() };
         let open: *mut Opened<D::Device> = device.open.get().cast();
         // SAFETY: `open_device` initialised the field, and no operation runs any more.
@@ -302,7 +315,7 @@ impl<D: Driver> DeviceOps<D> {
         };
         // SAFETY: VFIO passes a VMA that mmap() is setting up for a file of this device, with the
         // mmap lock held for writing.
-        let mapping = unsafe { NewMapping::from_raw(device, vma) };
+        let mapping = unsafe { NewMapping::from_raw(device, vma, flags::SHARED) };
         from_result(|| device.data().mmap(device, mapping).map(|()| 0))
     }
 }

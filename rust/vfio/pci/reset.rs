@@ -111,6 +111,17 @@ impl Gate {
         Ok(())
     }
 
+    /// Returns whether the gate is open, without waiting.
+    ///
+    /// Fails with [`EIO`] if the recovery from an error has failed.
+    pub(super) fn is_open(&self) -> Result<bool> {
+        match self.reasons.load(Relaxed) {
+            0 => Ok(true),
+            reasons if reasons & (RESET | RECOVERY) != 0 => Ok(false),
+            _ => Err(EIO),
+        }
+    }
+
     #[cold]
     #[inline(never)]
     fn wait(&self) -> Result {

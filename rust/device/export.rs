@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Files for single subregions.
+//!
+//! vfio/pci/export.rs has the files and their lifetime. An export is the id of a subregion, which
+//! is never used again while the device is open.
+
+use super::OpenDevice;
+use crate::{
+    region::RegionId,
+    vfio::pci::{
+        self,
+        Access,
+        Io, //
+    },
+    wire::{
+        self,
+        Failure, //
+    }, //
+};
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// Handles `VFIO_SUBREGION_EXPORT`.
+#[inline(never)]
+pub(super) fn export(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+    let (request, reply) = wire::Export::read(arg)?;
+    let id = {
+        let table = device.memory_shared();
+        let id = device.data().id(&table, request.index);
+        id.filter(|id| table.get(*id).is_some())
+    };
+    let id = id.ok_or(Failure::NoSubregion)?;
+    let file = device.export(id, request.open_flags)?;
+    // The write to userspace comes first because the file cannot be taken back.
+    reply.write(file.fd())?;
+    file.install();
+    Ok(())
+}
+
+/// Returns the slot of the subregion `id` in the device file, or `None` if it does not exist.
+pub(super) fn slot(device: &OpenDevice, id: RegionId) -> Option<Range<u64>> {
+    let region = device.memory_shared().get(id)?;
+    let start = region.file_offset();
+    Some(start..start.checked_add(region.span().len())?)
+}
+
+/// Handles read() and write() from byte `at` of the subregion `id`. Returns `None` if the caller
+/// must try again.
+pub(super) fn access(
+    device: &OpenDevice,
+    id: RegionId,
+    at: u64,
+    access: &mut Access<'_>,
+) -> Result<Option<usize>> {
+    let Some(io) = device.try_io_shared() else {
+        return Ok(None);
+    };
+    // DESTROY needs the io lock for writing, so the subregion exists during the access.
+    let region = device.memory_shared().get(id).ok_or(ENODEV)?;
+    let (bar, span) = (region.bar(), region.span());
+    let at = span.start().checked_add(at).ok_or(EINVAL)?;
+    if at >= span.end() {
+        return Err(EINVAL);
+    }
+    let mut access = access.limited(span.end().saturating_sub(at));
+    let bar = device.bar(bar.index()).ok_or(ENODEV)?;
+    let _power = device.core().power_on()?;
+    let Some(segments) = io.driver_maps(bar) else {
+        return io.core_access(bar, at, &mut access).map(Some);
+    };
+    if let Some(map) = segments.kernel_map_at(at) {
+        let start = map.span().start();
+        let done = pci::access_mapped(
+            map.io_map(),
+            device,
+            at.saturating_sub(start),
+            bar.msix_table().relative_to(start),
+            &mut access.limited(map.span().end().saturating_sub(at)),
+        );
+        return done.map(Some);
+    }
+    drop(io);
+    let Some(mut io) = device.try_io_exclusive() else {
+        return Ok(None);
+    };
+    if let Some(segments) = io.driver_maps_mut(bar) {
+        segments.map_at(bar, at)?;
+    }
+    // The subregion may be gone, since the lock was released in between.
+    Ok(None)
+}

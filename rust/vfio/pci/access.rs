@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Accesses to device memory with bytes of the kernel.
+//!
+//! vfio-pci-core transfers between a device and user memory only. This module makes the same
+//! accesses, each under the memory lock and with memory decoding checked, for a caller that must
+//! not access user memory at that time.
+
+use super::{
+    CoreDevice,
+    Excluded,
+    OpenDevice,
+    Operations, //
+};
+use crate::{
+    bindings,
+    compat::IoMap, //
+};
+use core::{
+    ffi::c_void,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+/// A read or write of device memory, from or to memory of the kernel.
+pub(crate) enum Access<'a> {
+    /// The device is read to this buffer.
+    Read(&'a mut [u8]),
+    /// The device gets these bytes.
+    Write(&'a [u8]),
+}
+
+/// Performs an access of the width of `$type`.
+macro_rules! access {
+    ($access:ident, $core:ident, $io:ident, $range:ident => $type:ty, $read:ident, $write:ident) => {
+        match $access {
+            Access::Read(bytes) => {
+                let mut value: $type = 0;
+                // SAFETY: The core device is valid. The caller of `perform` guarantees that `io`
+                // leads to these bytes of its BAR, and they have the width of the type.
+                to_result(unsafe { bindings::$read($core, true, &raw mut value, $io) })?;
+                if let Some(bytes) = bytes.get_mut($range) {
+                    bytes.copy_from_slice(&value.to_ne_bytes());
+                }
+            }
+            Access::Write(bytes) => {
+                let bytes = bytes.get($range).and_then(|bytes| bytes.try_into().ok());
+                let value = <$type>::from_ne_bytes(bytes.ok_or(EINVAL)?);
+                // SAFETY: As above.
+                to_result(unsafe { bindings::$write($core, true, value, $io) })?;
+            }
+        }
+    };
+}
+
+impl Access<'_> {
+    /// Returns the number of bytes.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Read(bytes) => bytes.len(),
+            Self::Write(bytes) => bytes.len(),
+        }
+    }
+
+    /// Limits the access to its first `len` bytes.
+    pub(crate) fn limited(&mut self, len: u64) -> Access<'_> {
+        let len = usize::try_from(len).map_or(self.len(), |len| len.min(self.len()));
+        match self {
+            Self::Read(bytes) => Access::Read(bytes.get_mut(..len).unwrap_or_default()),
+            Self::Write(bytes) => Access::Write(bytes.get(..len).unwrap_or_default()),
+        }
+    }
+
+    /// Performs the access from byte `at` of the kernel mapping `io`, by the widest accesses that
+    /// the alignment permits, as vfio-pci does. The bytes of `excluded` are hidden. Returns the
+    /// number of bytes.
+    ///
+    /// Fails with [`EIO`] while memory decoding is off.
+    ///
+    /// # Safety
+    ///
+    /// `io` must be a mapping of a BAR of `core` with all bytes of the access.
+    pub(super) unsafe fn perform(
+        &mut self,
+        core: &CoreDevice,
+        io: NonNull<c_void>,
+        at: u64,
+        excluded: Excluded,
+    ) -> Result<usize> {
+        let all = self.len();
+        let core = core.as_ptr();
+        let mut done: usize = 0;
+        while done < all {
+            // CAST: `usize` has at most 64 bits.
+            let here = at.saturating_add(done as u64);
+            if excluded.overlaps(here, here.saturating_add(1)) {
+                if let Self::Read(bytes) = self {
+                    if let Some(byte) = bytes.get_mut(done) {
+                        *byte = u8::MAX;
+                    }
+                }
+                done = done.saturating_add(1);
+                continue;
+            }
+            let left = all.saturating_sub(done);
+            let fits = |width: usize| {
+                // CAST: The width is at most 8.
+                let end = here.saturating_add(width as u64);
+                left >= width && here % width as u64 == 0 && !excluded.overlaps(here, end)
+            };
+            let width = [8, 4, 2].into_iter().find(|width| fits(*width));
+            let width = width.unwrap_or(1);
+            let range = done..done.saturating_add(width);
+            let io = io.as_ptr().wrapping_byte_add(usize::try_from(here)?);
+            match width {
+                8 => access!(
+                    self, core, io, range => u64, vfio_pci_core_ioread64, vfio_pci_core_iowrite64
+                ),
+                4 => access!(
+                    self, core, io, range => u32, vfio_pci_core_ioread32, vfio_pci_core_iowrite32
+                ),
+                2 => access!(
+                    self, core, io, range => u16, vfio_pci_core_ioread16, vfio_pci_core_iowrite16
+                ),
+                _ => access!(
+                    self, core, io, range => u8, vfio_pci_core_ioread8, vfio_pci_core_iowrite8
+                ),
+            }
+            done = done.saturating_add(width);
+        }
+        Ok(done)
+    }
+}
+
+/// Reads or writes bytes from byte `at` of `map`, a mapping of a BAR of `device`. The bytes of
+/// `excluded`, which is relative to the start of the mapping, are hidden. Returns the number of
+/// bytes.
+///
+/// Fails with [`EINVAL`] if the bytes leave the mapping. Fails with [`EIO`] while memory decoding is
+/// off.
+pub(crate) fn access_mapped<T: Operations>(
+    map: &IoMap,
+    device: &OpenDevice<T>,
+    at: u64,
+    excluded: Excluded,
+    access: &mut Access<'_>,
+) -> Result<usize> {
+    let end = usize::try_from(at)?.checked_add(access.len());
+    if end.is_none_or(|end| end > map.len()) {
+        return Err(EINVAL);
+    }
+    let io = NonNull::new(map.as_ptr()).ok_or(EINVAL)?;
+    // SAFETY: `map` is a live mapping by its invariant, of a BAR of the device as the caller says,
+    // and has these bytes.
+    unsafe { access.perform(device.core(), io, at, excluded) }
+}
