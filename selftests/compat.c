@@ -97,6 +97,20 @@ TEST_F(compat, destroy_works_and_its_errors_are_the_same)
 	EXPECT_SIGBUS(map);
 }
 
+/* contract: export.bytes */
+TEST_F(compat, an_export_works)
+{
+	int fd = fixture_export(_metadata, &self->dev, self->sub.index, O_RDWR);
+	char *map = fixture_map_export(_metadata, fd, PROT_READ | PROT_WRITE, CLAIM_SIZE);
+	uint32_t value = 0;
+
+	ASSERT_EQ(0, touch_write((uint32_t *)map, 0xc0ffee));
+	EXPECT_STREQ(PTE_WC, pte_type(map));
+	ASSERT_EQ(4, pread(fd, &value, 4, 0));
+	EXPECT_EQ(0xc0ffee, value);
+	EXPECT_EQ(-EINVAL, subregion_export(&self->dev, self->sub.index, O_WRONLY));
+}
+
 TEST_F(compat, query_fills_in_all_outputs)
 {
 	struct vfio_subregion_query query;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The argument of all four ioctls. Each test has one error; all other input is valid.
+ * The argument of all five ioctls. Each test has one error; all other input is valid.
  */
 #include <stddef.h>
 
@@ -62,6 +62,18 @@ static void prepare_destroy(struct __test_metadata *_metadata, struct vfio_devic
 	memcpy(arg, &destroy, sizeof(destroy));
 }
 
+static void prepare_export(struct __test_metadata *_metadata, struct vfio_device *dev, void *arg)
+{
+	struct vfio_subregion_export export = {
+		.argsz = sizeof(export),
+		.open_flags = O_RDWR | O_CLOEXEC,
+	};
+
+	export.index = fixture_create(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_WC,
+				      (1 + 2 * subregion_count(dev)) * MIB, MIB).index;
+	memcpy(arg, &export, sizeof(export));
+}
+
 static void prepare_query(struct __test_metadata *_metadata, struct vfio_device *dev, void *arg)
 {
 	struct vfio_subregion_query query = { .argsz = sizeof(query), .index = BAR2 };
@@ -103,6 +115,18 @@ FIXTURE_VARIANT_ADD(args, of_destroy) {
 		.reserved = offsetof(struct vfio_subregion_destroy, reserved),
 		.reserved_size = sizeof(((struct vfio_subregion_destroy *)NULL)->reserved),
 		.prepare = prepare_destroy,
+	}
+};
+
+FIXTURE_VARIANT_ADD(args, of_export) {
+	{
+		.request = VFIO_SUBREGION_EXPORT,
+		.size = sizeof(struct vfio_subregion_export),
+		.reserved = offsetof(struct vfio_subregion_export, reserved),
+		.reserved_size = sizeof(((struct vfio_subregion_export *)NULL)->reserved),
+		.out = offsetof(struct vfio_subregion_export, fd),
+		.out_end = offsetof(struct vfio_subregion_export, reserved),
+		.prepare = prepare_export,
 	}
 };
 

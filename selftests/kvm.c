@@ -13,8 +13,8 @@
 
 /** struct subject - one range of a BAR, as device memory of a guest */
 struct subject {
-	/* The BAR of vfio-pci, the BAR of this driver, or a subregion. */
-	enum { OF_VFIO_PCI, OF_BAR, OF_SUBREGION } of;
+	/* The BAR of vfio-pci, the BAR of this driver, a subregion, or a file of one. */
+	enum { OF_VFIO_PCI, OF_BAR, OF_SUBREGION, OF_EXPORT } of;
 	uint32_t attribute;
 	/* Whether a guest on arm64 may have it as Normal-NC. */
 	bool normal;
@@ -39,11 +39,14 @@ FIXTURE_VARIANT_ADD(kvm, noncached) { { OF_SUBREGION, VFIO_SUBREGION_ATTR_NONCAC
 FIXTURE_VARIANT_ADD(kvm, device) { { OF_SUBREGION, VFIO_SUBREGION_ATTR_DEVICE, false } };
 FIXTURE_VARIANT_ADD(kvm, wc) { { OF_SUBREGION, VFIO_SUBREGION_ATTR_WC, true } };
 FIXTURE_VARIANT_ADD(kvm, guest_any) { { OF_SUBREGION, VFIO_SUBREGION_ATTR_GUEST_ANY, true } };
+FIXTURE_VARIANT_ADD(kvm, exported_device) { { OF_EXPORT, VFIO_SUBREGION_ATTR_DEVICE, false } };
+FIXTURE_VARIANT_ADD(kvm, exported_wc) { { OF_EXPORT, VFIO_SUBREGION_ATTR_WC, true } };
 
 FIXTURE_SETUP(kvm)
 {
 	const struct subject *subject = &variant->subject;
 	uint64_t offset;
+	int fd;
 
 	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
 	if (!fixture_vm(_metadata, &self->vm))
@@ -52,12 +55,18 @@ FIXTURE_SETUP(kvm)
 			  subject->of == OF_VFIO_PCI ? DRIVER_STOCK : vfio_driver()))
 		return;
 	offset = vfio_offset(&self->dev, BAR2, AT);
-	if (subject->of == OF_SUBREGION) {
+	if (subject->of >= OF_SUBREGION) {
 		self->sub = fixture_create(_metadata, &self->dev, BAR2, subject->attribute, AT,
 					   SIZE);
 		offset = self->sub.mmap_offset;
 	}
-	self->map = (void *)fixture_map(_metadata, &self->dev, offset, SIZE, 2 * MIB);
+	if (subject->of == OF_EXPORT) {
+		fd = fixture_export(_metadata, &self->dev, self->sub.index, O_RDWR);
+		self->map = (void *)fixture_map_export(_metadata, fd, PROT_READ | PROT_WRITE, SIZE);
+		close(fd);
+	} else {
+		self->map = (void *)fixture_map(_metadata, &self->dev, offset, SIZE, 2 * MIB);
+	}
 	ASSERT_EQ(0, vm_add(&self->vm, 0, (void *)self->map, SIZE));
 }
 
@@ -83,7 +92,7 @@ TEST_F(kvm, the_second_stage_has_the_entry_that_the_attribute_means)
 	expect_no_entry(_metadata, &self->vm, SIZE);
 
 	/* The host's entry for the same bytes, read by the same oracle, has the type asked for. */
-	EXPECT_STREQ(subject->of == OF_SUBREGION ? attribute_pte(subject->attribute) :
+	EXPECT_STREQ(subject->of >= OF_SUBREGION ? attribute_pte(subject->attribute) :
 		     PTE_NONCACHED, pte_type(self->map));
 
 	/* Ordinary memory has another type. */
@@ -260,7 +269,7 @@ TEST_F(kvm, a_running_guest_never_reaches_what_is_destroyed)
 {
 	uint64_t reached;
 
-	if (variant->subject.of != OF_SUBREGION)
+	if (variant->subject.of < OF_SUBREGION)
 		SKIP(return, "a BAR cannot be destroyed");
 	start_counting(_metadata, self);
 	fixture_destroy(_metadata, &self->dev, self->sub.index);

@@ -129,6 +129,13 @@ static int query(FIXTURE_DATA(failnth) * self)
 	return subregion_query(&self->dev, BAR2, &query);
 }
 
+static int export_alone(FIXTURE_DATA(failnth) * self)
+{
+	int fd = subregion_export(&self->dev, self->sub.index, O_RDWR);
+
+	return fd < 0 ? fd : close(fd);
+}
+
 static int set_wc(FIXTURE_DATA(failnth) * self)
 {
 	return region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
@@ -225,6 +232,10 @@ FIXTURE_VARIANT_ADD(failnth, destroy_one_of_several) {
 
 FIXTURE_VARIANT_ADD(failnth, query) {
 	.prepare = among_others, .issue = query, .type = PTE_WC, .may_do_without = true,
+};
+
+FIXTURE_VARIANT_ADD(failnth, export) {
+	.prepare = alone, .issue = export_alone, .any_error = true,
 };
 
 FIXTURE_VARIANT_ADD(failnth, set_attr_to_wc) {

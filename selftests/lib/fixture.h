@@ -117,6 +117,31 @@ static inline void fixture_destroy(struct __test_metadata *_metadata, struct vfi
 	ASSERT_EQ(0, ret) TH_LOG("cannot destroy region %u: %s", index, strerror(-ret));
 }
 
+/** fixture_export() - opens a file for a subregion, or fails the test */
+static inline int fixture_export(struct __test_metadata *_metadata, struct vfio_device *dev,
+				 uint32_t index, uint32_t open_flags)
+{
+	int fd = subregion_export(dev, index, open_flags);
+
+	ASSERT_LE(0, fd) TH_LOG("cannot export region %u: %s", index, strerror(-fd));
+	return fd;
+}
+
+/** fixture_map_export() - maps the first @size bytes of an export, or fails the test */
+static inline char *fixture_map_export(struct __test_metadata *_metadata, int fd, int prot,
+				       size_t size)
+{
+	size_t room = size + 2 * MIB;
+	char *hole = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *map;
+
+	ASSERT_NE(MAP_FAILED, hole);
+	map = mmap(hole + (-(uintptr_t)hole & (2 * MIB - 1)), size, prot, MAP_SHARED | MAP_FIXED,
+		   fd, 0);
+	ASSERT_NE(MAP_FAILED, map) TH_LOG("cannot map an export: %s", strerror(errno));
+	return map;
+}
+
 /** fixture_set_attr() - gives a BAR an attribute, or fails the test */
 static inline void fixture_set_attr(struct __test_metadata *_metadata, struct vfio_device *dev,
 				    uint32_t bar, uint32_t attribute)

@@ -39,6 +39,17 @@ int subregion_destroy(struct vfio_device *dev, uint32_t index)
 	return ioctl(dev->fd, VFIO_SUBREGION_DESTROY, &destroy) ? -errno : 0;
 }
 
+int subregion_export(struct vfio_device *dev, uint32_t index, uint32_t open_flags)
+{
+	struct vfio_subregion_export export = {
+		.argsz = sizeof(export),
+		.index = index,
+		.open_flags = open_flags,
+	};
+
+	return ioctl(dev->fd, VFIO_SUBREGION_EXPORT, &export) ? -errno : export.fd;
+}
+
 int subregion_query(struct vfio_device *dev, uint32_t index, struct vfio_subregion_query *query)
 {
 	*query = (struct vfio_subregion_query) { .argsz = sizeof(*query), .index = index };

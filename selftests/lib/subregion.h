@@ -41,6 +41,9 @@ int subregion_create(struct vfio_device *dev, struct vfio_subregion_create *crea
 /** subregion_destroy() - VFIO_SUBREGION_DESTROY */
 int subregion_destroy(struct vfio_device *dev, uint32_t index);
 
+/** subregion_export() - VFIO_SUBREGION_EXPORT; a file descriptor or a negative errno */
+int subregion_export(struct vfio_device *dev, uint32_t index, uint32_t open_flags);
+
 /** subregion_query() - VFIO_SUBREGION_QUERY; fills in all of @query */
 int subregion_query(struct vfio_device *dev, uint32_t index, struct vfio_subregion_query *query);
 
