@@ -22,15 +22,19 @@
 extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
 
 /**
- * vfio_subregion_map() - maps @size bytes of a region from @offset of the device file on
+ * vfio_subregion_map_at() - maps @size bytes from @offset of a file on, with the protection @prot
  *
- * The kernel can use large entries where address and offset agree in the lower bits: of 2 MiB now,
- * of 1 GiB when its memory management can split them. The address that mmap() picks by itself need
- * not, so a hole with room for one that does is taken first and the mapping put into it.
+ * The kernel can use large entries where the address and @place agree in the lower bits: of 2 MiB
+ * now, of 1 GiB when its memory management can split them. The address that mmap() picks by itself
+ * need not, so a hole with room for one that does is taken first and the mapping put into it.
+ *
+ * For the file of an export, @place is the offset in the BAR of the first byte; for the device
+ * file it is @offset.
  *
  * Returns MAP_FAILED and sets errno on failure; munmap() with the same @size ends the mapping.
  */
-static inline void *vfio_subregion_map(int device, uint64_t offset, uint64_t size)
+static inline void *vfio_subregion_map_at(int file, int prot, uint64_t offset, uint64_t size,
+					  uint64_t place)
 {
 	const size_t align = size >= 1UL << 30 ? 1UL << 30 : size >= 2UL << 20 ? 2UL << 20 : 1;
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -50,21 +54,45 @@ static inline void *vfio_subregion_map(int device, uint64_t offset, uint64_t siz
 	hole = (char *)mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if ((void *)hole == MAP_FAILED)
 		return MAP_FAILED;
-	skip = ((size_t)offset - (size_t)hole) & (align - 1);
-	map = mmap(hole + skip, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		   device, (off_t)offset);
+	skip = ((size_t)place - (size_t)hole) & (align - 1);
+	map = mmap(hole + skip, (size_t)size, prot, MAP_SHARED | MAP_FIXED, file, (off_t)offset);
 	if (map == MAP_FAILED) {
 		error = errno;
 		munmap(hole, room);
 		errno = error;
 		return MAP_FAILED;
 	}
-	/* @offset is where a page begins, or mmap() would have failed: @skip is whole pages. */
+	/* @place and @offset begin a page, or mmap() would have failed: @skip is whole pages. */
 	if (skip)
 		munmap(hole, skip);
 	if (align - 1 > skip)
 		munmap(hole + skip + whole, align - 1 - skip);
 	return map;
+}
+
+/** vfio_subregion_map() - maps @size bytes of a region from @offset of the device file on */
+static inline void *vfio_subregion_map(int device, uint64_t offset, uint64_t size)
+{
+	return vfio_subregion_map_at(device, PROT_READ | PROT_WRITE, offset, size, offset);
+}
+
+/**
+ * vfio_subregion_export() - performs VFIO_SUBREGION_EXPORT
+ *
+ * @open_flags: O_RDONLY or O_RDWR, and O_CLOEXEC or not
+ *
+ * The file can be sent to another process (SCM_RIGHTS), which needs no other right to use it.
+ *
+ * Returns the file descriptor, or -1 and sets errno on failure.
+ */
+static inline int vfio_subregion_export(int device, uint32_t index, uint32_t open_flags)
+{
+	struct vfio_subregion_export request = { 0, 0, 0, 0, 0, 0 };
+
+	request.argsz = sizeof(request);
+	request.index = index;
+	request.open_flags = open_flags;
+	return ioctl(device, VFIO_SUBREGION_EXPORT, &request) ? -1 : request.fd;
 }
 
 /**

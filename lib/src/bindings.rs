@@ -18,6 +18,7 @@ pub const VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC: u32 = 18;
 pub const VFIO_REGION_INFO_CAP_SUBREGION: u32 = 54529;
 pub const VFIO_REGION_INFO_CAP_CLAIMS: u32 = 54530;
 pub type __u16 = ::core::ffi::c_ushort;
+pub type __s32 = ::core::ffi::c_int;
 pub type __u32 = ::core::ffi::c_uint;
 pub type __u64 = ::core::ffi::c_ulonglong;
 #[repr(C)]
@@ -299,6 +300,43 @@ const _: () = {
     zerocopy :: Immutable,
     zerocopy :: KnownLayout,
 )]
+pub struct vfio_subregion_export {
+    pub argsz: __u32,
+    pub flags: __u32,
+    pub index: __u32,
+    pub open_flags: __u32,
+    pub fd: __s32,
+    pub reserved: __u32,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of vfio_subregion_export"][::core::mem::size_of::<vfio_subregion_export>() - 24usize];
+    ["Alignment of vfio_subregion_export"]
+        [::core::mem::align_of::<vfio_subregion_export>() - 4usize];
+    ["Offset of field: vfio_subregion_export::argsz"]
+        [::core::mem::offset_of!(vfio_subregion_export, argsz) - 0usize];
+    ["Offset of field: vfio_subregion_export::flags"]
+        [::core::mem::offset_of!(vfio_subregion_export, flags) - 4usize];
+    ["Offset of field: vfio_subregion_export::index"]
+        [::core::mem::offset_of!(vfio_subregion_export, index) - 8usize];
+    ["Offset of field: vfio_subregion_export::open_flags"]
+        [::core::mem::offset_of!(vfio_subregion_export, open_flags) - 12usize];
+    ["Offset of field: vfio_subregion_export::fd"]
+        [::core::mem::offset_of!(vfio_subregion_export, fd) - 16usize];
+    ["Offset of field: vfio_subregion_export::reserved"]
+        [::core::mem::offset_of!(vfio_subregion_export, reserved) - 20usize];
+};
+#[repr(C)]
+#[derive(
+    Debug,
+    Default,
+    Copy,
+    Clone,
+    zerocopy :: FromBytes,
+    zerocopy :: IntoBytes,
+    zerocopy :: Immutable,
+    zerocopy :: KnownLayout,
+)]
 pub struct vfio_region_info_cap_subregion {
     pub header: vfio_info_cap_header,
     pub parent: __u32,
@@ -360,5 +398,6 @@ pub const VFIO_SUBREGION_CREATE_NR: __u32 = 0;
 pub const VFIO_SUBREGION_DESTROY_NR: __u32 = 1;
 pub const VFIO_SUBREGION_QUERY_NR: __u32 = 2;
 pub const VFIO_REGION_SET_ATTR_NR: __u32 = 3;
+pub const VFIO_SUBREGION_EXPORT_NR: __u32 = 4;
 pub const VFIO_DEVICE_GET_INFO_NR: __u32 = 107;
 pub const VFIO_DEVICE_GET_REGION_INFO_NR: __u32 = 108;

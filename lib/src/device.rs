@@ -17,6 +17,8 @@ use crate::{
     Call,
     EffectiveType,
     Error,
+    Export,
+    ExportAccess,
     Region,
     RegionFlags,
     RegionIndex,
@@ -287,13 +289,24 @@ impl<F: AsFd> Device<F> {
             .file_offset
             .checked_add(part.offset())
             .ok_or(outside)?;
-        let memory =
-            Memory::map(self.0.as_fd(), offset, size).map_err(refused(Call::Mmap, region.index))?;
+        let memory = Memory::map(self.0.as_fd(), offset, size, offset)
+            .map_err(refused(Call::Mmap, region.index))?;
         let now = self.region(region.index)?;
         if now.file_offset != region.file_offset || part.end() > now.size {
             return Err(Error::Changed(region.index));
         }
         Ok(Mapping::new(memory, now.attribute))
+    }
+
+    /// Opens a file for a subregion alone, for a process that must not have the device.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; ENOENT when the region is no subregion, or was destroyed.
+    pub fn export(&self, region: &Region, access: ExportAccess) -> Result<Export, Error> {
+        let fd = raw::export(self.0.as_fd(), region.index.0, access.open_flags())
+            .map_err(refused(Call::Export, region.index))?;
+        Ok(Export::new(fd, region.clone()))
     }
 
     /// Reads from a region by `pread()`, which reaches claimed pages too; returns how many bytes.

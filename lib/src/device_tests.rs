@@ -46,10 +46,19 @@ fn a_file_that_is_no_device_refuses_every_call() {
         device.destroy(RegionIndex(9)).unwrap_err(),
         device.query(bar).unwrap_err(),
         device.set_attribute(bar, Attribute::Device).unwrap_err(),
+        device
+            .export(&region(), ExportAccess::ReadOnly)
+            .unwrap_err(),
     ];
     assert!(said.iter().all(Error::is_unsupported));
     let calls = said.map(|error| error.call().unwrap());
-    let want = [Call::Create, Call::Destroy, Call::Query, Call::SetAttr];
+    let want = [
+        Call::Create,
+        Call::Destroy,
+        Call::Query,
+        Call::SetAttr,
+        Call::Export,
+    ];
     assert_eq!(calls, want);
     for error in [device.region(bar).err(), device.regions().err()] {
         assert_eq!(error.and_then(|error| error.errno()), Some(Errno::NOTTY));

@@ -22,6 +22,8 @@ pub enum Call {
     Query,
     /// `VFIO_REGION_SET_ATTR`.
     SetAttr,
+    /// `VFIO_SUBREGION_EXPORT`.
+    Export,
     /// `VFIO_DEVICE_GET_INFO`.
     DeviceInfo,
     /// `VFIO_DEVICE_GET_REGION_INFO`.
@@ -43,6 +45,7 @@ impl Call {
             Self::Destroy => "VFIO_SUBREGION_DESTROY",
             Self::Query => "VFIO_SUBREGION_QUERY",
             Self::SetAttr => "VFIO_REGION_SET_ATTR",
+            Self::Export => "VFIO_SUBREGION_EXPORT",
             Self::DeviceInfo => "VFIO_DEVICE_GET_INFO",
             Self::RegionInfo => "VFIO_DEVICE_GET_REGION_INFO",
             Self::Mmap => "mmap",
@@ -54,7 +57,7 @@ impl Call {
     pub(crate) const fn is_own(self) -> bool {
         matches!(
             self,
-            Self::Create | Self::Destroy | Self::Query | Self::SetAttr
+            Self::Create | Self::Destroy | Self::Query | Self::SetAttr | Self::Export
         )
     }
 }
@@ -159,6 +162,14 @@ impl Error {
             }
             (Call::Create, Errno::NOSPC) => {
                 "destroy subregions that are not needed; if offsets are used up, reopen the device"
+            }
+            (Call::Export, Errno::NOENT) => "only a subregion that exists can be exported",
+            (Call::Export, Errno::MFILE) => "close files, or raise RLIMIT_NOFILE",
+            (Call::Mmap, Errno::ACCESS) => {
+                "the export is read-only: read it by read(), or export it for reading and writing"
+            }
+            (Call::Mmap | Call::Read | Call::Write, Errno::NODEV) => {
+                "the subregion was destroyed, or its owner has closed the device"
             }
             (Call::Destroy, Errno::NOENT) => {
                 "there is no such subregion, or it was destroyed before"
@@ -297,6 +308,11 @@ mod tests {
             (Call::Create, Errno::NOMEM),
             (Call::Destroy, Errno::NOENT),
             (Call::Destroy, Errno::NOTTY),
+            (Call::Export, Errno::NOENT),
+            (Call::Export, Errno::MFILE),
+            (Call::Export, Errno::NOTTY),
+            (Call::Mmap, Errno::ACCESS),
+            (Call::Mmap, Errno::NODEV),
             (Call::Query, Errno::INVAL),
             (Call::Query, Errno::NOTTY),
             (Call::SetAttr, Errno::INVAL),

@@ -33,6 +33,8 @@ mod device;
 #[cfg(feature = "std")]
 mod error;
 #[cfg(feature = "std")]
+mod export;
+#[cfg(feature = "std")]
 mod mapping;
 #[cfg(feature = "std")]
 mod raw;
@@ -75,6 +77,10 @@ pub use crate::{
         AccessError,
         Call,
         Error, //
+    },
+    export::{
+        Export,
+        ExportAccess, //
     },
     mapping::{
         Mapping,

@@ -176,7 +176,7 @@ mod tests {
         file.set_len(offset + size as u64)?;
         let file = OwnedFd::from(file);
         Ok(Mapping::new(
-            Memory::map(file.as_fd(), offset, size)?,
+            Memory::map(file.as_fd(), offset, size, offset)?,
             Some(attribute),
         ))
     }

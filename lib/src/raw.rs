@@ -18,7 +18,11 @@ use core::{
     },
 };
 use rustix::{
-    fd::BorrowedFd,
+    fd::{
+        BorrowedFd,
+        FromRawFd,
+        OwnedFd, //
+    },
     io,
     ioctl::{
         ioctl,
@@ -35,6 +39,7 @@ use rustix::{
         ProtFlags, //
     },
 };
+use zerocopy::IntoBytes;
 
 const WORD: usize = size_of::<u64>();
 
@@ -50,6 +55,7 @@ pub(crate) enum Request {
     Destroy,
     Query,
     SetAttr,
+    Export,
     DeviceInfo,
     RegionInfo,
 }
@@ -62,6 +68,7 @@ impl Request {
             Self::Destroy => Call::Destroy,
             Self::Query => Call::Query,
             Self::SetAttr => Call::SetAttr,
+            Self::Export => Call::Export,
             Self::DeviceInfo => Call::DeviceInfo,
             Self::RegionInfo => Call::RegionInfo,
         }
@@ -75,6 +82,7 @@ impl Request {
             Self::Destroy => (OWN, abi::VFIO_SUBREGION_DESTROY_NR),
             Self::Query => (OWN, abi::VFIO_SUBREGION_QUERY_NR),
             Self::SetAttr => (OWN, abi::VFIO_REGION_SET_ATTR_NR),
+            Self::Export => (OWN, abi::VFIO_SUBREGION_EXPORT_NR),
             Self::DeviceInfo => (VFIO, abi::VFIO_DEVICE_GET_INFO_NR),
             Self::RegionInfo => (VFIO, abi::VFIO_DEVICE_GET_REGION_INFO_NR),
         };
@@ -125,6 +133,22 @@ pub(crate) fn request(fd: BorrowedFd<'_>, request: Request, bytes: &mut [u8]) ->
     unsafe { ioctl(fd, Argument { request, bytes }) }
 }
 
+/// Performs `VFIO_SUBREGION_EXPORT` with these flags of `open()`.
+pub(crate) fn export(device: BorrowedFd<'_>, index: u32, open_flags: u32) -> io::Result<OwnedFd> {
+    let mut export = abi::vfio_subregion_export {
+        index,
+        open_flags,
+        fd: -1,
+        ..Default::default()
+    };
+    request(device, Request::Export, export.as_mut_bytes())?;
+    if export.fd < 0 {
+        return Err(io::Errno::BADF);
+    }
+    // SAFETY: the kernel has just opened it for this call, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(export.fd) })
+}
+
 /// A shared mapping of a device file, which ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Memory {
@@ -141,16 +165,21 @@ unsafe impl Send for Memory {}
 unsafe impl Sync for Memory {}
 
 impl Memory {
-    /// Maps `size` bytes of the file from `offset` on.
-    pub(crate) fn map(fd: BorrowedFd<'_>, offset: u64, size: usize) -> io::Result<Self> {
+    /// Maps `size` bytes of the file from `offset` on, at an address that agrees with `place`.
+    pub(crate) fn map(
+        fd: BorrowedFd<'_>,
+        offset: u64,
+        size: usize,
+        place: u64,
+    ) -> io::Result<Self> {
         let align = HUGE.into_iter().find(|&huge| size >= huge).unwrap_or(1);
         let room = size.checked_add(align - 1).ok_or(io::Errno::NOMEM)?;
-        let phase = usize::try_from(offset % align as u64).map_err(|_| io::Errno::INVAL)?;
+        let phase = usize::try_from(place % align as u64).map_err(|_| io::Errno::INVAL)?;
         // SAFETY: with no address given the kernel takes free ones.
         let hole = unsafe {
             mmap_anonymous(ptr::null_mut(), room, ProtFlags::empty(), MapFlags::PRIVATE)
         }?;
-        // How far behind the hole's begin an address agrees with the offset.
+        // How far behind the hole's begin an address agrees with the place.
         let skip = phase.wrapping_sub(hole.addr()) & (align - 1);
         let base = hole.wrapping_byte_add(skip);
         let prot = ProtFlags::READ | ProtFlags::WRITE;

@@ -11,7 +11,10 @@ void use(int device, struct vfio_subregion_create *create, const void *data, siz
 {
 	void *map = vfio_subregion_create_map(device, create);
 	void *bar = vfio_subregion_map(device, 0, 4096);
+	int file = vfio_subregion_export(device, create->index, 0);
 
+	if (vfio_subregion_map_at(file, PROT_READ, 0, create->size, create->offset) == MAP_FAILED)
+		return;
 	if (map == MAP_FAILED || bar == MAP_FAILED)
 		return;
 	vfio_subregion_copy(map, data, size);

@@ -15,6 +15,9 @@ use vfio_subregion::{
     Attribute,
     Attributes,
     EffectiveType,
+    Errno,
+    Export,
+    ExportAccess,
     RegionFlags, //
 };
 
@@ -25,6 +28,7 @@ tests! {
     a_whole_bar_can_have_an_attribute,
     a_mapping_has_the_type_that_the_bar_has_by_then,
     a_mapping_outlives_the_descriptor_and_keeps_the_device_open,
+    an_export_reaches_its_subregion_and_ends_with_it,
 }
 
 // contract: userspace.crate
@@ -147,5 +151,31 @@ fn a_mapping_outlives_the_descriptor_and_keeps_the_device_open() -> Outcome {
     drop(opened);
     mapping.write(8, 3_u64)?;
     ensure!(mapping.read::<u64>(8)? == 3);
+    Ok(())
+}
+
+// contract: userspace.export
+fn an_export_reaches_its_subregion_and_ends_with_it() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let region = device.create(BAR, range(MIB, 4 * MIB), Attribute::WriteCombining)?;
+    let export = device.export(&region, ExportAccess::ReadWrite)?;
+    let mapping = export.map()?;
+    mapping
+        .write_combining()?
+        .copy_from(0, b"through an export")?;
+    vfio_subregion::flush_stores();
+    let mut bytes = [0; 17];
+    ensure!(device.read(&region, 0, &mut bytes)? == 17 && &bytes == b"through an export");
+    // As a process that has received the file.
+    let read_only = device.export(&region, ExportAccess::ReadOnly)?;
+    let received = Export::from_parts(read_only.into(), region.clone());
+    ensure!(received.read(8, &mut bytes[..9])? == 9 && &bytes[..9] == b"an export");
+    ensure!(received.write(0, b"x").unwrap_err().errno() == Some(Errno::BADF));
+    ensure!(received.map().unwrap_err().errno() == Some(Errno::ACCESS));
+    ensure!(export.write(0, b"T")? == 1 && mapping.read::<u8>(0)? == b'T');
+    device.destroy(region.index())?;
+    ensure!(export.read(0, &mut bytes).unwrap_err().errno() == Some(Errno::NODEV));
+    ensure!(export.map().unwrap_err().errno() == Some(Errno::NODEV));
     Ok(())
 }
