@@ -14,13 +14,17 @@ use serde_json::{
     json,
     Value, //
 };
-use std::process::Command;
+use std::{
+    path::Path,
+    process::Command, //
+};
 
 tests! {
     sample_rust_ring_fills_a_wc_window,
     sample_igb_loop_gets_back_every_frame,
     sample_nvme_cmb_reads_blocks_by_commands_in_the_controller,
     samples_in_c_do_the_same,
+    sample_worker_uses_what_it_was_given_until_it_is_taken_back,
     samples_say_why_they_cannot,
     subregionctl_shows_what_it_holds,
     subregionctl_lists_devices_as_json,
@@ -83,6 +87,18 @@ fn samples_in_c_do_the_same() -> Outcome {
     ensure!(success && said.contains("1000 frames were sent and 1000 received"));
     let (success, said) = run("c_nvme_cmb", &[&address("DEV_NVME")?.to_string(), "42"])?;
     ensure!(success && said.contains("begins with block 42"));
+    Ok(())
+}
+
+// contract: userspace.samples
+fn sample_worker_uses_what_it_was_given_until_it_is_taken_back() -> Outcome {
+    if !Path::new("/proc/net/unix").exists() {
+        // The kernel has no local sockets.
+        return Ok(());
+    }
+    let (success, said) = run("c_worker", &[&address("DEV_IVSHMEM")?.to_string()])?;
+    ensure!(success && said.contains("4096 descriptors of a worker without rights"));
+    ensure!(said.contains("the window was taken back"));
     Ok(())
 }
 
