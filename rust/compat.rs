@@ -8,6 +8,7 @@
 mod iomap;
 mod memtype;
 mod nospec;
+mod older;
 mod phys;
 mod pm;
 mod reservation;
@@ -20,6 +21,10 @@ pub(crate) use self::iomap::{
 };
 pub(crate) use self::memtype::MemType;
 pub(crate) use self::nospec::index_nospec;
+pub(crate) use self::older::{
+    eopnotsupp,
+    raw_init, //
+};
 pub(crate) use self::phys::PhysRange;
 pub(crate) use self::pm::PowerGuard;
 pub(crate) use self::reservation::{

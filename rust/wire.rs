@@ -20,6 +20,7 @@ use crate::{
         vfio_subregion_query, //
     },
     compat::{
+        eopnotsupp,
         index_nospec,
         MemType, //
     },
@@ -91,14 +92,14 @@ impl From<Failure> for Error {
             Failure::Range(SpanError::Empty | SpanError::Unaligned) => EINVAL,
             Failure::Range(SpanError::Wraps) => EOVERFLOW,
             Failure::NoParent => EINVAL,
-            Failure::BarTooLarge => EOPNOTSUPP,
+            Failure::BarTooLarge => eopnotsupp(),
             Failure::MsixTable => EPERM,
             Failure::NoSubregion => ENOENT,
             Failure::Busy => EBUSY,
             Failure::Refused(Refusal::Overlap(_)) => EEXIST,
             Failure::Refused(Refusal::HasAttribute | Refusal::Stray) => EBUSY,
             Failure::Refused(Refusal::Limit) => ENOSPC,
-            Failure::NoSuchType => EOPNOTSUPP,
+            Failure::NoSuchType => eopnotsupp(),
             Failure::Kernel(error) => error,
         }
     }

@@ -2,7 +2,10 @@
 
 //! The devices that the driver refuses.
 
-use crate::params;
+use crate::{
+    compat::eopnotsupp,
+    params, //
+};
 use kernel::{
     bindings,
     device::Core,
@@ -51,7 +54,7 @@ fn has_igd_regions(pdev: &pci::Device<Core<'_>>) -> bool {
 
 /// Refuses the devices above and logs the reason.
 ///
-/// Fails with [`EOPNOTSUPP`] for Intel graphics with an OpRegion. Fails with [`EINVAL`] for a
+/// Fails with `EOPNOTSUPP` for Intel graphics with an OpRegion. Fails with [`EINVAL`] for a
 /// device with errata.
 pub(super) fn check(pdev: &pci::Device<Core<'_>>) -> Result {
     // TODO(igd): Provide these regions.
@@ -60,7 +63,7 @@ pub(super) fn check(pdev: &pci::Device<Core<'_>>) -> Result {
             pdev,
             "not bound: no support for Intel graphics; use the kernel's own vfio-pci\n"
         );
-        return Err(EOPNOTSUPP);
+        return Err(eopnotsupp());
     }
     if pdev.vendor_id() != Vendor::INTEL || !is_denied(pdev.device_id()) {
         return Ok(());

@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     bindings,
-    compat::RwSemaphore,
+    compat::{
+        raw_init,
+        RwSemaphore, //
+    },
     vfio::{
         info::{
             InfoCap,
@@ -99,11 +102,11 @@ impl<D: Driver> DeviceOps<D> {
         let init = RwSemaphore::new(BarOwners::new(), c"vfio_bar_maps", static_lock_class!());
         // SAFETY: `owners` is the uninitialised memory of the field, and VFIO never moves the
         // device.
-        unsafe { pin_init::raw_init(owners, init) };
+        unsafe { raw_init(owners, init) };
         // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
         let gate = unsafe { &raw mut (*device).gate };
         // SAFETY: As for `owners`.
-        unsafe { pin_init::raw_init(gate, Gate::new()) };
+        unsafe { raw_init(gate, Gate::new()) };
         // SAFETY: The core device is the first field, and `vfio_pci_core_init_dev()` has not been
         // called on it.
         unsafe { D::settings().apply(vdev.cast()) };
