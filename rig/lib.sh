@@ -34,7 +34,8 @@ die() {
 }
 
 # Makes $1 the kernel of this script and of those that it calls, and sets the variables of its file
-# in rig/kernels:
+# in rig/kernels. $1 may end in a series, as in stock-7.2; KERNEL does for every series but the main
+# one. The variables are:
 #
 #   recipe    the file of rig/kernels/recipe that makes it: shipped, configured or derived
 #   flavour   Debian's name for a shipped kernel
@@ -46,15 +47,21 @@ die() {
 #   checkers  its checkers: lockdep, kmemleak, kcsan
 #   words     the words for its command line
 use_kernel() {
+	local name=$1
+	if [[ $1 =~ ^(.+)-([0-9]+\.[0-9]+)$ ]]; then
+		name=${BASH_REMATCH[1]} SERIES=${BASH_REMATCH[2]}
+	fi
 	case " $KERNELS " in
-	*" $1 "*) export KERNEL=$1 ;;
-	*) die "no such kernel for $ARCH: $1; the kernels are: $KERNELS" ;;
+	*" $name "*) ;;
+	*) die "no such kernel for $ARCH: $name; the kernels are: $KERNELS" ;;
 	esac
+	export SERIES KERNEL=$name
+	[ "$SERIES" = "$MAIN_SERIES" ] || KERNEL+=-$SERIES
 	# The directory of its builds; builds for rig/coverage have another one.
 	MADE=$KERNEL${SUBREGION_COVERAGE:+-coverage}
 	recipe='' flavour='' base='' keep='' configs='' patches='' slower=1 checkers='' words=''
 	# shellcheck source=rig/kernels/stock
-	. "$RIG/kernels/$1"
+	. "$RIG/kernels/$name"
 }
 
 # Prints the file of the patch $1, which is the rig's own or one of upstream/.
