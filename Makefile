@@ -66,14 +66,18 @@ debcheck: ## Install, upgrade and remove the packages in a Debian system, and bo
 # Only the module, outside the source directory, so that builds for two kernels do not mix.
 KDIR ?= /lib/modules/$(shell uname -r)/build
 OUT ?= $(CURDIR)/build/module
-# A tree that clang has built accepts only modules built by clang.
-KBUILD_LLVM = $(if $(LLVM),,$(shell rust/check-tree --llvm '$(KDIR)'))
+# A tree accepts only modules built by its own compiler. Kbuild takes CC, RUSTC and BINDGEN from the
+# command line, not from the environment.
+given = $(if $(filter command%,$(origin $(1))),$($(1)))
+CHECK_TREE = ARCH='$(ARCH)' CROSS_COMPILE='$(CROSS_COMPILE)' LLVM='$(LLVM)' CC='$(call given,CC)' \
+	RUSTC='$(call given,RUSTC)' BINDGEN='$(call given,BINDGEN)' rust/check-tree
+KBUILD_TOOLCHAIN = $(shell $(CHECK_TREE) --toolchain '$(KDIR)')
 DROPIN_OUT ?= $(CURDIR)/build/dropin
 
 module: ## Build only the module; KDIR defaults to the build tree of the running kernel
-	@RUSTC='$(RUSTC)' BINDGEN='$(BINDGEN)' rust/check-tree '$(KDIR)'
+	@$(CHECK_TREE) '$(KDIR)'
 	@mkdir -p '$(OUT)'
-	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' $(KBUILD_LLVM) modules
+	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' $(KBUILD_TOOLCHAIN) modules
 
 dropin: ## Build the same driver with the name vfio-pci, which DPDK and SPDK require
 	+@$(MAKE) --no-print-directory module DROPIN=1 OUT='$(DROPIN_OUT)'
@@ -89,7 +93,7 @@ NAME := $(if $(DROPIN),vfio-pci,subregion_vfio_pci)
 DEPMOD ?= depmod
 
 install: module ## Install the module for the kernel in KDIR, and the headers (as root)
-	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' $(KBUILD_LLVM) INSTALL_MOD_PATH='$(DESTDIR)' \
+	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' $(KBUILD_TOOLCHAIN) INSTALL_MOD_PATH='$(DESTDIR)' \
 		$(if $(wildcard $(KDIR)/certs/signing_key.x509),,CONFIG_MODULE_SIG_ALL=) DEPMOD=true \
 		modules_install
 	$(if $(DESTDIR),,$(DEPMOD) '$(RELEASE)')
