@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Parts of the module that must be written in C: parameters and, for the drop-in, the id table.
+ * Parts of the module that must be written in C: the version, the parameters and, for the drop-in,
+ * the id table.
  *
  * Rust's module! supports neither string parameters nor parameters in sysfs, where users of
  * vfio-pci read and set them. A Rust id table cannot contain an id that matches only through
@@ -10,6 +11,9 @@
 #include <linux/pci.h>
 
 #include "bindings/helpers.h"
+
+/* module! does not support a version. */
+MODULE_VERSION("0.1.0");
 
 static char ids[1024];
 module_param_string(ids, ids, sizeof(ids), 0);
