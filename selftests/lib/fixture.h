@@ -55,11 +55,21 @@ static inline const char *attribute_pte(uint32_t attribute)
 	}
 }
 
-/** fixture_bdf() - the device that @variable names, or NULL after marking the test as skipped */
+/**
+ * fixture_bdf() - the device that @variable names, or NULL after marking the test as skipped
+ *
+ * A program whose ranges are multiples of the page, whatever that has, defines ANY_GRANULE.
+ */
 static inline const char *fixture_bdf(struct __test_metadata *_metadata, const char *variable)
 {
 	const char *bdf = getenv(variable);
 
+#ifndef ANY_GRANULE
+	/* TODO(granule): Count in pages of the kernel. */
+	if (sysconf(_SC_PAGESIZE) != SUBREGION_GRANULE)
+		SKIP(return NULL, "the test counts in pages of 4 KiB, and this kernel's have %ld",
+		     sysconf(_SC_PAGESIZE));
+#endif
 	if (bdf && *bdf)
 		return bdf;
 	SKIP(return NULL, "%s is not set: the machine has no such device", variable);
