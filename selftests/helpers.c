@@ -157,4 +157,105 @@ TEST_F(helpers, a_copy_stores_its_bytes_and_no_others)
 	}
 }
 
+/* contract: userspace.best */
+TEST_F(helpers, the_first_possible_attribute_is_mapped)
+{
+	const uint32_t wanted[] = { VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_ATTR_NONCACHED };
+	struct vfio_subregion_mapping wc, bar, none;
+
+	ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, SIZE, wanted, 2, &wc));
+	EXPECT_EQ(VFIO_SUBREGION_SOURCE_SUBREGION, wc.source);
+	EXPECT_EQ(VFIO_SUBREGION_ATTR_WC, wc.attribute);
+	EXPECT_TOUCH(wc.map, PTE_WC, SHIFT_4K);
+
+	/* What is claimed cannot be mapped through the BAR; the rest of it can. */
+	EXPECT_EQ(-1, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB, wanted, 2, &none));
+	EXPECT_EQ(EEXIST, errno);
+	EXPECT_EQ(-1, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB, wanted + 1, 1,
+					      &none));
+	EXPECT_EQ(EEXIST, errno);
+	ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, 0, AT, wanted + 1, 1, &bar));
+	EXPECT_EQ(VFIO_SUBREGION_SOURCE_BAR, bar.source);
+	EXPECT_EQ(VFIO_SUBREGION_ATTR_NONCACHED, bar.attribute);
+	EXPECT_TOUCH(bar.map, PTE_NONCACHED, SHIFT_4K);
+
+	vfio_subregion_unmap(self->dev.fd, &wc);
+	vfio_subregion_unmap(self->dev.fd, &bar);
+	EXPECT_EQ(0, subregion_count(&self->dev));
+}
+
+/* contract: userspace.best */
+TEST_F(helpers, a_bar_with_an_attribute_is_not_taken_for_a_strict_one)
+{
+	const uint32_t strict[] = { VFIO_SUBREGION_ATTR_NONCACHED };
+	struct vfio_subregion_mapping none;
+
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+	EXPECT_EQ(-1, vfio_subregion_map_best(self->dev.fd, BAR2, 0, MIB, strict, 1, &none));
+	EXPECT_EQ(EBUSY, errno);
+}
+
+/* contract: userspace.layout */
+TEST_F(helpers, a_layout_that_fails_is_undone)
+{
+	const uint32_t strict[] = { VFIO_SUBREGION_ATTR_NONCACHED };
+	const uint32_t wc[] = { VFIO_SUBREGION_ATTR_WC };
+	struct vfio_subregion_part parts[] = {
+		{ 0, MIB, strict, 1 }, { AT, SIZE, wc, 1 }, { 8 * MIB, 1, wc, 1 },
+	};
+	struct vfio_subregion_mapping got[3];
+	long before = pages();
+
+	before = pages();
+	EXPECT_EQ(-1, vfio_subregion_map_layout(self->dev.fd, BAR2, parts, 3, got));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, subregion_count(&self->dev));
+	EXPECT_EQ(before, pages());
+
+	parts[2] = (struct vfio_subregion_part){ AT + SIZE - 4 * KIB, MIB, wc, 1 };
+	EXPECT_EQ(-1, vfio_subregion_map_layout(self->dev.fd, BAR2, parts, 3, got));
+	EXPECT_EQ(EINVAL, errno);
+	parts[2].offset = AT + SIZE;
+	ASSERT_EQ(0, vfio_subregion_map_layout(self->dev.fd, BAR2, parts, 3, got));
+	EXPECT_TOUCH(got[0].map, PTE_NONCACHED, SHIFT_4K);
+	EXPECT_TOUCH(got[1].map, PTE_WC, SHIFT_4K);
+	EXPECT_EQ(2, subregion_count(&self->dev));
+}
+
+FIXTURE(helpers_stock) {
+	struct vfio_device dev;
+};
+
+FIXTURE_SETUP(helpers_stock)
+{
+	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", DRIVER_STOCK);
+}
+
+FIXTURE_TEARDOWN(helpers_stock)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* contract: userspace.best */
+TEST_F(helpers_stock, vfio_pci_gives_what_it_has_and_it_is_told)
+{
+	const uint32_t wanted[] = { VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_ATTR_NONCACHED };
+	struct vfio_subregion_mapping got;
+
+	EXPECT_EQ(-1, vfio_subregion_map_best(self->dev.fd, BAR2, 1, MIB, wanted, 2, &got));
+	EXPECT_EQ(ENOTTY, errno);
+	ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, SIZE, wanted, 2, &got));
+#if defined(__aarch64__)
+	/* The machines of this job have iomem=relaxed. */
+	EXPECT_EQ(VFIO_SUBREGION_SOURCE_SYSFS, got.source);
+	EXPECT_EQ(VFIO_SUBREGION_ATTR_WC, got.attribute);
+	EXPECT_TOUCH(got.map, PTE_WC, SHIFT_4K);
+#else
+	EXPECT_EQ(VFIO_SUBREGION_SOURCE_BAR, got.source);
+	EXPECT_EQ(VFIO_SUBREGION_ATTR_NONCACHED, got.attribute);
+	EXPECT_TOUCH(got.map, PTE_NONCACHED, SHIFT_4K);
+#endif
+	vfio_subregion_unmap(self->dev.fd, &got);
+}
+
 TEST_HARNESS_MAIN

@@ -8,14 +8,19 @@
 #define VFIO_SUBREGION_HELPERS_H
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
 
+#include <linux/vfio.h>
 #include <linux/vfio_subregion.h>
 
 /* Of the device file; smaller ones would lose the BAR's number. */
@@ -121,6 +126,264 @@ static inline void *vfio_subregion_create_map(int device, struct vfio_subregion_
 		errno = error;
 	}
 	return map;
+}
+
+/* The interface that a mapping was made through. */
+enum vfio_subregion_source {
+	/* A subregion of this project's driver. */
+	VFIO_SUBREGION_SOURCE_SUBREGION,
+	/*
+	 * The file resourceN_wc in sysfs. VFIO does not know this mapping, so a reset does not
+	 * revoke it: the program must not access it while the device is being reset.
+	 */
+	VFIO_SUBREGION_SOURCE_SYSFS,
+	/* The BAR's own region, as on vfio-pci. */
+	VFIO_SUBREGION_SOURCE_BAR,
+};
+
+/**
+ * struct vfio_subregion_mapping - a mapping of vfio_subregion_map_best()
+ * @map: the first byte
+ * @size: the size in bytes
+ * @attribute: VFIO_SUBREGION_ATTR_*: which of the wanted attributes it has
+ * @source: where it comes from
+ * @index: the region: the subregion, or the BAR
+ */
+struct vfio_subregion_mapping {
+	void *map;
+	uint64_t size;
+	uint32_t attribute;
+	enum vfio_subregion_source source;
+	uint32_t index;
+};
+
+/**
+ * vfio_subregion_region_info() - returns a region with its capabilities, for free()
+ *
+ * Returns NULL and sets errno on failure.
+ */
+static inline struct vfio_region_info *vfio_subregion_region_info(int device, uint32_t index)
+{
+	struct vfio_region_info *info = NULL, *longer;
+	uint32_t size = sizeof(*info);
+
+	for (;;) {
+		longer = (struct vfio_region_info *)realloc(info, size);
+		if (!longer)
+			break;
+		info = longer;
+		memset(info, 0, sizeof(*info));
+		info->argsz = size;
+		info->index = index;
+		if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, info))
+			break;
+		/* If the capabilities do not fit, argsz has the size that they need. */
+		if (info->argsz <= size)
+			return info;
+		size = info->argsz;
+	}
+	free(info);
+	return NULL;
+}
+
+/* Returns the attribute of a BAR's own mappings, or -1 with errno if @offset is claimed. */
+static inline int vfio_subregion_bar_attribute(const struct vfio_region_info *info, uint64_t offset,
+					       uint64_t size)
+{
+	const struct vfio_region_info_cap_claims *claims;
+	const struct vfio_info_cap_header *cap;
+	uint32_t at, i;
+
+	if (!(info->flags & VFIO_REGION_INFO_FLAG_CAPS))
+		return VFIO_SUBREGION_ATTR_NONCACHED;
+	for (at = info->cap_offset; at; at = cap->next) {
+		cap = (const struct vfio_info_cap_header *)((const char *)info + at);
+		if (cap->id != VFIO_REGION_INFO_CAP_CLAIMS)
+			continue;
+		claims = (const struct vfio_region_info_cap_claims *)cap;
+		for (i = 0; i < claims->nr_claims; i++) {
+			if (claims->claims[i].offset < offset + size &&
+			    offset < claims->claims[i].offset + claims->claims[i].size) {
+				errno = EEXIST;
+				return -1;
+			}
+		}
+		return (int)claims->attribute;
+	}
+	return VFIO_SUBREGION_ATTR_NONCACHED;
+}
+
+/* Maps a part of the BAR itself, if it is strict there and no subregion has claimed any of it. */
+static inline void *vfio_subregion_map_bar(int device, uint32_t bar, uint64_t offset, uint64_t size)
+{
+	struct vfio_region_info *info = vfio_subregion_region_info(device, bar);
+	void *map = MAP_FAILED;
+	int attribute;
+
+	if (!info)
+		return MAP_FAILED;
+	errno = EINVAL;
+	if (offset <= info->size && size <= info->size - offset) {
+		attribute = vfio_subregion_bar_attribute(info, offset, size);
+		if (attribute == VFIO_SUBREGION_ATTR_NONCACHED)
+			map = vfio_subregion_map(device, info->offset + offset, size);
+		else if (attribute >= 0)
+			errno = EBUSY;
+	}
+	free(info);
+	return map;
+}
+
+/* Maps a part of a BAR through sysfs, whose directory of the device the kernel tells. */
+static inline void *vfio_subregion_map_sysfs(int device, uint32_t bar, uint64_t offset,
+					     uint64_t size)
+{
+	char info[64], line[PATH_MAX], path[PATH_MAX + 32] = "";
+	void *map;
+	FILE *file;
+	int fd;
+
+	snprintf(info, sizeof(info), "/proc/self/fdinfo/%d", device);
+	file = fopen(info, "r");
+	if (!file)
+		return MAP_FAILED;
+	while (!*path && fgets(line, sizeof(line), file)) {
+		if (strncmp(line, "vfio-device-syspath: ", 21))
+			continue;
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(path, sizeof(path), "%s/resource%u_wc", line + 21, bar);
+	}
+	fclose(file);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return MAP_FAILED;
+	map = vfio_subregion_map(fd, offset, size);
+	close(fd);
+	return map;
+}
+
+/**
+ * vfio_subregion_map_best() - maps a part of a BAR with the first possible attribute of @wanted
+ *
+ * A driver that prefers write combining but works without it needs no other code for vfio-pci: @got
+ * tells what it got. These ways are tried:
+ *
+ *  - for VFIO_SUBREGION_ATTR_NONCACHED, a mapping of the BAR itself, with any driver;
+ *  - for the others, a subregion;
+ *  - for VFIO_SUBREGION_ATTR_WC, if the driver has no subregions, the file resourceN_wc in sysfs.
+ *    Its rights must allow that, the BAR must be prefetchable, and the kernel must allow mappings
+ *    of memory that a driver has (iomem=relaxed, or no CONFIG_IO_STRICT_DEVMEM). On x86 it is not
+ *    tried: while VFIO has the device open, such a mapping is uncached, and the kernel does not
+ *    say so.
+ *
+ * Returns 0, or -1 with the errno of the first attribute if none is possible.
+ */
+static inline int vfio_subregion_map_best(int device, uint32_t bar, uint64_t offset, uint64_t size,
+					  const uint32_t *wanted, size_t count,
+					  struct vfio_subregion_mapping *got)
+{
+	struct vfio_subregion_create create;
+	int error = 0;
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		got->size = size;
+		got->attribute = wanted[i];
+		got->index = bar;
+		got->source = VFIO_SUBREGION_SOURCE_BAR;
+		if (wanted[i] == VFIO_SUBREGION_ATTR_NONCACHED) {
+			got->map = vfio_subregion_map_bar(device, bar, offset, size);
+		} else {
+			memset(&create, 0, sizeof(create));
+			create.parent = bar;
+			create.attribute = wanted[i];
+			create.offset = offset;
+			create.size = size;
+			got->map = vfio_subregion_create_map(device, &create);
+			got->index = create.index;
+			got->source = VFIO_SUBREGION_SOURCE_SUBREGION;
+		}
+		if (got->map != MAP_FAILED)
+			return 0;
+		if (!i)
+			error = errno;
+#if defined(__aarch64__)
+		if (wanted[i] == VFIO_SUBREGION_ATTR_WC && errno == ENOTTY) {
+			got->map = vfio_subregion_map_sysfs(device, bar, offset, size);
+			got->index = bar;
+			got->source = VFIO_SUBREGION_SOURCE_SYSFS;
+			if (got->map != MAP_FAILED)
+				return 0;
+		}
+#endif
+	}
+	errno = count ? error : EINVAL;
+	return -1;
+}
+
+/** vfio_subregion_unmap() - unmaps what vfio_subregion_map_best() mapped, and its subregion ends */
+static inline void vfio_subregion_unmap(int device, const struct vfio_subregion_mapping *mapping)
+{
+	struct vfio_subregion_destroy destroy;
+
+	munmap(mapping->map, (size_t)mapping->size);
+	if (mapping->source != VFIO_SUBREGION_SOURCE_SUBREGION)
+		return;
+	memset(&destroy, 0, sizeof(destroy));
+	destroy.argsz = sizeof(destroy);
+	destroy.index = mapping->index;
+	ioctl(device, VFIO_SUBREGION_DESTROY, &destroy);
+}
+
+/**
+ * struct vfio_subregion_part - a part of a BAR for vfio_subregion_map_layout()
+ * @offset: where it begins
+ * @size: its size in bytes
+ * @wanted: the attributes that the driver can work with, the best one first
+ * @count: how many they are
+ */
+struct vfio_subregion_part {
+	uint64_t offset;
+	uint64_t size;
+	const uint32_t *wanted;
+	size_t count;
+};
+
+/**
+ * vfio_subregion_map_layout() - maps @count parts of a BAR, each as vfio_subregion_map_best() does
+ *
+ * @got has room for @count mappings.
+ *
+ * Returns 0, or -1 with errno; then nothing is mapped, and the subregions of the other parts are
+ * destroyed. EINVAL if two parts overlap.
+ */
+static inline int vfio_subregion_map_layout(int device, uint32_t bar,
+					    const struct vfio_subregion_part *parts, size_t count,
+					    struct vfio_subregion_mapping *got)
+{
+	const struct vfio_subregion_part *a, *b;
+	size_t i;
+	int error;
+
+	for (a = parts; a < parts + count; a++) {
+		for (b = parts; b < a; b++) {
+			if (a->offset < b->offset + b->size && b->offset < a->offset + a->size) {
+				errno = EINVAL;
+				return -1;
+			}
+		}
+	}
+	for (i = 0; i < count; i++) {
+		if (!vfio_subregion_map_best(device, bar, parts[i].offset, parts[i].size,
+					     parts[i].wanted, parts[i].count, &got[i]))
+			continue;
+		error = errno;
+		while (i--)
+			vfio_subregion_unmap(device, &got[i]);
+		errno = error;
+		return -1;
+	}
+	return 0;
 }
 
 /**

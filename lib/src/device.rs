@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! An open VFIO device, and what can be asked of it.
+//! An open VFIO device.
 
 use crate::{
     bindings as abi,
@@ -25,7 +25,10 @@ use crate::{
     SubregionInfo, //
 };
 use rustix::{
-    fd::AsFd,
+    fd::{
+        AsFd,
+        BorrowedFd, //
+    },
     io::Errno, //
 };
 use std::{
@@ -39,25 +42,25 @@ use zerocopy::{
     IntoBytes, //
 };
 
-/// What can be had of a region.
+/// The attributes that a region supports, and limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Support {
-    /// The attributes that would be effective here and now; of a subregion, the one that it has.
+    /// The attributes that would be effective now; for a subregion, the attribute that it has.
     pub attributes: Attributes,
-    /// Offsets and sizes are multiples of so many bytes.
+    /// Offsets and sizes of subregions are multiples of this number of bytes.
     pub granule: u64,
-    /// How many subregions the device can have at a time.
+    /// The number of subregions that the device can have at a time.
     pub limit: u32,
-    /// How many it has.
+    /// The number of subregions that it has.
     pub count: u32,
 }
 
-/// An open VFIO device, by whatever holds its file descriptor.
+/// An open VFIO device.
 ///
-/// It does not matter who opened it and how: `&File`, `OwnedFd`, `BorrowedFd` and all else that is
-/// [`AsFd`] will do. Subregions belong to the open device, not to this: they end by
-/// [`Device::destroy`] or when the device is closed for the last time, mappings included.
+/// It wraps any [`AsFd`] that refers to the device file: `&File`, `OwnedFd`, `BorrowedFd` and others.
+/// Subregions belong to the open device, not to this value. They exist until [`Device::destroy`] or
+/// the last close of the device; a mapping keeps the device open too.
 #[derive(Clone, Copy, Debug)]
 pub struct Device<F>(F);
 
@@ -66,14 +69,18 @@ fn refused(call: Call, index: RegionIndex) -> impl FnOnce(Errno) -> Error {
 }
 
 impl<F: AsFd> Device<F> {
-    /// Takes an open device. Nothing is asked of it yet.
+    /// Wraps an open device, without a call to it.
     pub const fn new(fd: F) -> Self {
         Self(fd)
     }
 
-    /// Gives back what it was made of.
+    /// Returns the file descriptor that it was made from.
     pub fn into_inner(self) -> F {
         self.0
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 
     fn request<T: IntoBytes + FromBytes + Immutable>(
@@ -86,10 +93,10 @@ impl<F: AsFd> Device<F> {
             .map_err(refused(request.call(), index))
     }
 
-    /// Makes a subregion of the part `range` of a BAR.
+    /// Creates a subregion of the part `range` of a BAR.
     ///
-    /// Success means that its mappings have that type; there is no weaker one to fall back to. From
-    /// then on these pages can be mapped only through it.
+    /// On success its mappings have the type of the attribute; there is no fallback to another. From
+    /// then on these pages can be mapped only through the subregion.
     ///
     /// ```no_run
     /// # use vfio_subregion::{Attribute, Bar, ByteRange, Device};
@@ -107,7 +114,7 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// [`Error::Overlaps`] names the subregion in the way; the others are the kernel's.
+    /// [`Error::Overlaps`] with the subregion that has claimed a part of the range, and the kernel's.
     pub fn create(
         &self,
         bar: Bar,
@@ -147,13 +154,14 @@ impl<F: AsFd> Device<F> {
         })
     }
 
-    /// Ends a subregion. Its mappings stay, and a touch of them raises SIGBUS.
+    /// Destroys a subregion. Its mappings remain, and an access to them raises SIGBUS.
     ///
-    /// Stores that are still in the CPU may be lost: [`flush_stores`](crate::flush_stores) first.
+    /// Stores that are still in the CPU may be lost, so call [`flush_stores`](crate::flush_stores)
+    /// before.
     ///
     /// # Errors
     ///
-    /// The kernel's; ENOENT when there is no such subregion.
+    /// The kernel's; ENOENT if there is no such subregion.
     pub fn destroy(&self, index: RegionIndex) -> Result<(), Error> {
         let mut destroy = abi::vfio_subregion_destroy {
             index: index.0,
@@ -162,9 +170,10 @@ impl<F: AsFd> Device<F> {
         self.request(Request::Destroy, index, &mut destroy)
     }
 
-    /// Says what can be had of a BAR, or what a subregion has.
+    /// Returns the attributes that a BAR supports, or the attribute of a subregion.
     ///
-    /// This is the probe as well: [`Error::is_unsupported`] tells of a driver without subregions.
+    /// A program can also use it to find out whether the driver has subregions
+    /// ([`Error::is_unsupported`]).
     ///
     /// # Errors
     ///
@@ -184,7 +193,8 @@ impl<F: AsFd> Device<F> {
         })
     }
 
-    /// Gives a whole BAR an attribute, before it is mapped; [`Attribute::Noncached`] takes it back.
+    /// Sets the attribute of a whole BAR before it is mapped; [`Attribute::Noncached`] restores the
+    /// default.
     ///
     /// # Errors
     ///
@@ -200,7 +210,7 @@ impl<F: AsFd> Device<F> {
         Ok(EffectiveType::from_number(set.effective_type))
     }
 
-    /// Asks what a region is.
+    /// Returns the kernel's description of a region.
     ///
     /// # Errors
     ///
@@ -209,7 +219,7 @@ impl<F: AsFd> Device<F> {
         let index = index.into();
         let mut size = size_of::<abi::vfio_region_info>();
         loop {
-            // In words, so that it is aligned.
+            // Words, for their alignment.
             let mut words = vec![0_u64; size.div_ceil(size_of::<u64>())];
             let bytes = words.as_mut_bytes();
             let ask = abi::vfio_region_info {
@@ -222,7 +232,7 @@ impl<F: AsFd> Device<F> {
                 .copy_from_slice(ask.as_bytes());
             let request = Request::RegionInfo;
             raw::request(self.0.as_fd(), request, bytes).map_err(refused(request.call(), index))?;
-            // What does not fit is left out, and argsz says how much there is.
+            // The kernel leaves out capabilities that do not fit, and sets argsz to the size of all.
             let (said, _) = u32::read_from_prefix(bytes).map_err(|_| crate::Malformed)?;
             let needed = usize::try_from(said).map_err(|_| crate::Malformed)?;
             if needed > bytes.len() {
@@ -233,7 +243,7 @@ impl<F: AsFd> Device<F> {
         }
     }
 
-    /// All regions that are there, by their index: those of the device, and its subregions.
+    /// Returns all regions that exist, by their index: those of the device, and its subregions.
     ///
     /// # Errors
     ///
@@ -247,7 +257,7 @@ impl<F: AsFd> Device<F> {
                 Ok(region) if region.size > 0 => {
                     regions.insert(index, region);
                 }
-                // An empty one, or one that is not there at all, as VGA is on most devices.
+                // An empty region, or one that does not exist, such as VGA on most devices.
                 Ok(_)
                 | Err(Error::Refused {
                     errno: Errno::INVAL,
@@ -269,16 +279,16 @@ impl<F: AsFd> Device<F> {
         self.map_part(region, range)
     }
 
-    /// Maps a part of a region, which has to begin at a multiple of the page size.
+    /// Maps a part of a region that begins at a multiple of the page size.
     ///
-    /// Large page-table entries are used where the device allows. What the mapping is comes from the
-    /// kernel once it is there, since from then on its type cannot be changed; so a `Region` that is
-    /// out of date does no harm.
+    /// Its address allows large page-table entries. The type of the mapping is asked of the kernel
+    /// after the mapping exists, because from then on the type cannot change; so a `Region` that is out
+    /// of date does no harm.
     ///
     /// # Errors
     ///
-    /// [`Error::OutsideRegion`]; [`Error::Changed`] when the region is not there any more, or is another
-    /// device's; and the kernel's of `mmap()`.
+    /// [`Error::OutsideRegion`]; [`Error::Changed`] if the region no longer exists, or belongs to another
+    /// device; and the kernel's of `mmap()`.
     pub fn map_part(&self, region: &Region, part: ByteRange) -> Result<Mapping, Error> {
         let outside = Error::OutsideRegion(region.index);
         if part.end() > region.size {
@@ -309,7 +319,7 @@ impl<F: AsFd> Device<F> {
         Ok(Export::new(fd, region.clone()))
     }
 
-    /// Reads from a region by `pread()`, which reaches claimed pages too; returns how many bytes.
+    /// Reads from a region by `pread()`, which reaches claimed pages too; returns the number of bytes.
     ///
     /// # Errors
     ///
@@ -319,7 +329,7 @@ impl<F: AsFd> Device<F> {
         rustix::io::pread(self.0.as_fd(), bytes, at).map_err(refused(Call::Read, region.index))
     }
 
-    /// Writes to a region by `pwrite()`; returns how many bytes.
+    /// Writes to a region by `pwrite()`; returns the number of bytes.
     ///
     /// # Errors
     ///

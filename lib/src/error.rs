@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What can go wrong, and what to do then.
+//! Errors, each with advice.
 
 use crate::{
     Bar,
@@ -37,7 +37,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// Its name in C.
+    /// Returns its name in C.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -80,62 +80,72 @@ pub enum Error {
         call: Call,
         /// What it returned.
         errno: Errno,
-        /// The region that it was about.
+        /// The region of the call.
         index: RegionIndex,
     },
-    /// The part that was to be mapped is not within the region, or not of whole pages.
+    /// The part to be mapped is not within the region, or does not consist of whole pages.
     OutsideRegion(RegionIndex),
-    /// The region is not what it was when it was asked for: it was destroyed, or it is another device's.
+    /// The region has changed since the device was asked for it: it was destroyed, has another type, or
+    /// belongs to another device.
     Changed(RegionIndex),
+    /// Two parts of a layout of the BAR overlap.
+    PartsOverlap(Bar),
     /// The kernel's answer makes no sense.
     Malformed(Malformed),
 }
 
 impl Error {
-    /// The errno, if the kernel gave one.
+    /// Returns the errno, if the kernel gave one.
     #[must_use]
     pub const fn errno(&self) -> Option<Errno> {
         match self {
             Self::Overlaps(_) => Some(Errno::EXIST),
             Self::Refused { errno, .. } => Some(*errno),
-            Self::OutsideRegion(_) | Self::Changed(_) | Self::Malformed(_) => None,
+            Self::OutsideRegion(_)
+            | Self::Changed(_)
+            | Self::PartsOverlap(_)
+            | Self::Malformed(_) => None,
         }
     }
 
-    /// The call that failed, if it was one.
+    /// Returns the system call that failed, if one did.
     #[must_use]
     pub const fn call(&self) -> Option<Call> {
         match self {
             Self::Overlaps(_) => Some(Call::Create),
             Self::Refused { call, .. } => Some(*call),
-            Self::OutsideRegion(_) | Self::Changed(_) | Self::Malformed(_) => None,
+            Self::OutsideRegion(_)
+            | Self::Changed(_)
+            | Self::PartsOverlap(_)
+            | Self::Malformed(_) => None,
         }
     }
 
-    /// Whether the device's driver has no subregions: it is vfio-pci or another.
+    /// Returns whether the driver of the device has no subregions, as vfio-pci.
     #[must_use]
     pub fn is_unsupported(&self) -> bool {
         matches!(self, Self::Refused { call, errno: Errno::NOTTY, .. } if call.is_own())
     }
 
-    /// What to do about it, where that can be told.
+    /// Returns what to do about the error, where that is known.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
         let (call, errno) = match self {
             Self::Refused { call, errno, .. } => (call, errno),
             Self::Overlaps(_) => return Some("use that subregion, or destroy it first"),
             Self::Changed(_) => return Some("ask the device for its regions anew"),
+            Self::PartsOverlap(_) => return Some("make the parts of the layout disjoint"),
             Self::OutsideRegion(_) => {
-                return Some("keep to the region's size, and map from the begin of a page on")
+                return Some("stay within the region, and begin at a multiple of the page size")
             }
-            Self::Malformed(_) => return Some("this is a fault of the driver's: report it"),
+            Self::Malformed(_) => return Some("this is a driver bug; please report it"),
         };
         Some(match (call, *errno) {
             (call, Errno::NOTTY) if call.is_own() => {
                 "the driver has no subregions: bind the device to subregion_vfio_pci"
             }
             (Call::DeviceInfo | Call::RegionInfo, Errno::NOTTY) => {
-                "the file is no VFIO device: take the one that its group or /dev/vfio/devices gives"
+                "the file is no VFIO device: open it by its group, or in /dev/vfio/devices"
             }
             (Call::Create, Errno::INVAL) => {
                 "the range must be whole granules (query tells their size) of a memory BAR that \
@@ -211,7 +221,8 @@ impl fmt::Display for Error {
                     "that part of region {index} does not exist or is not of whole pages"
                 )?;
             }
-            Self::Changed(index) => write!(f, "region {index} is not what it was")?,
+            Self::Changed(index) => write!(f, "region {index} has changed")?,
+            Self::PartsOverlap(bar) => write!(f, "parts of the layout of BAR {bar} overlap")?,
             Self::Malformed(malformed) => malformed.fmt(f)?,
         }
         match self.advice() {
@@ -244,11 +255,11 @@ impl From<Error> for std::io::Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AccessError {
-    /// It is not wholly within the mapping.
+    /// The access is not entirely within the mapping.
     OutOfBounds,
-    /// The offset is not a multiple of the access's size.
+    /// The offset is not a multiple of the size of the access.
     Unaligned,
-    /// The view is for another memory type than the mapping has.
+    /// The view is for another memory type than that of the mapping.
     WrongType,
 }
 
@@ -335,13 +346,14 @@ mod tests {
         for error in [
             Error::Overlaps(RegionIndex(9)),
             Error::Changed(RegionIndex(9)),
+            Error::PartsOverlap(Bar::ALL[2]),
             Error::OutsideRegion(RegionIndex(9)),
             Error::Malformed(Malformed),
         ] {
             let advice = error.advice().unwrap();
             assert!(error.to_string().ends_with(&std::format!("; {advice}")));
         }
-        // Of others there is nothing to be said but what the kernel says.
+        // For other errors there is only the kernel's own text.
         assert_eq!(refused(Call::Create, Errno::FAULT, 2).advice(), None);
     }
 

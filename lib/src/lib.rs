@@ -29,6 +29,8 @@ mod range;
 mod bindings;
 
 #[cfg(feature = "std")]
+mod best;
+#[cfg(feature = "std")]
 mod device;
 #[cfg(feature = "std")]
 mod error;
@@ -69,6 +71,11 @@ pub use crate::{
 
 #[cfg(feature = "std")]
 pub use crate::{
+    best::{
+        BarLayout,
+        Best,
+        Source, //
+    },
     device::{
         Device,
         Support, //

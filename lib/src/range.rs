@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Names of regions, and parts of them.
+//! Region indices, BARs, and ranges of bytes.
 
 use crate::bindings as abi;
 use core::fmt;
 
 /// The kernel's index of a region.
 ///
-/// It is the only name of one. Position in a list is none: indices have gaps.
+/// Only the index identifies a region. A position in a list does not, because indices have gaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegionIndex(pub u32);
 
@@ -27,10 +27,10 @@ impl fmt::Display for RegionIndex {
 pub struct Bar(u8);
 
 impl Bar {
-    /// All of them.
+    /// All six BARs.
     pub const ALL: [Self; 6] = [Self(0), Self(1), Self(2), Self(3), Self(4), Self(5)];
 
-    /// The BAR of that number; `None` above 5.
+    /// Returns the BAR of that number; `None` above 5.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
         if number < 6 {
@@ -40,13 +40,13 @@ impl Bar {
         }
     }
 
-    /// Its number, 0 to 5.
+    /// Returns its number, 0 to 5.
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// The BAR that a region is, if it is one.
+    /// Returns the BAR with that index, if a BAR has it.
     #[must_use]
     pub fn from_index(index: RegionIndex) -> Option<Self> {
         u8::try_from(index.0).ok().and_then(Self::new)
@@ -65,7 +65,7 @@ impl fmt::Display for Bar {
     }
 }
 
-/// Some bytes of a region; never empty, and its end does not wrap.
+/// A range of bytes of a region. It is never empty, and its end does not wrap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ByteRange {
     offset: u64,
@@ -73,7 +73,7 @@ pub struct ByteRange {
 }
 
 impl ByteRange {
-    /// `size` bytes from `offset` on; `None` when that is empty or wraps.
+    /// Returns the range of `size` bytes that begins at `offset`; `None` if it is empty or wraps.
     #[must_use]
     pub const fn new(offset: u64, size: u64) -> Option<Self> {
         if size == 0 || offset.checked_add(size).is_none() {
@@ -82,22 +82,28 @@ impl ByteRange {
         Some(Self { offset, size })
     }
 
-    /// The first byte.
+    /// Returns the offset of the first byte.
     #[must_use]
     pub const fn offset(self) -> u64 {
         self.offset
     }
 
-    /// How many bytes.
+    /// Returns the number of bytes.
     #[must_use]
     pub const fn size(self) -> u64 {
         self.size
     }
 
-    /// The byte after the last one.
+    /// Returns the offset of the byte after the last one.
     #[must_use]
     pub const fn end(self) -> u64 {
         self.offset + self.size
+    }
+
+    /// Returns whether the two ranges share a byte.
+    #[must_use]
+    pub const fn overlaps(self, other: Self) -> bool {
+        self.offset < other.end() && other.offset < self.end()
     }
 }
 
@@ -120,6 +126,16 @@ mod tests {
             ByteRange::new(u64::MAX - 1, 1).map(ByteRange::end),
             Some(u64::MAX)
         );
+    }
+
+    // contract: userspace.values
+    #[test]
+    fn touching_ranges_do_not_overlap() {
+        let range = |offset, size| ByteRange::new(offset, size).unwrap();
+        assert!(!range(0, 8).overlaps(range(8, 1)));
+        assert!(!range(8, 1).overlaps(range(0, 8)));
+        assert!(range(0, 9).overlaps(range(8, 1)));
+        assert!(range(2, 1).overlaps(range(0, 8)));
     }
 
     // contract: userspace.values

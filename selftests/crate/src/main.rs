@@ -4,6 +4,7 @@
 //! KTAP.
 
 mod beside;
+mod best;
 mod device;
 mod refusals;
 mod samples;
@@ -69,6 +70,7 @@ fn main() -> ExitCode {
     let tests = || {
         [
             device::TESTS,
+            best::TESTS,
             refusals::TESTS,
             beside::TESTS,
             samples::TESTS,
