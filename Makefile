@@ -98,13 +98,13 @@ install: module ## Install the module for the kernel in KDIR, and the headers (a
 		modules_install
 	$(if $(DESTDIR),,$(DEPMOD) '$(RELEASE)')
 	install -D -m 644 uapi/linux/vfio_subregion.h '$(HEADERS)/linux/vfio_subregion.h'
-	install -D -m 644 lib/include/vfio_subregion_helpers.h '$(HEADERS)/vfio_subregion_helpers.h'
+	install -D -m 644 -t '$(HEADERS)' lib/include/*.h
 
 uninstall: ## Remove the files of make install
 	@test -n '$(RELEASE)'
 	rm -f '$(MODULES)/$(NAME).ko'*
 	$(if $(DESTDIR),,$(DEPMOD) '$(RELEASE)')
-	rm -f '$(HEADERS)/linux/vfio_subregion.h' '$(HEADERS)/vfio_subregion_helpers.h'
+	rm -f '$(HEADERS)/linux/vfio_subregion.h' $(patsubst lib/include/%,'$(HEADERS)/%',$(wildcard lib/include/*.h))
 	@for directory in '$(MODULES)' '$(HEADERS)/linux'; do \
 		[ ! -d "$$directory" ] || rmdir --ignore-fail-on-non-empty "$$directory"; \
 	done

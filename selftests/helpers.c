@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * lib/include/vfio_subregion_helpers.h works as documented with the driver, and leaves nothing
- * behind when it fails.
+ * The headers in lib/include work as documented with this driver and with vfio-pci, and leave
+ * nothing behind when they fail.
  */
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -128,32 +128,53 @@ TEST_F(helpers, a_subregion_that_cannot_be_mapped_is_destroyed_again)
 }
 
 /* contract: userspace.helpers */
-TEST_F(helpers, a_copy_stores_its_bytes_and_no_others)
+TEST_F(helpers, a_limit_without_room_for_alignment_still_allows_the_mapping)
 {
-	struct vfio_subregion_create create =
-		subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, AT, 4 * KIB);
-	unsigned char from[40], got[96];
-	unsigned int offset, size, i;
-	char *map = vfio_subregion_create_map(self->dev.fd, &create);
+	struct vfio_region_info info;
+	struct rlimit old, small;
+	void *map;
 
+	ASSERT_EQ(0, vfio_region_info(&self->dev, BAR2, &info));
+	ASSERT_EQ(0, getrlimit(RLIMIT_AS, &old));
+	small = old;
+	small.rlim_cur = pages() * 4 * KIB + 2 * MIB + 64 * KIB;
+	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &small));
+	map = vfio_subregion_map(self->dev.fd, info.offset, 2 * MIB);
+	ASSERT_EQ(0, setrlimit(RLIMIT_AS, &old));
 	ASSERT_NE(MAP_FAILED, map);
-	for (i = 0; i < sizeof(from); i++)
-		from[i] = i + 1;
-	for (offset = 8; offset < 24; offset++) {
-		for (size = 0; size <= sizeof(from); size++) {
-			memset(got, 0xee, sizeof(got));
-			vfio_subregion_copy(map, got, sizeof(got));
-			vfio_subregion_copy(map + offset, from, size);
-			vfio_subregion_flush();
-			ASSERT_EQ(sizeof(got),
-				  pread(self->dev.fd, got, sizeof(got), create.mmap_offset));
-			for (i = 0; i < sizeof(got); i++) {
-				bool inside = i >= offset && i - offset < size;
+	EXPECT_TOUCH(map, PTE_NONCACHED, SHIFT_4K);
+}
 
-				ASSERT_EQ(inside ? from[i - offset] : 0xee, got[i])
-					TH_LOG("byte %u of %u at %u", i, size, offset);
-			}
-		}
+/* contract: userspace.queue */
+TEST_F(helpers, a_queue_goes_round_and_its_doorbell_is_rung)
+{
+	const uint32_t strict[] = { VFIO_SUBREGION_ATTR_NONCACHED };
+	const uint32_t wc[] = { VFIO_SUBREGION_ATTR_WC };
+	const struct vfio_subregion_part parts[] = { { 0, MIB, strict, 1 }, { AT, MIB, wc, 1 } };
+	struct vfio_subregion_mapping got[2];
+	struct vfio_subregion_queue queue;
+	uint64_t slots[3][8], entry[8];
+	unsigned int i;
+
+	ASSERT_EQ(0, vfio_subregion_map_layout(self->dev.fd, BAR2, parts, 2, got));
+	EXPECT_EQ(-1, vfio_subregion_queue_init(&queue, got[1].map, 64, 0, got[0].map));
+	EXPECT_EQ(-1, vfio_subregion_queue_init(&queue, got[1].map, 20, 3, got[0].map));
+	EXPECT_EQ(EINVAL, errno);
+	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, got[1].map, 64, 3, got[0].map));
+	for (i = 1; i <= 5; i++) {
+		memset(entry, i, sizeof(entry));
+		vfio_subregion_queue_push(&queue, entry);
+		vfio_subregion_queue_submit(&queue, i);
+	}
+	vfio_subregion_queue_release(&queue);
+	EXPECT_EQ(2, queue.next);
+	EXPECT_EQ(5, vfio_subregion_read32(got[0].map));
+	for (i = 0; i < 24; i++)
+		slots[i / 8][i % 8] = vfio_subregion_read64((char *)got[1].map + 8 * i);
+	for (i = 0; i < 8; i++) {
+		EXPECT_EQ(0x0404040404040404, slots[0][i]);
+		EXPECT_EQ(0x0505050505050505, slots[1][i]);
+		EXPECT_EQ(0x0303030303030303, slots[2][i]);
 	}
 }
 
@@ -255,7 +276,91 @@ TEST_F(helpers_stock, vfio_pci_gives_what_it_has_and_it_is_told)
 	EXPECT_EQ(VFIO_SUBREGION_ATTR_NONCACHED, got.attribute);
 	EXPECT_TOUCH(got.map, PTE_NONCACHED, SHIFT_4K);
 #endif
+	vfio_subregion_copy((char *)got.map + 3, "a copy to whatever it is", 24);
+	vfio_subregion_flush_stores();
+	EXPECT_EQ('a', vfio_subregion_read8((char *)got.map + 3));
+	EXPECT_EQ('s', vfio_subregion_read8((char *)got.map + 26));
 	vfio_subregion_unmap(self->dev.fd, &got);
+}
+
+FIXTURE(lines) {
+	struct vfio_device dev;
+};
+
+FIXTURE_VARIANT(lines) {
+	enum vfio_subregion_line_store way;
+};
+
+FIXTURE_VARIANT_ADD(lines, movdir64b) { .way = VFIO_SUBREGION_LINE_MOVDIR64B };
+FIXTURE_VARIANT_ADD(lines, avx512) { .way = VFIO_SUBREGION_LINE_AVX512 };
+FIXTURE_VARIANT_ADD(lines, avx) { .way = VFIO_SUBREGION_LINE_AVX };
+FIXTURE_VARIANT_ADD(lines, sse2) { .way = VFIO_SUBREGION_LINE_SSE2 };
+FIXTURE_VARIANT_ADD(lines, st64b) { .way = VFIO_SUBREGION_LINE_ST64B };
+FIXTURE_VARIANT_ADD(lines, stp) { .way = VFIO_SUBREGION_LINE_STP };
+FIXTURE_VARIANT_ADD(lines, words) { .way = VFIO_SUBREGION_LINE_WORDS };
+
+FIXTURE_SETUP(lines)
+{
+	if (!vfio_subregion_routine(variant->way))
+		SKIP(return, "this CPU does not have it");
+	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver());
+}
+
+FIXTURE_TEARDOWN(lines)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* contract: userspace.lines */
+TEST_F(lines, a_copy_stores_its_bytes_and_no_others)
+{
+	const uint32_t attributes[] = { VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_ATTR_NONCACHED };
+	unsigned char from[200], got[320];
+	unsigned int offset, size, i, type;
+	struct vfio_subregion_mapping memory;
+	struct vfio_region_info info;
+
+	ASSERT_EQ(0, vfio_subregion_use_line_store(variant->way));
+	ASSERT_EQ(0, vfio_region_info(&self->dev, BAR2, &info));
+	for (i = 0; i < sizeof(from); i++)
+		from[i] = i + 1;
+	for (type = 0; type < 2; type++) {
+		ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB,
+						     &attributes[type], 1, &memory));
+		for (offset = 56; offset < 73; offset++) {
+			for (size = 0; size <= sizeof(from); size += size < 20 ? 1 : 13) {
+				memset(got, 0xee, sizeof(got));
+				vfio_subregion_copy(memory.map, got, sizeof(got));
+				vfio_subregion_copy((char *)memory.map + offset, from, size);
+				vfio_subregion_flush_stores();
+				ASSERT_EQ(sizeof(got),
+					  pread(self->dev.fd, got, sizeof(got), info.offset + AT));
+				for (i = 0; i < sizeof(got); i++) {
+					bool inside = i >= offset && i - offset < size;
+
+					ASSERT_EQ(inside ? from[i - offset] : 0xee, got[i])
+						TH_LOG("byte %u of %u at %u", i, size, offset);
+				}
+			}
+		}
+		vfio_subregion_unmap(self->dev.fd, &memory);
+	}
+}
+
+/* contract: userspace.lines */
+TEST_F(helpers, the_way_that_is_chosen_is_the_best_of_this_cpu)
+{
+	const enum vfio_subregion_line_store way = vfio_subregion_line_store();
+	int better;
+
+	EXPECT_NE(NULL, vfio_subregion_routine(way));
+	EXPECT_EQ(vfio_subregion_routine(way), vfio_subregion_lines());
+	for (better = 0; better < (int)way; better++)
+		if (better != VFIO_SUBREGION_LINE_ST64B)
+			EXPECT_EQ(NULL, vfio_subregion_routine(better));
+	EXPECT_EQ(-1, vfio_subregion_use_line_store(VFIO_SUBREGION_LINES));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	TH_LOG("lines are stored by way %d", way);
 }
 
 TEST_HARNESS_MAIN

@@ -135,11 +135,11 @@ TEST_F(wctrace, a_fence_after_three_stores_breaks_a_line)
 {
 	STORES(STORE_4("0") STORE_4("4") STORE_4("8"), self->line);
 	EXPECT_EQ(0, count(WCTRACE_WRITES));
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	EXPECT_EQ(either(2, 1), count(WCTRACE_BY_FENCE));
 	EXPECT_EQ(1, count(WCTRACE_BROKEN_LINES));
 	EXPECT_EQ(12, count(WCTRACE_BYTES));
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	EXPECT_EQ(2, count(WCTRACE_FENCES));
 	EXPECT_EQ(1, count(WCTRACE_IDLE_FENCES));
 }
@@ -149,7 +149,7 @@ TEST_F(wctrace, descending_stores_fill_a_line_on_x86_only)
 {
 	STORES(STORE_8("56") STORE_8("48") STORE_8("40") STORE_8("32") STORE_8("24")
 	       STORE_8("16") STORE_8("8") STORE_8("0"), self->line);
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	EXPECT_EQ(either(1, 0), count(WCTRACE_BY_FULL));
 	EXPECT_EQ(either(0, 7), count(WCTRACE_BY_GAP));
 	EXPECT_EQ(either(1, 8), count(WCTRACE_WRITES));
@@ -160,7 +160,7 @@ TEST_F(wctrace, stores_in_disorder_fill_a_line_on_x86_only)
 {
 	STORES(STORE_8("24") STORE_8("0") STORE_8("56") STORE_8("32") STORE_8("8")
 	       STORE_8("48") STORE_8("16") STORE_8("40"), self->line);
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	EXPECT_EQ(either(1, 8), count(WCTRACE_WRITES));
 	EXPECT_EQ(LINE, count(WCTRACE_BYTES));
 }
@@ -169,7 +169,7 @@ TEST_F(wctrace, stores_in_disorder_fill_a_line_on_x86_only)
 TEST_F(wctrace, a_store_over_two_lines_is_two_writes)
 {
 	STORES(STORE_8("60"), self->line);
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	EXPECT_EQ(1, count(WCTRACE_STORES));
 	EXPECT_EQ(2, count(WCTRACE_WRITES));
 	EXPECT_EQ(2, count(WCTRACE_BROKEN_LINES));
@@ -180,7 +180,7 @@ TEST_F(wctrace, a_copy_over_two_lines_fills_neither)
 {
 	STORES(STORE_8("0") STORE_8("8") STORE_8("16") STORE_8("24") STORE_8("32")
 	       STORE_8("40") STORE_8("48") STORE_8("56"), self->line + LINE / 2);
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	EXPECT_EQ(0, count(WCTRACE_BY_FULL));
 	EXPECT_EQ(either(8, 2), count(WCTRACE_WRITES));
 }
@@ -193,7 +193,7 @@ TEST_F(wctrace, two_cpus_do_not_fill_a_line_together)
 	stay_on(_metadata, 1);
 	STORES(STORE_8("32") STORE_8("40") STORE_8("48") STORE_8("56"), self->line);
 	EXPECT_EQ(either(4, 1), count(WCTRACE_BY_TRAP));
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	EXPECT_EQ(either(4, 1), count(WCTRACE_BY_FENCE));
 	EXPECT_EQ(0, count(WCTRACE_BY_FULL));
 }
@@ -206,7 +206,7 @@ TEST_F(wctrace, a_doorbell_without_a_fence_is_told)
 	EXPECT_EQ(1, count(WCTRACE_UNFENCED_DOORBELLS));
 	EXPECT_EQ(either(1, 0), count(WCTRACE_BY_STRICT));
 	EXPECT_EQ(either(0, 1), count(WCTRACE_OVERTAKING_DOORBELLS));
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	*self->doorbell = 2;
 	EXPECT_EQ(1, count(WCTRACE_UNFENCED_DOORBELLS));
 	EXPECT_EQ(2, count(WCTRACE_BY_TYPE));
@@ -241,7 +241,7 @@ TEST_F(wctrace, memcpy_of_a_line_is_one_write)
 
 	from[0] = 1;
 	copy(self->line, from, sizeof(from));
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	EXPECT_EQ(LINE, count(WCTRACE_BYTES));
 	EXPECT_EQ(1, count(WCTRACE_WRITES));
 }
@@ -256,9 +256,9 @@ TEST_F(wctrace, the_copy_of_the_helpers_makes_one_write_of_each_whole_line_on_x8
 	for (offset = 0; offset < 8; offset++) {
 		wctrace(WCTRACE_CLEAR, 0, 0);
 		vfio_subregion_copy(self->line, from + offset, 16 * LINE);
-		vfio_subregion_fence();
+		vfio_subregion_order_stores();
 		EXPECT_EQ(16 * LINE, count(WCTRACE_BYTES));
-		/* The loop of loads and stores does not gather on arm64. */
+		/* On arm64 the bound is that of stores which do not gather. */
 		EXPECT_GE(either(16, 128), count(WCTRACE_WRITES))
 			TH_LOG("from the byte %zu on", offset);
 	}

@@ -54,4 +54,11 @@ bool bar_is_claimed(int device, uint32_t bar, uint64_t offset);
  */
 int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uint64_t packet[8]);
 
+/**
+ * send_by_queue() - writes a descriptor to the best memory that the driver offers
+ *
+ * Returns 0 or a negative errno.
+ */
+int send_by_queue(int device, uint32_t bar, const uint64_t descriptor[8]);
+
 #endif /* EXAMPLES_H */

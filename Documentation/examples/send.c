@@ -17,7 +17,7 @@ int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uin
 		return -errno;
 	/* Ascending stores without gaps fill a buffer, which leaves the CPU as one burst. */
 	vfio_subregion_copy(data, packet, 8 * sizeof(*packet));
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	*doorbell = 1;
 	return munmap(data, create.size);
 }

@@ -40,8 +40,8 @@ static inline size_t transfer_start(const struct transfer *transfer)
  * transfer_batch() - writes @count transfers of the bytes at @from to @window
  *
  * The offsets ascend, and return to the first one after @length bytes. All stores have left the CPU
- * when the function returns. Stores have 8 bytes, or 4 at an end that is not aligned to 8, since
- * strict memory allows no others on some architectures.
+ * when the function returns. vfio_subregion_copy() makes them: lines of 64 bytes as one block, and
+ * the ends by the largest aligned stores.
  */
 void transfer_batch(const struct transfer *transfer, volatile void *window, size_t length,
 		    const void *from, unsigned int count);

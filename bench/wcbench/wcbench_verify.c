@@ -34,7 +34,7 @@ static void fill_window(const struct view *view, size_t length)
 
 	for (i = 0; i < length / sizeof(*word); i++)
 		word[i] = UNTOUCHED * 0x0101010101010101ULL;
-	vfio_subregion_flush();
+	vfio_subregion_flush_stores();
 }
 
 static void load_window(const struct view *view, uint64_t *words, size_t length)
@@ -156,7 +156,7 @@ static int verify_order(struct bench *bench)
 		descriptor = descriptor_at(bench, number);
 		for (word = 0; word < WORDS; word++)
 			descriptor[word] = descriptor_word(number, word);
-		vfio_subregion_fence();
+		vfio_subregion_order_stores();
 		*handover.flag = number;
 		while (handover.seen != number)
 			sched_yield();

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What a program in C or C++ needs beside linux/vfio_subregion.h to use a subregion: a mapping
- * that can have large page-table entries, a copy by ascending stores, and the fences. Needs
- * _GNU_SOURCE, and in 32-bit programs _FILE_OFFSET_BITS=64.
+ * Helpers for programs in C or C++ that use linux/vfio_subregion.h: mappings that can have large
+ * page-table entries, and by vfio_subregion_io.h copies, fences and queues. A program must define
+ * _GNU_SOURCE, and in 32 bits _FILE_OFFSET_BITS=64.
  */
 #ifndef VFIO_SUBREGION_HELPERS_H
 #define VFIO_SUBREGION_HELPERS_H
@@ -23,15 +23,18 @@
 #include <linux/vfio.h>
 #include <linux/vfio_subregion.h>
 
-/* Of the device file; smaller ones would lose the BAR's number. */
+#include <vfio_subregion_io.h>
+
+/* Offsets of the device file have the number of the region in their upper half. */
 extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
 
 /**
  * vfio_subregion_map_at() - maps @size bytes from @offset of a file on, with the protection @prot
  *
- * The kernel can use large entries where the address and @place agree in the lower bits: of 2 MiB
- * now, of 1 GiB when its memory management can split them. The address that mmap() picks by itself
- * need not, so a hole with room for one that does is taken first and the mapping put into it.
+ * The kernel can use large entries if the lower bits of the address and @place agree: entries of
+ * 2 MiB now, and of 1 GiB once its memory management can split them. Since mmap() does not choose
+ * such an address by itself, this reserves more address space than needed and puts the mapping
+ * into the suitable part of it.
  *
  * For the file of an export, @place is the offset in the BAR of the first byte; for the device
  * file it is @offset.
@@ -43,7 +46,7 @@ static inline void *vfio_subregion_map_at(int file, int prot, uint64_t offset, u
 {
 	const size_t align = size >= 1UL << 30 ? 1UL << 30 : size >= 2UL << 20 ? 2UL << 20 : 1;
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	/* What mmap() makes of it, and munmap() must be told. */
+	/* The whole pages that mmap() maps. */
 	const size_t whole = ((size_t)size + page - 1) & ~(page - 1);
 	const size_t room = whole + align - 1;
 	size_t skip;
@@ -51,14 +54,15 @@ static inline void *vfio_subregion_map_at(int file, int prot, uint64_t offset, u
 	void *map;
 	int error;
 
-	/* Also where size_t has 32 bits and @size does not fit. */
+	/* This also refuses a @size that does not fit into a size_t of 32 bits. */
 	if (whole < size || room < whole) {
 		errno = ENOMEM;
 		return MAP_FAILED;
 	}
 	hole = (char *)mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* A limit may have no room for the hole, and be enough for the mapping alone. */
 	if ((void *)hole == MAP_FAILED)
-		return MAP_FAILED;
+		return mmap(NULL, (size_t)size, prot, MAP_SHARED, file, (off_t)offset);
 	skip = ((size_t)place - (size_t)hole) & (align - 1);
 	map = mmap(hole + skip, (size_t)size, prot, MAP_SHARED | MAP_FIXED, file, (off_t)offset);
 	if (map == MAP_FAILED) {
@@ -67,7 +71,7 @@ static inline void *vfio_subregion_map_at(int file, int prot, uint64_t offset, u
 		errno = error;
 		return MAP_FAILED;
 	}
-	/* @place and @offset begin a page, or mmap() would have failed: @skip is whole pages. */
+	/* @skip is whole pages, because mmap() accepts only such a @place and @offset. */
 	if (skip)
 		munmap(hole, skip);
 	if (align - 1 > skip)
@@ -103,14 +107,14 @@ static inline int vfio_subregion_export(int device, uint32_t index, uint32_t ope
 /**
  * vfio_subregion_create_map() - performs VFIO_SUBREGION_CREATE and maps the subregion
  *
- * @create has the inputs but for argsz; its outputs are there afterwards. When the subregion cannot
- * be mapped it is destroyed again.
+ * @create has all inputs except argsz, and gets the outputs. If the subregion cannot be mapped, it
+ * is destroyed again.
  *
  * Returns MAP_FAILED and sets errno on failure.
  */
 static inline void *vfio_subregion_create_map(int device, struct vfio_subregion_create *create)
 {
-	struct vfio_subregion_destroy destroy = { 0, 0, 0, 0 };
+	struct vfio_subregion_destroy destroy;
 	void *map;
 	int error;
 
@@ -120,6 +124,7 @@ static inline void *vfio_subregion_create_map(int device, struct vfio_subregion_
 	map = vfio_subregion_map(device, create->mmap_offset, create->size);
 	if (map == MAP_FAILED) {
 		error = errno;
+		memset(&destroy, 0, sizeof(destroy));
 		destroy.argsz = sizeof(destroy);
 		destroy.index = create->index;
 		ioctl(device, VFIO_SUBREGION_DESTROY, &destroy);
@@ -266,7 +271,7 @@ static inline void *vfio_subregion_map_sysfs(int device, uint32_t bar, uint64_t 
  * vfio_subregion_map_best() - maps a part of a BAR with the first possible attribute of @wanted
  *
  * A driver that prefers write combining but works without it needs no other code for vfio-pci: @got
- * tells what it got. These ways are tried:
+ * tells what it got, and vfio_subregion_copy() works on every type. These ways are tried:
  *
  *  - for VFIO_SUBREGION_ATTR_NONCACHED, a mapping of the BAR itself, with any driver;
  *  - for the others, a subregion;
@@ -384,92 +389,6 @@ static inline int vfio_subregion_map_layout(int device, uint32_t bar,
 		return -1;
 	}
 	return 0;
-}
-
-/**
- * vfio_subregion_copy() - copies @size bytes to write-combining memory by ascending stores
- *
- * Of 8 bytes where @to is aligned, of single bytes before and behind, each of them once: what fills
- * a whole buffer of the CPU leaves as one burst. memcpy() promises none of that, and a compiler may
- * take it apart.
- */
-static inline void vfio_subregion_copy(volatile void *to, const void *from, size_t size)
-{
-	const unsigned char *source = (const unsigned char *)from;
-	volatile unsigned char *bytes = (volatile unsigned char *)to;
-	volatile uint64_t *words;
-	uint64_t word;
-
-	for (; size && (uintptr_t)bytes % sizeof(word); size--)
-		*bytes++ = *source++;
-	words = (volatile uint64_t *)(volatile void *)bytes;
-	for (; size >= sizeof(word); size -= sizeof(word), source += sizeof(word)) {
-		memcpy(&word, source, sizeof(word));
-		*words++ = word;
-	}
-	bytes = (volatile unsigned char *)words;
-	for (; size; size--)
-		*bytes++ = *source++;
-}
-
-/*
- * Ordering of stores to write-combining memory.
- *
- * Stores through a WC mapping wait in the CPU's buffers, in any order, until a buffer is full, is
- * needed for something else or is told to empty. Within one ring that is what makes it fast; at
- * two points it has to be ended:
- *
- *  - Before a doorbell. The doorbell is a store to a register through a strict mapping, and tells
- *    the device to read the descriptors. Nothing orders it after stores of another memory type, so
- *    that the device could be told of descriptors that are still in the CPU. A doorbell that lies
- *    in the WC window itself needs the fence just as well, and a second one to push it out.
- *
- *  - Before data has to be there at a certain time, for example as "low latency" queues do that
- *    write the descriptor itself to the device and ring no doorbell.
- *
- * Between descriptors no fence is needed, and each one costs: fence a batch, not an entry.
- */
-
-/** vfio_subregion_fence() - orders stores to WC memory before it before any store after it */
-static inline void vfio_subregion_fence(void)
-{
-#if defined(__x86_64__) || defined(__i386__)
-	/* Empties the WC buffers; what follows waits for them. */
-	__asm__ volatile("sfence" ::: "memory");
-#elif defined(__aarch64__)
-	/*
-	 * Normal-NC before Device, as seen by the device: the outer shareable domain. This orders;
-	 * "dsb st" would also wait, and is for the second of the cases above.
-	 */
-	__asm__ volatile("dmb oshst" ::: "memory");
-#else
-#error "no store fence is known for this architecture"
-#endif
-}
-
-/** vfio_subregion_flush() - the same, and pushes the stores out although no store follows */
-static inline void vfio_subregion_flush(void)
-{
-#if defined(__aarch64__)
-	__asm__ volatile("dsb st" ::: "memory");
-#else
-	vfio_subregion_fence();
-#endif
-}
-
-/**
- * vfio_subregion_load_fence() - orders loads of ordinary memory before it before any load after it
- *
- * For what is read after a flag that the device set in memory by DMA.
- */
-static inline void vfio_subregion_load_fence(void)
-{
-#if defined(__aarch64__)
-	__asm__ volatile("dmb oshld" ::: "memory");
-#else
-	/* x86 orders such loads by itself; the compiler has to be told. */
-	__asm__ volatile("" ::: "memory");
-#endif
 }
 
 #endif /* VFIO_SUBREGION_HELPERS_H */

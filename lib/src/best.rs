@@ -64,8 +64,9 @@ pub struct Best {
 ///     .part(DATA, &[Attribute::WriteCombining, Attribute::Noncached]);
 /// let parts = device.map_layout(&layout)?;
 /// let doorbell = parts[0].mapping.registers()?.register::<u32>(0)?;
+/// let mut queue = parts[1].mapping.data().ring::<[u64; 8]>(0, 1024)?.queue(doorbell);
 /// println!("the data is {:?}", parts[1].mapping.attribute());
-/// # doorbell.write(1);
+/// # queue.push(&[0; 8]);
 /// # Ok(())
 /// # }
 /// ```
@@ -128,7 +129,8 @@ impl<F: AsFd> Device<F> {
     /// Maps a part of a BAR with the first attribute of `wanted` that is possible.
     ///
     /// A driver that prefers write combining but works without it needs no other code for vfio-pci:
-    /// [`Mapping::attribute`] and [`Best::source`] tell what it got. These ways are tried:
+    /// [`Mapping::attribute`] and [`Best::source`] tell what it got, and [`Mapping::data`] has the same
+    /// copies for every type. These ways are tried:
     ///
     /// * for [`Attribute::Noncached`], a mapping of the BAR itself, with any driver;
     /// * for the others, a subregion;

@@ -10,7 +10,7 @@ compile_error!("VFIO is Linux's");
 #[cfg(feature = "std")]
 extern crate std;
 
-// What is seen of other crates in this one's interface, in the versions that it is made with.
+// The types of other crates in the interface of this one.
 #[cfg(feature = "std")]
 pub use rustix::io::Errno;
 pub use zerocopy;
@@ -31,6 +31,8 @@ mod bindings;
 #[cfg(feature = "std")]
 mod best;
 #[cfg(feature = "std")]
+mod data;
+#[cfg(feature = "std")]
 mod device;
 #[cfg(feature = "std")]
 mod error;
@@ -39,13 +41,13 @@ mod export;
 #[cfg(feature = "std")]
 mod mapping;
 #[cfg(feature = "std")]
+mod queue;
+#[cfg(feature = "std")]
 mod raw;
 #[cfg(feature = "std")]
 mod region;
 #[cfg(feature = "std")]
 mod registers;
-#[cfg(feature = "std")]
-mod write_combining;
 
 pub use crate::{
     attribute::{
@@ -76,6 +78,10 @@ pub use crate::{
         Best,
         Source, //
     },
+    data::{
+        Data,
+        Ring, //
+    },
     device::{
         Device,
         Support, //
@@ -93,18 +99,19 @@ pub use crate::{
         Mapping,
         Word, //
     },
+    queue::{
+        Queue,
+        SharedQueue, //
+    },
     raw::{
         flush_stores,
         order_loads,
-        order_stores, //
+        order_stores,
+        LineStore, //
     },
     region::Region,
     registers::{
         Register,
         Registers, //
-    },
-    write_combining::{
-        Ring,
-        WriteCombining, //
     },
 };

@@ -1,8 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! All the unsafe code of the crate: ioctls, mappings, volatile accesses and fences.
+//! All unsafe code of the crate: ioctls and mappings here, accesses, copies and fences below.
 
 #![allow(unsafe_code, reason = "this is where it is")]
+
+mod access;
+mod fences;
+mod lines;
+mod views;
+
+pub(crate) use self::{
+    access::Access,
+    lines::{
+        detected,
+        CopyLines,
+        LINE, //
+    },
+    views::{
+        Place,
+        Slots,
+        Window, //
+    },
+};
+pub use self::{
+    fences::{
+        flush_stores,
+        order_loads,
+        order_stores, //
+    },
+    lines::LineStore,
+};
 
 use crate::{
     bindings as abi,
@@ -10,7 +37,7 @@ use crate::{
     Word, //
 };
 use core::{
-    arch::asm,
+    alloc::Layout,
     ffi::c_void,
     ptr::{
         self,
@@ -39,12 +66,14 @@ use rustix::{
         ProtFlags, //
     },
 };
+use std::alloc::{
+    alloc_zeroed,
+    dealloc, //
+};
 use zerocopy::IntoBytes;
 
-const WORD: usize = size_of::<u64>();
-
-/// Addresses that agree with the file offset in so many bytes let the kernel use its largest entries: of
-/// 2 MiB now, of 1 GiB when its memory management can split them.
+/// The kernel can use entries of such a size if address and file offset agree in the bits below it. It
+/// uses 2 MiB now, and 1 GiB once its memory management can split them.
 const HUGE: [usize; 2] = [1 << 30, 2 << 20];
 
 /// An ioctl whose argument begins with its own length.
@@ -61,7 +90,7 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// The call that it is, for errors.
+    /// Its name for errors.
     pub(crate) const fn call(self) -> Call {
         match self {
             Self::Create => Call::Create,
@@ -90,7 +119,7 @@ impl Request {
     }
 }
 
-/// The field of an ioctl number that `value` is for.
+/// Makes `value` a field of an ioctl number.
 const fn byte(value: u32) -> u8 {
     assert!(value <= 0xff);
     value.to_le_bytes()[0]
@@ -101,10 +130,10 @@ struct Argument<'a> {
     bytes: &'a mut [u8],
 }
 
-// SAFETY: all of these requests write to the argument only, and there at most as many bytes as its
-// first field says; `request()` makes that the length of `bytes`. None returns anything else. A file
-// that is no VFIO device does not know them: the numbers of the type ';' are VFIO's, and the kernel's
-// list of types (Documentation/userspace-api/ioctl/ioctl-number.rst) has no other user of 0xD5.
+// SAFETY: these requests write only to the argument, and at most as many bytes as its first field says,
+// which `request()` sets to the length of `bytes`. They return nothing else. A file that is no VFIO
+// device does not know them: the numbers of the type ';' are VFIO's, and the kernel's list of types
+// (Documentation/userspace-api/ioctl/ioctl-number.rst) has no other user of 0xD5.
 unsafe impl Ioctl for Argument<'_> {
     type Output = ();
     const IS_MUTATING: bool = true;
@@ -122,7 +151,7 @@ unsafe impl Ioctl for Argument<'_> {
     }
 }
 
-/// Performs `request` on a device file; `bytes` is the argument, whose argsz is put in here.
+/// Performs `request` on a device file. `bytes` is the argument; this sets its argsz.
 pub(crate) fn request(fd: BorrowedFd<'_>, request: Request, bytes: &mut [u8]) -> io::Result<()> {
     let size = u32::try_from(bytes.len()).map_err(|_| io::Errno::INVAL)?;
     bytes
@@ -149,19 +178,21 @@ pub(crate) fn export(device: BorrowedFd<'_>, index: u32, open_flags: u32) -> io:
     Ok(unsafe { OwnedFd::from_raw_fd(export.fd) })
 }
 
-/// A shared mapping of a device file, which ends when it is dropped.
+/// A shared mapping of a device file, or memory in its place; it ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Memory {
     base: NonNull<u8>,
     size: usize,
+    /// How it was allocated, if it is no mapping.
+    allocated: Option<Layout>,
 }
 
-// SAFETY: munmap() can be called by any thread, and nothing here belongs to the thread that mapped.
+// SAFETY: munmap() and dealloc() can be called by any thread, and nothing here belongs to the thread
+// that made it.
 unsafe impl Send for Memory {}
-// SAFETY: through `&Memory` there are only volatile accesses, of memory that is outside of all Rust
-// allocations and that no reference points into. What such an access does is the machine's to say, not
-// the language's (core::ptr::read_volatile), also where another thread or the device makes one at the
-// same time; and whatever is read is a valid Word.
+// SAFETY: through `&Memory` there are only the accesses of views.rs, each of one instruction, to memory
+// that no Rust reference points into. Another thread or the device may access it at the same time, and
+// whatever is read is a valid Word.
 unsafe impl Sync for Memory {}
 
 impl Memory {
@@ -172,20 +203,25 @@ impl Memory {
         size: usize,
         place: u64,
     ) -> io::Result<Self> {
+        let prot = ProtFlags::READ | ProtFlags::WRITE;
         let align = HUGE.into_iter().find(|&huge| size >= huge).unwrap_or(1);
         let room = size.checked_add(align - 1).ok_or(io::Errno::NOMEM)?;
         let phase = usize::try_from(place % align as u64).map_err(|_| io::Errno::INVAL)?;
         // SAFETY: with no address given the kernel takes free ones.
-        let hole = unsafe {
-            mmap_anonymous(ptr::null_mut(), room, ProtFlags::empty(), MapFlags::PRIVATE)
-        }?;
-        // How far behind the hole's begin an address agrees with the place.
+        let hole =
+            unsafe { mmap_anonymous(ptr::null_mut(), room, ProtFlags::empty(), MapFlags::PRIVATE) };
+        let Ok(hole) = hole else {
+            // A limit may have no room for the hole, and be enough for the mapping alone.
+            // SAFETY: with no address given the kernel takes free ones.
+            let base = unsafe { mmap(ptr::null_mut(), size, prot, MapFlags::SHARED, fd, offset) }?;
+            return Self::mapped(base, size);
+        };
+        // The distance from the start of the hole to the first address that agrees with `place`.
         let skip = phase.wrapping_sub(hole.addr()) & (align - 1);
         let base = hole.wrapping_byte_add(skip);
-        let prot = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::FIXED;
-        // SAFETY: skip < align, and where it is not a multiple of the page size the kernel refuses,
-        // so that all of what is replaced is in the hole, which nobody else knows of.
+        // SAFETY: skip < align, and the kernel refuses a skip that is not a multiple of the page size,
+        // so this replaces pages of the hole only, which nothing else uses.
         let mapped = unsafe { mmap(base, size, prot, flags, fd, offset) };
         let base = match mapped {
             Ok(base) => base,
@@ -195,7 +231,7 @@ impl Memory {
                 return Err(errno);
             }
         };
-        // What is left of the hole around the mapping; munmap takes whole pages only.
+        // Unmap the rest of the hole; munmap takes whole pages only.
         let page = rustix::param::page_size();
         let end = (skip + size).next_multiple_of(page);
         if skip > 0 {
@@ -206,9 +242,30 @@ impl Memory {
             // SAFETY: the hole is this function's alone, and the mapping ends before `end`.
             let _ = unsafe { munmap(hole.wrapping_byte_add(end), room - end) };
         }
+        Self::mapped(base, size)
+    }
+
+    fn mapped(base: *mut c_void, size: usize) -> io::Result<Self> {
         Ok(Self {
             base: NonNull::new(base.cast()).ok_or(io::Errno::NOMEM)?,
             size,
+            allocated: None,
+        })
+    }
+
+    /// Allocates zeroed memory of the process; `None` if `size` is zero or there is none.
+    pub(crate) fn allocate(size: usize) -> Option<Self> {
+        const PAGE: usize = 4096;
+        let layout = Layout::from_size_align(size, PAGE).ok()?;
+        if size == 0 {
+            return None;
+        }
+        // SAFETY: the size is not zero.
+        let base = unsafe { alloc_zeroed(layout) };
+        Some(Self {
+            base: NonNull::new(base)?,
+            size,
+            allocated: Some(layout),
         })
     }
 
@@ -232,147 +289,31 @@ impl Memory {
         offset % align_of::<T>() == 0 && self.fits(offset, size_of::<T>())
     }
 
-    /// Reads a `T` at `offset`.
-    ///
-    /// # Panics
-    ///
-    /// When [`Self::has`] is false: its callers have asked.
+    /// The word at `offset`, if it can be accessed.
     #[inline]
-    pub(crate) fn read<T: Word>(&self, offset: usize) -> T {
-        assert!(self.has::<T>(offset));
-        // SAFETY: offset + size is within the mapping.
+    pub(crate) fn place<T: Word>(&self, offset: usize) -> Option<Place<'_, T>> {
+        if !self.has::<T>(offset) {
+            return None;
+        }
+        // SAFETY: has() said that offset + size is within the memory.
         let at = unsafe { self.base.add(offset) };
-        // SAFETY: it is mapped as long as self lives, the base is page-aligned and the offset
-        // aligned, and every pattern of bits is a Word.
-        unsafe { at.cast::<T>().read_volatile() }
+        Some(Place::new(at.cast(), self))
     }
 
-    /// Writes a `T` at `offset`.
-    ///
-    /// # Panics
-    ///
-    /// As for [`Self::read`].
-    #[inline]
-    pub(crate) fn write<T: Word>(&self, offset: usize, value: T) {
-        assert!(self.has::<T>(offset));
-        // SAFETY: has() said so.
-        unsafe { self.store(offset, value) }
-    }
-
-    /// Copies `bytes` to `offset` by ascending stores: of 8 bytes where they are aligned, of single
-    /// bytes before and behind.
-    ///
-    /// One check is for all of them, so that nothing but stores is in the loop.
-    ///
-    /// # Panics
-    ///
-    /// When they do not fit: its callers have asked.
-    #[inline]
-    pub(crate) fn copy_from(&self, offset: usize, bytes: &[u8]) {
-        assert!(self.fits(offset, bytes.len()));
-        let head = (offset.next_multiple_of(WORD) - offset).min(bytes.len());
-        let (head, rest) = bytes.split_at(head);
-        let words = rest.chunks_exact(WORD);
-        let tail = words.remainder();
-
-        let mut at = offset;
-        for &byte in head {
-            // SAFETY: at < offset + bytes.len(), which fits() has seen.
-            unsafe { self.store(at, byte) };
-            at += 1;
-        }
-        for word in words {
-            let mut value = [0; WORD];
-            value.copy_from_slice(word);
-            // SAFETY: as above, for all 8 bytes; and `head` ended at a multiple of 8.
-            unsafe { self.store(at, u64::from_ne_bytes(value)) };
-            at += WORD;
-        }
-        for &byte in tail {
-            // SAFETY: as for `head`.
-            unsafe { self.store(at, byte) };
-            at += 1;
-        }
-    }
-
-    /// Writes a `T` at `offset`.
-    ///
-    /// # Safety
-    ///
-    /// [`Self::has`] must be true of it.
-    #[inline]
-    unsafe fn store<T: Word>(&self, offset: usize, value: T) {
-        // SAFETY: offset + size is within the mapping, says the caller.
-        let at = unsafe { self.base.add(offset) };
-        // SAFETY: it is mapped and writable as long as self lives, and aligned, since the base is
-        // page-aligned and the offset aligned; no reference to device memory is ever made, so that
-        // none is violated.
-        unsafe { at.cast::<T>().write_volatile(value) }
+    /// All of it, for copies by the routine `lines`.
+    pub(crate) fn window(&self, lines: CopyLines) -> Window<'_> {
+        Window::new(self, lines)
     }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
+        if let Some(layout) = self.allocated {
+            // SAFETY: allocate() allocated it so, and all views of it borrow self.
+            unsafe { dealloc(self.base.as_ptr(), layout) };
+            return;
+        }
         // SAFETY: the range was mapped by map(), and all views of it borrow self.
         let _ = unsafe { munmap(self.base.as_ptr().cast(), self.size) };
-    }
-}
-
-/// Orders stores: all that were made before, to memory of whatever type, reach the device before any
-/// that follows.
-///
-/// This is what a doorbell needs, since nothing else orders a store to a strict register after
-/// stores to write-combining memory. x86: `sfence`, which empties the write-combining buffers before
-/// any later store. arm64: `dmb oshst`, since the device is an observer in the outer shareable
-/// domain and only stores are to be ordered; waiting (`dsb`) is not needed for that.
-#[inline]
-pub fn order_stores() {
-    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-    // SAFETY: it has no operands and changes nothing but the order of memory accesses.
-    unsafe {
-        asm!("sfence", options(nostack, preserves_flags));
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: as above.
-    unsafe {
-        asm!("dmb oshst", options(nostack, preserves_flags));
-    }
-    #[cfg(not(any(target_arch = "x86_64", target_arch = "x86", target_arch = "aarch64")))]
-    compile_error!("no store fence is known for this architecture");
-}
-
-/// As [`order_stores`], and pushes the stores out although none follows.
-///
-/// For a queue without a doorbell, and before a reset, [`Device::destroy`](crate::Device::destroy) or
-/// handing the device over. x86: `sfence` does that too. arm64: `dsb st`, which completes only when
-/// the stores have; a `dmb` would merely order them, and a store may wait in the CPU without end.
-#[inline]
-pub fn flush_stores() {
-    #[cfg(not(target_arch = "aarch64"))]
-    order_stores();
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: it has no operands and changes nothing but the order of memory accesses.
-    unsafe {
-        asm!("dsb st", options(nostack, preserves_flags));
-    }
-}
-
-/// Orders loads of ordinary memory, such as a device writes to by DMA: all that were made before are done
-/// before any that follows.
-///
-/// For what is read after a flag that the device set. x86 orders such loads by itself, so that only
-/// the compiler is told. arm64: `dmb oshld`, for the device is in the outer shareable domain, which
-/// [`fence`](core::sync::atomic::fence) does not reach.
-#[inline]
-pub fn order_loads() {
-    #[cfg(any(target_arch = "x86_64", target_arch = "x86"))]
-    // SAFETY: there is no instruction; it changes nothing but the order of memory accesses.
-    unsafe {
-        asm!("", options(nostack, preserves_flags));
-    }
-    #[cfg(target_arch = "aarch64")]
-    // SAFETY: it has no operands and changes nothing but the order of memory accesses.
-    unsafe {
-        asm!("dmb oshld", options(nostack, preserves_flags));
     }
 }

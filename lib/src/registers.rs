@@ -3,12 +3,12 @@
 //! Registers, whose accesses have effects.
 
 use crate::{
+    raw::Place,
     AccessError,
     Attribute,
     Mapping,
     Word, //
 };
-use core::marker::PhantomData;
 
 /// Strictly mapped memory: each access reaches the device by itself and in program order.
 #[derive(Clone, Copy, Debug)]
@@ -24,18 +24,13 @@ impl<'a> Registers<'a> {
         }
     }
 
-    /// The register at `offset`.
+    /// Returns the register at `offset`.
     ///
     /// # Errors
     ///
     /// [`AccessError::OutOfBounds`], [`AccessError::Unaligned`].
     pub fn register<T: Word>(self, offset: usize) -> Result<Register<'a, T>, AccessError> {
-        self.0.check::<T>(offset)?;
-        Ok(Register {
-            mapping: self.0,
-            offset,
-            word: PhantomData,
-        })
+        self.0.place(offset).map(Register)
     }
 
     /// Reads the register at `offset`.
@@ -59,29 +54,26 @@ impl<'a> Registers<'a> {
     }
 }
 
-/// One register, which is known to be there, so that accesses to it cannot fail.
+/// One register. Its place was checked when it was made, so an access is one instruction.
 #[derive(Clone, Copy, Debug)]
-pub struct Register<'a, T> {
-    mapping: &'a Mapping,
-    offset: usize,
-    word: PhantomData<T>,
-}
+pub struct Register<'a, T>(Place<'a, T>);
 
 impl<T: Word> Register<'_, T> {
     /// Reads it.
     #[inline]
     #[must_use]
     pub fn read(self) -> T {
-        self.mapping.memory().read(self.offset)
+        self.0.load()
     }
 
     /// Writes it.
     #[inline]
     pub fn write(self, value: T) {
-        self.mapping.memory().write(self.offset, value);
+        self.0.store(value);
     }
 
-    /// Writes it after all stores before, those to write-combining memory too: how a doorbell is rung.
+    /// Writes it after all earlier stores, including those to write-combining memory: how a doorbell
+    /// is rung.
     ///
     /// See [`order_stores`](crate::order_stores).
     #[inline]

@@ -62,7 +62,7 @@ int main(int argc, char **argv)
 	doorbell = registers;
 	for (i = 0; i < COUNT; i++)
 		write_descriptor(ring + i * WORDS, i);
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	*doorbell = COUNT;
 	printf("%lu descriptors were written\n", atomic_load(&submitted));
 	return STATUS_OK;

@@ -3,10 +3,10 @@
  * A poll-mode driver of the Intel 82576 (igb), which sends frames to itself.
  *
  * The rings are in memory of the process, the registers in a subregion with the attribute DEVICE.
- * This device has no memory that would gain by write combining.
+ * This device has no memory that would gain from write combining.
  *
- * Register numbers are those of the data sheet of the 82576; that a loopback in QEMU takes
- * RCTL.LBM, and a link that was negotiated, is known from the kernel's VFIO selftests.
+ * The register numbers are from the data sheet of the 82576. The kernel's VFIO selftests show that
+ * a loopback in QEMU needs RCTL.LBM and a negotiated link.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +42,7 @@
 #define DCTL			0x28
 
 #define CTRL_RESET		(1U << 26)
-/* Full duplex at 1 Gb/s with the link up, all of it forced. */
+/* Forces full duplex, 1 Gb/s and the link up. */
 #define CTRL_FORCE_LINK		(1U | 1 << 6 | 2 << 8 | 1 << 11 | 1 << 12)
 #define CTRL_SPEED		(3U << 8)
 #define CTRL_EXT_LOADED		(1U << 28)
@@ -67,11 +67,11 @@
 
 struct entry {
 	uint64_t address;
-	uint32_t command;	/* of one that was received, the status */
-	uint32_t length;	/* above bit 14; of one that was received, in the lower half */
+	uint32_t command;	/* the status, in a received descriptor */
+	uint32_t length;	/* above bit 14; in the lower half in a received descriptor */
 };
 
-/* What the device reads and writes. */
+/* Memory that the device reads and writes. */
 struct shared {
 	volatile struct entry tx_ring[ENTRIES];
 	volatile struct entry rx_ring[ENTRIES];
@@ -84,18 +84,18 @@ struct port {
 	volatile char *registers;
 	struct dma dma;
 	struct shared *shared;
-	/* What is waited for. */
+	/* The descriptor that is polled. */
 	unsigned int entry;
 };
 
 static uint32_t rd(struct port *port, size_t offset)
 {
-	return *(volatile uint32_t *)(port->registers + offset);
+	return vfio_subregion_read32(port->registers + offset);
 }
 
 static void wr(struct port *port, size_t offset, uint32_t value)
 {
-	*(volatile uint32_t *)(port->registers + offset) = value;
+	vfio_subregion_write32(port->registers + offset, value);
 }
 
 static uint64_t iova(struct port *port, const volatile void *memory)
@@ -148,7 +148,7 @@ static int write_phy(struct port *port, uint32_t value)
 	return device_poll("a write to the PHY", phy_is_written, port);
 }
 
-/* Negotiation, which QEMU takes its link from; then the loopback, which hardware needs. */
+/* First the negotiation, from which QEMU gets the link; then the loopback for hardware. */
 static int start_link(struct port *port)
 {
 	int ret;
@@ -192,7 +192,7 @@ static int start_port(struct port *port)
 	wr(port, RCTL, RCTL_RECEIVE);
 	wr(port, TCTL, TCTL_TRANSMIT);
 	ret = device_poll("the start of the queues", queues_are_enabled, port);
-	/* These clear when they are read. */
+	/* A read clears these counters. */
 	rd(port, GPTC);
 	rd(port, GPRC);
 	return ret;
@@ -230,8 +230,8 @@ static int exchange(struct port *port, unsigned int number)
 		.length = FRAME << 14,
 	};
 
-	/* The descriptors are to be seen before the tails are. */
-	vfio_subregion_fence();
+	/* The device must see the descriptors before the tails. */
+	vfio_subregion_order_stores();
 	wr(port, RX_QUEUE + TAIL, next);
 	wr(port, TX_QUEUE + TAIL, next);
 
@@ -239,8 +239,8 @@ static int exchange(struct port *port, unsigned int number)
 	ret = device_poll("the arrival of a frame", has_arrived, port);
 	if (ret)
 		return ret;
-	/* What the device wrote before the status is to be read after it. */
-	vfio_subregion_load_fence();
+	/* The device wrote the frame before the status; it must be read after it. */
+	vfio_subregion_order_loads();
 	length = shared->rx_ring[entry].length & 0xffff;
 	if (length != FRAME || memcmp(shared->rx_buffers[entry], frame, FRAME))
 		return fail(STATUS_DATA, "frame %u came back otherwise, with %u bytes", number,

@@ -5,6 +5,7 @@
  * Reads blocks 0 to 63 by commands that it writes through a write-combining subregion of the BAR
  * that has the buffer. Names and numbers are those of the NVM Express base specification, 2.0.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,7 @@
 #define DOORBELLS	0x1000
 
 #define CAP_CMBS	(1ULL << 57)
-/* Entries of 64 and 16 bytes, and on. */
+/* Entries of 64 and 16 bytes, and the enable bit. */
 #define CC_ON		(4U << 20 | 6 << 16 | 1)
 #define CMBMSC_ON	3
 
@@ -40,7 +41,7 @@
 #define BLOCK		512
 #define PAGE		4096
 
-/* Where things are in the memory for DMA, and where the controller sees its own buffer. */
+/* Offsets in the memory for DMA; the device's addresses of it, and of its own buffer. */
 #define ADMIN_SQ	0
 #define ADMIN_CQ	PAGE
 #define IO_CQ		(2 * PAGE)
@@ -70,56 +71,62 @@ struct completion {
 
 /* A submission queue with its completion queue. */
 struct queue {
-	struct command *submissions;
+	struct vfio_subregion_queue submissions;
 	volatile struct completion *completions;
-	volatile uint32_t *tail_bell;
-	volatile uint32_t *head_bell;
-	unsigned int tail;
+	void *head_bell;
 	unsigned int head;
 	unsigned int phase;
 };
 
 struct controller {
 	struct vfio_device dev;
-	volatile char *registers;
+	char *registers;
 	struct dma dma;
 	struct vfio_subregion_create buffer;
 	struct queue admin;
 	struct queue io;
 };
 
-static volatile uint32_t *reg32(struct controller *nvme, size_t offset)
+static uint32_t read32(struct controller *nvme, size_t offset)
 {
-	return (volatile uint32_t *)(nvme->registers + offset);
+	return vfio_subregion_read32(nvme->registers + offset);
 }
 
-static volatile uint64_t *reg64(struct controller *nvme, size_t offset)
+static void write32(struct controller *nvme, size_t offset, uint32_t value)
 {
-	return (volatile uint64_t *)(nvme->registers + offset);
+	vfio_subregion_write32(nvme->registers + offset, value);
 }
 
-static void set_up_queue(struct controller *nvme, struct queue *queue, unsigned int id,
-			 void *submissions, size_t completions)
+static void write64(struct controller *nvme, size_t offset, uint64_t value)
 {
-	size_t stride = 4 << (*reg64(nvme, CAP) >> 32 & 0xf);
+	vfio_subregion_write64(nvme->registers + offset, value);
+}
+
+static int set_up_queue(struct controller *nvme, struct queue *queue, unsigned int id,
+			void *submissions, size_t completions)
+{
+	size_t stride = 4 << (vfio_subregion_read64(nvme->registers + CAP) >> 32 & 0xf);
+	char *tail_bell = nvme->registers + DOORBELLS + 2 * id * stride;
 
 	*queue = (struct queue) {
-		.submissions = submissions,
 		.completions = (void *)(nvme->dma.memory + completions),
-		.tail_bell = reg32(nvme, DOORBELLS + 2 * id * stride),
-		.head_bell = reg32(nvme, DOORBELLS + (2 * id + 1) * stride),
+		.head_bell = tail_bell + stride,
 		.phase = 1,
 	};
+	return vfio_subregion_queue_init(&queue->submissions, submissions, sizeof(struct command),
+					 ENTRIES, tail_bell) ?
+		       fail(STATUS_SYSTEM, "the submission queue: %s", strerror(errno)) :
+		       STATUS_OK;
 }
 
 static bool is_stopped(void *nvme)
 {
-	return !(*reg32(nvme, CSTS) & 1);
+	return !(read32(nvme, CSTS) & 1);
 }
 
 static bool is_started(void *nvme)
 {
-	return *reg32(nvme, CSTS) & 1;
+	return read32(nvme, CSTS) & 1;
 }
 
 static bool is_completed(void *data)
@@ -135,23 +142,21 @@ static int perform(struct queue *queue, struct command command)
 	unsigned int status;
 	int ret;
 
-	command.opcode_and_id |= queue->tail << 16;
-	vfio_subregion_copy(&queue->submissions[queue->tail], &command, sizeof(command));
-	queue->tail = (queue->tail + 1) % ENTRIES;
-	/* The command has to be there before the doorbell says so. */
-	vfio_subregion_fence();
-	*queue->tail_bell = queue->tail;
+	command.opcode_and_id |= queue->submissions.next << 16;
+	vfio_subregion_queue_push(&queue->submissions, &command);
+	/* The doorbell announces the slot that will be written next. */
+	vfio_subregion_queue_submit(&queue->submissions, queue->submissions.next);
 
 	ret = device_poll("the completion of a command", is_completed, queue);
 	if (ret)
 		return ret;
 	status = queue->completions[queue->head].status >> 1;
-	/* What the device wrote before the completion is to be read after it. */
-	vfio_subregion_load_fence();
+	/* The device wrote the data before the completion; it must be read after it. */
+	vfio_subregion_order_loads();
 	queue->head = (queue->head + 1) % ENTRIES;
 	if (!queue->head)
 		queue->phase ^= 1;
-	*queue->head_bell = queue->head;
+	vfio_subregion_write32(queue->head_bell, queue->head);
 	if (status)
 		return fail(STATUS_DATA, "command %#x failed with status %#x",
 			    command.opcode_and_id & 0xff, status);
@@ -163,29 +168,31 @@ static int start_controller(struct controller *nvme)
 {
 	int ret;
 
-	*reg32(nvme, CC) = 0;
+	write32(nvme, CC, 0);
 	ret = device_poll("the reset of the controller", is_stopped, nvme);
 	if (ret)
 		return ret;
-	*reg32(nvme, AQA) = (ENTRIES - 1) << 16 | (ENTRIES - 1);
-	*reg64(nvme, ASQ) = IOVA + ADMIN_SQ;
-	*reg64(nvme, ACQ) = IOVA + ADMIN_CQ;
-	*reg32(nvme, CC) = CC_ON;
-	set_up_queue(nvme, &nvme->admin, 0, nvme->dma.memory + ADMIN_SQ, ADMIN_CQ);
+	write32(nvme, AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1));
+	write64(nvme, ASQ, IOVA + ADMIN_SQ);
+	write64(nvme, ACQ, IOVA + ADMIN_CQ);
+	write32(nvme, CC, CC_ON);
+	ret = set_up_queue(nvme, &nvme->admin, 0, nvme->dma.memory + ADMIN_SQ, ADMIN_CQ);
+	if (ret)
+		return ret;
 	return device_poll("the start of the controller", is_started, nvme);
 }
 
-/* Turns the controller memory buffer on and maps it. */
+/* Enables the controller memory buffer and maps it. */
 static int map_buffer(struct controller *nvme, void **map)
 {
 	uint32_t location, size;
 	uint64_t unit;
 
-	if (!(*reg64(nvme, CAP) & CAP_CMBS))
+	if (!(vfio_subregion_read64(nvme->registers + CAP) & CAP_CMBS))
 		return fail(STATUS_USAGE, "the controller has no memory buffer");
-	*reg64(nvme, CMBMSC) = CMB_IOVA | CMBMSC_ON;
-	location = *reg32(nvme, CMBLOC);
-	size = *reg32(nvme, CMBSZ);
+	write64(nvme, CMBMSC, CMB_IOVA | CMBMSC_ON);
+	location = read32(nvme, CMBLOC);
+	size = read32(nvme, CMBSZ);
 	if (!(size & 1))
 		return fail(STATUS_USAGE, "submission queues cannot be in the buffer");
 	unit = 4096ULL << 4 * (size >> 8 & 0xf);
@@ -207,7 +214,9 @@ static int create_io_queue(struct controller *nvme)
 	ret = map_buffer(nvme, &buffer);
 	if (ret)
 		return ret;
-	set_up_queue(nvme, &nvme->io, 1, buffer, IO_CQ);
+	ret = set_up_queue(nvme, &nvme->io, 1, buffer, IO_CQ);
+	if (ret)
+		return ret;
 	ret = perform(&nvme->admin, create);
 	if (ret)
 		return ret;
@@ -271,7 +280,7 @@ static int run(struct controller *nvme, const char *name, uint32_t shown)
 		ret = create_io_queue(nvme);
 	if (!ret)
 		ret = read_blocks(nvme, shown, text);
-	*reg32(nvme, CC) = 0;
+	write32(nvme, CC, 0);
 	if (ret)
 		return ret;
 	printf("%d blocks were read by commands in BAR %u, whose type there is %u; ", BLOCKS,

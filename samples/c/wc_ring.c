@@ -2,11 +2,11 @@
 /*
  * A descriptor ring in write-combining memory, next to registers that stay strict.
  *
- * This is where a userspace driver would start from: it opens a device by VFIO, makes a
- * write-combining subregion of the part of a BAR that takes data, maps that and the registers,
- * writes descriptors, orders them before the doorbell, and shows what it got.
+ * A userspace driver can start from this program. It opens a device by VFIO, makes a
+ * write-combining subregion of the part of a BAR that takes data, maps the subregion and the
+ * registers, writes descriptors, orders them before the doorbell, and shows the memory types.
  *
- * What differs from a driver for vfio-pci is device_create(); all the rest is as ever.
+ * Only device_create() differs from a driver for vfio-pci.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -48,7 +48,7 @@ static const char usage_text[] =
 	"wrong command line, 3 when its driver has no subregions, 4 when it refused this one, 5\n"
 	"when the ring reads back wrong, 6 when --oracle found another type than was asked for.\n";
 
-/* What the command line says, completed by what is known of the device. */
+/* The command line; complete() adds the defaults for the device. */
 struct options {
 	const char *device;
 	struct range window;
@@ -61,7 +61,7 @@ struct ring {
 	struct vfio_device dev;
 	struct vfio_region_info bar;
 	struct vfio_subregion_create window;
-	/* The registers: what of the BAR lies below the window, or else above it. */
+	/* The registers: the part of the BAR below the window, or above it if it is at 0. */
 	uint64_t registers_offset;
 	uint64_t registers_size;
 	void *registers;
@@ -69,7 +69,7 @@ struct ring {
 	size_t count;
 };
 
-/* As long as a cache line, so that each one fills a write-combining buffer exactly. */
+/* A descriptor has the size of a line, so it fills one write-combining buffer. */
 struct descriptor {
 	uint64_t address;
 	uint32_t length;
@@ -92,9 +92,9 @@ static struct descriptor make_descriptor(uint64_t sequence)
 }
 
 /*
- * Writes the descriptors. Each is made in ordinary memory and then copied by whole, ascending
- * stores, so that a buffer fills up and leaves as one burst; stores here and there, and any load
- * from the window, which would have to wait for the buffers, break it up into single words.
+ * Writes the descriptors. Each is made in ordinary memory and then copied as one line, which leaves
+ * the CPU as one burst. Single stores in no order, and loads from the window, would break the line
+ * into words.
  */
 static void write_ring(struct ring *ring)
 {
@@ -104,27 +104,27 @@ static void write_ring(struct ring *ring)
 
 	for (i = 0; i < ring->count; i++) {
 		next = make_descriptor(i);
-		vfio_subregion_copy(&slot[i], &next, sizeof(next));
+		vfio_subregion_write_line(&slot[i], &next);
 	}
 }
 
-/* Tells the device how many there are; before that all of them have to have left the CPU. */
+/* Tells the device how many descriptors there are. They must reach it before the doorbell does. */
 static void ring_doorbell(struct ring *ring, uint64_t doorbell)
 {
-	volatile uint32_t *registers = ring->registers;
+	char *registers = ring->registers;
 
 	if (doorbell == NONE) {
-		vfio_subregion_flush();
+		vfio_subregion_flush_stores();
 		return;
 	}
-	vfio_subregion_fence();
-	registers[(doorbell - ring->registers_offset) / sizeof(*registers)] = ring->count;
+	vfio_subregion_order_stores();
+	vfio_subregion_write32(registers + (doorbell - ring->registers_offset), ring->count);
 }
 
-/* Reads by the mapping, and by read(), which goes through the kernel's own mapping of the BAR. */
+/* Reads through the mapping, and by pread(), which uses the kernel's own mapping of the BAR. */
 static int verify_ring(struct ring *ring)
 {
-	const volatile uint64_t *slot = ring->descriptors;
+	const uint64_t *slot = ring->descriptors;
 	uint64_t words[WORDS];
 	struct descriptor want, got;
 	size_t i, word;
@@ -132,7 +132,7 @@ static int verify_ring(struct ring *ring)
 	for (i = 0; i < ring->count; i++) {
 		want = make_descriptor(i);
 		for (word = 0; word < WORDS; word++)
-			words[word] = *slot++;
+			words[word] = vfio_subregion_read64(slot++);
 		if (memcmp(words, &want, sizeof(want)))
 			return fail(STATUS_DATA, "descriptor %zu reads back wrong", i);
 	}
@@ -164,7 +164,7 @@ static int parse(int argc, char **argv, struct options *options)
 	return parse_options(argc, argv, usage_text, known, &options->device);
 }
 
-/* Puts in what is known of the device, and checks all that the driver will not check. */
+/* Adds the defaults for the device, and checks what the driver will not check. */
 static int complete(struct options *options, struct ring *ring)
 {
 	struct range *window = &options->window;
@@ -244,7 +244,7 @@ static int run(struct options *options, struct ring *ring)
 		.asked = "-",
 		.effective = "-",
 		.map = ring->registers,
-		/* Without a doorbell nothing has touched them, and no entry is there yet. */
+		/* Without a doorbell nothing has touched the registers, so there is no entry. */
 		.want = options->doorbell != NONE ? type_name(STRICT_TYPE) : "none",
 	};
 	return report(rows, ring->registers_size ? 2 : 1, options->oracle);

@@ -128,7 +128,7 @@ static void write_ring(char *window, volatile uint32_t *doorbell)
 		descriptor[7] = ~(uint64_t)i;
 		vfio_subregion_copy(window + i * DESCRIPTOR, descriptor, DESCRIPTOR);
 	}
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	*doorbell = DESCRIPTORS;
 }
 

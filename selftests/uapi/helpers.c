@@ -15,16 +15,29 @@ void use(int device, struct vfio_subregion_create *create, const void *data, siz
 	const uint32_t wanted[] = { VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_ATTR_NONCACHED };
 	const struct vfio_subregion_part part = { 0, 4096, wanted, 2 };
 	struct vfio_subregion_mapping got;
+	struct vfio_subregion_queue queue;
 
 	if (vfio_subregion_map_at(file, PROT_READ, 0, create->size, create->offset) == MAP_FAILED)
 		return;
 	if (map == MAP_FAILED || bar == MAP_FAILED)
 		return;
+	if (vfio_subregion_line_store() == VFIO_SUBREGION_LINE_WORDS &&
+	    vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_ST64B))
+		return;
 	vfio_subregion_copy(map, data, size);
-	vfio_subregion_fence();
-	*(volatile uint32_t *)bar = 1;
-	vfio_subregion_load_fence();
-	vfio_subregion_flush();
+	vfio_subregion_write_line(map, data);
+	vfio_subregion_order_stores();
+	vfio_subregion_write8(bar, vfio_subregion_read8(bar));
+	vfio_subregion_write16(bar, vfio_subregion_read16(bar));
+	vfio_subregion_write32(bar, vfio_subregion_read32(bar));
+	vfio_subregion_write64(bar, vfio_subregion_read64(bar));
+	vfio_subregion_order_loads();
+	if (!vfio_subregion_queue_init(&queue, map, 64, 16, bar)) {
+		vfio_subregion_queue_push(&queue, data);
+		vfio_subregion_queue_submit(&queue, 1);
+		vfio_subregion_queue_release(&queue);
+	}
+	vfio_subregion_flush_stores();
 	if (!vfio_subregion_map_best(device, 2, 0, 4096, wanted, 2, &got))
 		vfio_subregion_unmap(device, &got);
 	if (!vfio_subregion_map_layout(device, 2, &part, 1, &got))

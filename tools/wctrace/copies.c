@@ -57,7 +57,7 @@ static uint64_t writes(unsigned int which, volatile char *to, size_t size)
 {
 	wctrace(WCTRACE_CLEAR, 0, 0);
 	copies[which].copy(to, source, size);
-	vfio_subregion_fence();
+	vfio_subregion_order_stores();
 	if (wctrace(WCTRACE_COUNT, WCTRACE_BYTES, 0) < size) {
 		fputs("wctrace_copies: error: stores were not seen\n", stderr);
 		exit(1);

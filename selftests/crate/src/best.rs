@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Mappings that fall back, and layouts.
+//! Mappings that fall back, layouts, and the ways in which lines are stored.
 
 use crate::{
     address,
@@ -11,12 +11,14 @@ use crate::{
     touch::Elsewhere,
     Outcome,
     BAR,
+    KIB,
     MIB, //
 };
 use vfio_subregion::{
     Attribute,
     BarLayout,
     Error,
+    LineStore,
     Source, //
 };
 
@@ -26,6 +28,8 @@ tests! {
     a_claimed_range_is_not_mapped_through_the_bar,
     a_layout_is_mapped_as_a_whole,
     a_layout_that_fails_is_undone,
+    every_way_of_this_cpu_copies_to_every_type,
+    a_queue_writes_descriptors_and_its_doorbell,
 }
 
 const WANTED: &[Attribute] = &[Attribute::WriteCombining, Attribute::Noncached];
@@ -58,7 +62,12 @@ fn vfio_pci_gives_what_it_has_and_it_is_said() -> Outcome {
         (Attribute::Noncached, Source::Bar)
     };
     ensure!(best.mapping.attribute() == Some(attribute) && best.source == source);
+    best.mapping.data().copy_from(5, b"to whatever it is")?;
+    vfio_subregion::flush_stores();
+    let mut bytes = [0; 17];
     let device = opened.device();
+    device.read(&device.region(BAR)?, MIB + 5, &mut bytes)?;
+    ensure!(&bytes == b"to whatever it is");
     let outside = device.map_best(BAR, range(16 * MIB, MIB), WANTED);
     ensure!(outside.is_err_and(|error| error.is_unsupported()));
     drop(best);
@@ -114,5 +123,65 @@ fn a_layout_that_fails_is_undone() -> Outcome {
     ensure!(device.query(BAR)?.count == 0);
     device.map_layout(&layout)?;
     ensure!(device.query(BAR)?.count == 1);
+    Ok(())
+}
+
+// contract: userspace.lines
+fn every_way_of_this_cpu_copies_to_every_type() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let bytes: Vec<u8> = (0..=255).collect();
+    println!("# {:?} is chosen", LineStore::detect());
+    for (at, attribute) in (0..).zip([
+        Attribute::WriteCombining,
+        Attribute::Device,
+        Attribute::Noncached,
+    ]) {
+        let at = at * 4 * KIB;
+        let memory = device
+            .map_best(BAR, range(at, 4 * KIB), &[attribute])?
+            .mapping;
+        for &way in LineStore::ALL {
+            let Some(data) = memory.data().with_line_store(way) else {
+                println!("# {way:?}: this CPU does not have it");
+                continue;
+            };
+            data.copy_from(0, &[0xee; 512])?;
+            data.copy_from(59, &bytes)?;
+            vfio_subregion::flush_stores();
+            let mut got = [0; 512];
+            device.read(&device.region(BAR)?, at, &mut got)?;
+            ensure!(got[59..315] == bytes);
+            ensure!(got[..59]
+                .iter()
+                .chain(&got[315..])
+                .all(|&byte| byte == 0xee));
+        }
+    }
+    Ok(())
+}
+
+// contract: userspace.queue
+fn a_queue_writes_descriptors_and_its_doorbell() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let layout = BarLayout::new(BAR)
+        .part(range(0, MIB), &[Attribute::Noncached])
+        .part(range(MIB, MIB), WANTED);
+    let parts = device.map_layout(&layout)?;
+    let doorbell = parts[0].mapping.registers()?.register::<u32>(0)?;
+    let ring = parts[1].mapping.data().ring::<[u64; 8]>(0, 3)?;
+    let mut queue = ring.queue(doorbell);
+    for number in 1..=5_u32 {
+        queue.push(&[number.into(); 8]);
+        queue.submit(number);
+    }
+    queue.release();
+    ensure!(queue.next() == 2 && doorbell.read() == 5);
+    for (slot, want) in [4, 5, 3].into_iter().enumerate() {
+        for word in 0..8 {
+            ensure!(parts[1].mapping.read::<u64>(slot * 64 + word * 8)? == want);
+        }
+    }
     Ok(())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The least that a driver does: a write-combining window for descriptors, strict registers beside it.
+//! The minimum of a driver: write-combining memory for descriptors, strict registers, a doorbell.
 //!
 //! Usage: `rust_ring ADDRESS`, for QEMU's ivshmem, whose BAR 2 is plain memory.
 
@@ -14,13 +14,15 @@ use subregion_samples::{
 use vfio_subregion::{
     Attribute,
     Bar,
-    ByteRange, //
+    BarLayout,
+    ByteRange,
+    Source, //
 };
 
-/// As long as a cache line, so that each one fills a write-combining buffer exactly.
+/// A descriptor has the size of a line, so it fills one write-combining buffer.
 type Descriptor = [u64; 8];
 
-// What a data sheet would say.
+// From the data sheet of a device.
 const BAR: Bar = Bar::new(2).unwrap();
 const REGISTERS: ByteRange = ByteRange::new(0, 1 << 20).unwrap();
 const WINDOW: ByteRange = ByteRange::new(1 << 20, 4 << 20).unwrap();
@@ -35,29 +37,44 @@ fn drive() -> Result<(), Failure> {
     let opened = Opened::new(&device_argument("DEV_IVSHMEM")?)?;
     let device = opened.device();
 
-    // First the claim: from then on the window cannot be mapped with the wrong type.
-    let region = device.create(BAR, WINDOW, Attribute::WriteCombining)?;
-    let window = device.map(&region)?;
-    let registers = device.map_part(&device.region(BAR)?, REGISTERS)?;
-    let doorbell = registers.registers()?.register::<u32>(DOORBELL)?;
+    // Both parts, or an error. A driver that also works without write combining would add
+    // Attribute::Noncached to the attributes of the window.
+    let layout = BarLayout::new(BAR)
+        .part(REGISTERS, &[Attribute::Noncached])
+        .part(WINDOW, &[Attribute::WriteCombining]);
+    let parts = device.map_layout(&layout)?;
+    let [registers, window] = &parts[..] else {
+        return Err("the layout has two parts".into());
+    };
+    let doorbell = registers.mapping.registers()?.register::<u32>(DOORBELL)?;
+    let ring = window.mapping.data().ring::<Descriptor>(0, COUNT)?;
 
-    let ring = window.write_combining()?.ring::<Descriptor>(0, COUNT)?;
-    for index in 0..COUNT {
-        let number = index as u64;
-        ring.write(index, &[number, !number, 0, 1, 2, 3, 4, 5])?;
+    // The queue orders the doorbell behind the descriptors.
+    let mut queue = ring.queue(doorbell);
+    for number in 0..COUNT as u64 {
+        queue.push(&[number, !number, 0, 1, 2, 3, 4, 5]);
     }
-    // The device is told after the descriptors have left the CPU.
-    doorbell.write_ordered(u32::try_from(COUNT)?);
+    queue.submit(u32::try_from(COUNT)?);
 
     for index in 0..COUNT {
-        if window.read::<u64>(index * size_of::<Descriptor>() + 8)? != !(index as u64) {
+        let word = window
+            .mapping
+            .read::<u64>(index * size_of::<Descriptor>() + 8)?;
+        if word != !(index as u64) {
             return Err(format!("descriptor {index} reads back wrong").into());
         }
     }
+    // On arm64, vfio-pci's devices can have write-combining memory from sysfs.
+    let place = match &window.source {
+        Source::Subregion(region) => format!(
+            "region {}, which is {}",
+            region.index(),
+            region.effective().ok_or("no type is told")?
+        ),
+        source => format!("memory from {source:?}"),
+    };
     println!(
-        "{COUNT} descriptors are in region {}, which is {}; the doorbell says {}",
-        region.index(),
-        region.effective().ok_or("no type is told")?,
+        "{COUNT} descriptors are in {place}; the doorbell says {}",
         doorbell.read()
     );
     Ok(())

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Accesses to mapped device memory for programs in C and C++: fences, copies, and the producer of a
+ * ring, and by vfio_subregion_lines.h loads and stores of words. The Rust crate has the same by the
+ * same names. All functions take pointers, so in the unit tests of a driver ordinary memory can
+ * take the place of a device's: an array that is aligned to 64 will do.
+ */
+#ifndef VFIO_SUBREGION_IO_H
+#define VFIO_SUBREGION_IO_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <vfio_subregion_lines.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Fences
+ *
+ * Stores through a write-combining mapping wait in buffers of the CPU, in any order, until a buffer
+ * is full, is needed for something else, or is told to empty. Within a batch of descriptors that
+ * is what makes them fast, so they need no fence between them. A driver needs a fence at four
+ * moments:
+ *
+ *  1. Between descriptors and their doorbell: vfio_subregion_order_stores(). Nothing else orders
+ *     the store to a strict register behind stores to write-combining memory.
+ *  2. Between a doorbell and the next store to a slot that is used again:
+ *     vfio_subregion_order_stores(). Without it the device may find the new descriptor where the
+ *     doorbell announced the old one.
+ *  3. Before a lock that protects the queue is released: vfio_subregion_flush_stores(). To unlock
+ *     does not order write-combining stores, on x86 either. The same fence comes before a reset,
+ *     before VFIO_SUBREGION_DESTROY, and after stores that no doorbell follows.
+ *  4. Between the load of a flag that the device sets in memory and the loads of what the flag
+ *     announces: vfio_subregion_order_loads().
+ *
+ * struct vfio_subregion_queue has 1 and 2, and vfio_subregion_queue_release() is 3.
+ */
+
+/** vfio_subregion_order_stores() - every store before it reaches the device before any after it */
+static inline void vfio_subregion_order_stores(void)
+{
+#if defined(__aarch64__)
+	/* The device is an observer in the outer shareable domain. */
+	__asm__ volatile("dmb oshst" ::: "memory");
+#else
+	/* Empties the write-combining buffers; later stores wait for that. */
+	__asm__ volatile("sfence" ::: "memory");
+#endif
+}
+
+/** vfio_subregion_flush_stores() - also pushes stores out of the CPU although no store follows */
+static inline void vfio_subregion_flush_stores(void)
+{
+#if defined(__aarch64__)
+	/* Completes when the stores have; dmb would order them and leave them in a buffer. */
+	__asm__ volatile("dsb st" ::: "memory");
+#else
+	vfio_subregion_order_stores();
+#endif
+}
+
+/** vfio_subregion_order_loads() - every load of memory before it is done before any after it */
+static inline void vfio_subregion_order_loads(void)
+{
+#if defined(__aarch64__)
+	__asm__ volatile("dmb oshld" ::: "memory");
+#else
+	/* x86 orders these loads, so only the compiler has to. */
+	__asm__ volatile("" ::: "memory");
+#endif
+}
+
+/** vfio_subregion_write_line() - writes 64 bytes as one block; @to is a multiple of 64 */
+static inline void vfio_subregion_write_line(volatile void *to, const void *from)
+{
+	vfio_subregion_lines()(to, from, 1);
+}
+
+/* Copies bytes that are no whole line, by the largest aligned stores. */
+static inline void vfio_subregion_copy_end(volatile char *to, const char *from, size_t size)
+{
+	size_t step;
+
+	for (; size; size -= step, to += step, from += step) {
+		uint64_t word64;
+		uint32_t word32;
+		uint16_t word16;
+
+		if (size >= 8 && (uintptr_t)to % 8 == 0) {
+			step = 8;
+			memcpy(&word64, from, step);
+			vfio_subregion_write64(to, word64);
+		} else if (size >= 4 && (uintptr_t)to % 4 == 0) {
+			step = 4;
+			memcpy(&word32, from, step);
+			vfio_subregion_write32(to, word32);
+		} else if (size >= 2 && (uintptr_t)to % 2 == 0) {
+			step = 2;
+			memcpy(&word16, from, step);
+			vfio_subregion_write16(to, word16);
+		} else {
+			step = 1;
+			vfio_subregion_write8(to, (uint8_t)*from);
+		}
+	}
+}
+
+/**
+ * vfio_subregion_copy() - copies @size bytes to device memory in ascending order
+ *
+ * Whole lines are stored as by vfio_subregion_write_line(), and what is before and behind them by
+ * the largest aligned stores, each byte once. memcpy() promises none of that. The mapping may have
+ * any type; on strict memory each store is a transfer of its own.
+ */
+static inline void vfio_subregion_copy(volatile void *to, const void *from, size_t size)
+{
+	const size_t ahead = (size_t)(-(uintptr_t)to % VFIO_SUBREGION_LINE);
+	const size_t head = ahead < size ? ahead : size;
+	const size_t count = (size - head) / VFIO_SUBREGION_LINE;
+	const size_t behind = head + count * VFIO_SUBREGION_LINE;
+	const char *source = (const char *)from;
+	volatile char *target = (volatile char *)to;
+
+	vfio_subregion_copy_end(target, source, head);
+	if (count)
+		vfio_subregion_lines()(target + head, source + head, count);
+	vfio_subregion_copy_end(target + behind, source + behind, size - behind);
+}
+
+/**
+ * struct vfio_subregion_queue - the producer of a ring of descriptors
+ *
+ * It writes descriptors in order, rings the doorbell, and has the fences between them. It does not
+ * know which descriptors the device has consumed: the driver must not push to a slot in use. The
+ * members are for reading.
+ */
+struct vfio_subregion_queue {
+	/* Where the slots are, the bytes of each, and how many there are. */
+	volatile char *slots;
+	size_t size;
+	size_t count;
+	/* The slot that the next push writes. */
+	size_t next;
+	volatile void *doorbell;
+	/* What copies a slot of @units units. */
+	vfio_subregion_copy_lines copy;
+	size_t units;
+	/* Whether the doorbell was rung and no fence has followed. */
+	int rung;
+};
+
+/**
+ * vfio_subregion_queue_init() - prepares a queue of @count slots of @size bytes
+ *
+ * Slots of whole lines that begin at one are written by lines.
+ *
+ * Returns 0, or -1 with errno EINVAL if @slots or @size is no multiple of 8, or nothing would be
+ * in it.
+ */
+static inline int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
+					    volatile void *slots, size_t size, size_t count,
+					    volatile void *doorbell)
+{
+	const int lines = ((uintptr_t)slots | size) % VFIO_SUBREGION_LINE == 0;
+
+	if (((uintptr_t)slots | size) % sizeof(uint64_t) || !size || !count) {
+		errno = EINVAL;
+		return -1;
+	}
+	queue->slots = (volatile char *)slots;
+	queue->size = size;
+	queue->count = count;
+	queue->next = 0;
+	queue->doorbell = doorbell;
+	queue->copy = lines ? vfio_subregion_lines() : vfio_subregion_copy_words;
+	queue->units = size / (lines ? VFIO_SUBREGION_LINE : sizeof(uint64_t));
+	queue->rung = 0;
+	return 0;
+}
+
+/**
+ * vfio_subregion_queue_push() - writes a descriptor to the next slot; the first follows the last
+ *
+ * The first push after a doorbell is ordered behind it.
+ */
+static inline void vfio_subregion_queue_push(struct vfio_subregion_queue *queue, const void *entry)
+{
+	if (queue->rung) {
+		vfio_subregion_order_stores();
+		queue->rung = 0;
+	}
+	queue->copy(queue->slots + queue->next * queue->size, entry, queue->units);
+	if (++queue->next == queue->count)
+		queue->next = 0;
+}
+
+/** vfio_subregion_queue_submit() - writes @value to the doorbell after all that was pushed */
+static inline void vfio_subregion_queue_submit(struct vfio_subregion_queue *queue, uint32_t value)
+{
+	vfio_subregion_order_stores();
+	vfio_subregion_write32(queue->doorbell, value);
+	queue->rung = 1;
+}
+
+/**
+ * vfio_subregion_queue_release() - makes all stores leave the CPU
+ *
+ * To be called before a lock that protects the queue is released.
+ */
+static inline void vfio_subregion_queue_release(struct vfio_subregion_queue *queue)
+{
+	vfio_subregion_flush_stores();
+	queue->rung = 0;
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* VFIO_SUBREGION_IO_H */

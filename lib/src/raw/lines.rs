@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+
+//! Copies to device memory by whole lines of 64 bytes.
+//!
+//! A line leaves the CPU as one burst if nothing comes between its stores. Each routine here loads a
+//! whole line into registers and then stores it by consecutive instructions; `rig/bursts` checks
+//! this in the compiled code. `vfio_subregion_lines.h` has the same routines in C.
+
+use super::access::Access;
+use std::sync::OnceLock;
+
+/// The size of a line, and of the buffers in which x86 and arm64 combine stores.
+pub(crate) const LINE: usize = 64;
+
+/// Copies `count` lines from any memory to device memory.
+///
+/// # Safety
+///
+/// Both ranges must be mapped, and `to` must be aligned to a line. The destination may be memory that
+/// other threads and devices access at the same time.
+pub(crate) type CopyLines = unsafe fn(to: *mut u8, from: *const u8, count: usize);
+
+/// How a line of 64 bytes is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LineStore {
+    /// x86: MOVDIR64B, one store that the CPU does not split.
+    Movdir64b,
+    /// x86: one store of 64 bytes (AVX-512F).
+    Avx512,
+    /// x86: two stores of 32 bytes.
+    Avx,
+    /// x86: four stores of 16 bytes.
+    Sse2,
+    /// arm64: ST64B, one store that the CPU does not split.
+    ///
+    /// [`LineStore::detect`] does not choose it: the CPU having it (`HWCAP3_LS64`) is not sufficient.
+    /// The memory must accept such stores too, and if it does not they raise SIGBUS. A driver whose
+    /// device accepts them chooses it by
+    /// [`Data::with_line_store`](crate::Data::with_line_store).
+    St64b,
+    /// arm64: four stores of two registers each, and the hint DGH, which ends the gathering.
+    Stp,
+    /// Eight stores of 8 bytes; on arm64 with the hint DGH.
+    Words,
+}
+
+impl LineStore {
+    /// All ways, the best one of each architecture first.
+    pub const ALL: &'static [Self] = &[
+        Self::Movdir64b,
+        Self::Avx512,
+        Self::Avx,
+        Self::Sse2,
+        Self::St64b,
+        Self::Stp,
+        Self::Words,
+    ];
+
+    /// Returns the best way that this CPU has for memory of any device.
+    ///
+    /// The CPU is asked once; later calls return the same.
+    #[must_use]
+    pub fn detect() -> Self {
+        detected().0
+    }
+
+    /// Returns whether this CPU, and the kernel, support this way.
+    #[must_use]
+    pub fn is_available(self) -> bool {
+        self.routine().is_some()
+    }
+
+    /// The routine that stores lines in this way, if this CPU supports it.
+    pub(crate) fn routine(self) -> Option<CopyLines> {
+        routines::find(self)
+    }
+}
+
+/// What [`LineStore::detect`] returns, with its routine.
+pub(crate) fn detected() -> (LineStore, CopyLines) {
+    static DETECTED: OnceLock<(LineStore, CopyLines)> = OnceLock::new();
+    *DETECTED.get_or_init(|| {
+        let ways = LineStore::ALL.iter().copied();
+        ways.filter(|&way| way != LineStore::St64b)
+            .find_map(|way| Some((way, way.routine()?)))
+            .unwrap_or((LineStore::Words, routines::words))
+    })
+}
+
+/// Copies `size` bytes to device memory: lines by `lines`, and what is before and behind them by the
+/// largest aligned stores, in ascending order.
+///
+/// # Safety
+///
+/// Both ranges must be mapped. The destination may be memory that other threads and devices access
+/// at the same time.
+#[inline]
+pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, size: usize, lines: CopyLines) {
+    let head = (to.addr().wrapping_neg() % LINE).min(size);
+    let count = (size - head) / LINE;
+    let behind = head + count * LINE;
+    // SAFETY: head <= size.
+    unsafe { copy_end(to, from, head) };
+    if count > 0 {
+        // SAFETY: the lines end within `size`, and `to` is aligned after the head.
+        unsafe { lines(to.wrapping_add(head), from.wrapping_add(head), count) };
+    }
+    // SAFETY: behind <= size.
+    unsafe {
+        copy_end(
+            to.wrapping_add(behind),
+            from.wrapping_add(behind),
+            size - behind,
+        );
+    }
+}
+
+/// Copies bytes that are no whole line.
+///
+/// # Safety
+///
+/// As for [`copy`].
+unsafe fn copy_end(mut to: *mut u8, mut from: *const u8, mut size: usize) {
+    while size > 0 {
+        // The largest word to which `to` is aligned and that is not too long.
+        let step = 1 << (to.addr() | 8).trailing_zeros().min(size.ilog2());
+        match step {
+            8 => {
+                // SAFETY: 8 <= size, and `to` is a multiple of 8.
+                unsafe { copy_word::<u64>(to, from) };
+            }
+            4 => {
+                // SAFETY: 4 <= size, and `to` is a multiple of 4.
+                unsafe { copy_word::<u32>(to, from) };
+            }
+            2 => {
+                // SAFETY: 2 <= size, and `to` is a multiple of 2.
+                unsafe { copy_word::<u16>(to, from) };
+            }
+            _ => {
+                // SAFETY: 1 <= size.
+                unsafe { copy_word::<u8>(to, from) };
+            }
+        }
+        to = to.wrapping_add(step);
+        from = from.wrapping_add(step);
+        size -= step;
+    }
+}
+
+/// Copies one word.
+///
+/// # Safety
+///
+/// As for [`copy`], and `to` must be aligned.
+#[inline]
+unsafe fn copy_word<T: Access>(to: *mut u8, from: *const u8) {
+    // SAFETY: the caller vouches for the range; the source may have any alignment.
+    let word = unsafe { from.cast::<T>().read_unaligned() };
+    // SAFETY: the caller vouches for the range and its alignment.
+    unsafe { T::store(to.cast(), word) };
+}
+
+/// Copies `count` words of 8 bytes in ascending order, for descriptors that are no whole lines.
+///
+/// # Safety
+///
+/// As for [`CopyLines`], with an alignment of 8.
+pub(crate) unsafe fn copy_words(to: *mut u8, from: *const u8, count: usize) {
+    for at in (0..count).map(|word| word * size_of::<u64>()) {
+        // SAFETY: the caller vouches for the range and its alignment.
+        unsafe { copy_word::<u64>(to.wrapping_add(at), from.wrapping_add(at)) };
+    }
+}
+
+/// Defines the routine `$name`, which copies each line by the instructions `$line`. Their operands
+/// are the addresses {to} and {from}, and `$operand`.
+#[cfg(not(any(miri, target_arch = "x86")))]
+macro_rules! routine {
+    ($name:ident, [$($line:tt),*], $($operand:tt)*) => {
+        pub(super) unsafe fn $name(mut to: *mut u8, mut from: *const u8, count: usize) {
+            for _ in 0..count {
+                // SAFETY: the caller vouches for the 64 bytes at `from` and at `to`, for the
+                // alignment of `to`, and for the CPU, which find() has asked.
+                unsafe {
+                    asm!(
+                        $($line),*,
+                        to = in(reg) to,
+                        from = in(reg) from,
+                        $($operand)*
+                        options(nostack, preserves_flags),
+                    );
+                }
+                to = to.wrapping_add(super::LINE);
+                from = from.wrapping_add(super::LINE);
+            }
+        }
+    };
+}
+
+#[cfg(all(not(miri), target_arch = "x86_64"))]
+#[path = "lines_x86_64.rs"]
+mod routines;
+#[cfg(all(not(miri), target_arch = "aarch64"))]
+#[path = "lines_arm64.rs"]
+mod routines;
+
+/// Miri, and x86 of 32 bits, where a word is two stores.
+#[cfg(any(miri, target_arch = "x86"))]
+mod routines {
+    use super::{
+        CopyLines,
+        LineStore,
+        LINE, //
+    };
+
+    /// As [`super::copy_words`], of lines.
+    pub(super) unsafe fn words(to: *mut u8, from: *const u8, count: usize) {
+        // SAFETY: the caller vouches for all of the lines.
+        unsafe { super::copy_words(to, from, count * LINE / size_of::<u64>()) };
+    }
+
+    pub(super) fn find(way: LineStore) -> Option<CopyLines> {
+        (way == LineStore::Words).then_some(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        vec,
+        vec::Vec, //
+    };
+
+    #[repr(align(64))]
+    struct Aligned([u8; 8 * LINE]);
+
+    // contract: userspace.lines
+    #[test]
+    fn every_way_that_this_cpu_has_copies_whole_lines() {
+        let from: Vec<u8> = (0..=255).cycle().take(6 * LINE + 3).collect();
+        for &way in LineStore::ALL {
+            let Some(routine) = way.routine() else {
+                continue;
+            };
+            for count in 0..5 {
+                let mut to = Aligned([0xee; 8 * LINE]);
+                let mut want = vec![0xee; 8 * LINE];
+                want[LINE..][..count * LINE].copy_from_slice(&from[3..][..count * LINE]);
+                let first = to.0.as_mut_ptr().wrapping_add(LINE);
+                // SAFETY: both ranges are within their arrays, and the first is aligned.
+                unsafe { routine(first, from.as_ptr().wrapping_add(3), count) };
+                assert_eq!(to.0[..], want, "{way:?} {count}");
+            }
+        }
+    }
+
+    // contract: userspace.lines
+    #[test]
+    fn the_way_that_is_chosen_is_there_and_asks_nothing_of_the_memory() {
+        assert!(LineStore::detect().is_available());
+        assert_ne!(LineStore::detect(), LineStore::St64b);
+        assert!(LineStore::Words.is_available());
+    }
+}
