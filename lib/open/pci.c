@@ -10,7 +10,7 @@
 
 #define PATH_LEN	256
 
-/* Whether all of @text was read as an address that can exist. */
+/* Whether sscanf() consumed all of @text, and such an address can exist. */
 static int is_address(const char *text, int read, unsigned int bus, unsigned int slot,
 		      unsigned int function)
 {
@@ -22,7 +22,7 @@ int pci_address(char address[PCI_ADDRESS_LEN], const char *text)
 	unsigned int domain, bus, slot, function;
 	int read = 0;
 
-	/* sscanf() would take signs, white space and 0x too. */
+	/* sscanf() would also accept signs, white space and 0x. */
 	if (text[strspn(text, "0123456789abcdefABCDEF:.")])
 		return -EINVAL;
 	if (sscanf(text, "%8x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &read) != 4 ||

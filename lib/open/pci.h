@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The addresses of PCI devices, and the links that sysfs has for a device.
+ * Addresses of PCI devices, and their links in sysfs.
  *
  * Functions return 0 on success and a negative errno on failure.
  */
@@ -14,25 +14,25 @@
 #define PCI_NAME_LEN	64
 
 /**
- * pci_address() - reads the address of a PCI device
+ * pci_address() - parses the address of a PCI device
  *
- * @address: becomes the address as the kernel writes it, for example 0000:01:00.0
- * @text: the same, or without the domain, which is then 0
+ * @address: set to the address as the kernel writes it, for example 0000:01:00.0
+ * @text: the address, with the domain or, for domain 0, without it
  *
  * Returns -EINVAL if @text is no address.
  */
 int pci_address(char address[PCI_ADDRESS_LEN], const char *text);
 
 /**
- * pci_link() - writes the last component of what a link of the device in sysfs points to
+ * pci_link() - gets the last component of the target of a link of the device in sysfs
  *
  * @bdf: the address as pci_address() writes it
  * @link: the link, for example "driver"
- * @name: becomes empty if there is no such link, which is no failure
+ * @name: set to the component; empty if there is no such link, which is no failure
  */
 int pci_link(const char *bdf, const char *link, char name[PCI_NAME_LEN]);
 
-/** pci_vfio_file() - writes the path of the device's own file of VFIO; -ENOENT without one */
+/** pci_vfio_file() - gets the path of the device's own VFIO file; -ENOENT if there is none */
 int pci_vfio_file(const char *bdf, char *path, size_t size);
 
 #endif /* PCI_H */

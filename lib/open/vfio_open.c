@@ -13,7 +13,7 @@
 
 #define PATH_LEN	320
 
-/* Notes what failed; returns -@error. */
+/* Describes a failure in the device; returns -@error. */
 __attribute__((format(printf, 3, 4)))
 static int failed(struct vfio_device *dev, int error, const char *format, ...)
 {
@@ -25,7 +25,7 @@ static int failed(struct vfio_device *dev, int error, const char *format, ...)
 	return -error;
 }
 
-/* Starts with nothing open. @text may be the address that the device had before. */
+/* Initializes the device. @text may be its own address field. */
 static int set_address(struct vfio_device *dev, const char *text)
 {
 	char bdf[PCI_ADDRESS_LEN] = "";
@@ -47,7 +47,7 @@ static int finish(struct vfio_device *dev, int ret)
 	return ret;
 }
 
-/* Opens the group's file; one without an IOMMU has another name and takes another IOMMU type. */
+/* Opens the file of the group. Without an IOMMU it has another name, and another IOMMU type. */
 static int open_group_file(struct vfio_device *dev, unsigned long *iommu_type)
 {
 	char group[PCI_NAME_LEN], driver[PCI_NAME_LEN], path[PATH_LEN];
@@ -139,7 +139,7 @@ int vfio_open_beside(struct vfio_device *dev, const char *address,
 	return finish(dev, ret);
 }
 
-/* A device file of its own needs no group, but an iommufd to be bound to. */
+/* A device's own file needs no group, but must be bound to an iommufd. */
 static int open_path(struct vfio_device *dev, const char *path)
 {
 	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Opening a VFIO device, by its group or by its own file.
+ * Opening of a VFIO device, by its group or by its own file.
  *
- * This is the only place where programs in C open one: the samples, the tests, bench and the
- * programs of upstream/faults. Functions return 0 on success. On failure they return a negative
- * errno, say in @error of the device what failed, and leave nothing open.
+ * All programs in C use this: the samples, the tests, bench and upstream/faults. Functions return
+ * 0 on success. On failure they return a negative errno, describe the failure in @error of the
+ * device, and leave nothing open.
  */
 #ifndef VFIO_OPEN_H
 #define VFIO_OPEN_H
@@ -14,12 +14,12 @@
 #include "pci.h"
 
 /**
- * struct vfio_device - an open device; descriptors that it has no use for are -1
+ * struct vfio_device - an open device; descriptors that it does not use are -1
  * @bdf: its PCI address; empty if it was opened by the path of its file
  * @fd: the device
  * @group: its IOMMU group
  * @container: the container that its group is in
- * @iommufd: what it is bound to if it was opened by its own file
+ * @iommufd: the iommufd that it is bound to, if it was opened by its own file
  * @error: why it could not be opened
  */
 struct vfio_device {
@@ -34,7 +34,7 @@ struct vfio_device {
 #define VFIO_DEVICE_CLOSED	{ .fd = -1, .group = -1, .container = -1, .iommufd = -1 }
 
 /**
- * vfio_open() - opens a device by its own file where there is one, else by its group
+ * vfio_open() - opens a device by its own file, or by its group if it has no file
  *
  * @name: its PCI address, or the path of its own file
  */
@@ -43,27 +43,27 @@ int vfio_open(struct vfio_device *dev, const char *name);
 /**
  * vfio_open_group() - opens a device by its group, in a container of its own
  *
- * A group without an IOMMU is opened as such, which the name of its file tells apart.
+ * The name of its file shows whether the group has an IOMMU.
  *
  * @address: its PCI address
- * @options: what VFIO_GROUP_GET_DEVICE_FD is told besides, for example "vf_token=...", or NULL
+ * @options: further text for VFIO_GROUP_GET_DEVICE_FD, for example "vf_token=...", or NULL
  */
 int vfio_open_group(struct vfio_device *dev, const char *address, const char *options);
 
-/** vfio_open_beside() - opens a device of the group that @other, which is open, belongs to */
+/** vfio_open_beside() - opens another device of the group of @other, which is open */
 int vfio_open_beside(struct vfio_device *dev, const char *address,
 		     const struct vfio_device *other);
 
 /**
- * vfio_open_file() - opens a device by its own file, its DMA going through iommufd
+ * vfio_open_file() - opens a device by its own file, with iommufd for its DMA
  *
  * @name: its PCI address, or the path of that file
  *
- * -ENOENT: the kernel made no such file.
+ * Returns -ENOENT if the kernel has no such file.
  */
 int vfio_open_file(struct vfio_device *dev, const char *name);
 
-/** vfio_device_close() - closes all that is open of a device */
+/** vfio_device_close() - closes all descriptors of a device */
 void vfio_device_close(struct vfio_device *dev);
 
 #endif /* VFIO_OPEN_H */

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What is asked for, and what the page tables then hold.
+//! Attributes, which programs request, and effective types, which page tables have.
 
 use crate::bindings as abi;
 use core::fmt;
 
-/// What userspace asks for.
+/// The attribute of a subregion or a BAR, which a program requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 #[non_exhaustive]
 pub enum Attribute {
-    /// What vfio-pci maps a BAR with; a guest is held to device memory.
+    /// As vfio-pci maps a BAR. A guest cannot have a weaker type than device memory.
     Noncached = abi::VFIO_SUBREGION_ATTR_NONCACHED,
-    /// Device memory, whose stores may be acknowledged early; a guest is held to device memory.
+    /// Device memory whose stores may be acknowledged early. A guest cannot have a weaker type than
+    /// device memory.
     Device = abi::VFIO_SUBREGION_ATTR_DEVICE,
-    /// Stores may be merged, delayed and reordered until a fence; a guest may choose any uncached
+    /// Stores may be merged, delayed and reordered until a fence. A guest may choose any uncached
     /// type.
     WriteCombining = abi::VFIO_SUBREGION_ATTR_WC,
     /// As [`Attribute::Device`] on the host; a guest may choose any uncached type.
@@ -22,7 +23,7 @@ pub enum Attribute {
 }
 
 impl Attribute {
-    /// All that this crate knows; a later version may know more.
+    /// All attributes that this version of the crate knows.
     pub const ALL: &'static [Self] = &[
         Self::Noncached,
         Self::Device,
@@ -30,19 +31,19 @@ impl Attribute {
         Self::GuestAny,
     ];
 
-    /// The kernel's number of it.
+    /// Returns the kernel's number of it.
     #[must_use]
     pub const fn number(self) -> u32 {
         self as u32
     }
 
-    /// The attribute of that number, if it is known.
+    /// Returns the attribute of that number, if this crate knows it.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.iter().copied().find(|a| a.number() == number)
     }
 
-    /// Its short name, as the command line of `subregionctl` takes it.
+    /// Returns its short name, as on the command line of `subregionctl`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -63,7 +64,7 @@ impl fmt::Display for Attribute {
 bitflags::bitflags! {
     /// A set of [`Attribute`]s.
     ///
-    /// Bits that this crate does not know are kept.
+    /// It keeps bits that this crate does not know.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct Attributes: u32 {
         /// [`Attribute::Noncached`].
@@ -85,14 +86,14 @@ impl From<Attribute> for Attributes {
     }
 }
 
-/// What the page tables hold, in the architecture's own terms.
+/// The effective type: the memory type in the page tables, in the architecture's own terms.
 ///
-/// A number and not a list: a newer kernel may tell of an architecture that this crate does not know.
+/// It is a number, because a newer kernel may report types that this crate does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EffectiveType(u32);
 
 impl EffectiveType {
-    /// x86: uncached, unless the MTRRs say otherwise.
+    /// x86: uncached, unless an MTRR has another type.
     pub const X86_UC_MINUS: Self = Self(abi::VFIO_SUBREGION_TYPE_X86_UC_MINUS);
     /// x86: write combining.
     pub const X86_WC: Self = Self(abi::VFIO_SUBREGION_TYPE_X86_WC);
@@ -103,19 +104,19 @@ impl EffectiveType {
     /// arm64: Normal non-cacheable.
     pub const ARM64_NORMAL_NC: Self = Self(abi::VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC);
 
-    /// The type of that number.
+    /// Returns the type of that number.
     #[must_use]
     pub const fn from_number(number: u32) -> Self {
         Self(number)
     }
 
-    /// The kernel's number of it.
+    /// Returns the kernel's number of it.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0
     }
 
-    /// Its name in the architecture's manual, if this crate knows it.
+    /// Returns its name in the architecture's manual, if this crate knows it.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {

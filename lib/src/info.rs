@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What `VFIO_DEVICE_GET_REGION_INFO` says of a region.
+//! The answer of `VFIO_DEVICE_GET_REGION_INFO`.
 //!
-//! Nothing in the bytes is taken on trust: offsets, lengths and chains that lead nowhere give
-//! [`Malformed`].
+//! This trusts none of the bytes: wrong offsets, lengths and chains result in [`Malformed`].
 
 use crate::{
     bindings as abi,
@@ -21,7 +20,7 @@ use zerocopy::{
 };
 
 bitflags::bitflags! {
-    /// What can be done with a region.
+    /// The operations that a region supports.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct RegionFlags: u32 {
         /// `pread()` works.
@@ -30,63 +29,63 @@ bitflags::bitflags! {
         const WRITE = abi::VFIO_REGION_INFO_FLAG_WRITE;
         /// `mmap()` works.
         const MMAP = abi::VFIO_REGION_INFO_FLAG_MMAP;
-        /// Capabilities follow.
+        /// The description has capabilities.
         const CAPS = abi::VFIO_REGION_INFO_FLAG_CAPS;
 
         const _ = !0;
     }
 }
 
-/// The kernel's answer makes no sense.
+/// The kernel's description of a region is inconsistent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Malformed;
 
 impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the kernel's description of a region makes no sense")
+        f.write_str("the kernel's description of a region is inconsistent")
     }
 }
 
 impl core::error::Error for Malformed {}
 
-/// What a subregion is, out of its region's capability.
+/// The parent, range and types of a subregion, from the capability of its region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SubregionInfo {
-    /// The BAR that it is a part of.
+    /// The parent: the BAR that it is a part of.
     pub parent: Bar,
-    /// Which part.
+    /// Its range in the BAR.
     pub range: ByteRange,
-    /// What was asked for; `None` for what this crate does not know.
+    /// The attribute; `None` if this crate does not know it.
     pub attribute: Option<Attribute>,
-    /// What the page tables hold.
+    /// The effective type.
     pub effective: EffectiveType,
 }
 
-/// A part of a BAR that a subregion holds.
+/// A part of a BAR that a subregion has claimed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claim {
-    /// Which part.
+    /// Its range in the BAR.
     pub range: ByteRange,
     /// The subregion.
     pub index: RegionIndex,
 }
 
-/// What a BAR's own mappings are made with, and which parts of it subregions hold.
+/// The types of a BAR's own mappings, and the parts of it that subregions have claimed.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct BarInfo<'a> {
-    /// The attribute of the BAR's own window; `None` for one that this crate does not know.
+    /// The attribute of the BAR's own mappings; `None` if this crate does not know it.
     pub attribute: Option<Attribute>,
-    /// What its page tables hold.
+    /// The effective type of the BAR's own mappings.
     pub effective: EffectiveType,
     claims: &'a [abi::vfio_region_claim],
 }
 
 impl<'a> BarInfo<'a> {
-    /// The claims, ordered by offset.
+    /// Returns the claims, ordered by offset.
     #[must_use]
     pub fn claims(&self) -> Claims<'a> {
         Claims(self.claims.iter())
@@ -120,7 +119,7 @@ impl Iterator for Claims<'_> {
 impl ExactSizeIterator for Claims<'_> {}
 impl core::iter::FusedIterator for Claims<'_> {}
 
-/// The part of `vfio_region_info_cap_claims` that has a length of its own.
+/// The part of `vfio_region_info_cap_claims` that has a fixed size.
 #[derive(FromBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct ClaimsHead {
@@ -131,7 +130,7 @@ struct ClaimsHead {
     reserved: u32,
 }
 
-/// A region, as the bytes of `struct vfio_region_info` and what follows it describe it.
+/// The description of a region: the bytes of `struct vfio_region_info` and its capabilities.
 #[derive(Clone, Copy, Debug)]
 pub struct RegionInfo<'a> {
     head: abi::vfio_region_info,
@@ -139,47 +138,47 @@ pub struct RegionInfo<'a> {
 }
 
 impl<'a> RegionInfo<'a> {
-    /// Reads a description, which must begin at an address that is a multiple of 8.
+    /// Parses a description, whose address must be a multiple of 8.
     ///
     /// # Errors
     ///
-    /// [`Malformed`] when the bytes are too few for the structure, or their address is odd.
+    /// [`Malformed`] if there are fewer bytes than the structure has, or they are not aligned.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let (head, _) = abi::vfio_region_info::ref_from_prefix(bytes).map_err(|_| Malformed)?;
         Ok(Self { head: *head, bytes })
     }
 
-    /// Which region it is.
+    /// Returns the index of the region.
     #[must_use]
     pub const fn index(&self) -> RegionIndex {
         RegionIndex(self.head.index)
     }
 
-    /// Its length in bytes; 0 for one that is not there.
+    /// Returns its size in bytes; 0 if it does not exist.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.head.size
     }
 
-    /// Where it begins in the device file.
+    /// Returns the offset of its first byte in the device file.
     #[must_use]
     pub const fn file_offset(&self) -> u64 {
         self.head.offset
     }
 
-    /// What can be done with it.
+    /// Returns which operations it supports.
     #[must_use]
     pub const fn flags(&self) -> RegionFlags {
         RegionFlags::from_bits_retain(self.head.flags)
     }
 
-    /// The bytes of the capability `id`, header included, up to the end of all.
+    /// The bytes from the header of the capability `id` to the end of the description.
     fn capability(&self, id: u32) -> Result<Option<&'a [u8]>, Malformed> {
         if !self.flags().contains(RegionFlags::CAPS) {
             return Ok(None);
         }
         let mut at = self.head.cap_offset;
-        // So many fit; a chain that is longer runs in a circle.
+        // A longer chain than this has a loop.
         let most = self.bytes.len() / size_of::<abi::vfio_info_cap_header>();
         for _ in 0..=most {
             if at == 0 {
@@ -197,7 +196,7 @@ impl<'a> RegionInfo<'a> {
         Err(Malformed)
     }
 
-    /// What the subregion is, if the region is one.
+    /// Returns the parent, range and types, if the region is a subregion.
     ///
     /// # Errors
     ///
@@ -216,7 +215,7 @@ impl<'a> RegionInfo<'a> {
         }))
     }
 
-    /// What is claimed of a BAR; `None` for a region with no claims and no attribute of its own.
+    /// Returns the claims and types of a BAR; `None` if it has neither claims nor an own attribute.
     ///
     /// # Errors
     ///

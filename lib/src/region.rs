@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What is known of a region.
+//! The kernel's description of a region.
 
 use crate::{
     Attribute,
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::vec::Vec;
 
-/// A region and what the kernel said of it when it was asked.
+/// A region, as the kernel described it when it was asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Region {
     pub(crate) index: RegionIndex,
@@ -28,50 +28,50 @@ pub struct Region {
 }
 
 impl Region {
-    /// Its name.
+    /// Returns its index, which identifies it.
     #[must_use]
     pub const fn index(&self) -> RegionIndex {
         self.index
     }
 
-    /// Its length in bytes; 0 for one that is not there, such as a subregion that was destroyed.
+    /// Returns its size in bytes; 0 if it does not exist, for example after it was destroyed.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
     }
 
-    /// Where it begins in the device file.
+    /// Returns the offset of its first byte in the device file.
     #[must_use]
     pub const fn file_offset(&self) -> u64 {
         self.file_offset
     }
 
-    /// What can be done with it.
+    /// Returns which operations it supports.
     #[must_use]
     pub const fn flags(&self) -> RegionFlags {
         self.flags
     }
 
-    /// What it is a part of, if it is a subregion.
+    /// Returns its parent and range, if it is a subregion.
     #[must_use]
     pub const fn subregion(&self) -> Option<&SubregionInfo> {
         self.subregion.as_ref()
     }
 
-    /// What mappings of it are made with; `None` for what this crate does not know.
+    /// Returns the attribute of its mappings; `None` if this crate does not know it.
     #[must_use]
     pub const fn attribute(&self) -> Option<Attribute> {
         self.attribute
     }
 
-    /// What their page tables hold, if the kernel says so: it does of subregions, and of a BAR that has
-    /// subregions or an attribute of its own.
+    /// Returns the effective type of its mappings. The kernel reports it for subregions, and for a BAR
+    /// that has subregions or an attribute of its own.
     #[must_use]
     pub const fn effective(&self) -> Option<EffectiveType> {
         self.effective
     }
 
-    /// The parts of a BAR that subregions hold, ordered by offset.
+    /// Returns the parts of a BAR that subregions have claimed, ordered by offset.
     #[must_use]
     pub fn claims(&self) -> &[Claim] {
         &self.claims
@@ -84,7 +84,7 @@ impl Region {
         let (attribute, effective) = match (&subregion, &bar) {
             (Some(subregion), _) => (subregion.attribute, Some(subregion.effective)),
             (None, Some(bar)) => (bar.attribute, Some(bar.effective)),
-            // A BAR as vfio-pci maps it.
+            // A BAR that is mapped as by vfio-pci.
             (None, None) => (Some(Attribute::Noncached), None),
         };
         Ok(Self {
@@ -99,7 +99,7 @@ impl Region {
         })
     }
 
-    /// Where the byte at `offset` is in the device file.
+    /// The offset in the device file of the byte at `offset`.
     pub(crate) fn position(&self, offset: u64) -> Result<u64, Error> {
         if offset >= self.size {
             return Err(Error::OutsideRegion(self.index));

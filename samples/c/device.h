@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * A VFIO device as a program uses it that tells on stderr what it cannot do: opening it, its
- * regions, a subregion of it. lib/open has what opens it.
+ * A VFIO device for the samples: open it, find its regions, create a subregion. lib/open opens it.
  *
- * Functions that can fail say why on stderr and return one of the status values, which are also
- * the exit status of the program.
+ * A function that fails prints the reason on stderr and returns one of the status values, which are
+ * also the exit status of the program.
  */
 #ifndef DEVICE_H
 #define DEVICE_H
@@ -21,38 +20,38 @@
 #define STATUS_OK		0
 #define STATUS_SYSTEM		1	/* a file, a mapping or VFIO itself is missing */
 #define STATUS_USAGE		2	/* the command line is wrong or does not fit the device */
-#define STATUS_NO_SUBREGIONS	3	/* the device's driver does not have them */
-#define STATUS_REFUSED		4	/* the driver has them, and refused this one */
-#define STATUS_DATA		5	/* what was read is not what was written */
-#define STATUS_TYPE		6	/* the page tables hold another type than asked for */
+#define STATUS_NO_SUBREGIONS	3	/* the driver of the device has no subregions */
+#define STATUS_REFUSED		4	/* the driver refused this subregion */
+#define STATUS_DATA		5	/* the data that was read differs from what was written */
+#define STATUS_TYPE		6	/* the page tables have another type */
 
-/** fail() - says on stderr what went wrong; returns @status */
+/** fail() - prints an error on stderr; returns @status */
 __attribute__((format(printf, 2, 3)))
 int fail(int status, const char *format, ...);
 
 /** device_open() - opens a PCI address such as 0000:01:00.0, or /dev/vfio/devices/vfioN */
 int device_open(struct vfio_device *dev, const char *name);
 
-/** device_region() - where a region is in the device file, how long it is, what it can do */
+/** device_region() - gets the offset, size and flags of a region */
 int device_region(struct vfio_device *dev, uint32_t index, struct vfio_region_info *info);
 
-/** device_id() - the PCI device id in the high half, the vendor id in the low half; 0: unknown */
+/** device_id() - returns the PCI device id (high half) and vendor id (low half), 0 if unknown */
 uint32_t device_id(struct vfio_device *dev);
 
-/** device_class() - the PCI class, subclass and programming interface; 0: unknown */
+/** device_class() - returns PCI class, subclass and programming interface, 0 if unknown */
 uint32_t device_class(struct vfio_device *dev);
 
-/** device_enable() - lets the device be accessed, and access memory */
+/** device_enable() - enables accesses to the memory of the device, and its DMA */
 int device_enable(struct vfio_device *dev);
 
-/** device_poll() - asks @done until it says yes, for some seconds; @what is for the message */
+/** device_poll() - waits some seconds for @done to return true; @what is for the message */
 int device_poll(const char *what, bool (*done)(void *data), void *data);
 
-/** device_create() - creates and maps a subregion; @created says what it is */
+/** device_create() - creates and maps a subregion, and describes it in @created */
 int device_create(struct vfio_device *dev, uint32_t bar, uint32_t attribute, uint64_t offset,
 		  uint64_t size, struct vfio_subregion_create *created, void **map);
 
-/** device_map() - maps @size bytes of the device file from @offset on, ready for large entries */
+/** device_map() - maps @size bytes at @offset of the device file, for large entries */
 int device_map(struct vfio_device *dev, uint64_t offset, size_t size, void **map);
 
 #endif /* DEVICE_H */

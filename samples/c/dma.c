@@ -9,7 +9,7 @@
 #include "dma.h"
 #include "iommufd.h"
 
-/* A device that was opened by its own file has no address space for DMA until it is given one. */
+/* A device that was opened by its own file needs an address space for DMA first. */
 static int map_iommufd(struct vfio_device *dev, struct dma *dma)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };

@@ -9,7 +9,7 @@
 #include "options.h"
 
 #define OPTIONS_MOST	15
-/* The value of --help for getopt_long(); the others have their index. */
+/* The value of --help for getopt_long(); that of the other options is their index. */
 #define HELP		'h'
 
 static int parse_number(const char *name, const char *text, uint64_t *number)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Command lines of options and one device.
+ * Parsing of a command line with options and one device.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** struct command_option - an option, --@name: a number, a text, or one that has no argument */
+/** struct command_option - an option --@name with a number, with a text, or without argument */
 struct command_option {
 	const char *name;
-	/* Where it goes; one of these is set. */
+	/* Where the value is stored; exactly one of these is set. */
 	uint64_t *number;
 	const char **text;
 	bool *given;
@@ -22,10 +22,10 @@ struct command_option {
  * parse_options() - reads the command line
  *
  * @usage: what --help prints
- * @options: the options besides --help; one without a name is the last
- * @device: becomes the one argument that is no option
+ * @options: the options besides --help; an option without a name ends the list
+ * @device: set to the argument that is no option
  *
- * Returns -1 to go on, or else the exit status, after telling why.
+ * Returns -1 to continue, or the exit status after it has printed the reason.
  */
 int parse_options(int argc, char **argv, const char *usage, const struct command_option *options,
 		  const char **device);

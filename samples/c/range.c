@@ -4,7 +4,7 @@
 
 #include "range.h"
 
-/* BAR 2 of this one is plain memory, so that it can be played with. */
+/* BAR 2 of this device is plain memory, so it can be overwritten. */
 #define IVSHMEM		0x11101af4
 
 bool range_default(struct vfio_device *dev, struct range *range, uint64_t size)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The part of a BAR that a command line names.
+ * A part of a BAR that the command line chooses.
  */
 #ifndef RANGE_H
 #define RANGE_H
@@ -10,33 +10,33 @@
 
 #include "device.h"
 
-/* What an option is that was not given. */
+/* The value of an option that was not given. */
 #define NONE	UINT64_MAX
 
-/** struct range - bytes of a BAR; each of its fields is an option, and NONE until that is given */
+/** struct range - a range of a BAR; each field is an option, or NONE if it was not given */
 struct range {
 	uint64_t bar;
 	uint64_t offset;
 	uint64_t size;
 };
 
-/* No option is given. */
+/* No option was given. */
 #define RANGE_NONE	{ .bar = NONE, .offset = NONE, .size = NONE }
 
 /**
- * range_default() - without any option, @size bytes at 1 MiB of the memory of QEMU's ivshmem
+ * range_default() - without options, uses @size bytes at 1 MiB of the memory of QEMU's ivshmem
  *
- * Returns whether @range was made that. There is no default of any other device.
+ * Returns whether it has changed @range. Other devices have no default.
  */
 bool range_default(struct vfio_device *dev, struct range *range, uint64_t size);
 
 /**
- * range_check() - checks that @range is all there, and is a part of a BAR
+ * range_check() - checks that @range is complete, and is a part of a BAR
  *
- * @what: what messages call it
- * @info: becomes what the kernel says of the BAR
+ * @what: its name in messages
+ * @info: set to the kernel's description of the BAR
  *
- * Returns STATUS_USAGE when it is not, after telling why, or what device_region() does.
+ * Returns STATUS_USAGE if it is not, after it has printed the reason, or as device_region() does.
  */
 int range_check(struct vfio_device *dev, const struct range *range, const char *what,
 		struct vfio_region_info *info);

@@ -12,11 +12,11 @@
 #include "pte_oracle.h"
 #include "report.h"
 
-/* What the page tables hold for one mapping. */
+/* The page-table entries of one mapping. */
 struct entries {
-	/* The type of all live entries, "none" when there is none, "mixed" when they differ. */
+	/* The type of all live entries; "none" without any, "mixed" if they differ. */
 	char type[sizeof(((struct pte_oracle *)0)->name)];
-	/* How many live entries there are by size: the pairs of log2 that x86-64 and arm64 have. */
+	/* The number of live entries of each size: the log2 of sizes on x86-64 and arm64. */
 	unsigned int small;
 	unsigned int medium;
 	unsigned int large;
@@ -90,7 +90,7 @@ int report(const struct row *rows, size_t count, bool oracle)
 	int fd = -1, ret, status = STATUS_OK, width = 5;
 	size_t i;
 
-	/* The names of types are of different lengths. */
+	/* Names of types differ in length. */
 	for (i = 0; i < count; i++)
 		if ((int)strlen(rows[i].want) > width)
 			width = strlen(rows[i].want);

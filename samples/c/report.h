@@ -17,29 +17,29 @@ struct row {
 	uint32_t bar;
 	uint64_t offset;
 	uint64_t size;
-	/* What was asked for, and what the driver says it became; "-" when there is neither. */
+	/* The attribute, and the effective type that the driver reported; "-" without one. */
 	const char *asked;
 	const char *effective;
 	const void *map;
-	/* The oracle's name of the type that has to be found. */
+	/* The oracle's name of the expected type. */
 	const char *want;
 };
 
-/* What a BAR's own window is mapped with. */
+/* The type of a BAR's own mappings. */
 #if defined(__aarch64__)
 #define STRICT_TYPE	VFIO_SUBREGION_TYPE_ARM64_NGNRNE
 #else
 #define STRICT_TYPE	VFIO_SUBREGION_TYPE_X86_UC_MINUS
 #endif
 
-/** type_name() - the name of a VFIO_SUBREGION_TYPE_*, which is also the oracle's */
+/** type_name() - returns the name of a VFIO_SUBREGION_TYPE_*, which the oracle uses as well */
 const char *type_name(uint32_t type);
 
 /**
  * report() - prints the table
  *
- * With @oracle each mapping's live page-table entries are looked up, and a type other than the one
- * that is wanted makes the status STATUS_TYPE.
+ * With @oracle it looks up the live page-table entries of each mapping. Returns STATUS_TYPE if one
+ * has another type than the expected one.
  */
 int report(const struct row *rows, size_t count, bool oracle);
 

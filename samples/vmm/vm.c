@@ -106,7 +106,7 @@ int vm_store(struct vm *vm, enum guest_type type, uint64_t at, uint64_t value)
 	if (ret)
 		return ret;
 	result = vm_arch_result(vm);
-	/* Lets KVM finish what the guest left for, before its registers are set again. */
+	/* KVM must complete the exit of the guest before its registers are set again. */
 	vm->run->immediate_exit = 1;
 	ret = run(vm);
 	vm->run->immediate_exit = 0;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The smallest virtual machine that can store to device memory by a memory type of its own choice:
- * KVM's plain interface, one virtual CPU, a page of code. It has an MMU that is set up from
- * outside, where all device memory is there twice, at addresses by which the guest takes it for
- * Normal-NC (x86: WC) and for Device (x86: UC).
+ * A minimal virtual machine that stores to device memory with a memory type of its own choice. It
+ * has one virtual CPU and a page of code. The monitor sets up the page tables of the guest, which
+ * map all device memory twice: as Normal-NC (x86: WC) and as Device (x86: UC).
  */
 #ifndef VM_H
 #define VM_H
@@ -24,67 +23,67 @@ struct vm {
 	char *ram;
 };
 
-/* What is free, to be given to vm_destroy() at any time. */
+/* The initial value, which vm_destroy() accepts. */
 #define VM_NONE	{ .kvm = -1, .fd = -1, .vcpu = -1 }
 
-/* What the guest takes the memory for. */
+/* The memory type that the guest asks for. */
 enum guest_type {
 	GUEST_NORMAL,
 	GUEST_DEVICE,
 };
 
-/* What a store came to, besides a negative errno of KVM_RUN. */
+/* The result of a store, besides a negative errno of KVM_RUN. */
 enum {
 	VM_DONE,
-	/* The guest itself got an alignment fault. */
+	/* The guest got an alignment fault. */
 	VM_UNALIGNED,
-	/* It got some other exception. */
+	/* The guest got another exception. */
 	VM_EXCEPTION,
 };
 
-/** vm_create() - makes a machine; 0 or a negative errno, which is -ENOENT where there is no KVM */
+/** vm_create() - creates a machine; returns 0 or a negative errno, -ENOENT without KVM */
 int vm_create(struct vm *vm);
 
 void vm_destroy(struct vm *vm);
 
-/** vm_add() - makes @size bytes at @map the guest's device memory from @at on */
+/** vm_add() - makes @size bytes at @map device memory of the guest, at @at */
 int vm_add(struct vm *vm, uint64_t at, void *map, size_t size);
 
-/** vm_store() - lets the guest store @value, 8 bytes, at @at of its device memory, as @type */
+/** vm_store() - lets the guest store the 8 bytes of @value at @at of device memory, as @type */
 int vm_store(struct vm *vm, enum guest_type type, uint64_t at, uint64_t value);
 
 /**
- * vm_count() - lets the guest store 1, 2, 3 and so on at @at, without end
+ * vm_count() - lets the guest store 1, 2, 3 and so on at @at, until it is stopped
  *
- * Returns what ended it: a negative errno of KVM_RUN, -EINTR after a signal and vm_stop().
+ * Returns the negative errno of KVM_RUN: -EINTR after a signal and vm_stop().
  */
 int vm_count(struct vm *vm, enum guest_type type, uint64_t at);
 
-/** vm_stop() - makes the next, or interrupted, KVM_RUN end */
+/** vm_stop() - ends the current or the next KVM_RUN */
 void vm_stop(struct vm *vm);
 
-/* Within the library: what each architecture has of its own. */
+/* Within the library: the parts that each architecture implements. */
 
-/* Where device memory begins in the guest's physical address space. */
+/* The start of device memory in the guest's physical address space. */
 #define VM_DEVICE_MEMORY	0x80000000ull
 #define VM_RAM_SIZE		0x10000
 
-/* The guest's code, which stores once or counts, and what it does on an exception, if anything. */
+/* The code of the guest, which stores once or counts, and its exception handler, if any. */
 extern const char guest_store[], guest_count[], guest_vector[], guest_end[];
 
-/** vm_arch_ram() - the guest-physical address of its memory */
+/** vm_arch_ram() - returns the guest-physical address of its memory */
 uint64_t vm_arch_ram(void);
 
-/** vm_arch_code() - the guest-physical address of its code */
+/** vm_arch_code() - returns the guest-physical address of its code */
 uint64_t vm_arch_code(void);
 
 /** vm_arch_init() - sets up the virtual CPU's MMU and the guest's code */
 int vm_arch_init(struct vm *vm);
 
-/** vm_arch_start() - has the CPU begin to count, or to store once, at @at */
+/** vm_arch_start() - makes the CPU count, or store once, at @at */
 int vm_arch_start(struct vm *vm, bool count, enum guest_type type, uint64_t at, uint64_t value);
 
-/** vm_arch_result() - what @vm->run says of a guest that has left KVM_RUN */
+/** vm_arch_result() - interprets @vm->run after the guest has left KVM_RUN */
 int vm_arch_result(struct vm *vm);
 
 #endif /* VM_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parts of vm.h that are arm64's: EL1, a granule of 4 KiB, 39 bits of address, 1 GiB blocks.
+ * The arm64 parts of vm.h: EL1, a granule of 4 KiB, addresses of 39 bits, blocks of 1 GiB.
  */
 #include <errno.h>
 #include <string.h>
@@ -8,13 +8,13 @@
 
 #include "vm.h"
 
-/* Guest-physical, and virtual as well. No memory is at the port, so a store there is an exit. */
+/* Physical and virtual addresses of the guest. The port has no memory, so a store there exits. */
 #define PORT		0x00001000ull
 #define RAM		0x40000000ull
 #define NORMAL		0x80000000ull
 #define DEVICE		0xc0000000ull
 
-/* In RAM. */
+/* Offsets in RAM. */
 #define TABLE		0x0000
 #define CODE		0x1000
 #define VECTORS		0x1800
@@ -22,8 +22,8 @@
 #define VECTOR_SYNC	(VECTORS + 0x200)
 
 /*
- * x0 is where to store, x1 what, x2 the port. The port is told 0 after the store, or at 8 beyond
- * it the syndrome of an exception.
+ * x0 is the address to store to, x1 the value, x2 the port. After the store, the guest writes 0 to
+ * the port; after an exception, it writes the syndrome to the port + 8.
  */
 __asm__(".pushsection .rodata\n"
 	".globl	guest_store, guest_count, guest_vector, guest_end\n"
@@ -76,7 +76,7 @@ static int set_reg(struct vm *vm, uint64_t id, uint64_t value)
 	return ioctl(vm->vcpu, KVM_SET_ONE_REG, &reg) ? -errno : 0;
 }
 
-/* Sets each register of the list, which ends with a zero id. */
+/* Sets the registers of a list that ends with an id of zero. */
 static int set_regs(struct vm *vm, const uint64_t (*regs)[2])
 {
 	int ret = 0;

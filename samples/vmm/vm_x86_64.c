@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The parts of vm.h that are x86-64's: long mode, pages of 2 MiB, a PAT in which index 1 is WC.
+ * The x86-64 parts of vm.h: long mode, pages of 2 MiB, a PAT with WC at index 1.
  */
 #include <errno.h>
 #include <string.h>
@@ -8,11 +8,11 @@
 
 #include "vm.h"
 
-/* Guest-physical, and virtual as well: RAM at 0. */
+/* Physical and virtual addresses of the guest; RAM is at 0. */
 #define NORMAL		0x80000000ull
 #define DEVICE		0xc0000000ull
 
-/* In RAM. */
+/* Offsets in RAM. */
 #define PML4		0x1000
 #define PDPT		0x2000
 #define PD_RAM		0x3000
@@ -20,7 +20,7 @@
 #define PD_DEVICE	0x5000
 #define CODE		0x6000
 
-/* rdi is where to store, rsi what. The guest halts after the store. */
+/* rdi is the address to store to, rsi the value. The guest halts after the store. */
 __asm__(".pushsection .rodata\n"
 	".globl	guest_store, guest_count, guest_end\n"
 	"guest_store:\n"
@@ -53,7 +53,7 @@ static void map_large(struct vm *vm, uint64_t directory, uint64_t physical, uint
 		entry[i] = (physical + i * LARGE_SIZE) | LARGE | flags;
 }
 
-/* Gives the guest all features that there are: without any it has no long mode either. */
+/* Gives the guest all features of KVM; it needs long mode. */
 static int set_cpuid(struct vm *vm)
 {
 	struct {
@@ -141,7 +141,7 @@ int vm_arch_start(struct vm *vm, bool count, enum guest_type type, uint64_t at, 
 		.rip = CODE + (count ? guest_count - guest_store : 0),
 		.rdi = (type == GUEST_NORMAL ? NORMAL : DEVICE) + at,
 		.rsi = value,
-		/* The bit that is always one. */
+		/* This bit is always one. */
 		.rflags = 2,
 	};
 	struct kvm_mp_state running = { .mp_state = KVM_MP_STATE_RUNNABLE };
@@ -156,7 +156,7 @@ int vm_arch_result(struct vm *vm)
 	switch (vm->run->exit_reason) {
 	case KVM_EXIT_HLT:
 		return VM_DONE;
-	/* It has no handlers. */
+	/* The guest has no handlers. */
 	case KVM_EXIT_SHUTDOWN:
 		return VM_EXCEPTION;
 	default:

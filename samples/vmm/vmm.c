@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How a virtual machine monitor gives a guest one BAR in parts: of some the guest may choose the
- * memory type, in others it is held to Device.
+ * Gives a guest one BAR in parts, as a virtual machine monitor does: the guest may choose the
+ * memory type of some parts, and gets Device memory in the others.
  *
  *	vmm [--oracle] PCI-ADDRESS
  *
- * The registers are a DEVICE subregion, the data window is a GUEST_ANY subregion, and what nothing
- * claims is mapped by the BAR's own window. Each is a memory slot at the place that it has in the
- * BAR, so the guest sees one BAR. The guest here (vm.c) stores to each part once.
+ * The registers are a DEVICE subregion, the data window is a GUEST_ANY subregion, and the rest is
+ * mapped through the BAR itself. Each part is a memory slot at its offset in the BAR, so the guest
+ * sees one BAR. The guest of this sample (vm.c) stores to each part once.
  *
- * It is made for a device whose BAR 2 is plain memory of 8 MiB at least, such as QEMU's
- * ivshmem-plain. A real monitor knows from its device model what is where.
+ * The device must have at least 8 MiB of plain memory in BAR 2, as QEMU's ivshmem-plain. A real
+ * monitor knows the parts from its device model.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,11 +28,11 @@
 #define BAR		VFIO_PCI_BAR2_REGION_INDEX
 #define MIB		(1ull << 20)
 #define PARTS		3
-/* Mapped by the BAR's own window. */
+/* Mapped through the BAR itself. */
 #define UNCLAIMED	-1
 #define VALUE		0x8877665544332211ull
 
-/* What a guest has, when it may choose and when it is held to Device, which x86 cannot do. */
+/* The type in the guest if it may choose, and if it must have Device, which x86 cannot enforce. */
 #if defined(__aarch64__)
 #define CHOICE		"Normal-NC"
 #define NO_CHOICE	"Device"
@@ -48,9 +48,9 @@ struct part {
 	/* VFIO_SUBREGION_ATTR_*, or UNCLAIMED. */
 	int attribute;
 	const char *name;
-	/* What the guest is meant to have where it asks for Normal-NC, or on x86 for WC. */
+	/* The type that the guest should get if it asks for Normal-NC, or on x86 for WC. */
 	const char *meant;
-	/* Where it is mapped in this process, and the memory slot that it is. */
+	/* Its mapping in this process, and its memory slot. */
 	void *map;
 	unsigned int slot;
 };
@@ -63,8 +63,8 @@ static const char usage_text[] =
 	"  --oracle  asks the tests' module (pte_oracle) what the page tables hold\n";
 
 /*
- * Nothing is touched here: the kernel maps pages when they are touched, which the guest's stores do
- * as well.
+ * This does not touch the memory. The kernel maps a page at the first access, also if the guest
+ * makes it.
  */
 static int map_part(struct vfio_device *dev, const struct vfio_region_info *bar, struct part *part)
 {
@@ -77,8 +77,8 @@ static int map_part(struct vfio_device *dev, const struct vfio_region_info *bar,
 }
 
 /*
- * KVM reads off the mapping what the guest may have, when the guest first touches a page. There is
- * no flag to be given with the slot.
+ * When the guest first touches a page, KVM reads from the mapping which types the guest may have. A
+ * memory slot has no flag for that.
  */
 static int give_part(struct vm *vm, struct part *part)
 {
@@ -91,7 +91,7 @@ static int give_part(struct vm *vm, struct part *part)
 	return STATUS_OK;
 }
 
-/* Has the guest store to the part, and looks for it in the device. */
+/* Lets the guest store to the part, and reads it back from the device. */
 static int try_part(struct vfio_device *dev, struct vm *vm, const struct vfio_region_info *bar,
 		    const struct part *part)
 {
@@ -109,15 +109,15 @@ static int try_part(struct vfio_device *dev, struct vm *vm, const struct vfio_re
 	return STATUS_OK;
 }
 
-/* What the guest has of the part where it asks for Normal-NC, or on x86 for WC. */
+/* Returns the type that the guest got when it asked for Normal-NC, or on x86 for WC. */
 static const char *guest_has(struct vm *vm, const struct part *part)
 {
-	/* On x86 no store behaves differently by its type. */
+	/* On x86, stores of every type behave alike. */
 	if (!strcmp(CHOICE, NO_CHOICE))
 		return CHOICE;
 	/*
-	 * A store that is not aligned tells: as Device it is not done. KVM has no answer to the
-	 * fault and ends KVM_RUN; a processor may give the fault to the guest.
+	 * An unaligned store shows the type, because it fails on Device memory. KVM cannot handle
+	 * the fault and ends KVM_RUN; a processor may also report the fault to the guest.
 	 */
 	switch (vm_store(vm, GUEST_NORMAL, part->offset + 3, VALUE)) {
 	case VM_DONE:
@@ -130,7 +130,7 @@ static const char *guest_has(struct vm *vm, const struct part *part)
 	}
 }
 
-/* The type of an entry, after the question @cmd to the oracle. */
+/* Asks the oracle by @cmd for the type of an entry. */
 static const char *entry(int oracle, unsigned long cmd, struct pte_oracle *pte)
 {
 	if (ioctl(oracle, cmd, pte))
@@ -138,7 +138,7 @@ static const char *entry(int oracle, unsigned long cmd, struct pte_oracle *pte)
 	return pte->present ? pte->name : "none";
 }
 
-/* Prints the line of a part; whether the guest has what was meant. */
+/* Prints the line of a part; returns whether the guest got the expected type. */
 static bool print_part(int oracle, struct vm *vm, const struct part *part)
 {
 	struct pte_oracle host = { .address = (uintptr_t)part->map };

@@ -10,7 +10,7 @@ use std::{
 
 /// The address of a PCI device, as the kernel writes it: 0000:01:00.0.
 ///
-/// Without the domain, as 01:00.0, it is read as one of domain 0.
+/// An address without a domain, such as 01:00.0, is in domain 0.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub struct Address {
     domain: u32,
@@ -20,13 +20,13 @@ pub struct Address {
 }
 
 impl Address {
-    /// The device's directory in sysfs.
+    /// Returns the directory of the device in sysfs.
     #[must_use]
     pub fn sysfs(&self) -> PathBuf {
         PathBuf::from("/sys/bus/pci/devices").join(self.to_string())
     }
 
-    /// The name of its driver, if it has one.
+    /// Returns the name of its driver, if it has one.
     #[must_use]
     pub fn driver(&self) -> Option<String> {
         let link = self.sysfs().join("driver").read_link().ok()?;
@@ -70,7 +70,7 @@ fn parse(text: &str) -> Option<Address> {
     })
 }
 
-/// A hexadecimal number without a sign, of so many digits at most.
+/// Parses a hexadecimal number without a sign, of at most `digits` digits.
 fn number(text: &str, digits: usize, most: u32) -> Option<u32> {
     if text.len() > digits || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;

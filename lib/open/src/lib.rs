@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Opening a VFIO device, for the samples, the tools and the tests in Rust.
+//! Opening of VFIO devices, for the samples, the tools and the tests in Rust.
 //!
-//! `vfio_open.c` beside it does the same for programs in C.
+//! `vfio_open.c` does the same for programs in C.
 
 mod address;
 mod opened;
@@ -17,10 +17,10 @@ pub use crate::{
 
 use std::process::ExitCode;
 
-/// What all of them fail with.
+/// The error of all functions here.
 pub type Failure = Box<dyn std::error::Error>;
 
-/// What a program ends with; a failure is told in words.
+/// Returns the exit status of a program, after it has printed an error.
 #[must_use]
 pub fn exit(result: Result<(), Failure>) -> ExitCode {
     match result {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Opening a device, by rust-vmm's vfio-ioctls.
+//! Opening of a device by rust-vmm's vfio-ioctls.
 
 use crate::{
     Address,
@@ -24,12 +24,12 @@ use vfio_subregion::{
     RegionIndex, //
 };
 
-// Of configuration space.
+// Offsets and bits of configuration space.
 const COMMAND: u64 = 4;
 const MEMORY_AND_MASTER: u16 = 0x6;
 const CLASS_REVISION: u64 = 8;
 
-/// An open device together with what maps memory for it.
+/// An open device and its container.
 pub struct Opened {
     device: VfioDevice,
     ops: Arc<dyn VfioOps>,
@@ -41,7 +41,7 @@ pub struct Function<'a>(&'a Opened);
 
 impl AsFd for Function<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: vfio-ioctls keeps it open as long as its device lives, which self borrows.
+        // SAFETY: vfio-ioctls keeps the file open as long as its device lives, which self borrows.
         unsafe { BorrowedFd::borrow_raw(self.0.device.as_raw_fd()) }
     }
 }
@@ -51,7 +51,7 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// What is missing, in words.
+    /// A text that says what is missing.
     pub fn new(address: &Address) -> Result<Self, Failure> {
         let sysfs = address.sysfs();
         if !sysfs.exists() {
@@ -68,7 +68,7 @@ impl Opened {
         Ok(Self { device, ops })
     }
 
-    /// Opens the same device once more, beside this.
+    /// Opens the same device once more.
     ///
     /// # Errors
     ///
@@ -80,25 +80,25 @@ impl Opened {
         })
     }
 
-    /// The device for this crate's calls.
+    /// Returns the device for calls of `vfio_subregion`.
     #[must_use]
     pub fn device(&self) -> Device<Function<'_>> {
         Device::new(Function(self))
     }
 
-    /// The device for those of vfio-ioctls.
+    /// Returns the device for calls of vfio-ioctls.
     #[must_use]
     pub fn vfio(&self) -> &VfioDevice {
         &self.device
     }
 
-    /// What maps memory for the device.
+    /// Returns the container, which maps memory for the device.
     #[must_use]
     pub fn ops(&self) -> &Arc<dyn VfioOps> {
         &self.ops
     }
 
-    /// Lets the device be accessed, and access memory.
+    /// Enables accesses to the memory of the device, and its DMA.
     ///
     /// # Errors
     ///
@@ -113,7 +113,7 @@ impl Opened {
         Ok(())
     }
 
-    /// The device and vendor id of PCI.
+    /// Returns the PCI device id (high half) and vendor id (low half).
     ///
     /// # Errors
     ///
@@ -122,7 +122,7 @@ impl Opened {
         self.config(0)
     }
 
-    /// The class code of PCI: class, subclass and programming interface.
+    /// Returns the PCI class, subclass and programming interface.
     ///
     /// # Errors
     ///

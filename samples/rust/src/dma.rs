@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Memory that the device can reach.
+//! Memory that is mapped for DMA.
 
 use crate::{
     Failure,
@@ -29,8 +29,8 @@ use zerocopy::{
 
 /// Memory of the process, mapped for the device at an address of the caller's choice.
 ///
-/// The device writes to it at any time, so it is accessed by volatile reads and writes of whole
-/// values, as device memory is.
+/// The device may write to it at any time, so it is accessed only by volatile reads and writes of
+/// whole values.
 pub struct Dma {
     base: NonNull<c_void>,
     size: usize,
@@ -61,7 +61,7 @@ impl Dma {
         Ok(memory)
     }
 
-    /// The device's address of byte `offset`.
+    /// Returns the device's address of the byte at `offset`.
     #[must_use]
     pub fn iova(&self, offset: usize) -> u64 {
         self.iova + offset as u64
@@ -79,7 +79,7 @@ impl Dma {
     ///
     /// # Errors
     ///
-    /// That it is not within the memory, or not aligned.
+    /// The value is not within the memory, or not aligned.
     pub fn get<T: FromBytes>(&self, offset: usize) -> Result<T, Failure> {
         let at = self.at::<T>(offset)?;
         // SAFETY: at() saw that it is within the mapping and aligned; all patterns are valid.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the samples share: an open device, and memory that it can reach.
+//! Common code of the samples: open devices, and memory for DMA.
 
 mod dma;
 
@@ -13,11 +13,11 @@ pub use subregion_open::{
     Opened, //
 };
 
-/// Asks `done` until it says yes, for at most 5 seconds.
+/// Calls `done` until it returns true, for at most 5 seconds.
 ///
 /// # Errors
 ///
-/// That `what` did not happen in that time.
+/// `what` did not happen in that time.
 pub fn poll(what: &str, mut done: impl FnMut() -> Result<bool, Failure>) -> Result<(), Failure> {
     let begin = std::time::Instant::now();
     while !done()? {
@@ -29,11 +29,11 @@ pub fn poll(what: &str, mut done: impl FnMut() -> Result<bool, Failure>) -> Resu
     Ok(())
 }
 
-/// The PCI address that the command line consists of, or that the environment has as `variable`.
+/// Returns the PCI address in the command line, or in the environment variable `variable`.
 ///
 /// # Errors
 ///
-/// That there is none.
+/// Neither has an address.
 pub fn device_argument(variable: &str) -> Result<Address, Failure> {
     let address = std::env::args()
         .nth(1)

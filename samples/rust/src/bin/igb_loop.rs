@@ -3,10 +3,10 @@
 //! A poll-mode driver of the Intel 82576 (igb), which sends frames to itself.
 //!
 //! Usage: `igb_loop ADDRESS`. The rings are in memory of the process, the registers in a subregion
-//! with the attribute DEVICE. This device has no memory that would gain by write combining.
+//! with the attribute DEVICE. This device has no memory that would gain from write combining.
 //!
-//! Register numbers are those of the data sheet of the 82576; that a loopback in QEMU takes RCTL.LBM,
-//! and a link that was negotiated, is known from the kernel's VFIO selftests.
+//! The register numbers are from the data sheet of the 82576. The kernel's VFIO selftests show that a
+//! loopback in QEMU needs RCTL.LBM and a negotiated link.
 
 use std::{
     process::ExitCode,
@@ -55,7 +55,7 @@ const DCTL: usize = 0x28;
 const RESET: u32 = 1 << 26;
 const QUEUE_ENABLE: u32 = 1 << 25;
 const ADVANCED_ONE_BUFFER: u32 = 1 << 25;
-/// Full duplex at 1 Gb/s with the link up, all of it forced.
+/// Forces full duplex, 1 Gb/s and the link up.
 const FORCE_LINK: u32 = 1 | 1 << 6 | 2 << 8 | 1 << 11 | 1 << 12;
 const SPEED_MASK: u32 = 3 << 8;
 const LINK_UP: u32 = 1 << 1;
@@ -72,7 +72,7 @@ const BUFFER: usize = 2048;
 const FRAME: usize = 128;
 const FRAMES: usize = 1000;
 
-// Where things are in the memory for DMA.
+// Offsets in the memory for DMA.
 const TX_RING: usize = 0;
 const RX_RING: usize = TX_RING + ENTRIES * ENTRY;
 const TX_BUFFERS: usize = 4096;
@@ -109,7 +109,7 @@ impl Port<'_> {
 
     fn start_link(&self) -> Result<(), Failure> {
         self.write(CTRL_EXT, self.read(CTRL_EXT)? | 1 << 28)?;
-        // Negotiation, which QEMU takes its link from; then the loopback, which hardware needs.
+        // First the negotiation, from which QEMU gets the link; then the loopback for hardware.
         self.write_phy(1 << 12 | 1 << 9)?;
         poll("the link", || Ok(self.read(STATUS)? & LINK_UP != 0))?;
         self.write_phy(1 << 14 | 1 << 8 | 1 << 6)?;
@@ -140,7 +140,7 @@ impl Port<'_> {
         poll("the start of the queues", || {
             Ok(self.read(TX_QUEUE + DCTL)? & self.read(RX_QUEUE + DCTL)? & QUEUE_ENABLE != 0)
         })?;
-        // These clear when they are read.
+        // A read clears these counters.
         self.read(GPTC)?;
         self.read(GPRC)?;
         Ok(())
@@ -165,7 +165,7 @@ impl Port<'_> {
         self.memory
             .put(TX_RING + entry * ENTRY + 12, u32::try_from(FRAME << 14)?)?;
 
-        // The descriptors are to be seen before the tails are.
+        // The device must see the descriptors before the tails.
         vfio_subregion::order_stores();
         self.write(RX_QUEUE + TAIL, next)?;
         self.write(TX_QUEUE + TAIL, next)?;
@@ -174,7 +174,7 @@ impl Port<'_> {
             let status: u32 = self.memory.get(RX_RING + entry * ENTRY + 8)?;
             Ok(status & DONE != 0)
         })?;
-        // What the device wrote before the status is to be read after it.
+        // The device wrote the frame before the status; it must be read after it.
         vfio_subregion::order_loads();
         let length: u16 = self.memory.get(RX_RING + entry * ENTRY + 12)?;
         let got: [u8; FRAME] = self.memory.get(rx)?;

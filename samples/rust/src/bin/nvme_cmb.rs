@@ -52,14 +52,14 @@ const BLOCKS: u32 = 64;
 const BLOCK: usize = 512;
 const PAGE: usize = 4096;
 
-// Where things are in the memory for DMA: pages.
+// Offsets in the memory for DMA, of one page each.
 const ADMIN_SQ: usize = 0;
 const ADMIN_CQ: usize = PAGE;
 const IO_CQ: usize = 2 * PAGE;
 const DATA: usize = 3 * PAGE;
 const MEMORY: usize = 4 * PAGE;
 const IOVA: u64 = 1 << 32;
-/// Where the controller sees its own buffer.
+/// The address of the buffer for the controller itself.
 const CMB_IOVA: u64 = 1 << 40;
 
 /// A submission queue entry.
@@ -73,7 +73,7 @@ struct Command {
     arguments: [u32; 6],
 }
 
-/// Where commands are put.
+/// The memory that a submission queue is in.
 enum Submission<'a> {
     Host(usize),
     Controller(Ring<'a, Command>),
@@ -123,7 +123,7 @@ impl<'a> Queue<'a> {
             Submission::Controller(ring) => ring.write(entry, &command)?,
         }
         self.tail = (self.tail + 1) % ENTRIES;
-        // The command has to be there before the doorbell says so.
+        // The device must see the command before the doorbell.
         self.tail_bell.write_ordered(u32::from(self.tail));
 
         let at = self.completion + usize::from(self.head) * 16 + 12;
@@ -132,7 +132,7 @@ impl<'a> Queue<'a> {
             status = self.memory.get::<u32>(at)? >> 16;
             Ok(status & 1 == self.phase)
         })?;
-        // What the device wrote before the completion is to be read after it.
+        // The device wrote the data before the completion; it must be read after it.
         vfio_subregion::order_loads();
         self.head = (self.head + 1) % ENTRIES;
         if self.head == 0 {
@@ -166,7 +166,7 @@ fn start(registers: Registers<'_>, memory: &Dma) -> Result<(), Failure> {
     })
 }
 
-/// Turns the controller memory buffer on; gives the BAR and the part of it that it is.
+/// Enables the controller memory buffer; returns its BAR and its range there.
 fn find_buffer(registers: Registers<'_>) -> Result<(Bar, ByteRange), Failure> {
     if registers.read::<u64>(CAP)? & 1 << 57 == 0 {
         return Err("the controller has no memory buffer".into());
