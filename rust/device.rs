@@ -68,6 +68,7 @@ use crate::{
     region::{
         self,
         Attribute,
+        Busy,
         RegionId, //
         Target,
     },
@@ -84,6 +85,7 @@ use crate::{
             CoreDevice,
             Fault,
             FaultOutcome,
+            Io,
             NewMapping,
             Operations, //
         },
@@ -295,6 +297,39 @@ fn parent(device: &OpenDevice, parent: region::Bar) -> Result<Bar<'_>, Failure> 
         return Err(Failure::BarTooLarge);
     }
     Ok(bar)
+}
+
+/// Begins a change of `bar` after dividing it into segments, unless it is in segments already.
+///
+/// Fails with [`Failure::Busy`] if an ioeventfd or another mapping excludes this, or if the BAR is
+/// not available. Fails with [`ENOMEM`] if the kernel has no memory.
+fn divide<'i, 'a, 'b>(
+    io: &'i mut pci::IoExclusive<'a, State>,
+    bar: Bar<'b>,
+) -> Result<segments::Change<'i, 'a, 'b, State>, Failure> {
+    io.can_give_to_driver(bar).map_err(obstacle)?;
+    Ok(segments::Change::divide(io, bar)?)
+}
+
+/// Checks that the core has a mapping of `bar` that has the type of a strict mapping.
+///
+/// Fails with [`Failure::Busy`] otherwise.
+fn expect_strict_core_map(io: &impl Io<State>, bar: Bar<'_>) -> Result<(), Failure> {
+    if io.core_maps_as(bar, MemType::Noncached) {
+        return Ok(());
+    }
+    Err(match io.can_give_to_driver(bar) {
+        Err(pci::Obstacle::NotMapped) => obstacle(pci::Obstacle::NotMapped),
+        _ => Failure::Busy(Busy::Type),
+    })
+}
+
+/// Returns the failure of a call that needs to change the owner of a BAR.
+fn obstacle(obstacle: pci::Obstacle) -> Failure {
+    Failure::Busy(match obstacle {
+        pci::Obstacle::NotMapped => Busy::Bar,
+        pci::Obstacle::Ioeventfd => Busy::Ioeventfd,
+    })
 }
 
 /// Returns the memory type of mappings with `attribute` on the host.

@@ -34,7 +34,6 @@ pub(crate) use self::change::{
     divide_unless_strict,
     end_stray_page,
     end_strays,
-    is_strict_elsewhere,
     Change, //
 };
 

@@ -28,6 +28,7 @@ use crate::{
         self,
         Attribute,
         Bar,
+        Busy,
         Refusal,
         Span,
         SpanError,
@@ -73,14 +74,14 @@ pub(crate) enum Failure {
     MsixTable,
     /// The index is not that of a subregion.
     NoSubregion,
-    /// Something else uses the range in a way that excludes the request.
-    Busy,
+    /// Another user of the range, or of the BAR, excludes the request.
+    Busy(Busy),
     /// The table refuses the subregion.
     Refused(Refusal),
     /// The platform does not support the memory type.
     NoSuchType,
-    /// A function of the kernel failed: [`EBUSY`] (a conflict of memory types, or an ioeventfd),
-    /// [`EFAULT`], [`EINTR`], [`EMFILE`], [`ENFILE`] or [`ENOMEM`].
+    /// A function of the kernel failed: [`EFAULT`], [`EINTR`], [`EMFILE`], [`ENFILE`] or
+    /// [`ENOMEM`].
     Kernel(Error),
 }
 
@@ -95,9 +96,8 @@ impl From<Failure> for Error {
             Failure::BarTooLarge => eopnotsupp(),
             Failure::MsixTable => EPERM,
             Failure::NoSubregion => ENOENT,
-            Failure::Busy => EBUSY,
+            Failure::Busy(_) | Failure::Refused(Refusal::Busy(_)) => EBUSY,
             Failure::Refused(Refusal::Overlap(_)) => EEXIST,
-            Failure::Refused(Refusal::HasAttribute | Refusal::Stray) => EBUSY,
             Failure::Refused(Refusal::Limit) => ENOSPC,
             Failure::NoSuchType => eopnotsupp(),
             Failure::Kernel(error) => error,
@@ -106,8 +106,24 @@ impl From<Failure> for Error {
 }
 
 impl From<Error> for Failure {
+    /// Converts an error of the kernel or of [`segments`](crate::segments). [`EBUSY`] means a
+    /// conflict of memory types there; callers report all other reasons for it by themselves.
     fn from(error: Error) -> Self {
-        Self::Kernel(error)
+        if error == EBUSY {
+            Self::Busy(Busy::Type)
+        } else {
+            Self::Kernel(error)
+        }
+    }
+}
+
+impl Failure {
+    /// Returns the reason for [`EBUSY`], or `None` if the errno is another one.
+    fn busy(&self) -> Option<Busy> {
+        match self {
+            Self::Busy(busy) | Self::Refused(Refusal::Busy(busy)) => Some(*busy),
+            _ => None,
+        }
     }
 }
 
@@ -139,13 +155,18 @@ pub(crate) struct CreateReply(UserPtr);
 
 impl CreateReply {
     /// Writes the index of the subregion that the range overlaps.
-    pub(crate) fn conflict(self, index: u32) -> Result {
+    pub(crate) fn conflict(&self, index: u32) -> Result {
         let at = offset_of!(vfio_subregion_create, index);
         put(self.0, at, index)
     }
 
+    /// Writes the reason if `failure` is [`EBUSY`], and returns the failure for the caller.
+    pub(crate) fn failed(self, failure: Failure) -> Failure {
+        put_busy(self.0, offset_of!(vfio_subregion_create, busy), failure)
+    }
+
     /// Writes the region index, the effective type and the mmap offset of the new subregion.
-    pub(crate) fn created(self, index: u32, region: &Subregion, mem: MemType) -> Result {
+    pub(crate) fn created(&self, index: u32, region: &Subregion, mem: MemType) -> Result {
         let at = offset_of!(vfio_subregion_create, index);
         put(self.0, at, index)?;
         let at = offset_of!(vfio_subregion_create, effective_type);
@@ -223,8 +244,9 @@ impl Query {
 pub(crate) struct QueryReply(UserPtr);
 
 impl QueryReply {
-    /// Writes the available attributes, the granule, the limit and the number of subregions.
-    pub(crate) fn write(self, attributes: Attributes, count: u32) -> Result {
+    /// Writes the available attributes, the granule, the limit, the number of subregions, and the
+    /// reasons for which attributes are not available.
+    pub(crate) fn write(self, attributes: Attributes, count: u32, reasons: Reasons) -> Result {
         let at = offset_of!(vfio_subregion_query, attributes);
         put(self.0, at, attributes.0)?;
         let at = offset_of!(vfio_subregion_query, granule);
@@ -232,7 +254,9 @@ impl QueryReply {
         let at = offset_of!(vfio_subregion_query, limit);
         put(self.0, at, region::LIMIT)?;
         let at = offset_of!(vfio_subregion_query, count);
-        put(self.0, at, count)
+        put(self.0, at, count)?;
+        let at = offset_of!(vfio_subregion_query, busy);
+        put(self.0, at, reasons.0)
     }
 }
 
@@ -248,6 +272,23 @@ impl Attributes {
     /// Adds `attribute`.
     pub(crate) fn add(&mut self, attribute: Attribute) {
         self.0 |= 1 << attribute_number(attribute);
+    }
+}
+
+/// A set of reasons for [`EBUSY`].
+pub(crate) struct Reasons(u32);
+
+impl Reasons {
+    /// The empty set.
+    pub(crate) fn none() -> Self {
+        Self(0)
+    }
+
+    /// Adds `busy` if `applies`.
+    pub(crate) fn add_if(&mut self, applies: bool, busy: Busy) {
+        if applies {
+            self.0 |= busy_bit(busy);
+        }
     }
 }
 
@@ -273,8 +314,13 @@ impl SetAttr {
 pub(crate) struct SetAttrReply(UserPtr);
 
 impl SetAttrReply {
+    /// Writes the reason if `failure` is [`EBUSY`], and returns the failure for the caller.
+    pub(crate) fn failed(self, failure: Failure) -> Failure {
+        put_busy(self.0, offset_of!(vfio_region_set_attr, busy), failure)
+    }
+
     /// Writes the effective type.
-    pub(crate) fn write(self, mem: MemType) -> Result {
+    pub(crate) fn write(&self, mem: MemType) -> Result {
         let at = offset_of!(vfio_region_set_attr, effective_type);
         put(self.0, at, effective_type(mem))
     }
@@ -297,29 +343,29 @@ trait Argument: FromBytes {
     fn size(&self) -> u32;
 
     /// Returns the bitwise or of all fields that must be zero.
-    fn zero(&self) -> u64;
+    fn zero(&self) -> u32;
 }
 
 macro_rules! argument {
-    ($($name:ident)*) => {
+    ($($name:ident: $($zero:ident)|*;)*) => {
         $(impl Argument for $name {
             fn size(&self) -> u32 {
                 self.argsz
             }
 
-            fn zero(&self) -> u64 {
-                u64::from(self.flags) | u64::from(self.reserved)
+            fn zero(&self) -> u32 {
+                $(self.$zero)|*
             }
         })*
     };
 }
 
 argument! {
-    vfio_subregion_create
-    vfio_subregion_destroy
-    vfio_subregion_export
-    vfio_subregion_query
-    vfio_region_set_attr
+    vfio_subregion_create: flags | reserved;
+    vfio_subregion_destroy: flags | reserved;
+    vfio_subregion_export: flags | reserved;
+    vfio_subregion_query: flags | reserved;
+    vfio_region_set_attr: flags;
 }
 
 /// Reads the structure at the user address `arg`, and checks the fields that all structures have.
@@ -342,6 +388,16 @@ fn put<T: AsBytes>(user: UserPtr, at: usize, value: T) -> Result {
     UserSlice::new(user.wrapping_byte_add(at), size_of::<T>())
         .writer()
         .write(&value)
+}
+
+/// If `failure` is [`EBUSY`], writes its reason at offset `at` of the user structure `user`. Returns
+/// the failure for the caller, which is [`EFAULT`] if the structure cannot be written.
+fn put_busy(user: UserPtr, at: usize, failure: Failure) -> Failure {
+    let written = failure.busy().map(|busy| put(user, at, busy_bit(busy)));
+    match written {
+        Some(Err(error)) => Failure::Kernel(error),
+        _ => failure,
+    }
 }
 
 /// Writes the number of regions to the `struct vfio_device_info` at the user address `arg`, after
@@ -390,6 +446,19 @@ fn attribute_number(attribute: Attribute) -> u32 {
         Attribute::Device => bindings::VFIO_SUBREGION_ATTR_DEVICE,
         Attribute::WriteCombining => bindings::VFIO_SUBREGION_ATTR_WC,
         Attribute::GuestAny => bindings::VFIO_SUBREGION_ATTR_GUEST_ANY,
+    }
+}
+
+/// Returns the bit of a reason for [`EBUSY`] in the user interface.
+fn busy_bit(busy: Busy) -> u32 {
+    match busy {
+        Busy::Ioeventfd => bindings::VFIO_SUBREGION_BUSY_IOEVENTFD,
+        Busy::Bar => bindings::VFIO_SUBREGION_BUSY_BAR,
+        Busy::Type => bindings::VFIO_SUBREGION_BUSY_TYPE,
+        Busy::Stray => bindings::VFIO_SUBREGION_BUSY_STRAY,
+        Busy::Attribute => bindings::VFIO_SUBREGION_BUSY_ATTRIBUTE,
+        Busy::Subregion => bindings::VFIO_SUBREGION_BUSY_SUBREGION,
+        Busy::Mapped => bindings::VFIO_SUBREGION_BUSY_MAPPED,
     }
 }
 

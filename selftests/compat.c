@@ -132,14 +132,16 @@ TEST_F(compat, set_attr_works_and_its_errors_are_the_same)
 	};
 	char *map;
 
-	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
+	EXPECT_EQ(-1, ioctl(self->dev.fd, VFIO_REGION_SET_ATTR, &set));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(VFIO_SUBREGION_BUSY_SUBREGION, set.busy);
 	ASSERT_EQ(0, subregion_destroy(&self->dev, self->sub.index));
 	ASSERT_EQ(0, ioctl(self->dev.fd, VFIO_REGION_SET_ATTR, &set));
 	EXPECT_EQ(TYPE_WC, set.effective_type);
 	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
 	EXPECT_TOUCH(map, PTE_WC, 0);
 	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE));
-	set.reserved = 1;
+	set.flags = 1;
 	EXPECT_EQ(-1, ioctl(self->dev.fd, VFIO_REGION_SET_ATTR, &set));
 	EXPECT_EQ(EINVAL, errno);
 }

@@ -13,7 +13,7 @@
 struct call {
 	unsigned long request;
 	uint32_t size;
-	/* The offset and the size of the reserved bytes. */
+	/* The offset and the size of the reserved bytes, if there are any. */
 	uint32_t reserved;
 	uint32_t reserved_size;
 	/* The offset of the attribute, or 0 if the argument has none. */
@@ -146,11 +146,9 @@ FIXTURE_VARIANT_ADD(args, of_set_attr) {
 	{
 		.request = VFIO_REGION_SET_ATTR,
 		.size = sizeof(struct vfio_region_set_attr),
-		.reserved = offsetof(struct vfio_region_set_attr, reserved),
-		.reserved_size = sizeof(((struct vfio_region_set_attr *)NULL)->reserved),
 		.attribute = offsetof(struct vfio_region_set_attr, attribute),
 		.out = offsetof(struct vfio_region_set_attr, effective_type),
-		.out_end = offsetof(struct vfio_region_set_attr, reserved),
+		.out_end = offsetof(struct vfio_region_set_attr, busy),
 		.prepare = prepare_set_attr,
 	}
 };

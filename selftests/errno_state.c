@@ -171,7 +171,7 @@ static void *map_write_back(struct __test_metadata *_metadata, FIXTURE_DATA(writ
 	return map;
 }
 
-/* contract: create.other-mapping */
+/* contract: create.other-mapping busy.reason busy.query */
 TEST_F(write_back, mapping_made_before_the_device_was_opened_makes_everything_ebusy)
 {
 	struct vfio_subregion_create create;
@@ -187,10 +187,12 @@ TEST_F(write_back, mapping_made_before_the_device_was_opened_makes_everything_eb
 	for (i = 0; i < SUBREGION_ATTRIBUTES; i++) {
 		create = subregion_init(BAR2, subregion_attributes[i].number, 4 * MIB, MIB);
 		expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
+		EXPECT_EQ(VFIO_SUBREGION_BUSY_BAR, create.busy);
 	}
 	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
 	ASSERT_EQ(0, subregion_query(&self->dev, BAR2, &query));
 	EXPECT_EQ(0, query.attributes);
+	EXPECT_EQ(VFIO_SUBREGION_BUSY_BAR, query.busy);
 	fixture_conflicts(_metadata, "end");
 	munmap(map, 64 * KIB);
 }

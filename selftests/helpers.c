@@ -91,6 +91,26 @@ TEST_F(helpers, a_refusal_keeps_its_errno_and_makes_nothing)
 }
 
 /* contract: userspace.helpers */
+TEST_F(helpers, ebusy_is_put_into_words)
+{
+	struct vfio_subregion_create create =
+		subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, AT, SIZE);
+	unsigned int bit, other;
+
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
+	create.busy = VFIO_SUBREGION_BUSY_MAPPED;
+	EXPECT_EQ(MAP_FAILED, vfio_subregion_create_map(self->dev.fd, &create));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_NE(NULL, strstr(vfio_subregion_busy(create.busy), "has an attribute"));
+	/* Each reason has a text of its own, and so has none. */
+	for (bit = 0; bit < 8; bit++)
+		for (other = 0; other < bit; other++)
+			EXPECT_STRNE(vfio_subregion_busy(1U << other),
+				     vfio_subregion_busy(1U << bit));
+	EXPECT_STREQ(vfio_subregion_busy(0), vfio_subregion_busy(1U << 7));
+}
+
+/* contract: userspace.helpers */
 TEST_F(helpers, a_map_that_fails_leaves_no_hole)
 {
 	struct vfio_region_info info;

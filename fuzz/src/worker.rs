@@ -225,7 +225,7 @@ impl Worker {
             }
             Op::Query(frame, index) => {
                 let bytes = head(&frame).u32(index).u32(0).u64(0).u64(0);
-                let bytes = bytes.u64(u64::from(frame.reserved));
+                let bytes = bytes.u32(0).u32(frame.reserved);
                 (abi::QUERY, size::QUERY, frame, bytes)
             }
             Op::SetAttr(frame, index, attribute) => {

@@ -110,7 +110,7 @@ static inline int vfio_subregion_export(int device, uint32_t index, uint32_t ope
  * @create has all inputs except argsz, and gets the outputs. If the subregion cannot be mapped, it
  * is destroyed again.
  *
- * Returns MAP_FAILED and sets errno on failure.
+ * Returns MAP_FAILED and sets errno on failure; vfio_subregion_busy() describes an EBUSY.
  */
 static inline void *vfio_subregion_create_map(int device, struct vfio_subregion_create *create)
 {
@@ -119,6 +119,7 @@ static inline void *vfio_subregion_create_map(int device, struct vfio_subregion_
 	int error;
 
 	create->argsz = sizeof(*create);
+	create->busy = 0;
 	if (ioctl(device, VFIO_SUBREGION_CREATE, create))
 		return MAP_FAILED;
 	map = vfio_subregion_map(device, create->mmap_offset, create->size);
@@ -131,6 +132,31 @@ static inline void *vfio_subregion_create_map(int device, struct vfio_subregion_
 		errno = error;
 	}
 	return map;
+}
+
+/**
+ * vfio_subregion_busy() - describes the reason for EBUSY in words
+ *
+ * @busy is the field of that name of struct vfio_subregion_create or vfio_region_set_attr. The text
+ * also says what to do. It goes behind what the program wanted, such as "no subregion: ".
+ */
+static inline const char *vfio_subregion_busy(uint32_t busy)
+{
+	if (busy & VFIO_SUBREGION_BUSY_BAR)
+		return "another driver or mapping has the BAR; end it and open the device again";
+	if (busy & VFIO_SUBREGION_BUSY_ATTRIBUTE)
+		return "the BAR has an attribute; set it to NONCACHED first";
+	if (busy & VFIO_SUBREGION_BUSY_SUBREGION)
+		return "the BAR has a subregion; destroy it first";
+	if (busy & VFIO_SUBREGION_BUSY_MAPPED)
+		return "the BAR is mapped; unmap it first, in every process";
+	if (busy & VFIO_SUBREGION_BUSY_IOEVENTFD)
+		return "the device has an ioeventfd; create write combining before it";
+	if (busy & VFIO_SUBREGION_BUSY_STRAY)
+		return "another mapping (resourceN_wc?) decides the type of a page; end it";
+	if (busy & VFIO_SUBREGION_BUSY_TYPE)
+		return "another mapping (resourceN?) gives a page another type; end it";
+	return "it is in use, and this version of the driver does not say by what";
 }
 
 /* The interface that a mapping was made through. */

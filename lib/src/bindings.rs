@@ -15,6 +15,13 @@ pub const VFIO_SUBREGION_TYPE_X86_WC: u32 = 2;
 pub const VFIO_SUBREGION_TYPE_ARM64_NGNRNE: u32 = 16;
 pub const VFIO_SUBREGION_TYPE_ARM64_NGNRE: u32 = 17;
 pub const VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC: u32 = 18;
+pub const VFIO_SUBREGION_BUSY_IOEVENTFD: u32 = 1;
+pub const VFIO_SUBREGION_BUSY_BAR: u32 = 2;
+pub const VFIO_SUBREGION_BUSY_TYPE: u32 = 4;
+pub const VFIO_SUBREGION_BUSY_STRAY: u32 = 8;
+pub const VFIO_SUBREGION_BUSY_ATTRIBUTE: u32 = 16;
+pub const VFIO_SUBREGION_BUSY_SUBREGION: u32 = 32;
+pub const VFIO_SUBREGION_BUSY_MAPPED: u32 = 64;
 pub const VFIO_REGION_INFO_CAP_SUBREGION: u32 = 54529;
 pub const VFIO_REGION_INFO_CAP_CLAIMS: u32 = 54530;
 pub type __u16 = ::core::ffi::c_ushort;
@@ -149,7 +156,8 @@ pub struct vfio_subregion_create {
     pub attribute: __u32,
     pub offset: __u64,
     pub size: __u64,
-    pub reserved: __u64,
+    pub reserved: __u32,
+    pub busy: __u32,
     pub index: __u32,
     pub effective_type: __u32,
     pub mmap_offset: __u64,
@@ -173,6 +181,8 @@ const _: () = {
         [::core::mem::offset_of!(vfio_subregion_create, size) - 24usize];
     ["Offset of field: vfio_subregion_create::reserved"]
         [::core::mem::offset_of!(vfio_subregion_create, reserved) - 32usize];
+    ["Offset of field: vfio_subregion_create::busy"]
+        [::core::mem::offset_of!(vfio_subregion_create, busy) - 36usize];
     ["Offset of field: vfio_subregion_create::index"]
         [::core::mem::offset_of!(vfio_subregion_create, index) - 40usize];
     ["Offset of field: vfio_subregion_create::effective_type"]
@@ -230,7 +240,8 @@ pub struct vfio_subregion_query {
     pub granule: __u64,
     pub limit: __u32,
     pub count: __u32,
-    pub reserved: __u64,
+    pub busy: __u32,
+    pub reserved: __u32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -250,8 +261,10 @@ const _: () = {
         [::core::mem::offset_of!(vfio_subregion_query, limit) - 24usize];
     ["Offset of field: vfio_subregion_query::count"]
         [::core::mem::offset_of!(vfio_subregion_query, count) - 28usize];
+    ["Offset of field: vfio_subregion_query::busy"]
+        [::core::mem::offset_of!(vfio_subregion_query, busy) - 32usize];
     ["Offset of field: vfio_subregion_query::reserved"]
-        [::core::mem::offset_of!(vfio_subregion_query, reserved) - 32usize];
+        [::core::mem::offset_of!(vfio_subregion_query, reserved) - 36usize];
 };
 #[repr(C)]
 #[derive(
@@ -270,7 +283,7 @@ pub struct vfio_region_set_attr {
     pub index: __u32,
     pub attribute: __u32,
     pub effective_type: __u32,
-    pub reserved: __u32,
+    pub busy: __u32,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
@@ -286,8 +299,8 @@ const _: () = {
         [::core::mem::offset_of!(vfio_region_set_attr, attribute) - 12usize];
     ["Offset of field: vfio_region_set_attr::effective_type"]
         [::core::mem::offset_of!(vfio_region_set_attr, effective_type) - 16usize];
-    ["Offset of field: vfio_region_set_attr::reserved"]
-        [::core::mem::offset_of!(vfio_region_set_attr, reserved) - 20usize];
+    ["Offset of field: vfio_region_set_attr::busy"]
+        [::core::mem::offset_of!(vfio_region_set_attr, busy) - 20usize];
 };
 #[repr(C)]
 #[derive(

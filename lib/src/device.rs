@@ -13,6 +13,7 @@ use crate::{
     Attribute,
     Attributes,
     Bar,
+    Busy,
     ByteRange,
     Call,
     EffectiveType,
@@ -54,6 +55,8 @@ pub struct Support {
     pub limit: u32,
     /// The number of subregions that it has.
     pub count: u32,
+    /// What is in the way of attributes now, of a BAR that can have subregions.
+    pub busy: Busy,
 }
 
 /// An open VFIO device.
@@ -63,6 +66,22 @@ pub struct Support {
 /// the last close of the device; a mapping keeps the device open too.
 #[derive(Clone, Copy, Debug)]
 pub struct Device<F>(F);
+
+/// Adds to an EBUSY what is in the way, if the kernel said it.
+fn with_reason(error: Error, busy: u32) -> Error {
+    match error {
+        Error::Refused {
+            call,
+            errno: Errno::BUSY,
+            index,
+        } if busy != 0 => Error::Busy {
+            call,
+            index,
+            busy: Busy::from_bits_retain(busy),
+        },
+        error => error,
+    }
+}
 
 fn refused(call: Call, index: RegionIndex) -> impl FnOnce(Errno) -> Error {
     move |errno| Error::Refused { call, errno, index }
@@ -114,7 +133,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// [`Error::Overlaps`] with the subregion that has claimed a part of the range, and the kernel's.
+    /// [`Error::Overlaps`] with the subregion that has claimed a part of the range, [`Error::Busy`], and
+    /// the kernel's.
     pub fn create(
         &self,
         bar: Bar,
@@ -134,7 +154,7 @@ impl<F: AsFd> Device<F> {
                 errno: Errno::EXIST,
                 ..
             }) => Err(Error::Overlaps(RegionIndex(create.index))),
-            done => done,
+            done => done.map_err(|error| with_reason(error, create.busy)),
         }?;
         let effective = EffectiveType::from_number(create.effective_type);
         Ok(Region {
@@ -190,6 +210,7 @@ impl<F: AsFd> Device<F> {
             granule: query.granule,
             limit: query.limit,
             count: query.count,
+            busy: Busy::from_bits_retain(query.busy),
         })
     }
 
@@ -198,7 +219,7 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's; EBUSY while the BAR is mapped or has subregions.
+    /// The kernel's; [`Error::Busy`] says what is in the way, such as a mapping of the BAR.
     pub fn set_attribute(&self, bar: Bar, attribute: Attribute) -> Result<EffectiveType, Error> {
         let index = RegionIndex::from(bar);
         let mut set = abi::vfio_region_set_attr {
@@ -206,7 +227,8 @@ impl<F: AsFd> Device<F> {
             attribute: attribute.number(),
             ..Default::default()
         };
-        self.request(Request::SetAttr, index, &mut set)?;
+        self.request(Request::SetAttr, index, &mut set)
+            .map_err(|error| with_reason(error, set.busy))?;
         Ok(EffectiveType::from_number(set.effective_type))
     }
 

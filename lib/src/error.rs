@@ -4,6 +4,7 @@
 
 use crate::{
     Bar,
+    Busy,
     Malformed,
     RegionIndex, //
 };
@@ -74,6 +75,15 @@ impl fmt::Display for Call {
 pub enum Error {
     /// The range overlaps that subregion (EEXIST).
     Overlaps(RegionIndex),
+    /// Something is in the way of the attribute (EBUSY), and the kernel said what.
+    Busy {
+        /// The call.
+        call: Call,
+        /// The region that it was about.
+        index: RegionIndex,
+        /// What is in the way.
+        busy: Busy,
+    },
     /// The kernel refused a call.
     Refused {
         /// The call.
@@ -100,6 +110,7 @@ impl Error {
     pub const fn errno(&self) -> Option<Errno> {
         match self {
             Self::Overlaps(_) => Some(Errno::EXIST),
+            Self::Busy { .. } => Some(Errno::BUSY),
             Self::Refused { errno, .. } => Some(*errno),
             Self::OutsideRegion(_)
             | Self::Changed(_)
@@ -113,7 +124,7 @@ impl Error {
     pub const fn call(&self) -> Option<Call> {
         match self {
             Self::Overlaps(_) => Some(Call::Create),
-            Self::Refused { call, .. } => Some(*call),
+            Self::Busy { call, .. } | Self::Refused { call, .. } => Some(*call),
             Self::OutsideRegion(_)
             | Self::Changed(_)
             | Self::PartsOverlap(_)
@@ -132,6 +143,7 @@ impl Error {
     pub fn advice(&self) -> Option<&'static str> {
         let (call, errno) = match self {
             Self::Refused { call, errno, .. } => (call, errno),
+            Self::Busy { busy, .. } => return busy.advice(),
             Self::Overlaps(_) => return Some("use that subregion, or destroy it first"),
             Self::Changed(_) => return Some("ask the device for its regions anew"),
             Self::PartsOverlap(_) => return Some("make the parts of the layout disjoint"),
@@ -159,13 +171,9 @@ impl Error {
             (Call::Create | Call::SetAttr, Errno::PERM) => {
                 "the MSI-X table is in the range and has to stay strict: leave its page out"
             }
-            (Call::Create, Errno::BUSY) => {
-                "an ioeventfd is on the device and the BAR has no write combining yet, something in \
-                 the kernel holds the memory with another type, or the BAR has an attribute of its own"
-            }
-            (Call::SetAttr, Errno::BUSY) => {
-                "set it before the BAR is mapped and before it has subregions; an ioeventfd on \
-                 the device rules out write combining"
+            (Call::Create | Call::SetAttr, Errno::BUSY) => {
+                "this version of the driver does not say what is in the way: see the causes of \
+                 EBUSY in vfio_subregion.h"
             }
             (Call::Create | Call::SetAttr, Errno::OPNOTSUPP) => {
                 "this machine cannot give that type (nopat?), or the BAR exceeds 512 GiB"
@@ -206,13 +214,12 @@ impl fmt::Display for Error {
                 "{}: the range overlaps subregion {index} (EEXIST)",
                 Call::Create
             )?,
+            Self::Busy { call, index, busy } => {
+                write_call(f, *call, *index)?;
+                write!(f, ": {busy} (EBUSY)")?;
+            }
             Self::Refused { call, errno, index } => {
-                write!(f, "{call}")?;
-                match (call, Bar::from_index(*index)) {
-                    (Call::DeviceInfo, _) => {}
-                    (_, Some(bar)) => write!(f, " of BAR {bar}")?,
-                    (_, None) => write!(f, " of region {index}")?,
-                }
+                write_call(f, *call, *index)?;
                 write!(f, ": {errno}")?;
             }
             Self::OutsideRegion(index) => {
@@ -229,6 +236,16 @@ impl fmt::Display for Error {
             Some(advice) => write!(f, "; {advice}"),
             None => Ok(()),
         }
+    }
+}
+
+/// Writes the call and the region that it was about.
+fn write_call(f: &mut fmt::Formatter<'_>, call: Call, index: RegionIndex) -> fmt::Result {
+    write!(f, "{call}")?;
+    match (call, Bar::from_index(index)) {
+        (Call::DeviceInfo, _) => Ok(()),
+        (_, Some(bar)) => write!(f, " of BAR {bar}"),
+        (_, None) => write!(f, " of region {index}"),
     }
 }
 
@@ -375,6 +392,21 @@ mod tests {
         assert_eq!(io.to_string(), error.to_string());
         let io = std::io::Error::from(Error::Malformed(Malformed));
         assert_eq!(io.kind(), std::io::ErrorKind::InvalidData);
+    }
+
+    // contract: userspace.errors
+    #[test]
+    fn the_text_of_ebusy_says_what_is_in_the_way() {
+        let error = Error::Busy {
+            call: Call::SetAttr,
+            index: RegionIndex(2),
+            busy: Busy::MAPPED,
+        };
+        let want = "VFIO_REGION_SET_ATTR of BAR 2: the BAR is mapped (EBUSY); unmap it first, in \
+                    every process";
+        assert_eq!(error.to_string(), want);
+        assert_eq!(error.errno(), Some(Errno::BUSY));
+        assert_eq!(error.call(), Some(Call::SetAttr));
     }
 
     // contract: userspace.errors

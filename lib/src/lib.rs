@@ -16,6 +16,7 @@ pub use rustix::io::Errno;
 pub use zerocopy;
 
 mod attribute;
+mod busy;
 mod info;
 mod range;
 
@@ -55,6 +56,7 @@ pub use crate::{
         Attributes,
         EffectiveType, //
     },
+    busy::Busy,
     info::{
         BarInfo,
         Claim,

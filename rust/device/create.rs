@@ -7,13 +7,14 @@
 //! of memory or for a conflict of memory types, and then restores the previous state.
 
 use super::{
+    divide,
+    expect_strict_core_map,
     mem_type,
     parent,
     OpenDevice,
     State, //
 };
 use crate::{
-    compat::MemType,
     region::{
         self,
         ClaimMemory,
@@ -44,6 +45,14 @@ use kernel::{
 #[inline(never)]
 pub(super) fn create(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let (request, reply) = wire::Create::read(arg)?;
+    try_create(device, &request, &reply).map_err(|failure| reply.failed(failure))
+}
+
+fn try_create(
+    device: &OpenDevice,
+    request: &wire::Create,
+    reply: &wire::CreateReply,
+) -> Result<(), Failure> {
     let bar = parent(device, request.parent)?;
     if request.span.end() > bar.len() {
         return Err(Failure::NoParent);
@@ -77,7 +86,7 @@ pub(super) fn create(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     // Dropping this restores the previous state unless the subregion is entered.
     let change = if request.attribute.is_write_combining() {
-        Some(Change::divide(&mut io, bar)?)
+        Some(divide(&mut io, bar)?)
     } else {
         expect_strict(&io, bar, request.span)?;
         None
@@ -134,11 +143,10 @@ fn commit(
 
 /// Checks that the pages of `span`, which overlaps no claim, have the type of a strict mapping.
 ///
-/// Fails with [`EBUSY`] otherwise.
-fn expect_strict(io: &IoExclusive<'_, State>, bar: Bar<'_>, span: Span) -> Result {
+/// Fails with [`Failure::Busy`] otherwise.
+fn expect_strict(io: &IoExclusive<'_, State>, bar: Bar<'_>, span: Span) -> Result<(), Failure> {
     match io.driver_maps(bar) {
-        Some(segments) => segments.expect_gap(span),
-        None if io.core_maps_as(bar, MemType::Noncached) => Ok(()),
-        None => Err(EBUSY),
+        Some(segments) => Ok(segments.expect_gap(span)?),
+        None => expect_strict_core_map(io, bar),
     }
 }

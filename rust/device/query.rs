@@ -10,7 +10,10 @@ use super::{
 };
 use crate::{
     compat::MemType,
-    region::Attribute,
+    region::{
+        Attribute,
+        Busy, //
+    },
     segments::{
         self,
         Segments, //
@@ -18,7 +21,8 @@ use crate::{
     vfio::pci::{
         Bar,
         Io,
-        IoShared, //
+        IoShared,
+        Obstacle, //
     },
     wire::{
         self,
@@ -32,6 +36,7 @@ use kernel::prelude::*;
 pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let (request, reply) = wire::Query::read(arg)?;
     let mut attributes = wire::Attributes::none();
+    let mut reasons = wire::Reasons::none();
     match request.bar() {
         Some(index) => {
             if let Ok(bar) = parent(device, index) {
@@ -43,6 +48,16 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
                         attributes.add(attribute);
                     }
                 }
+                let subregions = device.memory_shared().count(index);
+                let mapped = device.data().is_mapped(index);
+                let stray = io.driver_maps(bar).is_some_and(Segments::has_strays);
+                let obstacle = io.can_give_to_driver(bar).err();
+                reasons.add_if(present != Attribute::Noncached, Busy::Attribute);
+                reasons.add_if(subregions != 0, Busy::Subregion);
+                reasons.add_if(mapped, Busy::Mapped);
+                reasons.add_if(stray, Busy::Stray);
+                reasons.add_if(obstacle == Some(Obstacle::Ioeventfd), Busy::Ioeventfd);
+                reasons.add_if(obstacle == Some(Obstacle::NotMapped), Busy::Bar);
             }
         }
         None => {
@@ -56,7 +71,7 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
         }
     }
     let count = device.memory_shared().len();
-    Ok(reply.write(attributes, count)?)
+    Ok(reply.write(attributes, count, reasons)?)
 }
 
 /// Takes the io lock for reading after an attempt to end the strays of `bar`.

@@ -3,16 +3,22 @@
 //! The attribute of a whole BAR.
 
 use super::{
+    divide,
+    expect_strict_core_map,
     mem_type,
     parent,
     OpenDevice, //
 };
 use crate::{
-    region::Span,
+    region::{
+        Busy,
+        Span, //
+    },
     segments::{
         self,
         Change, //
     },
+    vfio::pci::Io,
     wire::{
         self,
         Failure, //
@@ -27,6 +33,14 @@ use kernel::{
 #[inline(never)]
 pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let (request, reply) = wire::SetAttr::read(arg)?;
+    try_set(device, &request, &reply).map_err(|failure| reply.failed(failure))
+}
+
+fn try_set(
+    device: &OpenDevice,
+    request: &wire::SetAttr,
+    reply: &wire::SetAttrReply,
+) -> Result<(), Failure> {
     let bar = parent(device, request.bar)?;
     let attribute = request.attribute;
     if attribute.is_write_combining() && !bar.msix_table().is_empty() {
@@ -39,25 +53,29 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
     segments::end_strays(device, &mut io, bar);
     let before = device.memory_shared().attribute(request.bar);
     // A write-combining BAR has a reservation of this type. The type of any other BAR is checked.
-    if !before.is_write_combining() && !segments::is_strict_elsewhere(&io, bar) {
-        return Err(Failure::Busy);
+    if !before.is_write_combining() {
+        match io.driver_maps(bar) {
+            Some(segments) if segments.has_strays() => return Err(Failure::Busy(Busy::Stray)),
+            Some(_) => (),
+            None => expect_strict_core_map(&io, bar)?,
+        }
     }
     if before == attribute {
         return Ok(reply.write(mem)?);
     }
     if device.memory_shared().count(request.bar) != 0 {
-        return Err(Failure::Busy);
+        return Err(Failure::Busy(Busy::Subregion));
     }
     if !mem.is_available() {
         return Err(Failure::NoSuchType);
     }
     if device.data().is_mapped(request.bar) {
-        return Err(Failure::Busy);
+        return Err(Failure::Busy(Busy::Mapped));
     }
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     // Dropping this restores the previous state unless the attribute is set.
     let mut change = if attribute.is_write_combining() {
-        Change::divide(&mut io, bar)?
+        divide(&mut io, bar)?
     } else {
         Change::begin(&mut io, bar)
     };
@@ -68,7 +86,7 @@ pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failu
     // The type changes under the memory lock, and only if no VMA maps the BAR by then.
     let mut table = device.memory_exclusive();
     if device.data().is_mapped(request.bar) {
-        return Err(Failure::Busy);
+        return Err(Failure::Busy(Busy::Mapped));
     }
     let done = match change.segments() {
         Some(segments) if attribute.is_write_combining() => segments.set_wc(bar, whole),

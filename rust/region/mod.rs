@@ -33,6 +33,7 @@ pub(crate) use self::store::{
     Stores, //
 };
 pub(crate) use self::subregion::{
+    Busy,
     ClaimKind,
     Refusal,
     RegionId,

@@ -207,9 +207,9 @@ impl Model {
 
         let plan = match (table.plan(bar, span, attribute, self.phys), owner) {
             (Err(Refusal::Overlap(id)), Some(_)) => return assert_eq!(Some(id.number()), region),
-            (Err(Refusal::Stray), Some(_)) => return assert_eq!(region, None),
+            (Err(Refusal::Busy(Busy::Stray)), Some(_)) => return assert_eq!(region, None),
             (outcome, Some(owner)) => panic!("{outcome:?}, but {owner:?} has the page"),
-            (Err(Refusal::HasAttribute), None) => {
+            (Err(Refusal::Busy(Busy::Attribute)), None) => {
                 return assert_ne!(self.attributes[index], Attribute::Noncached);
             }
             (Err(Refusal::Limit), None) => return assert!(self.is_full(bar, span)),

@@ -98,8 +98,25 @@ pub(crate) enum Refusal {
     Overlap(RegionId),
     /// The device has its maximum number of subregions, or the parent has no slots left.
     Limit,
-    /// The BAR has an attribute other than [`Attribute::Noncached`].
-    HasAttribute,
+    /// Another user of the BAR excludes the subregion.
+    Busy(Busy),
+}
+
+/// A user of a range or of a BAR that excludes an attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Busy {
+    /// An ioeventfd of the device may use the core's mapping of the BAR.
+    Ioeventfd,
+    /// The core could not reserve or map the BAR, because of another driver or another mapping.
+    Bar,
+    /// Another mapping gives a page another memory type.
+    Type,
     /// The range includes a page of a stray.
     Stray,
+    /// The BAR has an attribute other than [`Attribute::Noncached`].
+    Attribute,
+    /// The BAR has a subregion.
+    Subregion,
+    /// A VMA maps the BAR itself.
+    Mapped,
 }

@@ -37,6 +37,7 @@ use super::{
         Stores, //
     },
     subregion::{
+        Busy,
         Claim,
         ClaimKind,
         Refusal,
@@ -274,11 +275,11 @@ impl<S: Stores> Table<S> {
         if self.claim_kind(bar, span).is_some() {
             return Err(self
                 .overlapped(bar, span)
-                .map_or(Refusal::Stray, Refusal::Overlap));
+                .map_or(Refusal::Busy(Busy::Stray), Refusal::Overlap));
         }
         // TODO(attribute): A BAR has subregions or an attribute, but not both.
         if self.attribute(bar) != Attribute::Noncached {
-            return Err(Refusal::HasAttribute);
+            return Err(Refusal::Busy(Busy::Attribute));
         }
         if self.live >= LIMIT || self.next >= IDS {
             return Err(Refusal::Limit);

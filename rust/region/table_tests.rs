@@ -367,7 +367,10 @@ mod cases {
         table.set_attribute(bar(2), Attribute::WriteCombining);
         assert_eq!(table.attribute(bar(2)), Attribute::WriteCombining);
         assert_eq!(table.attribute(bar(3)), Attribute::Noncached);
-        assert_eq!(claim(&mut table, 0, PAGE), Err(Refusal::HasAttribute));
+        assert_eq!(
+            claim(&mut table, 0, PAGE),
+            Err(Refusal::Busy(Busy::Attribute))
+        );
         table.set_attribute(bar(2), Attribute::Noncached);
         assert!(claim(&mut table, 0, PAGE).is_ok());
     }
@@ -394,7 +397,10 @@ mod cases {
     fn a_subregion_over_a_stray_is_refused_and_one_beside_it_is_not() {
         let mut table = Table::default();
         table.add_stray(bar(2), span(PAGE, PAGE), memory());
-        assert_eq!(claim(&mut table, 0, 2 * PAGE), Err(Refusal::Stray));
+        assert_eq!(
+            claim(&mut table, 0, 2 * PAGE),
+            Err(Refusal::Busy(Busy::Stray))
+        );
         assert!(claim(&mut table, 0, PAGE).is_ok());
         assert!(claim(&mut table, 2 * PAGE, PAGE).is_ok());
     }

@@ -36,9 +36,10 @@ impl<'i, 'a, 'b, T: Segmented> Change<'i, 'a, 'b, T> {
     /// Begins a change of `bar` after dividing the BAR into segments, unless it is in segments
     /// already.
     ///
-    /// Fails with [`EBUSY`] if the device has an ioeventfd, which may use the core's mapping of the
-    /// BAR, or if another mapping gives a part of the BAR another type. Fails with [`ENOMEM`] if
-    /// the kernel has no memory.
+    /// [`Io::can_give_to_driver`] must have succeeded.
+    ///
+    /// Fails with [`EBUSY`] if another mapping gives a part of the BAR another type. Fails with
+    /// [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn divide(io: &'i mut IoExclusive<'a, T>, bar: Bar<'b>) -> Result<Self> {
         if io.driver_maps(bar).is_none() {
             io.give_to_driver(bar, Segments::new(bar)?)?;
@@ -101,15 +102,6 @@ pub(crate) fn end_stray_page<T: Segmented>(
         // If the kernel has no memory for another segment, the page stays in the stray.
         let _ = segments.end_stray_page(bar, &mut device.memory_exclusive(), at);
         restore(io, bar);
-    }
-}
-
-/// Returns whether every page of `bar` that is not write-combining has the type of a strict
-/// mapping.
-pub(crate) fn is_strict_elsewhere<T: Segmented>(io: &impl Io<T>, bar: Bar<'_>) -> bool {
-    match io.driver_maps(bar) {
-        Some(segments) => !segments.has_strays(),
-        None => io.core_maps_as(bar, MemType::Noncached),
     }
 }
 

@@ -42,7 +42,8 @@ pub(crate) use self::bar_owners::{
     transfer_mapped,
     Io,
     IoExclusive,
-    IoShared, //
+    IoShared,
+    Obstacle, //
 };
 pub(crate) use self::core_device::{
     CoreDevice,

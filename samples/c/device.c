@@ -92,7 +92,8 @@ int device_create(struct vfio_device *dev, uint32_t bar, uint32_t attribute, uin
 			    "the MSI-X table is in the range, and must stay strict");
 	case EBUSY:
 		return fail(STATUS_REFUSED,
-			    "the memory is held with another type, or the device has an ioeventfd");
+			    "the subregion cannot be created: %s",
+			    vfio_subregion_busy(created->busy));
 	default:
 		return fail(STATUS_REFUSED, "the subregion or its mapping: %s", strerror(errno));
 	}

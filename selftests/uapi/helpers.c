@@ -19,8 +19,10 @@ void use(int device, struct vfio_subregion_create *create, const void *data, siz
 
 	if (vfio_subregion_map_at(file, PROT_READ, 0, create->size, create->offset) == MAP_FAILED)
 		return;
-	if (map == MAP_FAILED || bar == MAP_FAILED)
+	if (map == MAP_FAILED || bar == MAP_FAILED) {
+		write(2, vfio_subregion_busy(create->busy), 1);
 		return;
+	}
 	if (vfio_subregion_line_store() == VFIO_SUBREGION_LINE_WORDS &&
 	    vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_ST64B))
 		return;

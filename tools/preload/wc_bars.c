@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include <linux/vfio.h>
-#include <linux/vfio_subregion.h>
+#include <vfio_subregion_helpers.h>
 
 #include "pci.h"
 
@@ -110,10 +110,14 @@ static int make_write_combining(int device, const char *name)
 			continue;
 		if (next_ioctl(device, VFIO_REGION_SET_ATTR, &set)) {
 			int error = errno;
+			const char *why = strerror(error);
 
+			if (error == ENOTTY)
+				why = "the driver of the device has no subregions";
+			else if (error == EBUSY)
+				why = vfio_subregion_busy(set.busy);
 			say("BAR %u of %s cannot be write-combining, so it is not opened: %s",
-			    request->bar, request->address, error == ENOTTY ?
-			    "the driver of the device has no subregions" : strerror(error));
+			    request->bar, request->address, why);
 			errno = error;
 			return -1;
 		}

@@ -28,7 +28,7 @@
  *   larger than 4096
  * * EOVERFLOW: the sum of @offset and @size overflows
  * * EEXIST: the range overlaps a subregion; @index is the index of that subregion
- * * EBUSY: another user of the range, or of the BAR, excludes the attribute
+ * * EBUSY: another user of the range, or of the BAR, excludes the attribute; @busy says which
  * * EOPNOTSUPP: this platform does not support the memory type, or the BAR is larger than 512 GiB
  * * EPERM: write combining, and the range includes a page of the MSI-X table
  * * ENOSPC: the device has the maximum number of subregions, or the BAR has used up its 512 GiB of
@@ -80,6 +80,31 @@
 #define VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC	18
 
 /**
+ * DOC: Reasons for EBUSY
+ *
+ * After EBUSY, @busy has one of these bits. VFIO_SUBREGION_QUERY sets all bits that apply at that
+ * moment. @busy need not be initialised. A program that sets it to zero can tell a kernel which
+ * does not report reasons: the field stays zero.
+ *
+ * * VFIO_SUBREGION_BUSY_IOEVENTFD: the device has an ioeventfd, on any BAR
+ * * VFIO_SUBREGION_BUSY_BAR: vfio-pci could not reserve or map the BAR when the device was opened,
+ *   because another driver (such as one for a framebuffer) uses it, or another mapping
+ * * VFIO_SUBREGION_BUSY_TYPE: another mapping gives a page of the range another memory type
+ * * VFIO_SUBREGION_BUSY_STRAY: another mapping determines the memory type of a page of the range,
+ *   and the driver cannot choose it
+ * * VFIO_SUBREGION_BUSY_ATTRIBUTE: the BAR has an attribute
+ * * VFIO_SUBREGION_BUSY_SUBREGION: the BAR has a subregion
+ * * VFIO_SUBREGION_BUSY_MAPPED: a process maps the BAR itself
+ */
+#define VFIO_SUBREGION_BUSY_IOEVENTFD	0x01
+#define VFIO_SUBREGION_BUSY_BAR		0x02
+#define VFIO_SUBREGION_BUSY_TYPE	0x04
+#define VFIO_SUBREGION_BUSY_STRAY	0x08
+#define VFIO_SUBREGION_BUSY_ATTRIBUTE	0x10
+#define VFIO_SUBREGION_BUSY_SUBREGION	0x20
+#define VFIO_SUBREGION_BUSY_MAPPED	0x40
+
+/**
  * struct vfio_subregion_create - VFIO_SUBREGION_CREATE
  * @argsz: in: size of the structure in bytes
  * @flags: in: must be zero
@@ -88,6 +113,7 @@
  * @offset: in: offset in the BAR of the first byte of the range, a multiple of the granule
  * @size: in: size of the range in bytes, a multiple of the granule and not zero
  * @reserved: in: must be zero
+ * @busy: out: after EBUSY, one of VFIO_SUBREGION_BUSY_*
  * @index: out: region index of the new subregion; after EEXIST, the index of the subregion that the
  *	range overlaps (if it overlaps several, of the one that begins first)
  * @effective_type: out: one of VFIO_SUBREGION_TYPE_*
@@ -106,9 +132,11 @@
  * The ioctl fails with EBUSY if
  *
  * * @attribute is write combining, no other subregion of the BAR is write-combining, and the device
- *   has an ioeventfd on any BAR;
- * * another mapping gives a page of the range another memory type, or determines the type; or
- * * VFIO_REGION_SET_ATTR has given the BAR an attribute.
+ *   has an ioeventfd on any BAR (VFIO_SUBREGION_BUSY_IOEVENTFD);
+ * * another driver or mapping prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR);
+ * * another mapping gives a page of the range another memory type (VFIO_SUBREGION_BUSY_TYPE), or
+ *   determines the type (VFIO_SUBREGION_BUSY_STRAY); or
+ * * VFIO_REGION_SET_ATTR has given the BAR an attribute (VFIO_SUBREGION_BUSY_ATTRIBUTE).
  *
  * While a BAR has a write-combining subregion, VFIO_DEVICE_IOEVENTFD fails with EBUSY for this BAR.
  * Ioeventfds on other BARs do not prevent further write-combining subregions in it.
@@ -120,7 +148,8 @@ struct vfio_subregion_create {
 	__u32		attribute;
 	__aligned_u64	offset;
 	__aligned_u64	size;
-	__aligned_u64	reserved;
+	__u32		reserved;
+	__u32		busy;
 	__u32		index;
 	__u32		effective_type;
 	__aligned_u64	mmap_offset;
@@ -160,12 +189,17 @@ struct vfio_subregion_destroy {
  * @granule: out: the unit of offsets and sizes, in bytes
  * @limit: out: the maximum number of subregions that the device can have at a time
  * @count: out: the number of subregions that the device has
+ * @busy: out: the VFIO_SUBREGION_BUSY_* bits of the BAR
  * @reserved: in: must be zero
  *
  * Reports the available attributes, so that programs need not know the page size or the
  * architecture. For a BAR, @attributes has the attributes that VFIO_SUBREGION_CREATE could give a
  * part of it, as far as the kernel can tell without an attempt. It is zero for a BAR that cannot
  * have subregions. For a subregion, @attributes has the attribute of the subregion only.
+ *
+ * For a BAR that can have subregions, @busy has a bit for each reason for which
+ * VFIO_SUBREGION_CREATE of some part of it, or VFIO_REGION_SET_ATTR, would fail with EBUSY for some
+ * attribute, as far as the kernel can tell without an attempt. It is zero for any other region.
  *
  * The ioctl fails with EINVAL if @index is not the index of a BAR or of a subregion.
  */
@@ -177,7 +211,8 @@ struct vfio_subregion_query {
 	__aligned_u64	granule;
 	__u32		limit;
 	__u32		count;
-	__aligned_u64	reserved;
+	__u32		busy;
+	__u32		reserved;
 };
 
 #define VFIO_SUBREGION_QUERY	_IO(VFIO_SUBREGION_IOC, 2)
@@ -189,7 +224,7 @@ struct vfio_subregion_query {
  * @index: in: region index of a memory BAR that can be mmapped
  * @attribute: in: one of VFIO_SUBREGION_ATTR_*
  * @effective_type: out: one of VFIO_SUBREGION_TYPE_*
- * @reserved: in: must be zero
+ * @busy: out: after EBUSY, one of VFIO_SUBREGION_BUSY_*
  *
  * Sets the attribute of a whole BAR before it is mmapped, for programs whose mapping code cannot be
  * changed. Every BAR has VFIO_SUBREGION_ATTR_NONCACHED at first; setting it again makes the BAR
@@ -198,10 +233,13 @@ struct vfio_subregion_query {
  *
  * The ioctl fails with EBUSY if
  *
- * * the BAR is mapped;
- * * the BAR has a subregion;
- * * @attribute is write combining and the device has an ioeventfd on any BAR; or
- * * another mapping gives a page of the BAR another memory type, or determines the type.
+ * * the BAR is mapped (VFIO_SUBREGION_BUSY_MAPPED);
+ * * the BAR has a subregion (VFIO_SUBREGION_BUSY_SUBREGION);
+ * * @attribute is write combining and the device has an ioeventfd on any BAR
+ *   (VFIO_SUBREGION_BUSY_IOEVENTFD);
+ * * another driver or mapping prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR); or
+ * * another mapping gives a page of the BAR another memory type (VFIO_SUBREGION_BUSY_TYPE), or
+ *   determines the type (VFIO_SUBREGION_BUSY_STRAY).
  *
  * It fails with EPERM if @attribute is write combining and the BAR contains the MSI-X table.
  *
@@ -213,7 +251,7 @@ struct vfio_region_set_attr {
 	__u32		index;
 	__u32		attribute;
 	__u32		effective_type;
-	__u32		reserved;
+	__u32		busy;
 };
 
 #define VFIO_REGION_SET_ATTR	_IO(VFIO_SUBREGION_IOC, 3)

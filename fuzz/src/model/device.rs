@@ -5,6 +5,7 @@
 mod answers;
 mod request;
 
+use self::request::busy;
 pub use self::request::{size, Frame, Request, Where};
 
 use super::facts::{overlap, Attribute, Facts, Mem, Place, LARGE, REGIONS, SLOTS};

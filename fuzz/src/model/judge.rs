@@ -120,9 +120,9 @@ impl World {
                 }
                 let mut region = match expected {
                     Ok(region) => region,
-                    Err((_, conflict)) => {
-                        let index = conflict.unwrap_or(outcome.u32_at(40));
-                        return same("the index in the way", outcome.u32_at(40), index);
+                    Err((errno, what)) => {
+                        let found = outcome.u32_at(if errno == EBUSY { 36 } else { 40 });
+                        return same("what is in the way", found, what.unwrap_or(found));
                     }
                 };
                 same("the index", outcome.u32_at(40), device.next_index())?;
@@ -159,16 +159,21 @@ impl World {
                 same("the granule", outcome.u64_at(16), self.facts.page)?;
                 same("the limit", outcome.u32_at(24), LIMIT)?;
                 let count = u32::try_from(device.live().count()).unwrap_or(0);
-                same("the count", outcome.u32_at(28), count)
+                same("the count", outcome.u32_at(28), count)?;
+                let busy = device.busy(index, |bar| mapped[bar]);
+                same("what is in the way", outcome.u32_at(32), busy)
             }
             Op::SetAttr(frame, index, attribute) => {
                 let expected = device.set_attr(&frame, index, attribute, |bar| mapped[bar]);
-                expect(outcome, expected.map(|_| 0))?;
-                if expected.err() == Some(EBUSY) {
-                    device.settle(index as usize);
-                }
-                let Ok((bar, attribute)) = expected else {
-                    return Ok(());
+                let errno = expected.map(|_| 0).map_err(|(errno, _)| errno);
+                expect(outcome, errno)?;
+                let (bar, attribute) = match expected {
+                    Ok(set) => set,
+                    Err((_, Some(busy))) => {
+                        device.settle(index as usize);
+                        return same("what is in the way", outcome.u32_at(20), busy);
+                    }
+                    Err(_) => return Ok(()),
                 };
                 device.windows[bar] = attribute;
                 device.settle(bar);

@@ -107,19 +107,29 @@ pub(crate) trait Io<T: Operations> {
 
     /// Checks that the driver owns `bar` or can become its owner by
     /// [`IoExclusive::give_to_driver`].
-    ///
-    /// Fails with [`EBUSY`] if the device has an ioeventfd, which may use the core's mapping, or if
-    /// the core has no mapping.
-    fn can_give_to_driver(&self, bar: Bar<'_>) -> Result {
+    fn can_give_to_driver(&self, bar: Bar<'_>) -> Result<(), Obstacle> {
         let core = self.device().core();
-        // TODO(ioeventfd): The core reports the number of ioeventfds, but not their BARs.
-        if self.driver_maps(bar).is_none()
-            && (core.has_ioeventfds() || core_map(core, bar).is_none())
-        {
-            return Err(EBUSY);
+        if self.driver_maps(bar).is_some() {
+            Ok(())
+        } else if core_map(core, bar).is_none() {
+            Err(Obstacle::NotMapped)
+        } else if core.has_ioeventfds() {
+            // TODO(ioeventfd): The core reports the number of ioeventfds, but not their BARs.
+            Err(Obstacle::Ioeventfd)
+        } else {
+            Ok(())
         }
-        Ok(())
     }
+}
+
+/// The reason for which the driver cannot become the owner of a BAR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Obstacle {
+    /// The core has no mapping of the BAR, because it could not reserve or map the BAR when the
+    /// device was opened.
+    NotMapped,
+    /// The device has an ioeventfd, which may use the core's mapping.
+    Ioeventfd,
 }
 
 /// Returns the number of bytes from `at` on that may be transferred until the next check of the
@@ -287,7 +297,7 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
     /// Fails with [`EBUSY`] if the device has an ioeventfd, which may use the core's mapping, or if
     /// the core has no mapping.
     pub(crate) fn give_to_driver(&mut self, bar: Bar<'_>, maps: T::BarMaps) -> Result {
-        self.can_give_to_driver(bar)?;
+        self.can_give_to_driver(bar).map_err(|_| EBUSY)?;
         let Some(io) = core_map(self.device.core(), bar) else {
             return Err(EBUSY);
         };

@@ -21,6 +21,7 @@ use subregion_open::Opened;
 use vfio_subregion::{
     Attribute,
     Bar,
+    Busy,
     Call,
     Device,
     Errno,
@@ -169,7 +170,8 @@ fn a_bar_that_is_mapped_keeps_its_attribute() -> Outcome {
     let device = opened.device();
     let mapping = device.map_part(&device.region(BAR)?, range(0, 4 * KIB))?;
     let set = device.set_attribute(BAR, Attribute::WriteCombining);
-    refused(set, Call::SetAttr, Errno::BUSY, "before the BAR is mapped")?;
+    refused(set, Call::SetAttr, Errno::BUSY, "unmap it first")?;
+    ensure!(device.query(BAR)?.busy == Busy::MAPPED);
     ensure!(device.region(BAR)?.attribute() == Some(Attribute::Noncached));
     drop(mapping);
     device.set_attribute(BAR, Attribute::WriteCombining)?;
@@ -182,11 +184,14 @@ fn a_bar_with_an_attribute_has_no_subregions_and_the_reverse() -> Outcome {
     let device = opened.device();
     device.set_attribute(BAR, Attribute::WriteCombining)?;
     let create = device.create(BAR, range(0, MIB), Attribute::WriteCombining);
-    refused(create, Call::Create, Errno::BUSY, "an attribute of its own")?;
+    refused(create, Call::Create, Errno::BUSY, "set it to noncached")?;
+    ensure!(device.query(BAR)?.busy == Busy::ATTRIBUTE);
     device.set_attribute(BAR, Attribute::Noncached)?;
     device.create(BAR, range(0, MIB), Attribute::WriteCombining)?;
     let set = device.set_attribute(BAR, Attribute::Device);
-    refused(set, Call::SetAttr, Errno::BUSY, "before it has subregions")
+    refused(set, Call::SetAttr, Errno::BUSY, "destroy it first")?;
+    ensure!(device.query(BAR)?.busy == Busy::SUBREGION);
+    Ok(())
 }
 
 // contract: userspace.errors

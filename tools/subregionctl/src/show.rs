@@ -17,7 +17,8 @@ use vfio_subregion::{
     Bar,
     Region,
     RegionFlags,
-    RegionIndex, //
+    RegionIndex,
+    Support, //
 };
 
 /// The data of a device to show.
@@ -25,7 +26,8 @@ pub(crate) struct Listing {
     device: String,
     /// Whether the driver has subregions.
     supported: bool,
-    rows: Vec<(Region, Option<Attributes>)>,
+    /// Each region, and what can be had of it.
+    rows: Vec<(Region, Option<Support>)>,
 }
 
 impl Listing {
@@ -35,7 +37,7 @@ impl Listing {
         let mut supported = true;
         for region in device.regions()?.into_values() {
             let can = match device.query(region.index()) {
-                Ok(support) => Some(support.attributes),
+                Ok(support) => Some(support),
                 Err(error) => {
                     supported &= !error.is_unsupported();
                     None
@@ -115,7 +117,8 @@ fn table(listing: &Listing) {
         let effective = region
             .effective()
             .map_or("-".into(), |effective| effective.to_string());
-        let can = can.map(names).filter(|names| !names.is_empty());
+        let names = can.map(|can| names(can.attributes));
+        let names = names.filter(|names| !names.is_empty());
         println!(
             "  {:<6} {:<9} {range:<23} {:>#12x} {:<5} {:<9} {effective:<13} {}",
             region.index().0,
@@ -123,8 +126,16 @@ fn table(listing: &Listing) {
             region.size(),
             flags(region),
             attribute(region).map_or("-", Attribute::name),
-            can.map_or("-".into(), |names| names.join(" "))
+            names.map_or("-".into(), |names| names.join(" "))
         );
+        let lacks = |can: &Support| {
+            let all = Attribute::ALL.iter();
+            all.copied()
+                .any(|attribute| !can.attributes.contains(attribute.into()))
+        };
+        if let Some(can) = can.filter(lacks).filter(|can| !can.busy.is_empty()) {
+            println!("         busy: {}", can.busy);
+        }
         for claim in region.claims() {
             println!(
                 "         claimed {:<23} by region {}",
@@ -161,7 +172,8 @@ fn as_json(listing: &Listing) -> Value {
                 "offset": region.subregion().map(|subregion| subregion.range.offset()),
                 "attribute": attribute(region).map(Attribute::name),
                 "type": region.effective().map(|effective| effective.to_string()),
-                "can_be": can.map(names),
+                "can_be": can.map(|can| names(can.attributes)),
+                "busy": can.map(|can| can.busy.names().collect::<Vec<_>>()),
                 "claims": claims,
             })
         })

@@ -3,7 +3,7 @@
 //! The results of this driver's ioctls, after the driver has checked for strays.
 
 use super::super::facts::{overlap, Attribute, LIMIT, SLOTS};
-use super::{size, Device, Frame, Region, Request};
+use super::{busy, size, Device, Frame, Region, Request};
 use libc::{EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP, EOVERFLOW, EPERM};
 
 impl Device {
@@ -25,9 +25,14 @@ impl Device {
     }
 
     /// Returns the result of `VFIO_SUBREGION_CREATE`: the subregion without its offset, or an errno
-    /// and the index of the conflicting subregion.
+    /// and the index of the conflicting subregion or the reason for EBUSY.
     pub fn create(&self, frame: &Frame, request: &Request) -> Result<Region, (i32, Option<u32>)> {
         let plain = |errno| (errno, None);
+        let busy = |busy| {
+            frame
+                .can_answer()
+                .map_or_else(plain, |()| (EBUSY, Some(busy)))
+        };
         frame.check(size::CREATE).map_err(plain)?;
         let attribute = Attribute::of(request.attribute).ok_or(plain(EINVAL))?;
         let page = self.facts.page;
@@ -53,18 +58,21 @@ impl Device {
             frame.can_answer().map_err(plain)?;
             return Err((EEXIST, Some(index)));
         }
-        if self.keeps(bar, &span) || self.windows[bar] != Attribute::Noncached {
-            return Err(plain(EBUSY));
+        if self.keeps(bar, &span) {
+            return Err(busy(busy::STRAY));
+        }
+        if self.windows[bar] != Attribute::Noncached {
+            return Err(busy(busy::ATTRIBUTE));
         }
         if self.live().count() >= usize::try_from(LIMIT).unwrap_or(0) {
             return Err(plain(ENOSPC));
         }
         if attribute.combines() && self.is_in_use(bar) {
-            return Err(plain(EBUSY));
+            return Err(busy(busy::IOEVENTFD));
         }
         frame.can_answer().map_err(plain)?;
         if attribute.combines() && self.is_held_uncached(bar, &span) {
-            return Err(plain(EBUSY));
+            return Err(busy(busy::TYPE));
         }
         Ok(Region {
             bar,
@@ -99,34 +107,67 @@ impl Device {
         Ok(attributes)
     }
 
-    /// Returns the result of `VFIO_REGION_SET_ATTR`; `mapped` says whether a BAR's own window is
-    /// mapped.
+    /// Returns the reasons for EBUSY that `VFIO_SUBREGION_QUERY` reports; `mapped` says whether a
+    /// BAR's own window is mapped.
+    pub fn busy(&self, index: u32, mapped: impl Fn(usize) -> bool) -> u32 {
+        let Ok(bar) = self.parent(index) else {
+            return 0;
+        };
+        let reasons = [
+            (self.windows[bar] != Attribute::Noncached, busy::ATTRIBUTE),
+            (!self.claims(bar).is_empty(), busy::SUBREGION),
+            (!self.kept(bar).is_empty(), busy::STRAY),
+            (self.is_in_use(bar), busy::IOEVENTFD),
+            (mapped(bar), busy::MAPPED),
+        ];
+        let there = reasons.iter().filter(|(there, _)| *there);
+        there.fold(0, |all, (_, reason)| all | reason)
+    }
+
+    /// Returns the result of `VFIO_REGION_SET_ATTR`, or an errno and the reason for EBUSY; `mapped`
+    /// says whether a BAR's own window is mapped.
     pub fn set_attr(
         &self,
         frame: &Frame,
         index: u32,
         attribute: u32,
         mapped: impl Fn(usize) -> bool,
-    ) -> Result<(usize, Attribute), i32> {
-        frame.check(size::SET_ATTR)?;
-        let attribute = Attribute::of(attribute).ok_or(EINVAL)?;
-        let bar = self.parent(index)?;
+    ) -> Result<(usize, Attribute), (i32, Option<u32>)> {
+        let plain = |errno| (errno, None);
+        let busy = |busy| {
+            frame
+                .can_answer()
+                .map_or_else(plain, |()| (EBUSY, Some(busy)))
+        };
+        // In place of a reserved field it has one for the reason, which may hold anything.
+        let frame = &Frame {
+            reserved: 0,
+            ..*frame
+        };
+        frame.check(size::SET_ATTR).map_err(plain)?;
+        let attribute = Attribute::of(attribute).ok_or(plain(EINVAL))?;
+        let bar = self.parent(index).map_err(plain)?;
         if attribute.combines() && !self.facts.bars[bar].msix.is_empty() {
-            return Err(EPERM);
+            return Err(plain(EPERM));
         }
         let before = self.windows[bar];
         if !before.combines() && !self.kept(bar).is_empty() {
-            return Err(EBUSY);
+            return Err(busy(busy::STRAY));
         }
         if before == attribute {
-            frame.can_answer()?;
+            frame.can_answer().map_err(plain)?;
             return Ok((bar, attribute));
         }
-        let is_claimed = self.live().any(|(_, region)| region.bar == bar);
-        if is_claimed || mapped(bar) || (attribute.combines() && self.is_in_use(bar)) {
-            return Err(EBUSY);
+        if !self.claims(bar).is_empty() {
+            return Err(busy(busy::SUBREGION));
         }
-        frame.can_answer()?;
+        if mapped(bar) {
+            return Err(busy(busy::MAPPED));
+        }
+        if attribute.combines() && self.is_in_use(bar) {
+            return Err(busy(busy::IOEVENTFD));
+        }
+        frame.can_answer().map_err(plain)?;
         let whole = 0..self.facts.bars[bar].len;
         let is_held = if attribute.combines() {
             self.is_held_uncached(bar, &whole)
@@ -134,7 +175,7 @@ impl Device {
             before.combines() && self.is_held_combining(bar)
         };
         if is_held {
-            return Err(EBUSY);
+            return Err(busy(busy::TYPE));
         }
         Ok((bar, attribute))
     }

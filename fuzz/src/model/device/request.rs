@@ -73,6 +73,22 @@ pub mod size {
     pub const SET_ATTR: u32 = 24;
 }
 
+/// The reasons for EBUSY.
+pub mod busy {
+    /// `VFIO_SUBREGION_BUSY_IOEVENTFD`
+    pub const IOEVENTFD: u32 = 1;
+    /// `VFIO_SUBREGION_BUSY_TYPE`
+    pub const TYPE: u32 = 1 << 2;
+    /// `VFIO_SUBREGION_BUSY_STRAY`
+    pub const STRAY: u32 = 1 << 3;
+    /// `VFIO_SUBREGION_BUSY_ATTRIBUTE`
+    pub const ATTRIBUTE: u32 = 1 << 4;
+    /// `VFIO_SUBREGION_BUSY_SUBREGION`
+    pub const SUBREGION: u32 = 1 << 5;
+    /// `VFIO_SUBREGION_BUSY_MAPPED`
+    pub const MAPPED: u32 = 1 << 6;
+}
+
 /// The fields of a request for a subregion that describe it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {

@@ -150,7 +150,9 @@ fn an_attribute_and_subregions_exclude_each_other() {
     let set = |device: &Device, attribute, mapped: bool| {
         device.set_attr(&frame(size::SET_ATTR), 2, attribute, |_| mapped)
     };
-    assert_eq!(set(&device, 2, true), Err(EBUSY));
+    let busy = |busy| Err((EBUSY, Some(busy)));
+    assert_eq!(set(&device, 2, true), busy(busy::MAPPED));
+    assert_eq!(device.busy(2, |_| true), busy::MAPPED);
     assert_eq!(set(&device, 0, true), Ok((2, Attribute::Noncached)));
     assert_eq!(set(&device, 2, false), Ok((2, Attribute::WriteCombining)));
     device.windows[2] = Attribute::WriteCombining;
@@ -158,7 +160,8 @@ fn an_attribute_and_subregions_exclude_each_other() {
     assert_eq!(device.query(&frame(size::QUERY), 2), Ok(0));
     device.windows[2] = Attribute::Noncached;
     create(&mut device, &request(2, 0, 0, PAGE)).unwrap();
-    assert_eq!(set(&device, 2, false), Err(EBUSY));
+    assert_eq!(set(&device, 2, false), busy(busy::SUBREGION));
+    assert_eq!(device.busy(2, |_| false), busy::SUBREGION);
 }
 
 // contract: fuzz.model
@@ -203,7 +206,7 @@ fn what_others_had_first_is_kept_until_they_let_go() {
         assert_eq!(create(&mut device, &at(5)), Err(EBUSY));
         assert_eq!(create(&mut device, &at(6 + u64::from(attribute))), Ok(()));
         let set = device.set_attr(&frame(size::SET_ATTR), 2, attribute, |_| false);
-        assert_eq!(set, Err(EBUSY));
+        assert_eq!(set, Err((EBUSY, Some(busy::STRAY))));
     }
     device.see(&ForeignMappings::default());
     assert!(device.extent(window(2, 4 * PAGE), PAGE).is_some());
