@@ -132,6 +132,14 @@ pub(crate) struct Create {
     pub(crate) parent: Bar,
     pub(crate) span: Span,
     pub(crate) attribute: Attribute,
+    pub(crate) sharing: Sharing,
+}
+
+/// Whether identical requests share a subregion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    Exclusive,
+    Shared,
 }
 
 impl Create {
@@ -141,10 +149,16 @@ impl Create {
         let attribute = attribute(raw.attribute).ok_or(Failure::Malformed)?;
         let parent = bar(raw.parent).ok_or(Failure::NoParent)?;
         let span = Span::aligned(raw.offset, raw.size, GRANULE).map_err(Failure::Range)?;
+        let sharing = if raw.flags & bindings::VFIO_SUBREGION_CREATE_SHARED == 0 {
+            Sharing::Exclusive
+        } else {
+            Sharing::Shared
+        };
         let create = Self {
             parent,
             span,
             attribute,
+            sharing,
         };
         Ok((create, CreateReply(user)))
     }
@@ -165,7 +179,7 @@ impl CreateReply {
         put_busy(self.0, offset_of!(vfio_subregion_create, busy), failure)
     }
 
-    /// Writes the region index, the effective type and the mmap offset of the new subregion.
+    /// Writes the region index, the effective type and the mmap offset of the subregion.
     pub(crate) fn created(&self, index: u32, region: &Subregion, mem: MemType) -> Result {
         let at = offset_of!(vfio_subregion_create, index);
         put(self.0, at, index)?;
@@ -342,30 +356,30 @@ trait Argument: FromBytes {
     /// Returns `argsz`.
     fn size(&self) -> u32;
 
-    /// Returns the bitwise or of all fields that must be zero.
+    /// Returns the bitwise or of all fields and flags that must be zero.
     fn zero(&self) -> u32;
 }
 
 macro_rules! argument {
-    ($($name:ident: $($zero:ident)|*;)*) => {
+    ($($name:ident($flags:expr): $($reserved:ident)?;)*) => {
         $(impl Argument for $name {
             fn size(&self) -> u32 {
                 self.argsz
             }
 
             fn zero(&self) -> u32 {
-                $(self.$zero)|*
+                self.flags & !$flags $(| self.$reserved)?
             }
         })*
     };
 }
 
 argument! {
-    vfio_subregion_create: flags | reserved;
-    vfio_subregion_destroy: flags | reserved;
-    vfio_subregion_export: flags | reserved;
-    vfio_subregion_query: flags | reserved;
-    vfio_region_set_attr: flags;
+    vfio_subregion_create(bindings::VFIO_SUBREGION_CREATE_SHARED): reserved;
+    vfio_subregion_destroy(0): reserved;
+    vfio_subregion_export(0): reserved;
+    vfio_subregion_query(0): reserved;
+    vfio_region_set_attr(0):;
 }
 
 /// Reads the structure at the user address `arg`, and checks the fields that all structures have.

@@ -176,6 +176,7 @@ impl Concurrent {
                 span: made.start..made.end,
                 attribute: made.attribute,
                 offset: made.offset,
+                shares: 0,
             })?;
         }
         for index in records.iter().flat_map(|record| &record.destroyed) {

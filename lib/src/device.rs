@@ -141,8 +141,36 @@ impl<F: AsFd> Device<F> {
         range: ByteRange,
         attribute: Attribute,
     ) -> Result<Region, Error> {
+        self.create_with(0, bar, range, attribute)
+    }
+
+    /// Makes a subregion that identical calls share, or takes part in one that was made so.
+    ///
+    /// The kernel counts the calls. Each needs its own [`Device::destroy`], and the last one destroys.
+    ///
+    /// # Errors
+    ///
+    /// As [`Device::create`]. [`Error::Overlaps`] also where the same range was made by that, with
+    /// another attribute, or overlaps only in part.
+    pub fn create_shared(
+        &self,
+        bar: Bar,
+        range: ByteRange,
+        attribute: Attribute,
+    ) -> Result<Region, Error> {
+        self.create_with(abi::VFIO_SUBREGION_CREATE_SHARED, bar, range, attribute)
+    }
+
+    fn create_with(
+        &self,
+        flags: u32,
+        bar: Bar,
+        range: ByteRange,
+        attribute: Attribute,
+    ) -> Result<Region, Error> {
         let index = RegionIndex::from(bar);
         let mut create = abi::vfio_subregion_create {
+            flags,
             parent: index.0,
             attribute: attribute.number(),
             offset: range.offset(),
@@ -174,7 +202,8 @@ impl<F: AsFd> Device<F> {
         })
     }
 
-    /// Destroys a subregion. Its mappings remain, and an access to them raises SIGBUS.
+    /// Destroys a subregion, or ends one of the calls of [`Device::create_shared`] that share it. The
+    /// mappings of a destroyed subregion remain, and an access to them raises SIGBUS.
     ///
     /// Stores that are still in the CPU may be lost, so call [`flush_stores`](crate::flush_stores)
     /// before.

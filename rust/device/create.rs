@@ -19,7 +19,9 @@ use crate::{
         self,
         ClaimMemory,
         Refusal,
-        Span, //
+        RegionId,
+        Span,
+        Subregion, //
     },
     segments::{
         self,
@@ -33,7 +35,8 @@ use crate::{
     },
     wire::{
         self,
-        Failure, //
+        Failure,
+        Sharing, //
     }, //
 };
 use kernel::{
@@ -72,12 +75,12 @@ fn try_create(
             .plan(request.parent, request.span, request.attribute, bar.phys());
     let plan = match plan {
         Ok(plan) => plan,
-        Err(refusal) => {
-            if let Refusal::Overlap(id) = refusal {
-                reply.conflict(device.data().index(id))?;
-            }
-            return Err(Failure::Refused(refusal));
-        }
+        Err(Refusal::Overlap(id)) => return share(device, request, reply, id),
+        Err(refusal) => return Err(Failure::Refused(refusal)),
+    };
+    let plan = match request.sharing {
+        Sharing::Exclusive => plan,
+        Sharing::Shared => plan.shared(),
     };
     if !mem.is_available() {
         return Err(Failure::NoSuchType);
@@ -96,6 +99,38 @@ fn try_create(
     reply.created(device.data().index(plan.id()), plan.region(), mem)?;
     device.data().record_subregion(request.parent);
     commit(device, bar, plan, memory, change)
+}
+
+/// Shares the subregion `id`, which overlaps the request, if both were made for that and are
+/// identical. The caller holds the io lock for writing, so the subregion exists until then.
+///
+/// Fails with [`Refusal::Overlap`] otherwise. Fails with [`Refusal::Limit`] if the subregion is
+/// shared the maximum number of times.
+fn share(
+    device: &OpenDevice,
+    request: &wire::Create,
+    reply: &wire::CreateReply,
+    id: RegionId,
+) -> Result<(), Failure> {
+    let index = device.data().index(id);
+    let (region, shares) = {
+        let table = device.memory_shared();
+        (table.get(id), table.shares(id))
+    };
+    let same = |region: &Subregion| {
+        request.sharing == Sharing::Shared
+            && (region.span(), region.attribute()) == (request.span, request.attribute)
+    };
+    let (Some(region), Some(shares)) = (region.filter(same), shares) else {
+        reply.conflict(index)?;
+        return Err(Failure::Refused(Refusal::Overlap(id)));
+    };
+    if shares == region::SHARES {
+        return Err(Failure::Refused(Refusal::Limit));
+    }
+    reply.created(index, &region, mem_type(region.attribute()))?;
+    device.memory_exclusive().share(id);
+    Ok(())
 }
 
 /// Makes room in the table for one more subregion. The caller holds the io lock for writing, so no

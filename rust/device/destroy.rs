@@ -30,6 +30,9 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
         id.and_then(|id| table.get(id))
     };
     let region = region.ok_or(Failure::NoSubregion)?;
+    if device.memory_exclusive().unshare(region.id()) {
+        return Ok(());
+    }
     let bar = parent(device, region.bar())?;
     segments::end_strays(device, &mut io, bar);
     let mut change = Change::begin(&mut io, bar);

@@ -43,7 +43,8 @@ pub(crate) use self::table::{
     ClaimMemory,
     Plan,
     Table,
-    LIMIT, //
+    LIMIT,
+    SHARES, //
 };
 pub(crate) use self::window::{
     Bar,

@@ -58,10 +58,15 @@ pub(crate) const LIMIT: u32 = 16384;
 /// wrap.
 const IDS: u32 = 1 << 30;
 
+/// The maximum number of times that a subregion can be shared.
+pub(crate) const SHARES: u16 = u16::MAX;
+
 /// A new subregion that is not in the table yet. A plan is valid until the table changes.
 #[derive(Debug)]
 pub(crate) struct Plan {
     region: Subregion,
+    /// The first count of a subregion that can be shared, or 0.
+    shares: u16,
     /// The end of its slot.
     cursor: u64,
 }
@@ -76,6 +81,11 @@ impl Plan {
     pub(crate) fn region(&self) -> &Subregion {
         &self.region
     }
+
+    /// Makes the new subregion one that identical requests can share.
+    pub(crate) fn shared(self) -> Self {
+        Self { shares: 1, ..self }
+    }
 }
 
 /// An element of the array of a BAR: a subregion, or one that was removed.
@@ -86,6 +96,8 @@ pub(crate) struct Entry {
     id: RegionId,
     /// The attribute, or `None` if the subregion was removed.
     attribute: Option<Attribute>,
+    /// The number of requests that share the subregion, or 0 if it cannot be shared.
+    shares: u16,
 }
 
 impl Entry {
@@ -195,6 +207,45 @@ impl<S: Stores> Table<S> {
         })
     }
 
+    /// Returns the entry of the subregion `id` for modification, or `None` if it does not exist.
+    fn entry_mut(&mut self, id: RegionId) -> Option<&mut Entry> {
+        let bar = self.get(id)?.bar;
+        let parent = self.parents.get_mut(bar.index())?;
+        let at = parent.position(|entry| entry.id < id);
+        parent.entries.elements_mut().get_mut(at)
+    }
+
+    /// Returns the number of requests that share the subregion `id`, or `None` if it does not exist
+    /// or cannot be shared.
+    pub(crate) fn shares(&self, id: RegionId) -> Option<u16> {
+        let parent = self.parent(self.get(id)?.bar)?;
+        let entry = parent
+            .entries
+            .elements()
+            .get(parent.position(|entry| entry.id < id))?;
+        (entry.shares != 0).then_some(entry.shares)
+    }
+
+    /// Counts one more request that shares the subregion `id`, whose count must be below
+    /// [`SHARES`].
+    pub(crate) fn share(&mut self, id: RegionId) {
+        if let Some(entry) = self.entry_mut(id).filter(|entry| entry.shares != 0) {
+            entry.shares = entry.shares.saturating_add(1);
+        }
+    }
+
+    /// Counts one request less that shares the subregion `id`, and returns whether there is
+    /// another. If there is none, the caller must remove the subregion.
+    pub(crate) fn unshare(&mut self, id: RegionId) -> bool {
+        match self.entry_mut(id) {
+            Some(entry) if entry.shares > 1 => {
+                entry.shares = entry.shares.saturating_sub(1);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Returns the number of subregions of `bar`.
     pub(crate) fn count(&self, bar: Bar) -> u32 {
         self.parent(bar).map_or(0, |parent| parent.live)
@@ -295,6 +346,7 @@ impl<S: Stores> Table<S> {
                 span,
                 slot: slot.start(),
             },
+            shares: 0,
             cursor: slot.end(),
         })
     }
@@ -362,9 +414,8 @@ impl<S: Stores> Table<S> {
     /// the lock. Returns `None` if it does not exist. Its id and its slot are not used again.
     pub(crate) fn remove(&mut self, id: RegionId) -> Option<(Subregion, Option<ClaimMemory<S>>)> {
         let region = self.get(id)?;
+        self.entry_mut(id)?.attribute = None;
         let parent = self.parents.get_mut(region.bar.index())?;
-        let at = parent.position(|entry| entry.id < id);
-        parent.entries.elements_mut().get_mut(at)?.attribute = None;
         parent.live = parent.live.saturating_sub(1);
         self.live = self.live.saturating_sub(1);
         Some((region, parent.claims.remove(region.span.end())))
@@ -434,7 +485,11 @@ pub(crate) struct Admission<'a, S: Stores> {
 impl<S: Stores> Admission<'_, S> {
     /// Enters the subregion, with `memory` for its claim. This cannot fail.
     pub(crate) fn enter(self, memory: ClaimMemory<S>) {
-        let Plan { region, cursor } = self.plan;
+        let Plan {
+            region,
+            shares,
+            cursor,
+        } = self.plan;
         let Some(parent) = self.table.parents.get_mut(region.bar.index()) else {
             return;
         };
@@ -447,6 +502,7 @@ impl<S: Stores> Admission<'_, S> {
             slot: region.slot,
             id: region.id,
             attribute: Some(region.attribute),
+            shares,
         };
         // The array has room, by the type's invariant. No other claim has this end, since claims do
         // not overlap.

@@ -274,6 +274,41 @@ mod cases {
         assert!(table.get(new).unwrap().slot >= region.slot + region.span.len());
     }
 
+    // contract: create.shared destroy.shared
+    #[test]
+    fn a_shared_subregion_counts_its_requests_and_an_exclusive_one_does_not() {
+        let mut table = Table::<Storage>::default();
+        give_room(&mut table, bar(2), 8);
+        let plan = |table: &Table<Storage>, page: u64| {
+            table
+                .plan(bar(2), span(page * PAGE, PAGE), Attribute::Device, PHYS)
+                .unwrap()
+        };
+        let first = plan(&table, 0).shared();
+        let shared = first.id();
+        enter(&mut table, first).unwrap();
+        let second = plan(&table, 1);
+        let exclusive = second.id();
+        enter(&mut table, second).unwrap();
+        assert_eq!(table.shares(exclusive), None);
+        assert!(!table.unshare(exclusive));
+        for count in 1..10 {
+            assert_eq!(table.shares(shared), Some(count));
+            table.share(shared);
+        }
+        // The count is part of the entry, so a larger array has it too.
+        give_room(&mut table, bar(2), 16);
+        for count in (1..10).rev() {
+            assert!(table.unshare(shared));
+            assert_eq!(table.shares(shared), Some(count));
+        }
+        assert!(!table.unshare(shared));
+        assert!(table.remove(shared).is_some());
+        assert_eq!(table.shares(shared), None);
+        assert!(!table.unshare(shared));
+        assert_eq!(table.len(), 1);
+    }
+
     // contract: destroy.enoent
     #[test]
     fn what_is_not_there_cannot_be_removed() {

@@ -27,12 +27,13 @@
  * * E2BIG: @argsz is larger than the structure and a byte beyond it is not zero, or @argsz is
  *   larger than 4096
  * * EOVERFLOW: the sum of @offset and @size overflows
- * * EEXIST: the range overlaps a subregion; @index is the index of that subregion
+ * * EEXIST: the range overlaps a subregion, which the call does not share; @index is the index of
+ *   that subregion
  * * EBUSY: another user of the range, or of the BAR, excludes the attribute; @busy says which
  * * EOPNOTSUPP: this platform does not support the memory type, or the BAR is larger than 512 GiB
  * * EPERM: write combining, and the range includes a page of the MSI-X table
- * * ENOSPC: the device has the maximum number of subregions, or the BAR has used up its 512 GiB of
- *   mmap offsets
+ * * ENOSPC: the device has the maximum number of subregions, the subregion is shared the maximum
+ *   number of times, or the BAR has used up its 512 GiB of mmap offsets
  * * ENOENT: no subregion has this index
  * * EMFILE, ENFILE: the process or the machine has the maximum number of open files
  * * EFAULT: the address of the structure is invalid
@@ -104,10 +105,13 @@
 #define VFIO_SUBREGION_BUSY_SUBREGION	0x20
 #define VFIO_SUBREGION_BUSY_MAPPED	0x40
 
+/* A flag of VFIO_SUBREGION_CREATE: share the subregion with identical requests. */
+#define VFIO_SUBREGION_CREATE_SHARED	0x01
+
 /**
  * struct vfio_subregion_create - VFIO_SUBREGION_CREATE
  * @argsz: in: size of the structure in bytes
- * @flags: in: must be zero
+ * @flags: in: zero, or VFIO_SUBREGION_CREATE_SHARED
  * @parent: in: region index of a memory BAR (VFIO_PCI_BAR0_REGION_INDEX and following)
  * @attribute: in: one of VFIO_SUBREGION_ATTR_*
  * @offset: in: offset in the BAR of the first byte of the range, a multiple of the granule
@@ -125,6 +129,13 @@
  * write() on the BAR still reach them. The effective type is the one that the attribute has on this
  * architecture, or the ioctl fails. The subregion exists until it is destroyed or the device is
  * closed for the last time.
+ *
+ * With VFIO_SUBREGION_CREATE_SHARED, the ioctl returns an existing subregion that has the same
+ * parent, offset, size and attribute, if it was created with this flag too. The kernel counts the
+ * calls, up to 65535; VFIO_SUBREGION_DESTROY must be called as often, and the last call destroys
+ * the subregion. Any other overlap is EEXIST: nobody shares a subregion that was created without
+ * the flag, since its creator expects VFIO_SUBREGION_DESTROY to destroy it, and a request without
+ * the flag shares none. The count belongs to the open device. It does not fall when a process ends.
  *
  * An index or an mmap offset is not used again while the device is open. VFIO_DEVICE_GET_INFO
  * counts the new region, and VFIO_DEVICE_GET_REGION_INFO describes it.
@@ -164,9 +175,11 @@ struct vfio_subregion_create {
  * @index: in: region index of the subregion
  * @reserved: in: must be zero
  *
- * Destroys a subregion. Its mappings lose their pages, and a later access raises SIGBUS, even if a
- * new subregion claims the range. Userspace can map the pages through the BAR again. Afterwards
- * VFIO_DEVICE_GET_REGION_INFO describes an empty region for @index: size and flags are zero.
+ * Destroys a subregion. If VFIO_SUBREGION_CREATE_SHARED has returned it several times, each call
+ * but the last one only reduces the count. The mappings of a destroyed subregion lose their pages,
+ * and a later access raises SIGBUS, even if a new subregion claims the range. Userspace can map the
+ * pages through the BAR again. Afterwards VFIO_DEVICE_GET_REGION_INFO describes an empty region for
+ * @index: size and flags are zero.
  *
  * The ioctl fails with ENOENT if @index is not the index of a subregion, or if the subregion has
  * been destroyed before.

@@ -4,7 +4,7 @@
 
 use super::{Generator, CROWD};
 use crate::model::{
-    size, window, Device, Frame, Request, Where, World, BARS, EVENTFDS, REGIONS, SLOTS,
+    size, window, Device, Frame, Request, Where, World, BARS, EVENTFDS, REGIONS, SHARED, SLOTS,
 };
 use crate::op::Op;
 
@@ -36,9 +36,17 @@ impl Generator {
     }
 
     pub(super) fn create(&mut self, world: &World, _: u32) -> Option<Op> {
-        let frame = self.frame(size::CREATE);
+        let mut frame = self.frame(size::CREATE);
+        if self.rng.once_in(3) {
+            frame.flags |= SHARED;
+        }
         let bar = self.bar(world);
         let device = world.device.as_ref();
+        if frame.flags & SHARED != 0 && self.rng.once_in(2) {
+            if let Some(request) = self.again(world, bar) {
+                return Some(Op::Create(frame, request));
+            }
+        }
         let mut spans: Vec<_> = device.map_or(Vec::new(), |device| {
             device
                 .claims(bar)
@@ -67,6 +75,18 @@ impl Generator {
             }
         }
         Some(Op::Create(frame, request))
+    }
+
+    /// Returns a request that is identical to that of a subregion of the BAR.
+    fn again(&mut self, world: &World, bar: usize) -> Option<Request> {
+        let claims = world.device.as_ref()?.claims(bar);
+        let (_, region) = claims.get(self.rng.index(claims.len().max(1)))?;
+        Some(Request {
+            parent: u32::try_from(bar).ok()?,
+            attribute: region.attribute as u32,
+            offset: region.span.start,
+            size: region.span.end - region.span.start,
+        })
     }
 
     /// Returns the index of a subregion, sometimes of a destroyed one, or any index.

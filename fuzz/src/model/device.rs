@@ -5,8 +5,9 @@
 mod answers;
 mod request;
 
+pub use self::answers::Created;
 use self::request::busy;
-pub use self::request::{size, Frame, Request, Where};
+pub use self::request::{size, Frame, Request, Where, SHARED};
 
 use super::facts::{overlap, Attribute, Facts, Mem, Place, LARGE, REGIONS, SLOTS};
 use super::strays::Strays;
@@ -24,6 +25,8 @@ pub struct Region {
     pub attribute: Attribute,
     /// The offset of its first byte in the device file.
     pub offset: u64,
+    /// The number of requests that share it, or 0 if it cannot be shared.
+    pub shares: u32,
 }
 
 impl Region {
@@ -206,6 +209,30 @@ impl Device {
         self.slots.push(slot);
         self.regions.push(Some(region));
         Ok(())
+    }
+
+    /// Ends one of several requests that share a subregion, and returns whether there were
+    /// several.
+    pub fn unshare(&mut self, index: u32) -> bool {
+        match self.region_mut(index) {
+            Some(region) if region.shares > 1 => {
+                region.shares -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Counts one more request that shares a subregion.
+    pub fn share(&mut self, index: u32) {
+        if let Some(region) = self.region_mut(index) {
+            region.shares += 1;
+        }
+    }
+
+    fn region_mut(&mut self, index: u32) -> Option<&mut Region> {
+        let number = usize::try_from(index.checked_sub(REGIONS)?).ok()?;
+        self.regions.get_mut(number)?.as_mut()
     }
 
     /// Removes a subregion.

@@ -7,7 +7,7 @@ mod memory;
 mod transfer;
 mod vfio;
 
-use super::{window, World, BARS, LIMIT};
+use super::{window, Created, World, BARS, LIMIT};
 use crate::op::{Op, Outcome, Step};
 use libc::{c_int, EBADF, EBUSY, EEXIST, EINVAL, ENOSPC, ENOTTY};
 
@@ -119,7 +119,13 @@ impl World {
                     device.settle(request.parent as usize);
                 }
                 let mut region = match expected {
-                    Ok(region) => region,
+                    Ok(Created::New(region)) => region,
+                    Ok(Created::Shared(index)) => {
+                        device.share(index);
+                        let offset = device.region(index).map_or(0, |region| region.offset);
+                        same("the offset", outcome.u64_at(48), offset)?;
+                        return same("the index", outcome.u32_at(40), index);
+                    }
                     Err((errno, what)) => {
                         let found = outcome.u32_at(if errno == EBUSY { 36 } else { 40 });
                         return same("what is in the way", found, what.unwrap_or(found));
@@ -138,7 +144,7 @@ impl World {
             Op::Destroy(frame, index) => {
                 let errno = device.destroy(&frame, index).map(|_| 0);
                 expect(outcome, errno)?;
-                if errno.is_ok() {
+                if errno.is_ok() && !device.unshare(index) {
                     if let Some(region) = device.remove(index) {
                         device.settle(region.bar);
                         self.revoke(&region.slot());

@@ -14,7 +14,7 @@ mod world;
 
 pub use self::{
     content::Content,
-    device::{size, Device, Frame, IoEvent, Region, Request, Where},
+    device::{size, Created, Device, Frame, IoEvent, Region, Request, Where, SHARED},
     facts::{
         overlap, window, Arch, Attribute, Bar, Facts, Mem, Place, BARS, CONFIG, LARGE, LIMIT,
         REGIONS, SLOTS, WINDOW_SHIFT,

@@ -16,6 +16,7 @@ use vfio_subregion::{
     Attributes,
     EffectiveType,
     Errno,
+    Error,
     Export,
     ExportAccess,
     RegionFlags, //
@@ -25,6 +26,7 @@ tests! {
     what_is_written_through_a_subregion_is_read_through_the_bar,
     every_attribute_can_be_had_and_says_what_it_became,
     subregions_are_found_by_their_index_and_bars_tell_of_them,
+    identical_requests_share_a_subregion,
     a_whole_bar_can_have_an_attribute,
     a_mapping_has_the_type_that_the_bar_has_by_then,
     a_mapping_outlives_the_descriptor_and_keeps_the_device_open,
@@ -44,6 +46,26 @@ fn what_is_written_through_a_subregion_is_read_through_the_bar() -> Outcome {
     let mut bytes = [0; 18];
     device.read(&device.region(BAR)?, MIB + 5, &mut bytes)?;
     ensure!(&bytes == b"by write combining");
+    Ok(())
+}
+
+// contract: userspace.crate
+fn identical_requests_share_a_subregion() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let create = || device.create_shared(BAR, range(MIB, MIB), Attribute::WriteCombining);
+    let (first, second) = (create()?, create()?);
+    ensure!(first.index() == second.index() && first.file_offset() == second.file_offset());
+    let exclusive = device.create(BAR, range(MIB, MIB), Attribute::WriteCombining);
+    ensure!(exclusive.err() == Some(Error::Overlaps(first.index())));
+    device.destroy(first.index())?;
+    device
+        .map(&second)?
+        .write_combining()?
+        .copy_from(0, b"still there")?;
+    device.destroy(second.index())?;
+    ensure!(device.destroy(second.index()).is_err());
+    ensure!(device.query(BAR)?.count == 0);
     Ok(())
 }
 

@@ -3,8 +3,17 @@
 //! The results of this driver's ioctls, after the driver has checked for strays.
 
 use super::super::facts::{overlap, Attribute, LIMIT, SLOTS};
-use super::{busy, size, Device, Frame, Region, Request};
+use super::{busy, size, Device, Frame, Region, Request, SHARED};
 use libc::{EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP, EOVERFLOW, EPERM};
+
+/// The subregion that a request returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Created {
+    /// A new subregion, without its offset.
+    New(Region),
+    /// The existing subregion with this index.
+    Shared(u32),
+}
 
 impl Device {
     fn parent(&self, index: u32) -> Result<usize, i32> {
@@ -24,16 +33,21 @@ impl Device {
         !self.is_taken(bar) && !self.events.is_empty()
     }
 
-    /// Returns the result of `VFIO_SUBREGION_CREATE`: the subregion without its offset, or an errno
-    /// and the index of the conflicting subregion or the reason for EBUSY.
-    pub fn create(&self, frame: &Frame, request: &Request) -> Result<Region, (i32, Option<u32>)> {
+    /// Returns the result of `VFIO_SUBREGION_CREATE`: a subregion, or an errno and the index of the
+    /// conflicting subregion or the reason for EBUSY.
+    pub fn create(&self, frame: &Frame, request: &Request) -> Result<Created, (i32, Option<u32>)> {
         let plain = |errno| (errno, None);
         let busy = |busy| {
             frame
                 .can_answer()
                 .map_or_else(plain, |()| (EBUSY, Some(busy)))
         };
-        frame.check(size::CREATE).map_err(plain)?;
+        let shared = frame.flags & SHARED != 0;
+        let known = Frame {
+            flags: frame.flags & !SHARED,
+            ..*frame
+        };
+        known.check(size::CREATE).map_err(plain)?;
         let attribute = Attribute::of(request.attribute).ok_or(plain(EINVAL))?;
         let page = self.facts.page;
         if request.parent >= 6
@@ -56,7 +70,16 @@ impl Device {
         }
         if let Some(index) = self.claimed(bar, &span) {
             frame.can_answer().map_err(plain)?;
-            return Err((EEXIST, Some(index)));
+            return match self.region(index) {
+                Some(region)
+                    if shared
+                        && region.shares != 0
+                        && (&region.span, region.attribute) == (&span, attribute) =>
+                {
+                    Ok(Created::Shared(index))
+                }
+                _ => Err((EEXIST, Some(index))),
+            };
         }
         if self.keeps(bar, &span) {
             return Err(busy(busy::STRAY));
@@ -74,12 +97,13 @@ impl Device {
         if attribute.combines() && self.is_held_uncached(bar, &span) {
             return Err(busy(busy::TYPE));
         }
-        Ok(Region {
+        Ok(Created::New(Region {
             bar,
             span,
             attribute,
             offset: 0,
-        })
+            shares: u32::from(shared),
+        }))
     }
 
     /// Returns the result of `VFIO_SUBREGION_DESTROY`.

@@ -73,6 +73,9 @@ pub mod size {
     pub const SET_ATTR: u32 = 24;
 }
 
+/// `VFIO_SUBREGION_CREATE_SHARED`
+pub const SHARED: u32 = 1;
+
 /// The reasons for EBUSY.
 pub mod busy {
     /// `VFIO_SUBREGION_BUSY_IOEVENTFD`

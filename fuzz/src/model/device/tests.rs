@@ -63,7 +63,9 @@ fn request(parent: u32, attribute: u32, offset: u64, size: u64) -> Request {
 
 fn create(device: &mut Device, request: &Request) -> Result<(), i32> {
     let region = device.create(&frame(size::CREATE), request);
-    let mut region = region.map_err(|(errno, _)| errno)?;
+    let Created::New(mut region) = region.map_err(|(errno, _)| errno)? else {
+        panic!("there is nothing to share");
+    };
     region.offset = window(region.bar, SLOTS) + ((device.regions.len() as u64) << 30);
     device.enter(region).unwrap();
     Ok(())
@@ -105,8 +107,43 @@ fn the_first_of_several_errors_is_reported() {
     assert_eq!(with(&|f| f.argsz = 4097), Err(E2BIG));
     assert_eq!(with(&|f| (f.argsz, f.tail) = (57, true)), Err(E2BIG));
     assert_eq!(with(&|f| f.tail = true), Ok(()));
-    assert_eq!(with(&|f| f.flags = 1), Err(EINVAL));
+    assert_eq!(with(&|f| f.flags = 1), Ok(()));
+    assert_eq!(with(&|f| f.flags = 2), Err(EINVAL));
     assert_eq!(with(&|f| f.place = Where::ReadOnly), Err(EFAULT));
+}
+
+// contract: fuzz.model
+#[test]
+fn only_the_same_request_with_the_flag_shares_a_subregion() {
+    let mut device = Device::new(facts());
+    let shared = Frame {
+        flags: SHARED,
+        ..frame(size::CREATE)
+    };
+    let same = request(2, 2, PAGE, PAGE);
+    let Ok(Created::New(mut region)) = device.create(&shared, &same) else {
+        panic!("it is not made");
+    };
+    region.offset = window(2, SLOTS);
+    device.enter(region).unwrap();
+    assert_eq!(device.create(&shared, &same), Ok(Created::Shared(REGIONS)));
+    let overlap = Err((EEXIST, Some(REGIONS)));
+    assert_eq!(device.create(&frame(size::CREATE), &same), overlap);
+    for other in [
+        request(2, 1, PAGE, PAGE),
+        request(2, 2, PAGE, 2 * PAGE),
+        request(2, 2, 0, 2 * PAGE),
+    ] {
+        assert_eq!(device.create(&shared, &other), overlap);
+    }
+    device.share(REGIONS);
+    assert!(device.unshare(REGIONS));
+    assert!(!device.unshare(REGIONS));
+    create(&mut device, &request(2, 2, 4 * PAGE, PAGE)).unwrap();
+    let exclusive = request(2, 2, 4 * PAGE, PAGE);
+    let overlap = Err((EEXIST, Some(REGIONS + 1)));
+    assert_eq!(device.create(&shared, &exclusive), overlap);
+    assert!(!device.unshare(REGIONS + 1));
 }
 
 // contract: fuzz.model
