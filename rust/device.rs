@@ -36,6 +36,11 @@
 //! of a BAR changes under the same lock, and only while no VMA maps the BAR. mmap() counts its VMA
 //! before it reads the attribute, so at least one of the two sees the other.
 //!
+//! A VMA of a subregion never leads to another one. mmap() counts its VMA in the slot before it
+//! looks for the subregion, both under the memory lock, and CREATE takes no slot that has a VMA.
+//! The VMA keeps its count when it is copied, split or moved: the new VMA is counted before the old
+//! one ends.
+//!
 //! The driver cannot choose the type of a stray ([`segments`]), and no fault makes an entry for
 //! one. The same lock protects the record of a stray among the claims.
 //!
@@ -117,7 +122,8 @@ pub(crate) struct State {
     /// ([`bit`]), and one for each BAR that has had an attribute ([`attribute_bit`]). All other
     /// BARs behave as with vfio-pci.
     history: Atomic<u32>,
-    /// The number of VMAs that map each BAR's window, without its slots.
+    /// The number of VMAs that map each BAR's window, without its slots, whose VMAs the [`Claims`]
+    /// count.
     vma_counts: [Atomic<i64>; pci::BARS],
 }
 
@@ -176,17 +182,38 @@ impl Operations for State {
         mmap::mmap(device, mapping)
     }
 
-    fn mapped(&self, device: &OpenDevice, offset: u64) {
-        if let Some(count) = self.vma_count(device, offset) {
-            // The full ordering places the count before the check for an attribute; see mmap.rs.
-            count.fetch_add(1, Full);
+    fn mapped(&self, device: &OpenDevice, offset: u64) -> Result {
+        match target(device, offset) {
+            Target::Bar(bar, _) => {
+                if let Some(count) = self.vma_counts.get(bar.index()) {
+                    // The full ordering places the count before the check for an attribute; see
+                    // mmap.rs.
+                    count.fetch_add(1, Full);
+                }
+                Ok(())
+            }
+            Target::Slot(bar, slot) => {
+                let counted = device.memory_exclusive().add_vma(bar, slot);
+                counted.then_some(()).ok_or(EINVAL)
+            }
+            Target::Other => Err(EINVAL),
         }
     }
 
     fn unmapped(&self, device: &OpenDevice, offset: u64) {
-        if let Some(count) = self.vma_count(device, offset) {
-            // A thread that reads 0 sees everything that was done through the mapping.
-            count.fetch_add(-1, Release);
+        match target(device, offset) {
+            Target::Bar(bar, _) => {
+                if let Some(count) = self.vma_counts.get(bar.index()) {
+                    // A thread that reads 0 sees everything that was done through the mapping.
+                    count.fetch_add(-1, Release);
+                }
+            }
+            Target::Slot(bar, slot) => {
+                let memory = device.memory_exclusive().remove_vma(bar, slot);
+                // The lock is released by now.
+                drop(memory);
+            }
+            Target::Other => (),
         }
     }
 
@@ -238,15 +265,6 @@ impl State {
     /// Returns whether `bar` has ever had an attribute.
     fn ever_had_attribute(&self, bar: region::Bar) -> bool {
         self.history.load(Relaxed) & attribute_bit(bar) != 0
-    }
-
-    /// Returns the number of VMAs of the BAR to which the file offset `offset` leads, or `None` if
-    /// it leads to a slot or another region.
-    fn vma_count(&self, device: &OpenDevice, offset: u64) -> Option<&Atomic<i64>> {
-        match target(device, offset) {
-            Target::Bar(bar, _) => self.vma_counts.get(bar.index()),
-            _ => None,
-        }
     }
 
     /// Returns whether a VMA maps `bar` itself.

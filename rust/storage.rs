@@ -57,8 +57,13 @@ impl<V: Copy> Map<V> for RBTree<u64, V> {
         self.remove_node(&key).map(RBTreeNode::into_reservation)
     }
 
-    fn at_or_above(&self, key: u64) -> Option<V> {
+    fn value_mut(&mut self, key: u64) -> Option<&mut V> {
+        self.get_mut(&key)
+    }
+
+    fn at_or_above(&self, key: u64) -> Option<(u64, V)> {
         let cursor = self.cursor_lower_bound(&key)?;
-        Some(*cursor.current().1)
+        let (key, value) = cursor.current();
+        Some((*key, *value))
     }
 }

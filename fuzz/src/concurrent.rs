@@ -171,13 +171,15 @@ impl Concurrent {
                 let next = device.next_index();
                 return Err(format!("index {} was used, not {next}", made.index));
             }
-            device.enter(Region {
+            let region = Region {
                 bar: made.bar,
                 span: made.start..made.end,
                 attribute: made.attribute,
                 offset: made.offset,
                 shares: 0,
-            })?;
+            };
+            // The mappings at that moment are not known.
+            device.enter(region, |_| false)?;
         }
         for index in records.iter().flat_map(|record| &record.destroyed) {
             if device.remove(*index).is_none() {

@@ -179,7 +179,7 @@ impl Error {
                 "this machine cannot give that type (nopat?), or the BAR exceeds 512 GiB"
             }
             (Call::Create, Errno::NOSPC) => {
-                "destroy subregions that are not needed; if offsets are used up, reopen the device"
+                "destroy subregions that are not needed, and unmap those that were destroyed"
             }
             (Call::Export, Errno::NOENT) => "only a subregion that exists can be exported",
             (Call::Export, Errno::MFILE) => "close files, or raise RLIMIT_NOFILE",

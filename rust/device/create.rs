@@ -20,6 +20,7 @@ use crate::{
         ClaimMemory,
         Refusal,
         RegionId,
+        SlotMemory,
         Span,
         Subregion, //
     },
@@ -87,6 +88,7 @@ fn try_create(
     }
     make_room(device, request.parent)?;
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+    let slot_memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     // Dropping this restores the previous state unless the subregion is entered.
     let change = if request.attribute.is_write_combining() {
         Some(divide(&mut io, bar)?)
@@ -98,7 +100,7 @@ fn try_create(
     // undone.
     reply.created(device.data().index(plan.id()), plan.region(), mem)?;
     device.data().record_subregion(request.parent);
-    commit(device, bar, plan, memory, change)
+    commit(device, bar, plan, (memory, slot_memory), change)
 }
 
 /// Shares the subregion `id`, which overlaps the request, if both were made for that and are
@@ -152,7 +154,7 @@ fn commit(
     device: &OpenDevice,
     bar: Bar<'_>,
     plan: region::Plan,
-    memory: ClaimMemory<storage::Kernel>,
+    (memory, slot_memory): (ClaimMemory<storage::Kernel>, SlotMemory<storage::Kernel>),
     mut change: Option<Change<'_, '_, '_, State>>,
 ) -> Result<(), Failure> {
     let (parent, span) = (plan.region().bar(), plan.region().span());
@@ -165,14 +167,14 @@ fn commit(
     // made both.
     let admission = table.admit(plan).map_err(|_| Failure::Kernel(ENOMEM))?;
     let Some(segments) = change.as_mut().and_then(Change::segments) else {
-        admission.enter(memory);
+        admission.enter(memory, slot_memory);
         return Ok(());
     };
     if let Err(error) = segments.set_wc(bar, span) {
         segments.record_stray(bar, &mut table, span, memory);
         return Err(error.into());
     }
-    admission.enter(memory);
+    admission.enter(memory, slot_memory);
     Ok(())
 }
 

@@ -37,16 +37,19 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     segments::end_strays(device, &mut io, bar);
     let mut change = Change::begin(&mut io, bar);
     let mut table = device.memory_exclusive();
-    let (_, memory) = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
+    let removed = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
+    let region = removed.region;
     table.zap(region.file_offset(), region.span().len());
     if !region.attribute().is_write_combining() {
-        // Free the memory of the claim after releasing the lock.
+        // Free the memory after releasing the lock.
         drop(table);
         return Ok(());
     }
-    if let (Some(segments), Some(memory)) = (change.segments(), memory) {
+    if let (Some(segments), Some(memory)) = (change.segments(), removed.claim) {
         segments.clear_wc(region.span());
         segments.record_stray(bar, &mut table, region.span(), memory);
     }
+    drop(table);
+    drop(removed.slot);
     Ok(())
 }

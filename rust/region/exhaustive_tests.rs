@@ -39,6 +39,8 @@ fn every_op() -> Vec<Op> {
     // A sequence that destroys can create at most `DEPTH - 1` subregions, so the last number never
     // exists.
     ops.extend((0..DEPTH as u32).map(Op::Destroy));
+    // One slot is followed, and another in its way.
+    ops.extend((0..2).flat_map(|number| [Op::Map(number), Op::Unmap(number)]));
     ops
 }
 

@@ -9,6 +9,7 @@
 //! - [`span`]: a valid range of bytes
 //! - [`attr`]: the attributes
 //! - [`window`]: the meaning of a file offset, and the choice of a slot
+//! - [`slots`]: the slots that are in use, and their VMAs
 //! - [`store`]: the storage that the caller provides
 //! - [`subregion`]: subregions, claims, and the reasons for which a subregion is refused
 //! - [`table`]: the claims and subregions of all BARs
@@ -16,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub(crate) mod attr;
+pub(crate) mod slots;
 pub(crate) mod span;
 pub(crate) mod store;
 pub(crate) mod subregion;
@@ -23,6 +25,7 @@ pub(crate) mod table;
 pub(crate) mod window;
 
 pub(crate) use self::attr::Attribute;
+pub(crate) use self::slots::SlotMemory;
 pub(crate) use self::span::{
     Span,
     SpanError, //

@@ -4,8 +4,8 @@
 //!
 //! [`Model::step`] does one operation on both and compares the results. [`Model::check`] compares
 //! everything that the table's interface shows. The table may choose any valid slot, so the model
-//! checks the conditions of a valid one: it lies within its window, overlaps no slot that was ever
-//! used, and agrees with the physical address modulo the size of a huge entry. This file has random
+//! checks the conditions of a valid one: it lies within its window, overlaps no slot that is in use
+//! or has a VMA, and agrees with the physical address modulo the size of a huge entry. This file has random
 //! sequences, `exhaustive_tests.rs` all short ones.
 
 use super::{
@@ -58,6 +58,10 @@ pub(super) enum Op {
     },
     /// End the stray that includes page `first`, from that page on.
     EndStray { bar: usize, first: usize },
+    /// Begin a VMA at the slot that the subregion with this number has or had.
+    Map(u32),
+    /// End a VMA of the slot of the subregion with this number, if there is one.
+    Unmap(u32),
 }
 
 /// The claim or stray that includes a page.
@@ -91,6 +95,8 @@ pub(super) struct Model {
     attributes: [Attribute; BARS],
     /// Every subregion ever created, by number, and whether it still exists.
     all: Vec<(Subregion, bool)>,
+    /// The number of VMAs of each of these.
+    vmas: Vec<u64>,
     /// The number of strays ever made.
     strays: u32,
 }
@@ -129,6 +135,7 @@ impl Model {
             owners: core::array::from_fn(|_| vec![None; pages]),
             attributes: [Attribute::Noncached; BARS],
             all: Vec::new(),
+            vmas: Vec::new(),
             strays: 0,
         }
     }
@@ -146,7 +153,45 @@ impl Model {
             }
             Op::AddStray { bar, first, pages } => self.add_stray(table, bar, first..first + pages),
             Op::EndStray { bar, first } => self.end_stray(table, bar, first),
+            Op::Map(number) => self.map(table, number),
+            Op::Unmap(number) => self.unmap(table, number),
         }
+    }
+
+    fn map(&mut self, table: &mut Table<Storage>, number: u32) {
+        let Some((region, _)) = self.all.get(number as usize).copied() else {
+            return;
+        };
+        let at = slot(&region).start();
+        let of = self
+            .used()
+            .find(|(_, bar, slot)| *bar == region.bar() && slot.start() <= at && at < slot.end());
+        let of = of.map(|(number, ..)| number);
+        assert_eq!(table.add_vma(region.bar(), at), of.is_some());
+        if let Some(of) = of {
+            self.vmas[of] += 1;
+        }
+    }
+
+    fn unmap(&mut self, table: &mut Table<Storage>, number: u32) {
+        let number = number as usize;
+        let Some((region, live)) = self.all.get(number).copied() else {
+            return;
+        };
+        if self.vmas[number] == 0 {
+            return;
+        }
+        self.vmas[number] -= 1;
+        let is_free = !live && self.vmas[number] == 0;
+        let memory = table.remove_vma(region.bar(), slot(&region).start());
+        assert_eq!(memory.is_some(), is_free);
+    }
+
+    /// Returns the slots that cannot be given to another subregion.
+    fn used(&self) -> impl Iterator<Item = (usize, Bar, Span)> + '_ {
+        let all = self.all.iter().enumerate();
+        let used = all.filter(|(number, (_, live))| *live || self.vmas[*number] != 0);
+        used.map(|(number, (region, _))| (number, region.bar(), slot(region)))
     }
 
     /// Returns the bytes of the pages in `range`.
@@ -232,26 +277,31 @@ impl Model {
             give_room(table, bar, entries);
         }
         assert_eq!(table.lacks_room(bar), None);
-        table.admit(plan).unwrap().enter(storage::memory());
+        let admission = table.admit(plan).unwrap();
+        admission.enter(storage::memory(), storage::slot_memory());
         self.owners[index][range].fill(Some(Owner::Subregion(number as u32)));
         self.all.push((region, true));
+        self.vmas.push(0);
     }
 
     fn destroy(&mut self, table: &mut Table<Storage>, number: u32) {
         let region = self.all.get_mut(number as usize);
         let expected = region.and_then(|(region, live)| core::mem::take(live).then_some(*region));
         let removed = table.remove(RegionId::new(number));
-        assert!(removed.as_ref().is_none_or(|(_, memory)| memory.is_some()));
-        assert_eq!(removed.map(|(region, _)| region), expected);
+        if let Some(removed) = &removed {
+            assert!(removed.claim.is_some());
+            assert_eq!(removed.slot.is_some(), self.vmas[number as usize] == 0);
+        }
+        assert_eq!(removed.map(|removed| removed.region), expected);
         for owner in self.owners.iter_mut().flatten() {
             owner.take_if(|owner| *owner == Owner::Subregion(number));
         }
     }
 
-    /// Returns all slots that `bar` has ever had.
+    /// Returns the slots of `bar` that cannot be given to another subregion.
     fn slots(&self, bar: Bar) -> impl Iterator<Item = Span> + '_ {
-        let of_bar = self.all.iter().filter(move |(r, _)| r.bar() == bar);
-        of_bar.map(|(region, _)| slot(region))
+        let of_bar = self.used().filter(move |(_, of, _)| *of == bar);
+        of_bar.map(|(_, _, slot)| slot)
     }
 
     /// Checks the slot of a new subregion.
@@ -263,11 +313,17 @@ impl Model {
         assert_eq!((new.start() ^ physical) % huge(new.len()), 0);
     }
 
-    /// Returns whether no slot for `span` fits after the last one, for any alignment.
+    /// Returns whether no slot for `span` fits anywhere. If one fits, one fits behind another slot or
+    /// at the start of the window.
     fn is_full(&self, bar: Bar, span: Span) -> bool {
-        let used = self.slots(bar).map(Span::end).max().unwrap_or(0);
         let live = self.all.iter().filter(|(_, live)| *live).count();
-        live >= LIMIT as usize || used + huge(span.len()) - 1 + span.len() > SLOTS_SIZE
+        let huge = huge(span.len());
+        let fits = |end: u64| {
+            let start = end + ((self.phys + span.start()).wrapping_sub(end) & (huge - 1));
+            let new = Span::new(start, span.len()).unwrap();
+            new.end() <= SLOTS_SIZE && self.slots(bar).all(|used| !used.overlaps(new))
+        };
+        live >= LIMIT as usize || !self.slots(bar).map(Span::end).chain([0]).any(fits)
     }
 
     /// Checks that `table` agrees with the model, through every function that reads the table.
@@ -312,6 +368,11 @@ impl Model {
     /// afterwards.
     fn check_slot(&self, table: &Table<Storage>, region: &Subregion, live: bool) {
         let slot = slot(region);
+        // The slot of a subregion that was destroyed may be that of another one.
+        if !live && self.slots(region.bar()).any(|used| used.overlaps(slot)) {
+            let found = table.resolve(region.bar(), slot);
+            return assert!(found.is_none_or(|(_, found)| found.id() != region.id()));
+        }
         let (bar, len, page) = (region.bar(), slot.len(), self.page);
         for within in [0, page - 1, len / 2, len - page, len - 1] {
             let byte = Span::new(slot.start() + within, 1).unwrap();
@@ -362,6 +423,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
     let op = prop_oneof![
         12 => create,
         6 => (0..24u32).prop_map(Op::Destroy),
+        3 => (0..24u32).prop_map(Op::Map),
+        3 => (0..24u32).prop_map(Op::Unmap),
         1 => window,
         2 => keep,
         6 => release,

@@ -30,8 +30,11 @@ pub(crate) trait Map<V: Copy>: Default {
     /// entry.
     fn remove(&mut self, key: u64) -> Option<Self::Memory>;
 
-    /// Returns the value of the smallest key that is at least `key`.
-    fn at_or_above(&self, key: u64) -> Option<V>;
+    /// Returns the value of `key` for modification.
+    fn value_mut(&mut self, key: u64) -> Option<&mut V>;
+
+    /// Returns the smallest key that is at least `key`, and its value.
+    fn at_or_above(&self, key: u64) -> Option<(u64, V)>;
 }
 
 /// The types of storage that a table uses.

@@ -48,8 +48,12 @@ mod on_host {
             BTreeMap::remove(self, &key).map(drop)
         }
 
-        fn at_or_above(&self, key: u64) -> Option<V> {
-            self.range(key..).next().map(|(_, value)| *value)
+        fn value_mut(&mut self, key: u64) -> Option<&mut V> {
+            self.get_mut(&key)
+        }
+
+        fn at_or_above(&self, key: u64) -> Option<(u64, V)> {
+            self.range(key..).next().map(|(key, value)| (*key, *value))
         }
     }
 
@@ -58,6 +62,8 @@ mod on_host {
     }
 
     pub(in super::super) fn memory() -> ClaimMemory<Storage> {}
+
+    pub(in super::super) fn slot_memory() -> SlotMemory<Storage> {}
 }
 
 #[cfg(not(test))]
@@ -77,17 +83,23 @@ mod in_kernel {
     pub(in super::super) fn memory() -> ClaimMemory<Storage> {
         RBTreeNodeReservation::new(GFP_KERNEL).unwrap()
     }
+
+    pub(in super::super) fn slot_memory() -> SlotMemory<Storage> {
+        RBTreeNodeReservation::new(GFP_KERNEL).unwrap()
+    }
 }
 
 #[cfg(not(test))]
 pub(super) use self::in_kernel::{
     entries,
     memory,
+    slot_memory,
     Storage, //
 };
 #[cfg(test)]
 pub(super) use self::on_host::{
     entries,
     memory,
+    slot_memory,
     Storage, //
 };

@@ -34,7 +34,7 @@ pub(crate) struct Subregion {
     pub(super) bar: Bar,
     pub(super) attribute: Attribute,
     pub(super) span: Span,
-    /// The start of its slot. A slot is as long as its subregion.
+    /// The start of its slot.
     pub(super) slot: u64,
 }
 
@@ -96,7 +96,7 @@ impl Claim {
 pub(crate) enum Refusal {
     /// The range overlaps this subregion. If it overlaps several, this one begins first.
     Overlap(RegionId),
-    /// The device has its maximum number of subregions, or the parent has no slots left.
+    /// The device has its maximum number of subregions or has used up its ids, or no slot is free.
     Limit,
     /// Another user of the BAR excludes the subregion.
     Busy(Busy),

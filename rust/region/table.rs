@@ -7,10 +7,10 @@
 //! [`Table::plan`] computes the new subregion without changing the table, [`Table::admit`] checks
 //! that the table has room for it, and [`Admission::enter`] cannot fail.
 //!
-//! The table allocates nothing. The caller passes the memory for a claim to [`Admission::enter`].
-//! [`Table::lacks_room`] returns a capacity if the array of subregions is full. The caller then
-//! allocates an array of that capacity outside any lock, lets [`Table::moved_to`] fill it, and
-//! exchanges the arrays with [`Table::adopt`], which takes constant time.
+//! The table allocates nothing. The caller passes the memory for a claim and a slot to
+//! [`Admission::enter`]. [`Table::lacks_room`] returns a capacity if the array of subregions is full.
+//! The caller then allocates an array of that capacity outside any lock, lets [`Table::moved_to`]
+//! fill it, and exchanges the arrays with [`Table::adopt`], which takes constant time.
 //!
 //! # Strays
 //!
@@ -22,14 +22,18 @@
 //!
 //! # Order
 //!
-//! Ids and slots only grow while the table exists, and none is used twice. The array of a BAR
-//! therefore has its subregions in the order of both. [`Table::remove`] only marks an element; the
-//! copy to a new array omits marked elements. Claims are created in any order, so a map contains
-//! them. The time of an operation grows with the number of subregions only in searches and in the
-//! copy.
+//! Ids only grow while the table exists, and none is used twice. The array of a BAR therefore has
+//! its subregions in the order of ids. [`Table::remove`] only marks an element; the copy to a new
+//! array omits marked elements. Claims and slots ([`super::slots`]) are in no such order, so maps
+//! contain them. The time of an operation grows with the number of subregions only in searches and
+//! in the copy.
 
 use super::{
     attr::Attribute,
+    slots::{
+        SlotMemory,
+        Slots, //
+    },
     span::Span,
     store::{
         Array,
@@ -45,17 +49,17 @@ use super::{
         Subregion, //
     },
     window::{
-        place_slot,
         Bar,
         PARENTS, //
     }, //
 };
+use core::num::NonZeroU64;
 
 /// The maximum number of subregions that a device can have at a time.
 pub(crate) const LIMIT: u32 = 16384;
 
-/// The number of ids. It is far below 2^32, so that the sum of an id and a region index cannot
-/// wrap.
+/// The number of ids until the last close. It is far below 2^32, so that the sum of an id and a
+/// region index cannot wrap.
 const IDS: u32 = 1 << 30;
 
 /// The maximum number of times that a subregion can be shared.
@@ -67,8 +71,6 @@ pub(crate) struct Plan {
     region: Subregion,
     /// The first count of a subregion that can be shared, or 0.
     shares: u16,
-    /// The end of its slot.
-    cursor: u64,
 }
 
 impl Plan {
@@ -91,26 +93,11 @@ impl Plan {
 /// An element of the array of a BAR: a subregion, or one that was removed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
-    span: Span,
-    slot: u64,
     id: RegionId,
-    /// The attribute, or `None` if the subregion was removed.
-    attribute: Option<Attribute>,
+    /// The end of its slot, or `None` if the subregion was removed.
+    slot_end: Option<NonZeroU64>,
     /// The number of requests that share the subregion, or 0 if it cannot be shared.
     shares: u16,
-}
-
-impl Entry {
-    /// Returns this subregion of `bar`, or `None` if it was removed.
-    fn region(&self, bar: Bar) -> Option<Subregion> {
-        Some(Subregion {
-            id: self.id,
-            bar,
-            attribute: self.attribute?,
-            span: self.span,
-            slot: self.slot,
-        })
-    }
 }
 
 /// The array of the subregions of a BAR.
@@ -118,6 +105,15 @@ pub(crate) type Entries<S> = <S as Stores>::Array<Entry>;
 
 /// The memory for one claim.
 pub(crate) type ClaimMemory<S> = <<S as Stores>::Map<Claim> as Map<Claim>>::Memory;
+
+/// A subregion that was removed, with memory to be used again or freed outside the lock.
+pub(crate) struct Removed<S: Stores> {
+    pub(crate) region: Subregion,
+    /// The memory of the claim.
+    pub(crate) claim: Option<ClaimMemory<S>>,
+    /// The memory of the slot, or `None` if the slot still has VMAs.
+    pub(crate) slot: Option<SlotMemory<S>>,
+}
 
 /// A copy of the subregions of a BAR in a new array. It is valid until the table changes.
 pub(crate) struct Moved<S: Stores> {
@@ -131,14 +127,14 @@ pub(crate) struct Moved<S: Stores> {
 
 /// The subregions and claims of one BAR.
 struct Parent<S: Stores> {
-    /// Subregions in the order of their ids and slots, some of which may have been removed.
+    /// Subregions in the order of their ids, some of which may have been removed.
     entries: Entries<S>,
     /// The number of subregions that have not been removed.
     live: u32,
     /// The claims and strays. The key is the end of the range.
     claims: S::Map<Claim>,
-    /// The end of the last slot, where the next one can begin.
-    cursor: u64,
+    /// The slots that are in use.
+    slots: Slots<S>,
     /// The attribute of the BAR.
     attribute: Attribute,
 }
@@ -156,7 +152,7 @@ impl<S: Stores> Default for Parent<S> {
             entries: Default::default(),
             live: 0,
             claims: Default::default(),
-            cursor: 0,
+            slots: Default::default(),
             attribute: Attribute::Noncached,
         }
     }
@@ -203,7 +199,9 @@ impl<S: Stores> Table<S> {
             let parent = self.parent(bar)?;
             let at = parent.position(|entry| entry.id < id);
             let entry = parent.entries.elements().get(at)?;
-            (entry.id == id).then(|| entry.region(bar))?
+            let end = entry.slot_end.filter(|_| entry.id == id)?;
+            let (bytes, slot) = parent.slots.at(end.get().checked_sub(1)?)?;
+            slot.region(bar, bytes)
         })
     }
 
@@ -270,7 +268,8 @@ impl<S: Stores> Table<S> {
     /// Returns the first claim or stray of `bar` that ends after `at`.
     fn first_ending_after(&self, bar: Bar, at: u64) -> Option<Claim> {
         let parent = self.parent(bar)?;
-        parent.claims.at_or_above(at.checked_add(1)?)
+        let (_, claim) = parent.claims.at_or_above(at.checked_add(1)?)?;
+        Some(claim)
     }
 
     /// Returns why userspace cannot map `span` through `bar`, or `None` if it can. If several
@@ -304,14 +303,24 @@ impl<S: Stores> Table<S> {
     /// subregion. Returns `None` unless all of `slots` is in the slot of one existing subregion.
     #[inline]
     pub(crate) fn resolve(&self, bar: Bar, slots: Span) -> Option<(Span, Subregion)> {
-        let parent = self.parent(bar)?;
-        let after = parent.position(|entry| entry.slot <= slots.start());
-        let entry = parent.entries.elements().get(after.checked_sub(1)?)?;
-        let within = slots.start().checked_sub(entry.slot)?;
-        let start = entry.span.start().checked_add(within)?;
+        let (bytes, slot) = self.parent(bar)?.slots.at(slots.start())?;
+        let within = slots.start().checked_sub(bytes.start())?;
+        let start = slot.span().start().checked_add(within)?;
         let span = Span::new(start, slots.len()).ok()?;
-        let region = entry.region(bar)?;
-        (span.end() <= entry.span.end()).then_some((span, region))
+        let region = slot.region(bar, bytes)?;
+        (span.end() <= slot.span().end()).then_some((span, region))
+    }
+
+    /// Counts a VMA that maps byte `at` of the slots of `bar`, and returns whether there is a slot.
+    pub(crate) fn add_vma(&mut self, bar: Bar, at: u64) -> bool {
+        let parent = self.parents.get_mut(bar.index());
+        parent.is_some_and(|parent| parent.slots.add_vma(at))
+    }
+
+    /// Counts a VMA less that maps byte `at` of the slots of `bar`. If it was the last one of a
+    /// removed subregion, the slot is free, and its memory must be freed outside the lock.
+    pub(crate) fn remove_vma(&mut self, bar: Bar, at: u64) -> Option<SlotMemory<S>> {
+        self.parents.get_mut(bar.index())?.slots.remove_vma(at)
     }
 
     /// Computes a new subregion for `span` of `bar`, and changes nothing. `phys` is the physical
@@ -335,9 +344,9 @@ impl<S: Stores> Table<S> {
         if self.live >= LIMIT || self.next >= IDS {
             return Err(Refusal::Limit);
         }
-        // TODO(offsets): The slots of removed subregions are not used again.
-        let cursor = self.parent(bar).map_or(0, |parent| parent.cursor);
-        let slot = place_slot(cursor, phys, span).ok_or(Refusal::Limit)?;
+        let slot = self.parent(bar);
+        let slot = slot.and_then(|parent| parent.slots.free(phys, span));
+        let slot = slot.ok_or(Refusal::Limit)?;
         Ok(Plan {
             region: Subregion {
                 id: RegionId::new(self.next),
@@ -347,7 +356,6 @@ impl<S: Stores> Table<S> {
                 slot: slot.start(),
             },
             shares: 0,
-            cursor: slot.end(),
         })
     }
 
@@ -367,7 +375,7 @@ impl<S: Stores> Table<S> {
         let old = self
             .parent(bar)
             .map_or(&[][..], |parent| parent.entries.elements());
-        for entry in old.iter().filter(|entry| entry.attribute.is_some()) {
+        for entry in old.iter().filter(|entry| entry.slot_end.is_some()) {
             let _ = entries.push(*entry);
         }
         Moved {
@@ -410,15 +418,19 @@ impl<S: Stores> Table<S> {
         Ok(Admission { table: self, plan })
     }
 
-    /// Removes the subregion `id` and returns it with the memory of its claim, to be freed outside
-    /// the lock. Returns `None` if it does not exist. Its id and its slot are not used again.
-    pub(crate) fn remove(&mut self, id: RegionId) -> Option<(Subregion, Option<ClaimMemory<S>>)> {
+    /// Removes the subregion `id`, or returns `None` if it does not exist. Its id is not used again,
+    /// and its slot not while it has VMAs.
+    pub(crate) fn remove(&mut self, id: RegionId) -> Option<Removed<S>> {
         let region = self.get(id)?;
-        self.entry_mut(id)?.attribute = None;
+        self.entry_mut(id)?.slot_end = None;
         let parent = self.parents.get_mut(region.bar.index())?;
         parent.live = parent.live.saturating_sub(1);
         self.live = self.live.saturating_sub(1);
-        Some((region, parent.claims.remove(region.span.end())))
+        Some(Removed {
+            region,
+            claim: parent.claims.remove(region.span.end()),
+            slot: parent.slots.remove(&region),
+        })
     }
 
     /// Adds the stray `span` of `bar`, with `memory` for its claim. `span` must not overlap a
@@ -483,13 +495,10 @@ pub(crate) struct Admission<'a, S: Stores> {
 }
 
 impl<S: Stores> Admission<'_, S> {
-    /// Enters the subregion, with `memory` for its claim. This cannot fail.
-    pub(crate) fn enter(self, memory: ClaimMemory<S>) {
-        let Plan {
-            region,
-            shares,
-            cursor,
-        } = self.plan;
+    /// Enters the subregion, with `memory` for its claim and `slot_memory` for its slot. This cannot
+    /// fail.
+    pub(crate) fn enter(self, memory: ClaimMemory<S>, slot_memory: SlotMemory<S>) {
+        let Plan { region, shares } = self.plan;
         let Some(parent) = self.table.parents.get_mut(region.bar.index()) else {
             return;
         };
@@ -498,17 +507,16 @@ impl<S: Stores> Admission<'_, S> {
             kind: ClaimKind::Subregion(region.id),
         };
         let entry = Entry {
-            span: region.span,
-            slot: region.slot,
             id: region.id,
-            attribute: Some(region.attribute),
+            // A slot lies within the window, so this does not saturate.
+            slot_end: NonZeroU64::new(region.slot.saturating_add(region.span.len())),
             shares,
         };
-        // The array has room, by the type's invariant. No other claim has this end, since claims do
-        // not overlap.
+        // The array has room, by the type's invariant. No other claim or slot has this end, since
+        // they do not overlap.
         let _ = parent.entries.push(entry);
         parent.claims.insert(memory, claim.span.end(), claim);
-        parent.cursor = cursor;
+        parent.slots.insert(slot_memory, &region);
         parent.live = parent.live.saturating_add(1);
         self.table.live = self.table.live.saturating_add(1);
         self.table.next = region.id.number().saturating_add(1);

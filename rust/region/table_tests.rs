@@ -38,6 +38,7 @@ mod cases {
         storage::{
             entries,
             memory,
+            slot_memory,
             Storage, //
         }, //
     };
@@ -54,7 +55,9 @@ mod cases {
     }
 
     fn enter(table: &mut Table<Storage>, plan: Plan) -> Result<(), Plan> {
-        table.admit(plan).map(|admission| admission.enter(memory()))
+        let admission = table.admit(plan)?;
+        admission.enter(memory(), slot_memory());
+        Ok(())
     }
 
     fn create(
@@ -258,12 +261,15 @@ mod cases {
 
     // contract: destroy.never-reused
     #[test]
-    fn a_removed_subregion_leaves_its_pages_free_but_not_its_id_or_its_slot() {
+    fn a_removed_subregion_leaves_its_pages_free_and_fresh_slots_come_first() {
         let mut table = Table::default();
         let old = claim(&mut table, 0x2000, 0x2000).unwrap();
         let beside = claim(&mut table, 0x4000, 0x1000).unwrap();
         let region = table.get(old).unwrap();
-        assert_eq!(table.remove(old).map(|(removed, _)| removed), Some(region));
+        assert_eq!(
+            table.remove(old).map(|removed| removed.region),
+            Some(region)
+        );
         assert_eq!(table.len(), 1);
         assert_eq!(table.overlapped(bar(2), span(0, 0x4000)), None);
         assert_eq!(table.overlapped(bar(2), span(0, 0x4001)), Some(beside));
@@ -272,6 +278,69 @@ mod cases {
         assert!(table.get(old).is_none());
         assert!(table.resolve(bar(2), span(region.slot, 1)).is_none());
         assert!(table.get(new).unwrap().slot >= region.slot + region.span.len());
+    }
+
+    /// Returns the start of the slot of a new subregion of half the window.
+    fn half(table: &mut Table<Storage>) -> Option<(RegionId, u64)> {
+        let id = claim(table, 0, SLOTS_SIZE / 2).ok()?;
+        Some((id, table.get(id)?.slot))
+    }
+
+    // contract: destroy.slots-again
+    #[test]
+    fn slots_are_used_again_in_their_order_when_no_fresh_one_is_left() {
+        let mut table = Table::default();
+        for n in 0..100 {
+            let (id, slot) = half(&mut table).unwrap();
+            assert_eq!(slot, n % 2 * SLOTS_SIZE / 2);
+            assert_eq!(id, RegionId::new(n as u32));
+            let removed = table.remove(id).unwrap();
+            assert!(removed.slot.is_some());
+            assert!(table.resolve(bar(2), span(slot, 1)).is_none());
+        }
+    }
+
+    // contract: destroy.slots-again destroy.never-reused
+    #[test]
+    fn a_slot_is_not_used_again_while_a_vma_is_left() {
+        let mut table = Table::default();
+        let (old, first) = half(&mut table).unwrap();
+        // Of two VMAs, one begins within the slot.
+        assert!(table.add_vma(bar(2), first));
+        assert!(table.add_vma(bar(2), first + SLOTS_SIZE / 2 - 1));
+        assert!(!table.add_vma(bar(2), first + SLOTS_SIZE / 2));
+        assert!(!table.add_vma(bar(3), first));
+        assert!(table.remove(old).unwrap().slot.is_none());
+        for _ in 0..5 {
+            let (id, slot) = half(&mut table).unwrap();
+            assert_eq!(slot, SLOTS_SIZE / 2);
+            let other = claim(&mut table, SLOTS_SIZE / 2, SLOTS_SIZE / 2);
+            assert_eq!(other, Err(Refusal::Limit));
+            assert!(table.resolve(bar(2), span(first, 1)).is_none());
+            table.remove(id).unwrap();
+        }
+        assert!(table.remove_vma(bar(2), first + 1).is_none());
+        // A copy of the one that is left is counted, too.
+        assert!(table.add_vma(bar(2), first));
+        assert!(table.remove_vma(bar(2), first).is_none());
+        let (id, slot) = half(&mut table).unwrap();
+        assert_eq!(slot, SLOTS_SIZE / 2);
+        table.remove(id).unwrap();
+        assert!(table.remove_vma(bar(2), first).is_some());
+        assert!(!table.add_vma(bar(2), first));
+        let (_, slot) = half(&mut table).unwrap();
+        assert_eq!(slot, first);
+    }
+
+    // contract: destroy.slots-again
+    #[test]
+    fn a_subregion_without_vmas_keeps_its_slot() {
+        let mut table = Table::default();
+        let (id, slot) = half(&mut table).unwrap();
+        assert!(table.add_vma(bar(2), slot));
+        assert!(table.remove_vma(bar(2), slot).is_none());
+        assert_eq!(table.get(id).map(|region| region.slot), Some(slot));
+        assert!(table.remove(id).unwrap().slot.is_some());
     }
 
     // contract: create.shared destroy.shared
@@ -495,8 +564,8 @@ mod cases {
     fn the_pages_of_a_removed_subregion_can_become_a_stray_by_its_memory() {
         let mut table = Table::default();
         let id = claim(&mut table, 0, PAGE).unwrap();
-        let (region, memory) = table.remove(id).unwrap();
-        table.add_stray(bar(2), region.span(), memory.unwrap());
+        let removed = table.remove(id).unwrap();
+        table.add_stray(bar(2), removed.region.span(), removed.claim.unwrap());
         assert_eq!(table.stray_at(bar(2), 0), Some(span(0, PAGE)));
         assert_eq!(table.len(), 0);
     }

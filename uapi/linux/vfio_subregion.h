@@ -33,7 +33,8 @@
  * * EOPNOTSUPP: this platform does not support the memory type, or the BAR is larger than 512 GiB
  * * EPERM: write combining, and the range includes a page of the MSI-X table
  * * ENOSPC: the device has the maximum number of subregions, the subregion is shared the maximum
- *   number of times, or the BAR has used up its 512 GiB of mmap offsets
+ *   number of times, no free range of mmap offsets is left among the 512 GiB of the BAR, or the
+ *   device has used up its 2^30 indices
  * * ENOENT: no subregion has this index
  * * EMFILE, ENFILE: the process or the machine has the maximum number of open files
  * * EFAULT: the address of the structure is invalid
@@ -137,7 +138,10 @@
  * the flag, since its creator expects VFIO_SUBREGION_DESTROY to destroy it, and a request without
  * the flag shares none. The count belongs to the open device. It does not fall when a process ends.
  *
- * An index or an mmap offset is not used again while the device is open. VFIO_DEVICE_GET_INFO
+ * An index is not used again while the device is open. An mmap offset is used again only after the
+ * subregion has been destroyed and its last mapping has ended in every process, and after the rest
+ * of the 512 GiB of the BAR's offsets has been used. An offset that a program still has without a
+ * mapping can then lead to another subregion, as a closed file descriptor can. VFIO_DEVICE_GET_INFO
  * counts the new region, and VFIO_DEVICE_GET_REGION_INFO describes it.
  *
  * The ioctl fails with EBUSY if

@@ -58,8 +58,6 @@ pub struct Device {
     facts: Arc<Facts>,
     /// All existing and destroyed subregions, in the order of their indices.
     pub regions: Vec<Option<Region>>,
-    /// All slots that were ever used.
-    slots: Vec<Range<u64>>,
     /// The attribute of each BAR's own window.
     pub windows: [Attribute; 6],
     /// The foreign mappings of its BARs.
@@ -81,7 +79,6 @@ impl Device {
         Self {
             facts,
             regions: Vec::new(),
-            slots: Vec::new(),
             windows: [Attribute::Noncached; 6],
             strays: Strays::default(),
             memory: true,
@@ -186,16 +183,27 @@ impl Device {
         }
     }
 
-    /// Adds a created subregion; returns an error if its offset is wrong.
-    pub fn enter(&mut self, region: Region) -> Result<(), String> {
+    /// Adds a created subregion; returns an error if its offset is wrong. `is_mapped` says whether
+    /// any process maps a part of a range of offsets.
+    pub fn enter(
+        &mut self,
+        region: Region,
+        is_mapped: impl Fn(&Range<u64>) -> bool,
+    ) -> Result<(), String> {
         let slot = region.slot();
         let start = super::facts::window(region.bar, SLOTS);
         if slot.start < start || slot.end > start + SLOTS {
             return Err(format!("offset {:#x} is outside of the slots", slot.start));
         }
-        if let Some(other) = self.slots.iter().find(|other| overlap(other, &slot)) {
+        if let Some((index, _)) = self.live().find(|(_, other)| overlap(&other.slot(), &slot)) {
             return Err(format!(
-                "offset {:#x} was used before, by {other:x?}",
+                "offset {:#x} is used by subregion {index}",
+                slot.start
+            ));
+        }
+        if is_mapped(&slot) {
+            return Err(format!(
+                "offset {:#x} still has a mapping of another subregion",
                 slot.start
             ));
         }
@@ -206,7 +214,6 @@ impl Device {
                 slot.start
             ));
         }
-        self.slots.push(slot);
         self.regions.push(Some(region));
         Ok(())
     }

@@ -7,7 +7,7 @@ mod memory;
 mod transfer;
 mod vfio;
 
-use super::{window, Created, World, BARS, LIMIT};
+use super::{overlap, window, Created, World, BARS, LIMIT};
 use crate::op::{Op, Outcome, Step};
 use libc::{c_int, EBADF, EBUSY, EEXIST, EINVAL, ENOSPC, ENOTTY};
 
@@ -106,6 +106,7 @@ impl World {
     fn judge_own(&mut self, op: Op, outcome: &Outcome) -> Verdict {
         let arch = self.facts.arch;
         let mapped: [bool; 6] = std::array::from_fn(|bar| self.is_mapped(bar));
+        let offsets = self.mapped_offsets();
         let Some(device) = &mut self.device else {
             return Err("the model is wrong: the device is closed".into());
         };
@@ -137,7 +138,9 @@ impl World {
                 region.offset = outcome.u64_at(48);
                 let claim =
                     window(region.bar, region.span.start)..window(region.bar, region.span.end);
-                device.enter(region)?;
+                device.enter(region, |slot| {
+                    offsets.iter().any(|range| overlap(range, slot))
+                })?;
                 self.revoke(&claim);
                 Ok(())
             }

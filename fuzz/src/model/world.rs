@@ -96,6 +96,14 @@ impl World {
             .any(|(_, process)| process.space.vmas().any(maps))
     }
 
+    /// Returns the ranges of the device file that any process maps.
+    #[must_use]
+    pub fn mapped_offsets(&self) -> Vec<Range<u64>> {
+        let all = self.present().flat_map(|(_, process)| process.space.vmas());
+        all.map(|vma| vma.offset..vma.offset + (vma.range.end - vma.range.start))
+            .collect()
+    }
+
     /// Records that the entries for these bytes of the device file were removed in all processes.
     pub fn revoke(&mut self, offsets: &Range<u64>) {
         for process in self.processes.iter_mut().flatten() {

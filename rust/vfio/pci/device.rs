@@ -107,7 +107,12 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 
     /// Called when a VMA starts mapping the device file at `offset`: by mmap(), or as a copy or a
     /// part of another VMA. The call may wait only for locks that mmap() may wait for.
-    fn mapped(&self, _device: &OpenDevice<Self>, _offset: u64) {}
+    ///
+    /// If this fails, mmap() fails, and [`Operations::unmapped`] is not called. It must not fail
+    /// while another VMA maps `offset`, because copies cannot fail.
+    fn mapped(&self, _device: &OpenDevice<Self>, _offset: u64) -> Result {
+        Ok(())
+    }
 
     /// Called when a VMA stops mapping the device file at `offset`, after its page-table entries
     /// have been removed.

@@ -106,12 +106,12 @@ impl<'a, T: Operations> NewMapping<'a, T> {
 
     /// Counts the mapping by [`Operations::mapped`].
     ///
-    /// Fails with [`EINVAL`] if the mapping is private.
+    /// Fails with [`EINVAL`] if the mapping is private, and with the errors of the operation.
     pub(crate) fn count(self) -> Result<CountedMapping<'a, T>> {
         if self.vma().flags() & self.shared == 0 {
             return Err(EINVAL);
         }
-        self.device.data().mapped(self.device, self.file_offset());
+        self.device.data().mapped(self.device, self.file_offset())?;
         Ok(CountedMapping(self))
     }
 }
@@ -443,7 +443,8 @@ impl<T: Operations> MappingOps<T> {
         // SAFETY: The memory manager passes a locked VMA, as the caller guarantees.
         let vma = unsafe { VmaRef::from_raw(vma) };
         let device = Self::device(vma);
-        device.data().mapped(device, file_offset(vma));
+        // The VMA that is copied or split maps this offset, so the operation cannot fail.
+        let _ = device.data().mapped(device, file_offset(vma));
         if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
             fork::remove_huge_entries(vma);
         }

@@ -67,7 +67,7 @@ fn create(device: &mut Device, request: &Request) -> Result<(), i32> {
         panic!("there is nothing to share");
     };
     region.offset = window(region.bar, SLOTS) + ((device.regions.len() as u64) << 30);
-    device.enter(region).unwrap();
+    device.enter(region, |_| false).unwrap();
     Ok(())
 }
 
@@ -125,7 +125,7 @@ fn only_the_same_request_with_the_flag_shares_a_subregion() {
         panic!("it is not made");
     };
     region.offset = window(2, SLOTS);
-    device.enter(region).unwrap();
+    device.enter(region, |_| false).unwrap();
     assert_eq!(device.create(&shared, &same), Ok(Created::Shared(REGIONS)));
     let overlap = Err((EEXIST, Some(REGIONS)));
     assert_eq!(device.create(&frame(size::CREATE), &same), overlap);
@@ -148,18 +148,21 @@ fn only_the_same_request_with_the_flag_shares_a_subregion() {
 
 // contract: fuzz.model
 #[test]
-fn an_offset_that_was_given_out_is_not_given_out_again() {
+fn an_offset_is_not_given_out_again_while_it_is_used_or_mapped() {
     let mut device = Device::new(facts());
     create(&mut device, &request(2, 2, PAGE, PAGE)).unwrap();
-    let old = device.remove(REGIONS).unwrap();
+    let old = device.region(REGIONS).unwrap().clone();
+    assert!(device.enter(old.clone(), |_| false).is_err());
+    device.remove(REGIONS).unwrap();
     assert_eq!(device.destroy(&frame(size::DESTROY), REGIONS), Err(ENOENT));
-    assert!(device.enter(old.clone()).is_err());
+    assert!(device.enter(old.clone(), |_| true).is_err());
     assert_eq!(device.next_index(), REGIONS + 1);
     let outside = Region {
         offset: window(2, 0),
-        ..old
+        ..old.clone()
     };
-    assert!(device.enter(outside).is_err());
+    assert!(device.enter(outside, |_| false).is_err());
+    assert!(device.enter(old, |_| false).is_ok());
 }
 
 // contract: fuzz.model

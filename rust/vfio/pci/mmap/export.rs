@@ -79,6 +79,13 @@ pub(in super::super) unsafe fn map_export<T: Operations>(
     // The range was valid, so the export has ended if this fails.
     let mapped = device.data().mmap(&device, mapping);
     mapped.map_err(|_| ENODEV)?;
+    // The VMA is counted now, so nothing else gets this range. If the export has ended before, the
+    // range may be that of another export, and the VMA must not exist. The memory manager calls no
+    // operation of a VMA whose mmap() fails.
+    if device.data().exported(&device, export.target()) != Some(range) {
+        device.data().unmapped(&device, start);
+        return Err(ENODEV);
+    }
     let data = core::ptr::from_ref(export).cast_mut().cast();
     // SAFETY: As above.
     unsafe { (*vma.as_ptr()).vm_private_data = data };
@@ -157,7 +164,8 @@ impl<T: Operations> ExportOps<T> {
         // SAFETY: The memory manager passes a locked VMA, as the caller guarantees.
         let vma = unsafe { VmaRef::from_raw(vma) };
         if let Some(device) = Self::export(vma).device() {
-            device.data().mapped(&device, file_offset(vma));
+            // The VMA that is copied or split maps this offset, so the operation cannot fail.
+            let _ = device.data().mapped(&device, file_offset(vma));
         }
         if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
             fork::remove_huge_entries(vma);
