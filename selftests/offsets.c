@@ -81,6 +81,7 @@ TEST_F_TIMEOUT(offsets, a_window_of_1g_is_made_and_unmade_without_end, 3600)
 /* A mapping that remains from a destroyed window: of two pages at first, and then changed. */
 FIXTURE(left) {
 	struct vfio_device dev;
+	struct vfio_subregion_create sub;
 	char *map;
 	pid_t child;
 	/* Closing our end ends the child. */
@@ -88,7 +89,7 @@ FIXTURE(left) {
 };
 
 FIXTURE_VARIANT(left) {
-	enum { WHOLE, FIRST_HALF, SECOND_HALF, MOVED, NO_ACCESS, IN_A_CHILD } how;
+	enum { WHOLE, FIRST_HALF, SECOND_HALF, MOVED, NO_ACCESS, IN_A_CHILD, OF_AN_EXPORT } how;
 };
 
 FIXTURE_VARIANT_ADD(left, whole) { WHOLE };
@@ -97,6 +98,7 @@ FIXTURE_VARIANT_ADD(left, second_half) { SECOND_HALF };
 FIXTURE_VARIANT_ADD(left, moved) { MOVED };
 FIXTURE_VARIANT_ADD(left, without_access) { NO_ACCESS };
 FIXTURE_VARIANT_ADD(left, in_a_child) { IN_A_CHILD };
+FIXTURE_VARIANT_ADD(left, of_an_export) { OF_AN_EXPORT };
 
 FIXTURE_SETUP(left)
 {
@@ -116,6 +118,7 @@ static void cut(struct __test_metadata *_metadata, FIXTURE_DATA(left) * self,
 {
 	void *hole;
 	char byte;
+	int fd;
 
 	switch (variant->how) {
 	case WHOLE:
@@ -148,6 +151,13 @@ static void cut(struct __test_metadata *_metadata, FIXTURE_DATA(left) * self,
 		}
 		munmap(self->map, 8 * KIB);
 		break;
+	case OF_AN_EXPORT:
+		fd = fixture_export(_metadata, &self->dev, self->sub.index, O_RDWR);
+		munmap(self->map, 8 * KIB);
+		self->map = mmap(NULL, 8 * KIB, PROT_READ, MAP_SHARED, fd, 0);
+		ASSERT_NE(MAP_FAILED, self->map) TH_LOG("%s", strerror(errno));
+		close(fd);
+		break;
 	}
 }
 
@@ -179,6 +189,7 @@ TEST_F(left, it_keeps_its_offset_until_it_ends)
 
 	old = make(_metadata, &self->dev);
 	self->map = fixture_map(_metadata, &self->dev, old.mmap_offset, 8 * KIB, 4 * KIB);
+	self->sub = old;
 	cut(_metadata, self, variant);
 	fixture_destroy(_metadata, &self->dev, old.index);
 	for (i = 0; i < 2 * WINDOWS; i++) {
@@ -223,6 +234,29 @@ TEST_F(offsets, when_mappings_are_left_at_all_of_them_create_is_enospc)
 	expect_refused(_metadata, &self->dev, &self->bar, &create, ENOSPC);
 	for (i = 0; i < WINDOWS; i++)
 		munmap(left[i], 4 * KIB);
+}
+
+/* Mappings remain at all offsets but one, so the next subregion gets that one again. */
+/* contract: destroy.never-reused export.destroyed */
+TEST_F(offsets, an_export_of_a_destroyed_subregion_never_leads_to_the_next_one)
+{
+	struct vfio_subregion_create sub, next;
+	unsigned int i;
+	uint32_t value;
+	int fd;
+
+	for (i = 0; i < WINDOWS - 1; i++)
+		leave(_metadata, &self->dev);
+	sub = make(_metadata, &self->dev);
+	fd = fixture_export(_metadata, &self->dev, sub.index, O_RDWR);
+	fixture_destroy(_metadata, &self->dev, sub.index);
+	next = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, GIB);
+	ASSERT_EQ(sub.mmap_offset, next.mmap_offset);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4 * KIB, PROT_READ, MAP_SHARED, fd, 0));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(-1, pread(fd, &value, sizeof(value), 0));
+	EXPECT_EQ(ENODEV, errno);
+	close(fd);
 }
 
 /* The first word of each half of the BAR. */
