@@ -178,6 +178,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("a doorbell after a fence", "x86", "8@0 sfence !4@4096", "0/8:fence 4096/4:type"),
     ("a load from the line", "x86", "8@0 ?4@32", "0/8:load"),
     ("a load from another line", "x86", "8@0 ?4@64", ""),
+    ("a load from the line before", "x86", "8@64 ?4@0", ""),
     ("a load over two lines", "x86", "8@0 8@64 ?8@60", "0/8:load 64/8:load"),
     ("the hints of arm64 are not x86's", "x86", "8@0 dgh stlr", ""),
     // The number of buffers.

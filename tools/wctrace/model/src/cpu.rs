@@ -195,10 +195,8 @@ impl Cpu {
             MemoryType::Strict => self.store_strict(store, left),
             MemoryType::Gathering => {
                 self.unfenced = true;
-                let mut follows = store.follows;
                 for piece in pieces(store.address, store.data) {
-                    self.gather(&piece, store.place, follows, left);
-                    follows = true;
+                    self.gather(&piece, store.place, store.follows, left);
                 }
             }
         }
