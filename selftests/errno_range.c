@@ -198,7 +198,7 @@ TEST_F(range, of_two_errors_the_earlier_one_is_reported)
 	EXPECT_RANGE(MIB, self->bar.size, EINVAL);
 	/* Flags are checked before overlaps. */
 	self->create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
-	self->create.flags = 1;
+	self->create.flags = ~VFIO_SUBREGION_CREATE_SHARED;
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
 	/* The parent is checked before the wrap. */
 	self->create = subregion_init(VFIO_PCI_ROM_REGION_INDEX, VFIO_SUBREGION_ATTR_WC, -4 * KIB,

@@ -106,6 +106,8 @@ impl fmt::Display for Busy {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
     use std::string::ToString;
 
