@@ -10,14 +10,16 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "fixture.h"
 
 /* Newer than some of the headers that this program is built with. */
 #define FEATURE_DMA_BUF		11
 
-/* The number of exports while a subregion comes and goes. */
+/* The number of exports while a subregion comes and goes, unless they take more seconds than this. */
 #define EXPORTS			5000
+#define SECONDS			20
 /* The minimum number of subregions that come and go during that time. */
 #define ENOUGH			10
 
@@ -292,6 +294,7 @@ static void *make_and_end_subregions(void *data)
 TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
 {
 	unsigned int round, refused = 0;
+	time_t end = time(NULL) + SECONDS;
 	pthread_t thread;
 	int ret;
 
@@ -300,7 +303,8 @@ TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
 	 * On a busy machine the thread makes few subregions, so the loop runs until there are
 	 * enough.
 	 */
-	for (round = 0; round < EXPORTS || (self->made <= ENOUGH && !self->created); round++) {
+	for (round = 0; (round < EXPORTS && time(NULL) < end) ||
+			(self->made <= ENOUGH && !self->created); round++) {
 		ret = try_export(&self->dev, &exports[round % 5]);
 		if (ret && !refused++)
 			TH_LOG("export %u: %s", round, strerror(-ret));
