@@ -240,6 +240,21 @@ impl Segments {
         }
     }
 
+    /// Makes a kernel mapping of the page that includes byte `at`, for one access. The io lock must
+    /// be held until it is dropped, because the types of pages change without it.
+    ///
+    /// Fails with [`EBUSY`] if another mapping gives the memory another type. Fails with [`ENOMEM`]
+    /// if the kernel has no memory.
+    pub(crate) fn temporary_map(&self, bar: Bar<'_>, at: u64) -> Result<KernelMap> {
+        let (segment, kind) = self.segment_at(at).ok_or(EINVAL)?;
+        let mem = match kind {
+            SegmentKind::Gap => Some(MemType::Noncached),
+            SegmentKind::WriteCombining => Some(MemType::WriteCombining),
+            SegmentKind::Stray => None,
+        };
+        KernelMap::of_page(bar, segment, mem, at)
+    }
+
     /// Adds the stray `span`, which is in no segment yet, with the reservation of the gap below it.
     fn insert_stray(
         &mut self,

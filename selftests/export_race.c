@@ -231,4 +231,62 @@ TEST_F(export_stall, the_owner_does_not_wait_for_a_page_of_a_worker)
 	close(uffd);
 }
 
+/* More chunks of the kernel's mappings than the driver keeps at a time. */
+#define CHUNK		(2 * MIB)
+#define READERS		16
+#define READS		200
+
+FIXTURE(export_readers) {
+	struct vfio_device dev;
+};
+
+FIXTURE_SETUP(export_readers)
+{
+	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", vfio_driver());
+}
+
+FIXTURE_TEARDOWN(export_readers)
+{
+	vfio_device_close(&self->dev);
+}
+
+struct reader {
+	pthread_t thread;
+	int fd;
+	off_t at;
+	unsigned int done;
+};
+
+static void *read_again(void *data)
+{
+	struct reader *reader = data;
+	uint32_t value;
+
+	while (reader->done < READS && pread(reader->fd, &value, 4, reader->at) == 4)
+		reader->done++;
+	return NULL;
+}
+
+/* contract: export.readers */
+TEST_F(export_readers, of_different_parts_do_not_stop_each_other)
+{
+	struct reader readers[READERS] = {};
+	struct vfio_subregion_create sub;
+	unsigned int i;
+	int fd;
+
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0,
+			     READERS * CHUNK);
+	fd = fixture_export(_metadata, &self->dev, sub.index, O_RDONLY);
+	for (i = 0; i < READERS; i++) {
+		readers[i].fd = fd;
+		readers[i].at = i * CHUNK;
+		ASSERT_EQ(0, pthread_create(&readers[i].thread, NULL, read_again, &readers[i]));
+	}
+	for (i = 0; i < READERS; i++) {
+		ASSERT_EQ(0, pthread_join(readers[i].thread, NULL));
+		EXPECT_EQ(READS, readers[i].done);
+	}
+}
+
 TEST_HARNESS_MAIN

@@ -69,24 +69,23 @@ pub(super) fn access(
     let Some(segments) = io.driver_maps(bar) else {
         return io.core_access(bar, at, &mut access).map(Some);
     };
-    if let Some(map) = segments.kernel_map_at(at) {
-        let start = map.span().start();
-        let done = pci::access_mapped(
-            map.io_map(),
-            device,
-            at.saturating_sub(start),
-            bar.msix_table().relative_to(start),
-            &mut access.limited(map.span().end().saturating_sub(at)),
-        );
-        return done.map(Some);
-    }
-    drop(io);
-    let Some(mut io) = device.try_io_exclusive() else {
-        return Ok(None);
+    // The exclusive lock, which a mapping for later accesses needs, is for the owner only: the users
+    // of exports could keep each other waiting for it.
+    let temporary;
+    let map = match segments.kernel_map_at(at) {
+        Some(map) => map,
+        None => {
+            temporary = segments.temporary_map(bar, at)?;
+            &temporary
+        }
     };
-    if let Some(segments) = io.driver_maps_mut(bar) {
-        segments.map_at(bar, at)?;
-    }
-    // The subregion may be gone, since the lock was released in between.
-    Ok(None)
+    let start = map.span().start();
+    let done = pci::access_mapped(
+        map.io_map(),
+        device,
+        at.saturating_sub(start),
+        bar.msix_table().relative_to(start),
+        &mut access.limited(map.span().end().saturating_sub(at)),
+    );
+    done.map(Some)
 }

@@ -40,6 +40,31 @@ impl KernelMap {
     pub(crate) fn io_map(&self) -> &IoMap {
         &self.map
     }
+
+    /// Maps the page of `segment` that includes byte `at`, with the type `mem`, or, without one,
+    /// with the type that the page has.
+    ///
+    /// Fails with [`EBUSY`] if another mapping has another type. Fails with [`ENOMEM`] if the
+    /// kernel has no memory.
+    pub(super) fn of_page(
+        bar: Bar<'_>,
+        segment: Span,
+        mem: Option<MemType>,
+        at: u64,
+    ) -> Result<Self> {
+        // CAST: `usize` has at most 64 bits.
+        let page = PAGE_SIZE as u64;
+        let start = at & !page.wrapping_sub(1);
+        let span = segment.above(start);
+        let span = span.and_then(|span| span.below(start.saturating_add(page)));
+        let span = span.ok_or(EINVAL)?;
+        let range = range(bar, span)?;
+        let map = match mem {
+            Some(mem) => IoMap::with_type(range, mem)?,
+            None => IoMap::new(range, MemType::Noncached)?,
+        };
+        Ok(Self { span, map })
+    }
 }
 
 /// The kernel mappings of a BAR.
@@ -85,14 +110,7 @@ impl KernelMaps {
         if self.find(at).is_some() {
             return Ok(());
         }
-        // CAST: `usize` has at most 64 bits.
-        let page = PAGE_SIZE as u64;
-        let start = at & !page.wrapping_sub(1);
-        let span = segment.above(start);
-        let span = span.and_then(|span| span.below(start.saturating_add(page)));
-        let span = span.ok_or(EINVAL)?;
-        let map = IoMap::new(range(bar, span)?, MemType::Noncached)?;
-        self.add(KernelMap { span, map });
+        self.add(KernelMap::of_page(bar, segment, None, at)?);
         Ok(())
     }
 
