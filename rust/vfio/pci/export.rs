@@ -244,7 +244,7 @@ impl<T: Operations> Export<T> {
                     done = done.saturating_add(now);
                     // CAST: The number is at most `STEP`.
                     *offset = offset.saturating_add(now as i64);
-                    if now < step {
+                    if now < step || current!().signal_pending() {
                         break;
                     }
                 }
