@@ -6,8 +6,8 @@
 //! are counted. The slot of a removed subregion remains in use until its last VMA has ended.
 //!
 //! A program can also keep an offset without a VMA, and map it after the removal. Nothing can
-//! detect that. The search for a free slot therefore begins at the end of the last one and goes
-//! round the window: the offsets that were not used for the longest time come first.
+//! detect that. The search for a free slot therefore begins at the end of the last one, and starts
+//! again when the rest of the window is too small, so that offsets of small slots come again late.
 
 use super::{
     attr::Attribute,

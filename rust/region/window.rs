@@ -102,8 +102,8 @@ const HUGE: [u64; 2] = [1 << 30, 2 << 20];
 /// Returns the slot for `span` of a BAR at the physical address `phys`. It is the first one from
 /// `cursor` on that permits huge entries, or `None` if it does not fit into the window.
 ///
-/// In a huge entry the virtual and the physical address must agree modulo its size, and mmap()
-/// derives the virtual address from the file offset. The slot therefore agrees with the physical
+/// In a huge entry the virtual and the physical address must agree modulo its size, and programs
+/// derive the virtual address from the file offset. The slot therefore agrees with the physical
 /// address modulo the largest entry that fits into the span. A span that is too small for a huge
 /// entry begins at `cursor` and wastes no offsets.
 pub(crate) fn place_slot(cursor: u64, phys: u64, span: Span) -> Option<Span> {

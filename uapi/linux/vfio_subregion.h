@@ -139,10 +139,11 @@
  * the flag shares none. The count belongs to the open device. It does not fall when a process ends.
  *
  * An index is not used again while the device is open. An mmap offset is used again only after the
- * subregion has been destroyed and its last mapping has ended in every process, and after the rest
- * of the 512 GiB of the BAR's offsets has been used. An offset that a program still has without a
- * mapping can then lead to another subregion, as a closed file descriptor can. VFIO_DEVICE_GET_INFO
- * counts the new region, and VFIO_DEVICE_GET_REGION_INFO describes it.
+ * subregion has been destroyed and its last mapping has ended in every process. The search for a
+ * free range goes on from the last one until the new range does not fit into the rest of the 512 GiB
+ * of the BAR's offsets, so small ranges are not used again for a long time. An offset that a program
+ * still has without a mapping can lead to another subregion then, as a closed file descriptor can.
+ * VFIO_DEVICE_GET_INFO counts the new region, and VFIO_DEVICE_GET_REGION_INFO describes it.
  *
  * The ioctl fails with EBUSY if
  *
@@ -298,8 +299,9 @@ struct vfio_region_set_attr {
  *
  * mmap() of the file fails with EINVAL if the range leaves the subregion or the mapping is private,
  * and with EACCES if it is writable and the file is not. pread() and pwrite() fail with EINVAL at
- * or after the end of the subregion, with EBADF if the file does not permit them, and with EIO
- * while memory decoding is off or after the failed recovery from an error.
+ * or after the end of the subregion, with EBADF if the file does not permit them, with EIO while
+ * memory decoding is off or after the failed recovery from an error, with EINTR if a signal arrives
+ * while they wait, with EBUSY if another mapping determines the memory type, and with ENOMEM.
  */
 struct vfio_subregion_export {
 	__u32		argsz;

@@ -57,8 +57,8 @@ pub(crate) enum GuestTypes {
 ///
 /// # Invariants
 ///
-/// mmap() on a file of `device` is setting up `vma`. The calling thread holds the mmap lock for
-/// writing, and no other code can find the VMA.
+/// mmap() on a file of `device`, or of an export of it, is setting up `vma`. The calling thread
+/// holds the mmap lock for writing, and no other code can find the VMA.
 pub(crate) struct NewMapping<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     vma: NonNull<vm_area_struct>,

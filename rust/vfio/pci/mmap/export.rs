@@ -163,6 +163,7 @@ impl<T: Operations> ExportOps<T> {
     unsafe extern "C" fn open(vma: *mut vm_area_struct) {
         // SAFETY: The memory manager passes a locked VMA, as the caller guarantees.
         let vma = unsafe { VmaRef::from_raw(vma) };
+        // TODO(export): a mapping of an export needs no count.
         if let Some(device) = Self::export(vma).device() {
             // The VMA that is copied or split maps this offset, so the operation cannot fail.
             let _ = device.data().mapped(&device, file_offset(vma));
