@@ -28,9 +28,13 @@ const WORD: usize = size_of::<u64>();
 ///
 /// Stores to write-combining memory wait in the CPU, in any order, until a buffer is full, is needed
 /// for something else, or is told to empty. A line of 64 bytes that is stored without interruption
-/// leaves as one burst. All copies here store whole lines in this way ([`LineStore`]), and what is
-/// before and behind them by the largest aligned stores, in ascending order. The same copies work on
-/// strict memory, where each store is a transfer of its own.
+/// leaves as one burst. All copies here store whole lines in this way ([`LineStore`]), and the bytes
+/// before and behind them by the largest aligned stores. The same copies work on strict memory, where
+/// each store is a transfer of its own, and lines arrive in ascending order.
+///
+/// A hypervisor that emulates the memory of a device, rather than passing it through, may not know
+/// stores of more than 8 bytes. For such memory, choose [`LineStore::Words`] by
+/// [`Data::with_line_store`].
 ///
 /// There are no loads here, because a load from write-combining memory is slow and ends the
 /// combining; [`Mapping::read`] does them.
@@ -44,7 +48,12 @@ pub struct Data<'a>(Window<'a>);
 
 impl<'a> Data<'a> {
     pub(crate) fn new(mapping: &'a Mapping) -> Self {
-        let (_, lines) = raw::detected();
+        let combining = mapping.attribute() == Some(Attribute::WriteCombining);
+        let (_, lines) = if combining && !mapping.memory().is_fake() {
+            raw::detected()
+        } else {
+            raw::ordered()
+        };
         Self(mapping.memory().window(lines))
     }
 
@@ -55,10 +64,12 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Stores lines in another way than [`LineStore::detect`] chose; `None` if this CPU does not
-    /// support it.
+    /// Stores lines in another way than the one that was chosen; `None` if this CPU does not support
+    /// it.
     ///
-    /// A driver uses this for [`LineStore::St64b`], if its device accepts such stores.
+    /// A driver uses this for [`LineStore::St64b`], if its device accepts such stores. After stores by
+    /// it or by [`LineStore::Movdir64b`], memory of every type needs the fences of write-combining
+    /// memory.
     #[must_use]
     pub fn with_line_store(self, way: LineStore) -> Option<Self> {
         Some(Self(self.0.with_lines(way.routine()?)))

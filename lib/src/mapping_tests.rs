@@ -169,13 +169,16 @@ fn a_copy_stores_its_bytes_and_no_others() {
 #[test]
 fn a_line_is_written_whole_or_refused() {
     let mapping = fake(Attribute::WriteCombining);
-    for &way in LineStore::ALL {
+    // Only memory of a device that accepts them has stores by ST64B.
+    let ways = LineStore::ALL.iter().copied();
+    for way in ways.filter(|&way| way != LineStore::St64b) {
         let Some(window) = mapping.data().with_line_store(way) else {
             assert!(!way.is_available());
             continue;
         };
         window.copy_from(0, &[0xee; 4096]).unwrap();
         assert_eq!(window.write_line(4032, &[7; 64]), Ok(()));
+        crate::flush_stores();
         assert_eq!(mapping.read::<u8>(4031), Ok(0xee), "{way:?}");
         assert!(
             (4032..4096).all(|at| mapping.read::<u8>(at) == Ok(7)),

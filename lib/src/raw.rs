@@ -13,6 +13,7 @@ pub(crate) use self::{
     access::Access,
     lines::{
         detected,
+        ordered,
         CopyLines,
         LINE, //
     },
@@ -277,6 +278,11 @@ impl Memory {
         self.size
     }
 
+    /// Whether it is memory of the process in place of a device's.
+    pub(crate) const fn is_fake(&self) -> bool {
+        self.allocated.is_some()
+    }
+
     /// Whether `size` bytes from `offset` on are within the memory.
     #[inline]
     pub(crate) fn fits(&self, offset: usize, size: usize) -> bool {
@@ -309,6 +315,8 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         if let Some(layout) = self.allocated {
+            // The memory may be used again at once, and a store of a line may still be on its way.
+            flush_stores();
             // SAFETY: allocate() allocated it so, and all views of it borrow self.
             unsafe { dealloc(self.base.as_ptr(), layout) };
             return;

@@ -25,6 +25,9 @@ pub(crate) type CopyLines = unsafe fn(to: *mut u8, from: *const u8, count: usize
 #[non_exhaustive]
 pub enum LineStore {
     /// x86: MOVDIR64B, one store that the CPU does not split.
+    ///
+    /// It keeps no order to other stores, to memory of any type, so it is chosen only for
+    /// write-combining memory, which keeps none either.
     Movdir64b,
     /// x86: one store of 64 bytes (AVX-512F).
     Avx512,
@@ -57,9 +60,10 @@ impl LineStore {
         Self::Words,
     ];
 
-    /// Returns the best way that this CPU has for memory of any device.
+    /// Returns the best way that this CPU has for write-combining memory of any device.
     ///
-    /// The CPU is asked once; later calls return the same.
+    /// For memory of other types, the best one that keeps the order of stores is taken. The CPU is
+    /// asked once; later calls return the same.
     #[must_use]
     pub fn detect() -> Self {
         detected().0
@@ -71,6 +75,11 @@ impl LineStore {
         self.routine().is_some()
     }
 
+    /// Whether lines that are stored in this way to strict memory arrive in their order.
+    fn keeps_order(self) -> bool {
+        !matches!(self, Self::Movdir64b | Self::St64b)
+    }
+
     /// The routine that stores lines in this way, if this CPU supports it.
     pub(crate) fn routine(self) -> Option<CopyLines> {
         routines::find(self)
@@ -80,16 +89,25 @@ impl LineStore {
 /// What [`LineStore::detect`] returns, with its routine.
 pub(crate) fn detected() -> (LineStore, CopyLines) {
     static DETECTED: OnceLock<(LineStore, CopyLines)> = OnceLock::new();
-    *DETECTED.get_or_init(|| {
-        let ways = LineStore::ALL.iter().copied();
-        ways.filter(|&way| way != LineStore::St64b)
-            .find_map(|way| Some((way, way.routine()?)))
-            .unwrap_or((LineStore::Words, routines::words))
-    })
+    *DETECTED.get_or_init(|| best(|way| way != LineStore::St64b))
 }
 
-/// Copies `size` bytes to device memory: lines by `lines`, and what is before and behind them by the
-/// largest aligned stores, in ascending order.
+/// The best way of this CPU that keeps the order of stores, with its routine.
+pub(crate) fn ordered() -> (LineStore, CopyLines) {
+    static ORDERED: OnceLock<(LineStore, CopyLines)> = OnceLock::new();
+    *ORDERED.get_or_init(|| best(LineStore::keeps_order))
+}
+
+fn best(accepts: impl Fn(LineStore) -> bool) -> (LineStore, CopyLines) {
+    let ways = LineStore::ALL.iter().copied();
+    ways.filter(|&way| accepts(way))
+        .find_map(|way| Some((way, way.routine()?)))
+        .unwrap_or((LineStore::Words, routines::words))
+}
+
+/// Copies `size` bytes to device memory in ascending order: lines by `lines`, and the bytes before and
+/// behind them by the largest aligned stores. The memory and `lines` decide whether the stores arrive
+/// in that order.
 ///
 /// # Safety
 ///
@@ -116,7 +134,7 @@ pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, size: usize, lines: Copy
     }
 }
 
-/// Copies bytes that are no whole line.
+/// Copies less than a line.
 ///
 /// # Safety
 ///
@@ -162,7 +180,7 @@ unsafe fn copy_word<T: Access>(to: *mut u8, from: *const u8) {
     unsafe { T::store(to.cast(), word) };
 }
 
-/// Copies `count` words of 8 bytes in ascending order, for descriptors that are no whole lines.
+/// Copies `count` words of 8 bytes in ascending order, for descriptors that do not consist of lines.
 ///
 /// # Safety
 ///
@@ -241,7 +259,9 @@ mod tests {
     #[test]
     fn every_way_that_this_cpu_has_copies_whole_lines() {
         let from: Vec<u8> = (0..=255).cycle().take(6 * LINE + 3).collect();
-        for &way in LineStore::ALL {
+        // Only memory of a device that accepts them has stores by ST64B.
+        let ways = LineStore::ALL.iter().copied();
+        for way in ways.filter(|&way| way != LineStore::St64b) {
             let Some(routine) = way.routine() else {
                 continue;
             };
@@ -252,6 +272,7 @@ mod tests {
                 let first = to.0.as_mut_ptr().wrapping_add(LINE);
                 // SAFETY: both ranges are within their arrays, and the first is aligned.
                 unsafe { routine(first, from.as_ptr().wrapping_add(3), count) };
+                crate::flush_stores();
                 assert_eq!(to.0[..], want, "{way:?} {count}");
             }
         }
@@ -262,6 +283,7 @@ mod tests {
     fn the_way_that_is_chosen_is_there_and_asks_nothing_of_the_memory() {
         assert!(LineStore::detect().is_available());
         assert_ne!(LineStore::detect(), LineStore::St64b);
+        assert!(ordered().0.keeps_order());
         assert!(LineStore::Words.is_available());
     }
 }
