@@ -367,7 +367,7 @@ impl<F: AsFd> Device<F> {
     pub fn export(&self, region: &Region, access: ExportAccess) -> Result<Export, Error> {
         let fd = raw::export(self.0.as_fd(), region.index.0, access.open_flags())
             .map_err(refused(Call::Export, region.index))?;
-        Ok(Export::new(fd, region.clone()))
+        Ok(Export::new(fd, region))
     }
 
     /// Reads from a region by `pread()`, which reaches claimed pages too; returns the number of bytes.

@@ -5,9 +5,13 @@
 use crate::{
     mapping::Mapping,
     raw::Memory,
+    Attribute,
+    Bar,
+    ByteRange,
     Call,
     Error,
-    Region, //
+    Region,
+    RegionIndex, //
 };
 use rustix::{
     fd::{
@@ -60,40 +64,67 @@ impl ExportAccess {
 #[derive(Debug)]
 pub struct Export {
     fd: OwnedFd,
-    region: Region,
+    /// The region, for errors.
+    index: RegionIndex,
+    size: u64,
+    /// Where the subregion begins in the BAR, in the bits that matter to large page-table entries.
+    place: u64,
+    attribute: Option<Attribute>,
 }
 
 impl Export {
-    pub(crate) const fn new(fd: OwnedFd, region: Region) -> Self {
-        Self { fd, region }
+    pub(crate) const fn new(fd: OwnedFd, region: &Region) -> Self {
+        Self {
+            fd,
+            index: region.index,
+            size: region.size,
+            place: region.file_offset,
+            attribute: region.attribute,
+        }
     }
 
-    /// Makes an export of a file that another process has sent, and of what it said of the region.
+    /// Makes an export of a file that another process has sent, and of what it said of the subregion:
+    /// the BAR, the range in the BAR, and the attribute with which it was created.
     ///
     /// The kernel is not asked: a sender that names another attribute makes [`Mapping`] offer the wrong
-    /// view. That harms no memory.
+    /// view. That harms no memory. Errors of this export name the BAR.
     #[must_use]
-    pub const fn from_parts(fd: OwnedFd, region: Region) -> Self {
-        Self::new(fd, region)
+    pub fn from_parts(fd: OwnedFd, bar: Bar, range: ByteRange, attribute: Attribute) -> Self {
+        Self {
+            fd,
+            index: bar.into(),
+            size: range.size(),
+            place: range.offset(),
+            attribute: Some(attribute),
+        }
     }
 
-    /// What the owner of the device knows of the subregion.
+    /// Returns the size of the subregion in bytes.
     #[must_use]
-    pub const fn region(&self) -> &Region {
-        &self.region
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Returns the attribute of the subregion; `None` if this crate does not know it.
+    #[must_use]
+    pub const fn attribute(&self) -> Option<Attribute> {
+        self.attribute
     }
 
     /// Maps the whole subregion, for reading and writing.
+    ///
+    /// There is no mapping of a read-only export, because a store to a [`Mapping`] cannot fail;
+    /// [`Export::read`] reads such an export.
     ///
     /// # Errors
     ///
     /// The kernel's; ENODEV when the export has ended, EACCES when it is read-only.
     pub fn map(&self) -> Result<Mapping, Error> {
-        let outside = Error::OutsideRegion(self.region.index);
-        let size = usize::try_from(self.region.size).map_err(|_| outside)?;
-        let memory = Memory::map(self.as_fd(), 0, size, self.region.file_offset)
-            .map_err(self.refused(Call::Mmap))?;
-        Ok(Mapping::new(memory, self.region.attribute))
+        let outside = Error::OutsideRegion(self.index);
+        let size = usize::try_from(self.size).map_err(|_| outside)?;
+        let memory =
+            Memory::map(self.as_fd(), 0, size, self.place).map_err(self.refused(Call::Mmap))?;
+        Ok(Mapping::new(memory, self.attribute))
     }
 
     /// Reads by `pread()`; returns how many bytes.
@@ -115,7 +146,7 @@ impl Export {
     }
 
     fn refused(&self, call: Call) -> impl FnOnce(Errno) -> Error {
-        let index = self.region.index;
+        let index = self.index;
         move |errno| Error::Refused { call, errno, index }
     }
 }

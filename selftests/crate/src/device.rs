@@ -189,13 +189,23 @@ fn an_export_reaches_its_subregion_and_ends_with_it() -> Outcome {
     vfio_subregion::flush_stores();
     let mut bytes = [0; 17];
     ensure!(device.read(&region, 0, &mut bytes)? == 17 && &bytes == b"through an export");
-    // As a process that has received the file.
+    // As a process that has received the files, and has no region.
+    let (part, wc) = (range(MIB, 4 * MIB), Attribute::WriteCombining);
+    let received = Export::from_parts(export.into(), BAR, part, wc);
+    ensure!(received.size() == 4 * MIB && received.attribute() == Some(wc));
+    let mapping = received.map()?;
+    // It agrees with the place in the BAR.
+    ensure!(mapping.base().addr().get() % (2 << 20) == 1 << 20);
+    mapping.write_combining()?.copy_from(0, b"T")?;
+    vfio_subregion::flush_stores();
+    ensure!(received.read(0, &mut bytes)? == 17 && &bytes == b"Through an export");
+    let export = received;
     let read_only = device.export(&region, ExportAccess::ReadOnly)?;
-    let received = Export::from_parts(read_only.into(), region.clone());
+    let received = Export::from_parts(read_only.into(), BAR, part, wc);
     ensure!(received.read(8, &mut bytes[..9])? == 9 && &bytes[..9] == b"an export");
     ensure!(received.write(0, b"x").unwrap_err().errno() == Some(Errno::BADF));
     ensure!(received.map().unwrap_err().errno() == Some(Errno::ACCESS));
-    ensure!(export.write(0, b"T")? == 1 && mapping.read::<u8>(0)? == b'T');
+    ensure!(export.write(0, b"t")? == 1 && mapping.read::<u8>(0)? == b't');
     device.destroy(region.index())?;
     ensure!(export.read(0, &mut bytes).unwrap_err().errno() == Some(Errno::NODEV));
     ensure!(export.map().unwrap_err().errno() == Some(Errno::NODEV));
