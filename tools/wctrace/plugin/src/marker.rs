@@ -47,9 +47,9 @@ fn count(number: u64) -> u64 {
             7 => model.unfenced_doorbells(),
             8 => model.overtaking_doorbells(),
             9 => traced.stores.values().map(|sums| sums.0).sum(),
-            _ => usize::try_from(number - 16)
-                .ok()
-                .and_then(|index| Reason::ALL.get(index))
+            _ => number
+                .checked_sub(16)
+                .and_then(|index| Reason::ALL.get(usize::try_from(index).ok()?))
                 .and_then(|reason| totals.by_reason.get(reason))
                 .copied()
                 .unwrap_or(0),
