@@ -311,11 +311,11 @@ FIXTURE_VARIANT(lines) {
 	enum vfio_subregion_line_store way;
 };
 
+/* Without ST64B, which the memory of this device does not accept. */
 FIXTURE_VARIANT_ADD(lines, movdir64b) { .way = VFIO_SUBREGION_LINE_MOVDIR64B };
 FIXTURE_VARIANT_ADD(lines, avx512) { .way = VFIO_SUBREGION_LINE_AVX512 };
 FIXTURE_VARIANT_ADD(lines, avx) { .way = VFIO_SUBREGION_LINE_AVX };
 FIXTURE_VARIANT_ADD(lines, sse2) { .way = VFIO_SUBREGION_LINE_SSE2 };
-FIXTURE_VARIANT_ADD(lines, st64b) { .way = VFIO_SUBREGION_LINE_ST64B };
 FIXTURE_VARIANT_ADD(lines, stp) { .way = VFIO_SUBREGION_LINE_STP };
 FIXTURE_VARIANT_ADD(lines, words) { .way = VFIO_SUBREGION_LINE_WORDS };
 
