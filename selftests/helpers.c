@@ -180,7 +180,15 @@ TEST_F(helpers, a_queue_goes_round_and_its_doorbell_is_rung)
 	EXPECT_EQ(-1, vfio_subregion_queue_init(&queue, got[1].map, 64, 0, got[0].map));
 	EXPECT_EQ(-1, vfio_subregion_queue_init(&queue, got[1].map, 20, 3, got[0].map));
 	EXPECT_EQ(EINVAL, errno);
+	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, got[1].map, 24, 3, got[0].map));
+	EXPECT_EQ(0, vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
+	EXPECT_EQ(&vfio_subregion_copy_words, queue.copy);
 	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, got[1].map, 64, 3, got[0].map));
+	EXPECT_EQ(-1, vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINES));
+	EXPECT_EQ(EOPNOTSUPP, errno);
+	EXPECT_EQ(vfio_subregion_lines(), queue.copy);
+	EXPECT_EQ(0, vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
+	EXPECT_EQ(&vfio_subregion_lines_words, queue.copy);
 	for (i = 1; i <= 5; i++) {
 		memset(entry, i, sizeof(entry));
 		vfio_subregion_queue_push(&queue, entry);
@@ -189,6 +197,8 @@ TEST_F(helpers, a_queue_goes_round_and_its_doorbell_is_rung)
 	vfio_subregion_queue_release(&queue);
 	EXPECT_EQ(2, queue.next);
 	EXPECT_EQ(5, vfio_subregion_read32(got[0].map));
+	vfio_subregion_queue_submit64(&queue, 1ULL << 40 | 6);
+	EXPECT_EQ(1ULL << 40 | 6, vfio_subregion_read64(got[0].map));
 	for (i = 0; i < 24; i++)
 		slots[i / 8][i % 8] = vfio_subregion_read64((char *)got[1].map + 8 * i);
 	for (i = 0; i < 8; i++) {

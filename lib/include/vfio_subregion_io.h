@@ -24,11 +24,13 @@ extern "C" {
  *
  * Stores through a write-combining mapping wait in buffers of the CPU, in any order, until a buffer
  * is full, is needed for something else, or is told to empty. Within a batch of descriptors that
- * is what makes them fast, so they need no fence between them. A driver needs a fence at four
+ * is what makes them fast, so they need no fence between them. On an x86 CPU with MOVDIR64B the
+ * same is true of lines that are copied to memory of any type. A driver needs a fence at five
  * moments:
  *
  *  1. Between descriptors and their doorbell: vfio_subregion_order_stores(). Nothing else orders
- *     the store to a strict register behind stores to write-combining memory.
+ *     the store to a strict register behind stores to write-combining memory, or behind copied
+ *     lines.
  *  2. Between a doorbell and the next store to a slot that is used again:
  *     vfio_subregion_order_stores(). Without it the device may find the new descriptor where the
  *     doorbell announced the old one.
@@ -37,8 +39,12 @@ extern "C" {
  *     before VFIO_SUBREGION_DESTROY, and after stores that no doorbell follows.
  *  4. Between the load of a flag that the device sets in memory and the loads of what the flag
  *     announces: vfio_subregion_order_loads().
+ *  5. Before a store to a slot that the device acts on without a doorbell (it looks for a valid
+ *     bit, or takes the slot itself as the doorbell), if the slot announces other stores, to a
+ *     buffer in memory for example: vfio_subregion_order_stores().
  *
- * struct vfio_subregion_queue has 1 and 2, and vfio_subregion_queue_release() is 3.
+ * struct vfio_subregion_queue has 1 and 2, and vfio_subregion_queue_release() is 3. 4 and 5 are
+ * left to the driver.
  */
 
 /** vfio_subregion_order_stores() - every store before it reaches the device before any after it */
@@ -64,7 +70,12 @@ static inline void vfio_subregion_flush_stores(void)
 #endif
 }
 
-/** vfio_subregion_order_loads() - every load of memory before it is done before any after it */
+/**
+ * vfio_subregion_order_loads() - orders loads of ordinary memory, to which the device writes by DMA
+ *
+ * Every load before it is done before any load after it. Loads of write-combining memory are not
+ * ordered by it on x86.
+ */
 static inline void vfio_subregion_order_loads(void)
 {
 #if defined(__aarch64__)
@@ -81,7 +92,7 @@ static inline void vfio_subregion_write_line(volatile void *to, const void *from
 	vfio_subregion_lines()(to, from, 1);
 }
 
-/* Copies bytes that are no whole line, by the largest aligned stores. */
+/* Copies less than a line, by the largest aligned stores. */
 static inline void vfio_subregion_copy_end(volatile char *to, const char *from, size_t size)
 {
 	size_t step;
@@ -111,13 +122,14 @@ static inline void vfio_subregion_copy_end(volatile char *to, const char *from, 
 }
 
 /**
- * vfio_subregion_copy() - copies @size bytes to device memory in ascending order
+ * vfio_subregion_copy_by() - copies @size bytes to device memory, and its whole lines by @lines
  *
- * Whole lines are stored as by vfio_subregion_write_line(), and what is before and behind them by
- * the largest aligned stores, each byte once. memcpy() promises none of that. The mapping may have
- * any type; on strict memory each store is a transfer of its own.
+ * @lines is a result of vfio_subregion_routine(). vfio_subregion_lines_words, which every CPU has,
+ * is for strict memory whose stores are to arrive in ascending order without a fence, and for
+ * memory that a hypervisor emulates: it may not know longer stores.
  */
-static inline void vfio_subregion_copy(volatile void *to, const void *from, size_t size)
+static inline void vfio_subregion_copy_by(vfio_subregion_copy_lines lines, volatile void *to,
+					  const void *from, size_t size)
 {
 	const size_t ahead = (size_t)(-(uintptr_t)to % VFIO_SUBREGION_LINE);
 	const size_t head = ahead < size ? ahead : size;
@@ -128,8 +140,22 @@ static inline void vfio_subregion_copy(volatile void *to, const void *from, size
 
 	vfio_subregion_copy_end(target, source, head);
 	if (count)
-		vfio_subregion_lines()(target + head, source + head, count);
+		lines(target + head, source + head, count);
 	vfio_subregion_copy_end(target + behind, source + behind, size - behind);
+}
+
+/**
+ * vfio_subregion_copy() - copies @size bytes to device memory
+ *
+ * Whole lines are stored as by vfio_subregion_write_line(), and the bytes before and behind them by
+ * the largest aligned stores, each byte once. memcpy() promises none of that. The mapping may have
+ * any type; on strict memory each store is a transfer of its own. The stores have no order before
+ * the next fence: this function does not know the type, and on an x86 CPU with MOVDIR64B lines have
+ * none on strict memory either. vfio_subregion_copy_by() can keep the order there.
+ */
+static inline void vfio_subregion_copy(volatile void *to, const void *from, size_t size)
+{
+	vfio_subregion_copy_by(vfio_subregion_lines(), to, from, size);
 }
 
 /**
@@ -184,6 +210,28 @@ static inline int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
 }
 
 /**
+ * vfio_subregion_queue_line_store() - chooses how this queue stores lines
+ *
+ * As vfio_subregion_use_line_store(), for one queue. Nothing changes for a queue whose slots are
+ * not lines.
+ *
+ * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
+ */
+static inline int vfio_subregion_queue_line_store(struct vfio_subregion_queue *queue,
+						  enum vfio_subregion_line_store way)
+{
+	const vfio_subregion_copy_lines routine = vfio_subregion_routine(way);
+
+	if (!routine) {
+		errno = EOPNOTSUPP;
+		return -1;
+	}
+	if (queue->copy != vfio_subregion_copy_words)
+		queue->copy = routine;
+	return 0;
+}
+
+/**
  * vfio_subregion_queue_push() - writes a descriptor to the next slot; the first follows the last
  *
  * The first push after a doorbell is ordered behind it.
@@ -204,6 +252,14 @@ static inline void vfio_subregion_queue_submit(struct vfio_subregion_queue *queu
 {
 	vfio_subregion_order_stores();
 	vfio_subregion_write32(queue->doorbell, value);
+	queue->rung = 1;
+}
+
+/** vfio_subregion_queue_submit64() - the same for a doorbell of 64 bits */
+static inline void vfio_subregion_queue_submit64(struct vfio_subregion_queue *queue, uint64_t value)
+{
+	vfio_subregion_order_stores();
+	vfio_subregion_write64(queue->doorbell, value);
 	queue->rung = 1;
 }
 

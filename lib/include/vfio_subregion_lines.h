@@ -93,8 +93,12 @@ static inline void vfio_subregion_write64(volatile void *to, uint64_t value)
 
 /* How a line is stored, the best way of each architecture first. */
 enum vfio_subregion_line_store {
-	/* x86-64: one store that the CPU does not split; one of AVX-512F; two; four. */
+	/*
+	 * x86-64: one store that the CPU does not split. It keeps no order to other stores, to
+	 * memory of any type.
+	 */
 	VFIO_SUBREGION_LINE_MOVDIR64B,
+	/* x86-64: one store of AVX-512F; two; four. */
 	VFIO_SUBREGION_LINE_AVX512,
 	VFIO_SUBREGION_LINE_AVX,
 	VFIO_SUBREGION_LINE_SSE2,
@@ -133,8 +137,10 @@ static inline void vfio_subregion_lines_movdir64b(volatile void *to, const void 
 	const char *source = (const char *)from;
 	volatile char *target = (volatile char *)to;
 
+	/* movdir64b (%rsi), %rdi, which assemblers know since binutils 2.31. */
 	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
-		__asm__ volatile("movdir64b (%1), %0" : : "r"(target), "r"(source) : "memory");
+		__asm__ volatile(".byte 0x66, 0x0f, 0x38, 0xf8, 0x3e"
+				 : : "D"(target), "S"(source) : "memory");
 }
 
 /* Ends the use of the upper halves of vector registers; until then, SSE code would be slow. */
@@ -217,7 +223,7 @@ static inline void vfio_subregion_lines_words(volatile void *to, const void *fro
 				 : "r"(target), "r"(source) : "memory");
 }
 
-/* Returns the routine for @way, or NULL if this CPU does not support it. */
+/** vfio_subregion_routine() - returns what stores by @way, or NULL if this CPU does not have it */
 static inline vfio_subregion_copy_lines vfio_subregion_routine(enum vfio_subregion_line_store way)
 {
 	unsigned int eax, ebx, ecx, edx;
@@ -306,7 +312,7 @@ static inline void vfio_subregion_lines_st64b(volatile void *to, const void *fro
 				 : "memory", "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8");
 }
 
-/* Returns the routine for @way, or NULL if this CPU does not support it. */
+/** vfio_subregion_routine() - returns what stores by @way, or NULL if this CPU does not have it */
 static inline vfio_subregion_copy_lines vfio_subregion_routine(enum vfio_subregion_line_store way)
 {
 	switch (way) {
@@ -337,7 +343,10 @@ static inline vfio_subregion_copy_lines vfio_subregion_routine(enum vfio_subregi
 
 #endif
 
-/* The routine in use, of which a program has one; NULL until it is chosen. */
+/*
+ * The routine in use; NULL until it is chosen. A program has one, and each shared object that hides
+ * its symbols (-fvisibility=hidden) has another.
+ */
 extern vfio_subregion_copy_lines vfio_subregion_lines_in_use;
 __attribute__((weak)) vfio_subregion_copy_lines vfio_subregion_lines_in_use;
 
@@ -345,7 +354,9 @@ __attribute__((weak)) vfio_subregion_copy_lines vfio_subregion_lines_in_use;
  * vfio_subregion_use_line_store() - chooses how this program stores lines
  *
  * A program calls it only to have another way than the best that is chosen automatically, for
- * example VFIO_SUBREGION_LINE_ST64B if its device accepts such stores.
+ * example VFIO_SUBREGION_LINE_ST64B if its device accepts such stores. It calls it before it makes
+ * queues, because those that exist keep their way. For one copy or one queue there are
+ * vfio_subregion_copy_by() and vfio_subregion_queue_line_store().
  *
  * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
  */
@@ -361,7 +372,11 @@ static inline int vfio_subregion_use_line_store(enum vfio_subregion_line_store w
 	return 0;
 }
 
-/** vfio_subregion_line_store() - returns the best way that this CPU has for any device */
+/**
+ * vfio_subregion_line_store() - returns the best way that this CPU has for any device
+ *
+ * It is the one that is chosen automatically, whatever vfio_subregion_use_line_store() has chosen.
+ */
 static inline enum vfio_subregion_line_store vfio_subregion_line_store(void)
 {
 	int way;

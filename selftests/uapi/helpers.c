@@ -27,6 +27,7 @@ void use(int device, struct vfio_subregion_create *create, const void *data, siz
 	    vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_ST64B))
 		return;
 	vfio_subregion_copy(map, data, size);
+	vfio_subregion_copy_by(vfio_subregion_lines_words, map, data, size);
 	vfio_subregion_write_line(map, data);
 	vfio_subregion_order_stores();
 	vfio_subregion_write8(bar, vfio_subregion_read8(bar));
@@ -34,9 +35,11 @@ void use(int device, struct vfio_subregion_create *create, const void *data, siz
 	vfio_subregion_write32(bar, vfio_subregion_read32(bar));
 	vfio_subregion_write64(bar, vfio_subregion_read64(bar));
 	vfio_subregion_order_loads();
-	if (!vfio_subregion_queue_init(&queue, map, 64, 16, bar)) {
+	if (!vfio_subregion_queue_init(&queue, map, 64, 16, bar) &&
+	    !vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINE_WORDS)) {
 		vfio_subregion_queue_push(&queue, data);
 		vfio_subregion_queue_submit(&queue, 1);
+		vfio_subregion_queue_submit64(&queue, 1);
 		vfio_subregion_queue_release(&queue);
 	}
 	vfio_subregion_flush_stores();
