@@ -352,11 +352,17 @@ static inline int vfio_subregion_map_best(int device, uint32_t bar, uint64_t off
 	return -1;
 }
 
-/** vfio_subregion_unmap() - unmaps what vfio_subregion_map_best() mapped, and its subregion ends */
+/**
+ * vfio_subregion_unmap() - unmaps what vfio_subregion_map_best() mapped, and its subregion ends
+ *
+ * The stores of this thread leave the CPU before. Other threads and processes that stored to it
+ * must have called vfio_subregion_flush_stores().
+ */
 static inline void vfio_subregion_unmap(int device, const struct vfio_subregion_mapping *mapping)
 {
 	struct vfio_subregion_destroy destroy;
 
+	vfio_subregion_flush_stores();
 	munmap(mapping->map, (size_t)mapping->size);
 	if (mapping->source != VFIO_SUBREGION_SOURCE_SUBREGION)
 		return;
