@@ -244,25 +244,31 @@ static inline int vfio_subregion_bar_attribute(const struct vfio_region_info *in
 	return VFIO_SUBREGION_ATTR_NONCACHED;
 }
 
-/* Maps a part of the BAR itself, if it is strict there and no subregion has claimed any of it. */
+/* Maps a part of the BAR itself, if it is strict and no subregion has claimed any of that part. */
 static inline void *vfio_subregion_map_bar(int device, uint32_t bar, uint64_t offset, uint64_t size)
 {
 	struct vfio_region_info *info = vfio_subregion_region_info(device, bar);
 	void *map = MAP_FAILED;
-	int attribute;
+	int attribute, error;
 
 	if (!info)
 		return MAP_FAILED;
 	errno = EINVAL;
-	if (offset <= info->size && size <= info->size - offset) {
-		attribute = vfio_subregion_bar_attribute(info, offset, size);
-		if (attribute == VFIO_SUBREGION_ATTR_NONCACHED)
-			map = vfio_subregion_map(device, info->offset + offset, size);
-		else if (attribute >= 0)
-			errno = EBUSY;
-	}
+	if (offset <= info->size && size <= info->size - offset)
+		map = vfio_subregion_map(device, info->offset + offset, size);
 	free(info);
-	return map;
+	if (map == MAP_FAILED)
+		return MAP_FAILED;
+	/* The attribute of a BAR cannot change from now on, while it is mapped. */
+	info = vfio_subregion_region_info(device, bar);
+	attribute = info ? vfio_subregion_bar_attribute(info, offset, size) : -1;
+	error = attribute < 0 ? errno : EBUSY;
+	free(info);
+	if (attribute == VFIO_SUBREGION_ATTR_NONCACHED)
+		return map;
+	munmap(map, (size_t)size);
+	errno = error;
+	return MAP_FAILED;
 }
 
 /* Maps a part of a BAR through sysfs, whose directory of the device the kernel tells. */
