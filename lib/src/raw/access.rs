@@ -130,22 +130,30 @@ mod arm64 {
 #[cfg(miri)]
 mod interpreted {
     use super::Access;
+    use core::sync::atomic::{
+        AtomicU16,
+        AtomicU32,
+        AtomicU64,
+        AtomicU8,
+        Ordering::Relaxed, //
+    };
 
-    macro_rules! by_volatile {
-        ($($word:ty)*) => {
+    // Threads may access a word at the same time, which only atomic operations may do.
+    macro_rules! by_atomics {
+        ($($word:ty, $atomic:ident;)*) => {
             $(impl Access for $word {
                 unsafe fn load(from: *const Self) -> Self {
-                    // SAFETY: the caller's obligations are the same.
-                    unsafe { from.read_volatile() }
+                    // SAFETY: the caller vouches for the word and its alignment.
+                    unsafe { $atomic::from_ptr(from.cast_mut()) }.load(Relaxed)
                 }
 
                 unsafe fn store(to: *mut Self, value: Self) {
-                    // SAFETY: the caller's obligations are the same.
-                    unsafe { to.write_volatile(value) };
+                    // SAFETY: the caller vouches for the word and its alignment.
+                    unsafe { $atomic::from_ptr(to) }.store(value, Relaxed);
                 }
             })*
         };
     }
 
-    by_volatile!(u8 u16 u32 u64);
+    by_atomics!(u8, AtomicU8; u16, AtomicU16; u32, AtomicU32; u64, AtomicU64;);
 }
