@@ -21,7 +21,8 @@ use zerocopy::{
 /// The producer of a ring of descriptors: writes them in order and rings the doorbell.
 ///
 /// It issues the fences between descriptors, doorbell and the next descriptors, so that its user
-/// needs none:
+/// needs none between them. A device that acts on a descriptor before the doorbell needs
+/// [`order_stores`] before a push that announces other stores.
 ///
 /// ```
 /// use vfio_subregion::{Attribute, Mapping};

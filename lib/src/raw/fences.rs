@@ -25,9 +25,12 @@ macro_rules! fence {
 /// Orders stores: every store before it, to memory of any type, reaches the device before any store
 /// after it.
 ///
-/// A driver needs it at two moments: between descriptors and their doorbell
-/// ([`Register::write_ordered`](crate::Register::write_ordered) has it), and between a doorbell and
-/// the next store to a descriptor slot that is used again. [`Queue`](crate::Queue) does both.
+/// A driver needs it at three moments. Between descriptors and their doorbell
+/// ([`Register::write_ordered`](crate::Register::write_ordered) has it) and between a doorbell and the
+/// next store to a descriptor slot that is used again, [`Queue`](crate::Queue) has it. The third is
+/// before a store to a slot that the device acts on without a doorbell (it looks for a valid bit, or
+/// takes the slot itself as the doorbell), if the slot announces other stores, to a buffer in memory
+/// for example.
 ///
 /// x86: `sfence`, which empties the write-combining buffers before any later store. arm64:
 /// `dmb oshst`, because the device is an observer in the outer shareable domain. It does not wait for
