@@ -292,7 +292,8 @@ impl Memory {
     /// Whether a `T` at `offset` can be accessed.
     #[inline]
     pub(crate) fn has<T>(&self, offset: usize) -> bool {
-        offset % align_of::<T>() == 0 && self.fits(offset, size_of::<T>())
+        // Not its alignment, which is 4 for a u64 on x86 of 32 bits.
+        offset % size_of::<T>() == 0 && self.fits(offset, size_of::<T>())
     }
 
     /// The word at `offset`, if it can be accessed.
