@@ -45,9 +45,9 @@ static const char usage_text[] =
 	"overwritten, so it must be memory, of 2 MiB or more. The program must run as root, because\n"
 	"it gives up its rights in the worker.\n"
 	"\n"
-	"The status is 0 when all is as asked for; 1 when the device cannot be used, 2 for a\n"
-	"wrong command line, 3 when its driver has no subregions, 4 when it refused these, 5\n"
-	"when the device has not what the worker wrote, or the worker kept what was taken back.\n";
+	"The status is 0 on success, 1 when the device cannot be used, 2 for a wrong command\n"
+	"line, 3 when its driver has no subregions, 4 when it refused these, 5 when the device\n"
+	"does not have what the worker wrote, or the worker still had what was taken back.\n";
 
 /* What is sent with the files: the worker cannot ask the device. */
 struct grant {
@@ -93,7 +93,8 @@ static int receive_grant(int socket, struct grant *grant, int files[2])
 	};
 
 	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != (ssize_t)sizeof(*grant) ||
-	    message.msg_controllen < sizeof(control.header) ||
+	    message.msg_flags & MSG_CTRUNC || message.msg_controllen < sizeof(control.header) ||
+	    control.header.cmsg_level != SOL_SOCKET || control.header.cmsg_type != SCM_RIGHTS ||
 	    control.header.cmsg_len != CMSG_LEN(2 * sizeof(int)))
 		return -1;
 	memcpy(files, CMSG_DATA(&control.header), 2 * sizeof(int));
@@ -152,6 +153,8 @@ static int work(int socket)
 	if (doorbell == MAP_FAILED || window == MAP_FAILED)
 		return fail(STATUS_SYSTEM, "worker: mmap: %s", strerror(errno));
 	write_ring(window, doorbell);
+	/* The daemon destroys the window, and cannot flush the stores of this process. */
+	vfio_subregion_flush_stores();
 	/* The daemon looks, and takes the window back. */
 	if (write(socket, "", 1) != 1 || read(socket, &byte, 1) != 1)
 		return fail(STATUS_SYSTEM, "worker: the daemon is gone");
@@ -194,7 +197,7 @@ static int set_up(struct owner *owner)
 	return STATUS_OK;
 }
 
-/* Whether the device has what the worker was to write. */
+/* Whether the device has what the worker should have written. */
 static int verify(struct owner *owner)
 {
 	const volatile uint64_t *words = owner->memory;
