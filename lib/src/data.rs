@@ -124,6 +124,8 @@ impl<'a> Data<'a> {
 }
 
 /// Descriptors in the memory of a device, which the CPU only writes.
+///
+/// A copy of it is the same descriptors, so of several queues made of it each starts at the first.
 #[derive(Clone, Copy, Debug)]
 pub struct Ring<'a, T>(Slots<'a, T>);
 

@@ -27,8 +27,9 @@ impl Word for u64 {}
 
 /// Device memory that is mapped into the process.
 ///
-/// It is unmapped when it is dropped. Until then it keeps the device open, as a file descriptor does;
-/// the descriptor that it was made with may be closed.
+/// It is unmapped when it is dropped. The descriptor that it was made with may be closed before. A
+/// mapping of [`Device::map`](crate::Device::map) keeps the device open, as a file descriptor does; one
+/// of an [`Export`](crate::Export) or of sysfs does not.
 ///
 /// Device memory can change by itself, so each access is one load or store instruction, and there is
 /// never a reference to it. Several mappings of the same memory do no harm.

@@ -195,7 +195,7 @@ pub fn for_each_cpu(mut action: impl FnMut(&mut Traced)) {
 }
 
 impl Traced {
-    /// The model, and what to do with that which leaves it.
+    /// The model, and what to do with the writes that leave it.
     fn parts(&mut self) -> (&mut Cpu, impl FnMut(Departure) + '_) {
         let totals = &mut self.totals;
         (&mut self.model, |departure| totals.add(&departure))
