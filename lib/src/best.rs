@@ -142,7 +142,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// That of the first attribute in `wanted`, if none is possible.
+    /// That of the first attribute in `wanted`, if none is possible; [`Error::OutsideRegion`] if there
+    /// is none in `wanted`.
     pub fn map_best(
         &self,
         bar: Bar,
