@@ -17,7 +17,7 @@
 /* Newer than some of the headers that this program is built with. */
 #define FEATURE_DMA_BUF		11
 
-/* The number of exports while a subregion comes and goes, unless they take more seconds than this. */
+/* The number of exports while a subregion comes and goes, within this number of seconds. */
 #define EXPORTS			5000
 #define SECONDS			20
 /* The minimum number of subregions that come and go during that time. */
@@ -303,8 +303,9 @@ TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
 	 * On a busy machine the thread makes few subregions, so the loop runs until there are
 	 * enough.
 	 */
-	for (round = 0; (round < EXPORTS && time(NULL) < end) ||
-			(self->made <= ENOUGH && !self->created); round++) {
+	for (round = 0; self->made <= ENOUGH || (round < EXPORTS && time(NULL) < end); round++) {
+		if (self->created)
+			break;
 		ret = try_export(&self->dev, &exports[round % 5]);
 		if (ret && !refused++)
 			TH_LOG("export %u: %s", round, strerror(-ret));
