@@ -102,6 +102,17 @@ enum SegmentKind {
     Stray,
 }
 
+impl SegmentKind {
+    /// Returns the memory type of the pages, or `None` if other mappings determine it.
+    fn mem_type(self) -> Option<MemType> {
+        match self {
+            Self::Gap => Some(MemType::Noncached),
+            Self::WriteCombining => Some(MemType::WriteCombining),
+            Self::Stray => None,
+        }
+    }
+}
+
 /// The segments of a BAR.
 ///
 /// # Invariants
@@ -230,13 +241,9 @@ impl Segments {
         let (segment, kind) = self.segment_at(at).ok_or(EINVAL)?;
         // INVARIANT: The mapping lies within one segment. It has the type of the segment; in a
         // stray every page has the type that other mappings give it.
-        match kind {
-            SegmentKind::Gap => self.kernel_maps.map(bar, segment, MemType::Noncached, at),
-            SegmentKind::WriteCombining => {
-                self.kernel_maps
-                    .map(bar, segment, MemType::WriteCombining, at)
-            }
-            SegmentKind::Stray => self.kernel_maps.map_page(bar, segment, at),
+        match kind.mem_type() {
+            Some(mem) => self.kernel_maps.map(bar, segment, mem, at),
+            None => self.kernel_maps.map_page(bar, segment, at),
         }
     }
 
@@ -247,12 +254,7 @@ impl Segments {
     /// if the kernel has no memory.
     pub(crate) fn temporary_map(&self, bar: Bar<'_>, at: u64) -> Result<KernelMap> {
         let (segment, kind) = self.segment_at(at).ok_or(EINVAL)?;
-        let mem = match kind {
-            SegmentKind::Gap => Some(MemType::Noncached),
-            SegmentKind::WriteCombining => Some(MemType::WriteCombining),
-            SegmentKind::Stray => None,
-        };
-        KernelMap::of_page(bar, segment, mem, at)
+        KernelMap::of_page(bar, segment, kind.mem_type(), at)
     }
 
     /// Adds the stray `span`, which is in no segment yet, with the reservation of the gap below it.
