@@ -84,6 +84,20 @@ void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached)
 			  (allow_any_uncached ? VM_ALLOW_ANY_UNCACHED : VM_NONE));
 }
 
+#if defined(CONFIG_ARM64) && defined(CONFIG_DEBUG_VM)
+/* arm64's pmd_populate() then compares @mm with init_mm, which is not exported. */
+static void populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t table)
+{
+	__pmd_populate(pmd, page_to_phys(table),
+		       PMD_TYPE_TABLE | PMD_TABLE_AF | PMD_TABLE_PXN);
+}
+#else
+static void populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t table)
+{
+	pmd_populate(mm, pmd, table);
+}
+#endif
+
 /*
  * Ensures that a table of small entries exists for a fault of a single page, and returns whether it
  * does. It does not if a huge entry exists. __do_fault() has allocated the memory for the table.
@@ -101,7 +115,7 @@ bool vfio_rs_fault_has_table(struct vm_fault *vmf)
 			mm_inc_nr_ptes(mm);
 			/* As in pmd_install(): the zeroes of the table become visible before it. */
 			smp_wmb();
-			pmd_populate(mm, vmf->pmd, vmf->prealloc_pte);
+			populate(mm, vmf->pmd, vmf->prealloc_pte);
 			vmf->prealloc_pte = NULL;
 		}
 		pmd = *vmf->pmd;
