@@ -64,10 +64,8 @@ impl<T> RwSemaphore<T> {
     pub(crate) fn read(&self) -> ReadGuard<'_, T> {
         // SAFETY: `new` initialised the semaphore.
         unsafe { bindings::down_read(self.sem.get()) };
-        ReadGuard {
-            lock: self,
-            _thread: NotThreadSafe,
-        }
+        // SAFETY: This thread has just taken the semaphore.
+        unsafe { self.read_guard() }
     }
 
     /// Takes the lock for reading if no thread holds it for writing, or returns `None`.
@@ -77,10 +75,8 @@ impl<T> RwSemaphore<T> {
         if taken == 0 {
             return None;
         }
-        Some(ReadGuard {
-            lock: self,
-            _thread: NotThreadSafe,
-        })
+        // SAFETY: This thread has just taken the semaphore.
+        Some(unsafe { self.read_guard() })
     }
 
     /// Takes the lock for reading.
@@ -92,20 +88,16 @@ impl<T> RwSemaphore<T> {
         if ret != 0 {
             return Err(EINTR);
         }
-        Ok(ReadGuard {
-            lock: self,
-            _thread: NotThreadSafe,
-        })
+        // SAFETY: This thread has just taken the semaphore.
+        Ok(unsafe { self.read_guard() })
     }
 
     /// Takes the lock for writing.
     pub(crate) fn write(&self) -> WriteGuard<'_, T> {
         // SAFETY: `new` initialised the semaphore.
         unsafe { bindings::down_write(self.sem.get()) };
-        WriteGuard {
-            lock: self,
-            _thread: NotThreadSafe,
-        }
+        // SAFETY: This thread has just taken the semaphore.
+        unsafe { self.write_guard() }
     }
 
     /// Takes the lock for writing if no thread holds it, or returns `None`.
@@ -115,10 +107,8 @@ impl<T> RwSemaphore<T> {
         if taken == 0 {
             return None;
         }
-        Some(WriteGuard {
-            lock: self,
-            _thread: NotThreadSafe,
-        })
+        // SAFETY: This thread has just taken the semaphore.
+        Some(unsafe { self.write_guard() })
     }
 
     /// Takes the lock for writing.
@@ -127,10 +117,32 @@ impl<T> RwSemaphore<T> {
     pub(crate) fn write_killable(&self) -> Result<WriteGuard<'_, T>> {
         // SAFETY: `new` initialised the semaphore.
         to_result(unsafe { bindings::down_write_killable(self.sem.get()) })?;
-        Ok(WriteGuard {
+        // SAFETY: This thread has just taken the semaphore.
+        Ok(unsafe { self.write_guard() })
+    }
+
+    /// Makes the guard for a lock for reading that this thread has taken.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread must hold the semaphore for reading, without a guard.
+    unsafe fn read_guard(&self) -> ReadGuard<'_, T> {
+        ReadGuard {
             lock: self,
             _thread: NotThreadSafe,
-        })
+        }
+    }
+
+    /// Makes the guard for a lock for writing that this thread has taken.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread must hold the semaphore for writing, without a guard.
+    unsafe fn write_guard(&self) -> WriteGuard<'_, T> {
+        WriteGuard {
+            lock: self,
+            _thread: NotThreadSafe,
+        }
     }
 }
 
@@ -174,10 +186,8 @@ impl<'a, T> WriteGuard<'a, T> {
         let lock = ManuallyDrop::new(self).lock;
         // SAFETY: The guard exists because this thread took the semaphore for writing.
         unsafe { bindings::downgrade_write(lock.sem.get()) };
-        ReadGuard {
-            lock,
-            _thread: NotThreadSafe,
-        }
+        // SAFETY: This thread now holds the semaphore for reading.
+        unsafe { lock.read_guard() }
     }
 }
 
