@@ -22,15 +22,15 @@ use crate::{
 pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let request = wire::Destroy::read(arg)?;
     let mut io = device.io_exclusive()?;
-    // Only a thread that holds the io lock for writing destroys subregions, so the subregion exists
-    // until then.
-    let region = {
+    // Only a thread that holds the io lock for writing shares or destroys subregions, so this
+    // remains true until then.
+    let found = {
         let table = device.memory_shared();
         let id = device.data().id(&table, request.index);
-        id.and_then(|id| table.get(id))
+        id.and_then(|id| Some((table.get(id)?, table.shares(id))))
     };
-    let region = region.ok_or(Failure::NoSubregion)?;
-    if device.memory_exclusive().unshare(region.id()) {
+    let (region, shares) = found.ok_or(Failure::NoSubregion)?;
+    if shares.is_some() && device.memory_exclusive().unshare(region.id()) {
         return Ok(());
     }
     let bar = parent(device, region.bar())?;
