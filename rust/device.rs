@@ -39,7 +39,8 @@
 //! A VMA of a subregion never leads to another one. mmap() counts its VMA in the slot before it
 //! looks for the subregion, both under the memory lock, and CREATE takes no slot that has a VMA.
 //! The VMA keeps its count when it is copied, split or moved: the new VMA is counted before the old
-//! one ends.
+//! one ends. A VMA of an export is not counted. Its file has the id of the subregion, and a fault
+//! makes an entry only if the subregion at the slot has this id.
 //!
 //! The driver cannot choose the type of a stray ([`segments`]), and no fault makes an entry for
 //! one. The same lock protects the record of a stray among the claims.
@@ -88,8 +89,10 @@ use crate::{
             Access,
             Bar,
             CoreDevice,
+            ExportTarget,
             Fault,
             FaultOutcome,
+            GuestTypes,
             Io,
             NewMapping,
             Operations, //
@@ -99,7 +102,6 @@ use crate::{
     },
     wire::Failure, //
 };
-use core::ops::Range;
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -222,8 +224,8 @@ impl Operations for State {
         mmap::fault(device, fault)
     }
 
-    fn exported(&self, device: &OpenDevice, exported: RegionId) -> Option<Range<u64>> {
-        export::slot(device, exported)
+    fn exported(&self, device: &OpenDevice, exported: RegionId) -> Option<ExportTarget> {
+        export::target(device, exported)
     }
 
     fn access_exported(
@@ -356,6 +358,15 @@ fn mem_type(attribute: Attribute) -> MemType {
         Attribute::Noncached => MemType::Noncached,
         Attribute::Device | Attribute::GuestAny => MemType::Device,
         Attribute::WriteCombining => MemType::WriteCombining,
+    }
+}
+
+/// Returns the types that a guest may choose for mappings with `attribute`.
+fn guest_types(attribute: Attribute) -> GuestTypes {
+    if attribute.lets_guest_choose() {
+        GuestTypes::AnyUncached
+    } else {
+        GuestTypes::Device
     }
 }
 

@@ -3,6 +3,8 @@
  * mmap offsets do not run out, and a mapping never leads to another subregion: the driver uses the
  * offset of a destroyed subregion again after its last mapping has ended, and not before.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/wait.h>
 
 #include "refusal.h"
@@ -81,7 +83,6 @@ TEST_F_TIMEOUT(offsets, a_window_of_1g_is_made_and_unmade_without_end, 3600)
 /* A mapping that remains from a destroyed window: of two pages at first, and then changed. */
 FIXTURE(left) {
 	struct vfio_device dev;
-	struct vfio_subregion_create sub;
 	char *map;
 	pid_t child;
 	/* Closing our end ends the child. */
@@ -89,7 +90,7 @@ FIXTURE(left) {
 };
 
 FIXTURE_VARIANT(left) {
-	enum { WHOLE, FIRST_HALF, SECOND_HALF, MOVED, NO_ACCESS, IN_A_CHILD, OF_AN_EXPORT } how;
+	enum { WHOLE, FIRST_HALF, SECOND_HALF, MOVED, NO_ACCESS, IN_A_CHILD } how;
 };
 
 FIXTURE_VARIANT_ADD(left, whole) { WHOLE };
@@ -98,7 +99,6 @@ FIXTURE_VARIANT_ADD(left, second_half) { SECOND_HALF };
 FIXTURE_VARIANT_ADD(left, moved) { MOVED };
 FIXTURE_VARIANT_ADD(left, without_access) { NO_ACCESS };
 FIXTURE_VARIANT_ADD(left, in_a_child) { IN_A_CHILD };
-FIXTURE_VARIANT_ADD(left, of_an_export) { OF_AN_EXPORT };
 
 FIXTURE_SETUP(left)
 {
@@ -118,7 +118,6 @@ static void cut(struct __test_metadata *_metadata, FIXTURE_DATA(left) * self,
 {
 	void *hole;
 	char byte;
-	int fd;
 
 	switch (variant->how) {
 	case WHOLE:
@@ -151,13 +150,6 @@ static void cut(struct __test_metadata *_metadata, FIXTURE_DATA(left) * self,
 		}
 		munmap(self->map, 8 * KIB);
 		break;
-	case OF_AN_EXPORT:
-		fd = fixture_export(_metadata, &self->dev, self->sub.index, O_RDWR);
-		munmap(self->map, 8 * KIB);
-		self->map = mmap(NULL, 8 * KIB, PROT_READ, MAP_SHARED, fd, 0);
-		ASSERT_NE(MAP_FAILED, self->map) TH_LOG("%s", strerror(errno));
-		close(fd);
-		break;
 	}
 }
 
@@ -189,7 +181,6 @@ TEST_F(left, it_keeps_its_offset_until_it_ends)
 
 	old = make(_metadata, &self->dev);
 	self->map = fixture_map(_metadata, &self->dev, old.mmap_offset, 8 * KIB, 4 * KIB);
-	self->sub = old;
 	cut(_metadata, self, variant);
 	fixture_destroy(_metadata, &self->dev, old.index);
 	for (i = 0; i < 2 * WINDOWS; i++) {
@@ -256,6 +247,45 @@ TEST_F(offsets, an_export_of_a_destroyed_subregion_never_leads_to_the_next_one)
 	EXPECT_EQ(ENODEV, errno);
 	EXPECT_EQ(-1, pread(fd, &value, sizeof(value), 0));
 	EXPECT_EQ(ENODEV, errno);
+	close(fd);
+}
+
+/*
+ * Mappings remain at all offsets but one, and one of an export there. The next subregion gets that
+ * offset, and whether it is free depends on the mappings of the device file alone.
+ */
+/* contract: export.offsets export.destroyed */
+TEST_F(offsets, a_mapping_of_an_export_keeps_none_and_never_leads_to_the_next_subregion)
+{
+	struct vfio_subregion_create sub, next;
+	char *map, *owners;
+	unsigned int i;
+	int fd;
+
+	for (i = 0; i < WINDOWS - 1; i++)
+		leave(_metadata, &self->dev);
+	sub = make(_metadata, &self->dev);
+	fd = fixture_export(_metadata, &self->dev, sub.index, O_RDWR);
+	map = fixture_map_export(_metadata, fd, PROT_READ, 16 * KIB);
+	EXPECT_TOUCH(map, PTE_DEVICE, SHIFT_4K);
+	fixture_destroy(_metadata, &self->dev, sub.index);
+	next = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, GIB);
+	ASSERT_EQ(sub.mmap_offset, next.mmap_offset);
+	owners = fixture_map(_metadata, &self->dev, next.mmap_offset, 16 * KIB, 4 * KIB);
+	EXPECT_TOUCH(owners, PTE_DEVICE, SHIFT_4K);
+	EXPECT_SIGBUS(map);
+	/* Parts that come and go change no count. */
+	ASSERT_EQ(0, munmap(map + 4 * KIB, 4 * KIB));
+	ASSERT_EQ(0, munmap(map + 8 * KIB, 4 * KIB));
+	EXPECT_SIGBUS(map + 12 * KIB);
+	fixture_destroy(_metadata, &self->dev, next.index);
+	EXPECT_EQ(-ENOSPC, subregion_create(&self->dev, &sub));
+	munmap(owners, 16 * KIB);
+	next = make(_metadata, &self->dev);
+	EXPECT_EQ(sub.mmap_offset, next.mmap_offset);
+	EXPECT_SIGBUS(map);
+	EXPECT_SIGBUS(map + 12 * KIB);
+	munmap(map, 16 * KIB);
 	close(fd);
 }
 
@@ -326,6 +356,85 @@ TEST_F(offsets, a_mapping_that_is_made_meanwhile_never_leads_to_another_subregio
 	*stop = true;
 	ASSERT_EQ(child, waitpid(child, &status, 0));
 	EXPECT_EQ(0, status) TH_LOG("1: other bytes; 2: it never mapped any: %#x", status);
+}
+
+/* The exports of subregions that have one offset in turn, the last of which exists. */
+#define EXPORTS	500
+
+struct receiver {
+	pthread_t thread;
+	int fds[EXPORTS];
+	/* How many there are. */
+	atomic_uint made;
+	atomic_bool stop;
+	/* How many mappings showed the bytes of their subregion, and how many others. */
+	atomic_uint seen;
+	atomic_uint wrong;
+};
+
+/* Maps the newest export and touches it until that ends, and a while longer. */
+static void *receive(void *data)
+{
+	struct receiver *receiver = data;
+	unsigned int made, after;
+	uint32_t value;
+	char *map;
+
+	while (!receiver->stop) {
+		made = receiver->made;
+		if (!made)
+			continue;
+		map = mmap(NULL, 4 * KIB, PROT_READ, MAP_SHARED, receiver->fds[made - 1], 0);
+		if (map == MAP_FAILED) {
+			receiver->wrong += errno != ENODEV;
+			continue;
+		}
+		for (after = 0; after < 20 && !receiver->stop;) {
+			if (touch_read((uint32_t *)map, &value))
+				after++;
+			else if (value == marks[(made - 1) % 2] && !after)
+				receiver->seen++;
+			else
+				receiver->wrong++;
+		}
+		munmap(map, 4 * KIB);
+	}
+	return NULL;
+}
+
+/* contract: export.offsets export.race */
+TEST_F(offsets, an_export_that_is_mapped_meanwhile_never_leads_to_another_subregion)
+{
+	struct receiver *receiver = calloc(1, sizeof(*receiver));
+	struct vfio_subregion_create sub, first = { .mmap_offset = 0 };
+	unsigned int i, enough;
+
+	ASSERT_NE(NULL, receiver);
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(4, pwrite(self->dev.fd, &marks[i], 4,
+				    vfio_offset(&self->dev, BAR2, i * GIB)));
+	for (i = 0; i < WINDOWS - 1; i++)
+		leave(_metadata, &self->dev);
+	ASSERT_EQ(0, pthread_create(&receiver->thread, NULL, receive, receiver));
+	for (i = 0; i < EXPORTS && !receiver->wrong; i++) {
+		sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE,
+				     i % 2 * GIB, GIB);
+		if (!i)
+			first = sub;
+		ASSERT_EQ(first.mmap_offset, sub.mmap_offset);
+		receiver->fds[i] = fixture_export(_metadata, &self->dev, sub.index, O_RDONLY);
+		enough = receiver->seen + 1;
+		receiver->made = i + 1;
+		while (receiver->seen < enough && !receiver->wrong)
+			sched_yield();
+		fixture_destroy(_metadata, &self->dev, sub.index);
+	}
+	receiver->stop = true;
+	ASSERT_EQ(0, pthread_join(receiver->thread, NULL));
+	EXPECT_EQ(0, receiver->wrong);
+	for (i = 0; i < EXPORTS; i++)
+		close(receiver->fds[i]);
+	free(receiver);
 }
 
 TEST_HARNESS_MAIN

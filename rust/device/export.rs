@@ -5,12 +5,17 @@
 //! vfio/pci/export.rs has the files and their lifetime. An export is the id of a subregion, which
 //! is never used again while the device is open.
 
-use super::OpenDevice;
+use super::{
+    guest_types,
+    mem_type,
+    OpenDevice, //
+};
 use crate::{
     region::RegionId,
     vfio::pci::{
         self,
         Access,
+        ExportTarget,
         Io, //
     },
     wire::{
@@ -18,7 +23,6 @@ use crate::{
         Failure, //
     }, //
 };
-use core::ops::Range;
 use kernel::prelude::*;
 
 /// Handles `VFIO_SUBREGION_EXPORT`.
@@ -38,11 +42,16 @@ pub(super) fn export(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the slot of the subregion `id` in the device file, or `None` if it does not exist.
-pub(super) fn slot(device: &OpenDevice, id: RegionId) -> Option<Range<u64>> {
+/// Returns the slot of the subregion `id` and the type of its mappings, or `None` if it does not
+/// exist.
+pub(super) fn target(device: &OpenDevice, id: RegionId) -> Option<ExportTarget> {
     let region = device.memory_shared().get(id)?;
     let start = region.file_offset();
-    Some(start..start.checked_add(region.span().len())?)
+    Some(ExportTarget {
+        range: start..start.checked_add(region.span().len())?,
+        mem: mem_type(region.attribute()),
+        guest: guest_types(region.attribute()),
+    })
 }
 
 /// Handles read() and write() from byte `at` of the subregion `id`. Returns `None` if the caller

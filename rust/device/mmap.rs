@@ -3,6 +3,7 @@
 //! mmap(), and page faults of its mappings.
 
 use super::{
+    guest_types,
     mem_type,
     target,
     OpenDevice,
@@ -103,8 +104,10 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
         Target::Slot(bar, slot) => {
             let slots = Span::new(slot, fault.len()).ok();
             match slots.and_then(|slots| table.resolve(bar, slots)) {
-                Some((span, _)) => fault.map(&table, bar.index(), span.start()),
-                None => fault.refuse(),
+                Some((span, region)) if fault.may_reach(region.id()) => {
+                    fault.map(&table, bar.index(), span.start())
+                }
+                _ => fault.refuse(),
             }
         }
     }
@@ -134,10 +137,5 @@ fn fault_stray(
 
 /// Completes a mapping of a region that has `attribute`.
 fn map(mapping: CountedMapping<'_, State>, attribute: Attribute) {
-    let guest = if attribute.lets_guest_choose() {
-        GuestTypes::AnyUncached
-    } else {
-        GuestTypes::Device
-    };
-    mapping.map(mem_type(attribute), guest);
+    mapping.map(mem_type(attribute), guest_types(attribute));
 }

@@ -68,6 +68,7 @@ pub(crate) use self::memory::{
 };
 pub(crate) use self::mmap::{
     CountedMapping,
+    ExportTarget,
     Fault,
     FaultOutcome,
     GuestTypes,

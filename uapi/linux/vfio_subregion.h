@@ -139,12 +139,12 @@
  * the flag shares none. The count belongs to the open device. It does not fall when a process ends.
  *
  * An index is not used again while the device is open. An mmap offset is used again only after the
- * subregion has been destroyed and its last mapping has ended in every process. The search for a
- * free range goes on from the last one until the new range does not fit into the rest of the 512
- * GiB of the BAR's offsets, so small ranges are not used again for a long time. An offset that a
- * program still has without a mapping can lead to another subregion then, as a closed file
- * descriptor can. VFIO_DEVICE_GET_INFO counts the new region, and VFIO_DEVICE_GET_REGION_INFO
- * describes it.
+ * subregion has been destroyed and its last mapping through the device file has ended in every
+ * process. The search for a free range goes on from the last one until the new range does not fit
+ * into the rest of the 512 GiB of the BAR's offsets, so small ranges are not used again for a long
+ * time. An offset that a program still has without a mapping can lead to another subregion then,
+ * as a closed file descriptor can. VFIO_DEVICE_GET_INFO counts the new region, and
+ * VFIO_DEVICE_GET_REGION_INFO describes it.
  *
  * The ioctl fails with EBUSY if
  *

@@ -19,6 +19,7 @@ use super::{
     Access,
     CoreDevice,
     Driver,
+    ExportTarget,
     Fault,
     FaultOutcome,
     IoExclusive,
@@ -47,7 +48,6 @@ use core::{
         offset_of,
         MaybeUninit, //
     },
-    ops::Range,
     ptr::NonNull, //
 };
 use kernel::{
@@ -76,7 +76,7 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 
     /// Identifies a range of the device file that has a file of its own; see
     /// [`OpenDevice::export`].
-    type Exported: Copy + Send + Sync;
+    type Exported: Copy + PartialEq + Send + Sync;
 
     /// Makes the state of a device that is being opened. No other operation runs yet.
     fn open_device(core: &CoreDevice) -> Result<Self>;
@@ -124,8 +124,11 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 
     /// Returns the range of the device file to which an export leads, or `None` if it has ended.
     ///
-    /// It must never lead to another range while the device is open.
-    fn exported(&self, device: &OpenDevice<Self>, exported: Self::Exported) -> Option<Range<u64>>;
+    /// It must never lead to another range while the device is open. The range can be that of
+    /// something else after the end of the export, so [`Operations::fault`] must ask
+    /// [`Fault::may_reach`] before it makes an entry in such a range.
+    fn exported(&self, device: &OpenDevice<Self>, exported: Self::Exported)
+        -> Option<ExportTarget>;
 
     /// Handles read() and write() from byte `at` of an export, and returns the number of bytes, or
     /// `None` if the caller must try again later. The function must not wait for the io lock.

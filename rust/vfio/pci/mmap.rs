@@ -4,11 +4,13 @@
 
 mod export;
 mod fork;
+mod vma_ops;
 
 pub(super) use self::export::map_export;
 
+pub(crate) use self::export::ExportTarget;
+
 use super::{
-    Device,
     MemoryShared,
     OpenDevice,
     Operations, //
@@ -18,7 +20,6 @@ use crate::{
     compat::MemType, //
 };
 use core::{
-    ffi::c_void,
     marker::PhantomData,
     mem::ManuallyDrop,
     ptr::NonNull, //
@@ -27,11 +28,10 @@ use kernel::{
     bindings::{
         vm_area_struct,
         vm_fault,
-        vm_fault_t,
-        vm_operations_struct, //
+        vm_fault_t, //
     },
     mm::virt::{
-        vm_flags_t,
+        flags,
         VmaRef, //
     },
     page::{
@@ -57,13 +57,11 @@ pub(crate) enum GuestTypes {
 ///
 /// # Invariants
 ///
-/// mmap() on a file of `device`, or of an export of it, is setting up `vma`. The calling thread
-/// holds the mmap lock for writing, and no other code can find the VMA.
+/// mmap() on a file of `device` is setting up `vma`. The calling thread holds the mmap lock for
+/// writing, and no other code can find the VMA.
 pub(crate) struct NewMapping<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     vma: NonNull<vm_area_struct>,
-    /// The flag that a shared mapping of this kind has.
-    shared: vm_flags_t,
     _vma: PhantomData<&'a mut vm_area_struct>,
 }
 
@@ -73,16 +71,11 @@ impl<'a, T: Operations> NewMapping<'a, T> {
     /// # Safety
     ///
     /// The type's invariant must hold for `device` and `vma` while the result exists.
-    pub(super) unsafe fn from_raw(
-        device: &'a OpenDevice<T>,
-        vma: NonNull<vm_area_struct>,
-        shared: vm_flags_t,
-    ) -> Self {
+    pub(super) unsafe fn from_raw(device: &'a OpenDevice<T>, vma: NonNull<vm_area_struct>) -> Self {
         // INVARIANT: The caller guarantees it.
         Self {
             device,
             vma,
-            shared,
             _vma: PhantomData,
         }
     }
@@ -100,15 +93,14 @@ impl<'a, T: Operations> NewMapping<'a, T> {
 
     /// Returns the length in bytes.
     pub(crate) fn len(&self) -> u64 {
-        // CAST: `usize` has at most 64 bits.
-        self.vma().end().saturating_sub(self.vma().start()) as u64
+        len(self.vma())
     }
 
     /// Counts the mapping by [`Operations::mapped`].
     ///
     /// Fails with [`EINVAL`] if the mapping is private, and with the errors of the operation.
     pub(crate) fn count(self) -> Result<CountedMapping<'a, T>> {
-        if self.vma().flags() & self.shared == 0 {
+        if self.vma().flags() & flags::SHARED == 0 {
             return Err(EINVAL);
         }
         self.device.data().mapped(self.device, self.file_offset())?;
@@ -140,25 +132,9 @@ impl<T: Operations> CountedMapping<'_, T> {
     pub(crate) fn map(self, mem: MemType, guest: GuestTypes) {
         // The memory manager reports the end of the VMA from now on, so the guard must not.
         let this = ManuallyDrop::new(self);
-        let vma = this.0.vma.as_ptr();
-        // SAFETY: No other code can find the VMA, by the type's invariant, so this thread may read
-        // the field.
-        let prot = unsafe { (*vma).vm_page_prot };
-        // SAFETY: No other code can find the VMA, by the type's invariant, so this thread may write
-        // the field.
-        unsafe { (*vma).vm_page_prot = mem.apply(prot) };
-        let any = matches!(guest, GuestTypes::AnyUncached);
-        // SAFETY: mmap() is setting up the VMA, by the type's invariant, so its flags may change.
-        unsafe { bindings::vfio_rs_vma_set_flags(vma, any) };
-        let device = core::ptr::from_ref(this.0.device)
-            .cast_mut()
-            .cast::<c_void>();
-        // SAFETY: No other code can find the VMA, by the type's invariant, so this thread may write
-        // the field.
-        unsafe { (*vma).vm_private_data = device };
-        // SAFETY: No other code can find the VMA, by the type's invariant, so this thread may write
-        // the field.
-        unsafe { (*vma).vm_ops = &MappingOps::<T>::TABLE };
+        // SAFETY: mmap() is setting up the VMA for a file of the device, and the conditions are the
+        // type's invariants.
+        unsafe { vma_ops::complete(this.0.vma, this.0.device, mem, guest) };
     }
 }
 
@@ -176,6 +152,12 @@ fn file_offset(vma: &VmaRef) -> u64 {
     let pages = unsafe { (*vma.as_ptr()).vm_pgoff };
     // CAST: `usize` has at most 64 bits.
     (pages as u64) << PAGE_SHIFT
+}
+
+/// Returns the length of `vma` in bytes.
+fn len(vma: &VmaRef) -> u64 {
+    // CAST: `usize` has at most 64 bits.
+    vma.end().saturating_sub(vma.start()) as u64
 }
 
 /// The order of the largest page-table entries that this driver makes: those of a page middle
@@ -217,10 +199,11 @@ enum Outcome {
 ///
 /// - `vmf` describes a fault that the calling thread handles, for an entry of `1 << order` pages,
 ///   which have `len` bytes.
-/// - [`CountedMapping::map`] has set up the VMA of `vmf` for `device`.
+/// - [`vma_ops::complete`] has set up the VMA of `vmf` for `device`.
 /// - The calling thread holds the mmap lock or the VMA's lock for reading.
 pub(crate) struct Fault<'a, T: Operations> {
     device: &'a OpenDevice<T>,
+    exported: Option<T::Exported>,
     vmf: NonNull<vm_fault>,
     order: u32,
     len: u64,
@@ -228,18 +211,25 @@ pub(crate) struct Fault<'a, T: Operations> {
 }
 
 impl<'a, T: Operations> Fault<'a, T> {
-    /// Wraps the arguments of the memory manager's call.
+    /// Wraps the arguments of the memory manager's call. `exported` is what the mapping leads to if
+    /// it is one of an export.
     ///
     /// # Safety
     ///
     /// The type's invariants must hold for `device` and `vmf` while the result exists, and `order`
     /// must be at most [`LARGEST_ORDER`].
     #[inline]
-    unsafe fn from_raw(device: &'a OpenDevice<T>, vmf: NonNull<vm_fault>, order: c_uint) -> Self {
+    unsafe fn from_raw(
+        device: &'a OpenDevice<T>,
+        exported: Option<T::Exported>,
+        vmf: NonNull<vm_fault>,
+        order: c_uint,
+    ) -> Self {
         // INVARIANT: The caller guarantees the first and the last. `len` is the size of
         // `1 << order` pages.
         Self {
             device,
+            exported,
             vmf,
             order,
             // CAST: `usize` has at most 64 bits. The order is at most `LARGEST_ORDER`, so the shift
@@ -264,6 +254,12 @@ impl<'a, T: Operations> Fault<'a, T> {
     /// Returns whether the entry must map a single page.
     pub(crate) fn is_single_page(&self) -> bool {
         self.order == 0
+    }
+
+    /// Returns whether the mapping may lead to `exported`. One of an export may lead to nothing
+    /// else; all others may lead to everything at their offsets.
+    pub(crate) fn may_reach(&self, exported: T::Exported) -> bool {
+        self.exported.is_none_or(|this| this == exported)
     }
 
     /// Makes no entry. For a huge entry the memory manager tries smaller ones; for a single page it
@@ -353,7 +349,7 @@ impl<'a, T: Operations> Fault<'a, T> {
         let pfn = (phys >> PAGE_SHIFT) as usize;
         let core = device.core().as_ptr();
         // SAFETY: `memory` holds the memory lock of `core` for reading. `vmf` is valid by the
-        // type's invariant, and `CountedMapping::map` has set up its VMA as a shared one of device
+        // type's invariant, and `vma_ops::complete` has set up its VMA as a shared one of device
         // memory. The frames from `pfn` on are those of a BAR of this device that userspace may
         // mmap. The core refuses them while memory decoding is off.
         FaultOutcome(Outcome::Done(unsafe {
@@ -368,95 +364,5 @@ fn refusal(order: c_uint) -> vm_fault_t {
         kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS
     } else {
         kernel::bindings::vm_fault_reason_VM_FAULT_FALLBACK
-    }
-}
-
-/// The operations of VMAs that map devices of a driver.
-struct MappingOps<T: Operations>(PhantomData<T>);
-
-impl<T: Operations> MappingOps<T> {
-    const TABLE: vm_operations_struct = vm_operations_struct {
-        open: Some(Self::open),
-        close: Some(Self::close),
-        fault: Some(Self::fault),
-        huge_fault: if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
-            Some(Self::huge_fault)
-        } else {
-            None
-        },
-        ..pin_init::zeroed()
-    };
-
-    /// # Safety
-    ///
-    /// Only the memory manager may call this, for a fault in a VMA that has these operations.
-    unsafe extern "C" fn fault(vmf: *mut vm_fault) -> vm_fault_t {
-        // SAFETY: The caller guarantees the conditions of `huge_fault`, which are the same.
-        unsafe { Self::huge_fault(vmf, 0) }
-    }
-
-    /// # Safety
-    ///
-    /// Only the memory manager may call this, for a fault in a VMA that has these operations.
-    unsafe extern "C" fn huge_fault(vmf: *mut vm_fault, order: c_uint) -> vm_fault_t {
-        if order > LARGEST_ORDER {
-            return kernel::bindings::vm_fault_reason_VM_FAULT_FALLBACK;
-        }
-        let Some(vmf) = NonNull::new(vmf) else {
-            return kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS;
-        };
-        // SAFETY: The memory manager passes a valid `vmf`, as the caller guarantees.
-        let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
-        // SAFETY: The memory manager keeps the VMA locked during the fault.
-        let vma = unsafe { VmaRef::from_raw(vma) };
-        // SAFETY: The caller guarantees the fault in progress and the lock. Only
-        // `CountedMapping::map` sets these operations. The order was checked.
-        let fault = unsafe { Fault::from_raw(Self::device(vma), vmf, order) };
-        loop {
-            match fault.device.data().fault(fault.device, &fault).0 {
-                Outcome::Done(answer) => return answer,
-                // The thread now holds only the memory manager's locks, as it does while it waits
-                // for the memory lock.
-                Outcome::AwaitGate => {
-                    if fault.device.gate().pass().is_err() {
-                        return fault.refusal();
-                    }
-                }
-            }
-        }
-    }
-
-    /// Returns the device that `vma`, which has these operations, maps.
-    fn device<'a>(vma: &'a VmaRef) -> &'a OpenDevice<T> {
-        // SAFETY: `CountedMapping::map` set this field before it set these operations, and nothing
-        // changes it.
-        let device = unsafe { (*vma.as_ptr()).vm_private_data };
-        // SAFETY: The field points to an `OpenDevice<T>`. The file of the VMA keeps the device
-        // open.
-        unsafe { Device::<T>::open_from_raw(device.cast()) }
-    }
-
-    /// # Safety
-    ///
-    /// Only the memory manager may call this, with a locked VMA that has these operations.
-    unsafe extern "C" fn open(vma: *mut vm_area_struct) {
-        // SAFETY: The memory manager passes a locked VMA, as the caller guarantees.
-        let vma = unsafe { VmaRef::from_raw(vma) };
-        let device = Self::device(vma);
-        // The VMA that is copied or split maps this offset, so the operation cannot fail.
-        let _ = device.data().mapped(device, file_offset(vma));
-        if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
-            fork::remove_huge_entries(vma);
-        }
-    }
-
-    /// # Safety
-    ///
-    /// Only the memory manager may call this, with a locked VMA that has these operations.
-    unsafe extern "C" fn close(vma: *mut vm_area_struct) {
-        // SAFETY: The memory manager passes a locked VMA, as the caller guarantees.
-        let vma = unsafe { VmaRef::from_raw(vma) };
-        let device = Self::device(vma);
-        device.data().unmapped(device, file_offset(vma));
     }
 }

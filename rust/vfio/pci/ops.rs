@@ -44,7 +44,6 @@ use kernel::{
         from_result,
         to_result, //
     },
-    mm::virt::flags,
     prelude::*,
     static_lock_class,
     uaccess::UserPtr, //
@@ -318,7 +317,7 @@ impl<D: Driver> DeviceOps<D> {
         };
         // SAFETY: VFIO passes a VMA that mmap() is setting up for a file of this device, with the
         // mmap lock held for writing.
-        let mapping = unsafe { NewMapping::from_raw(device, vma, flags::SHARED) };
+        let mapping = unsafe { NewMapping::from_raw(device, vma) };
         from_result(|| device.data().mmap(device, mapping).map(|()| 0))
     }
 }

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The operations of VMAs.
+//!
+//! A file of the device keeps the device open, but a mapping of an export can outlive it. The
+//! operations of a VMA therefore get the device from a [`Source`], which the file of the VMA keeps
+//! alive.
+
+use super::{
+    file_offset,
+    fork,
+    refusal,
+    Fault,
+    GuestTypes,
+    OpenDevice,
+    Operations,
+    Outcome,
+    LARGEST_ORDER, //
+};
+use crate::{
+    bindings,
+    compat::MemType, //
+};
+use core::{
+    marker::PhantomData,
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    bindings::{
+        vm_area_struct,
+        vm_fault,
+        vm_fault_t,
+        vm_operations_struct, //
+    },
+    mm::virt::VmaRef,
+    prelude::*, //
+};
+
+/// The origin of the device that a VMA maps: the open device itself, or an export.
+pub(super) trait Source<T: Operations> {
+    /// A reference to the device, which remains open while the reference exists.
+    type Device<'a>: Deref<Target = OpenDevice<T>>
+    where
+        Self: 'a;
+
+    /// Returns the device, or `None` if it has been closed.
+    fn device(&self) -> Option<Self::Device<'_>>;
+
+    /// Returns what the VMA leads to if that is less than the device.
+    fn exported(&self) -> Option<T::Exported>;
+
+    /// Called when the VMA that maps the device file at `offset` has been copied or split.
+    fn copied(&self, _offset: u64) {}
+
+    /// Called when a VMA stops mapping the device file at `offset`.
+    fn unmapped(&self, _offset: u64) {}
+
+    /// Waits for the gate of the device, which was closed. It may be closed again afterwards.
+    ///
+    /// Fails with [`EIO`] if the recovery from an error has failed.
+    fn await_gate(device: Self::Device<'_>) -> Result;
+}
+
+impl<T: Operations> Source<T> for OpenDevice<T> {
+    type Device<'a> = &'a OpenDevice<T>;
+
+    #[inline]
+    fn device(&self) -> Option<&OpenDevice<T>> {
+        Some(self)
+    }
+
+    #[inline]
+    fn exported(&self) -> Option<T::Exported> {
+        None
+    }
+
+    fn copied(&self, offset: u64) {
+        // A VMA maps this offset already, so the operation cannot fail.
+        let _ = self.data().mapped(self, offset);
+    }
+
+    fn unmapped(&self, offset: u64) {
+        self.data().unmapped(self, offset);
+    }
+
+    fn await_gate(device: &OpenDevice<T>) -> Result {
+        // The thread now holds only the memory manager's locks, as it does while it waits for the
+        // memory lock.
+        device.gate().pass()
+    }
+}
+
+/// Completes a VMA: it maps device memory with the type `mem`, and [`Operations::fault`] makes its
+/// page-table entries.
+///
+/// # Safety
+///
+/// mmap() must be setting up `vma` as a shared mapping of a file that keeps `source` alive. The
+/// calling thread must hold the mmap lock for writing, and no other code may find the VMA.
+pub(super) unsafe fn complete<T: Operations, S: Source<T>>(
+    vma: NonNull<vm_area_struct>,
+    source: &S,
+    mem: MemType,
+    guest: GuestTypes,
+) {
+    let vma = vma.as_ptr();
+    // SAFETY: No other code can find the VMA, as the caller guarantees, so this thread may read the
+    // field.
+    let prot = unsafe { (*vma).vm_page_prot };
+    // SAFETY: No other code can find the VMA, as the caller guarantees, so this thread may write
+    // the field.
+    unsafe { (*vma).vm_page_prot = mem.apply(prot) };
+    let any = matches!(guest, GuestTypes::AnyUncached);
+    // SAFETY: mmap() is setting up the VMA, as the caller guarantees, so its flags may change.
+    unsafe { bindings::vfio_rs_vma_set_flags(vma, any) };
+    let source = core::ptr::from_ref(source).cast_mut().cast();
+    // SAFETY: No other code can find the VMA, as the caller guarantees, so this thread may write
+    // the field.
+    unsafe { (*vma).vm_private_data = source };
+    // SAFETY: As above.
+    unsafe { (*vma).vm_ops = &VmaOps::<T, S>::TABLE };
+}
+
+/// The operations of VMAs that get the device from an `S`.
+struct VmaOps<T: Operations, S: Source<T>>(PhantomData<(T, S)>);
+
+impl<T: Operations, S: Source<T>> VmaOps<T, S> {
+    const TABLE: vm_operations_struct = vm_operations_struct {
+        open: Some(Self::open),
+        close: Some(Self::close),
+        fault: Some(Self::fault),
+        huge_fault: if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
+            Some(Self::huge_fault)
+        } else {
+            None
+        },
+        ..pin_init::zeroed()
+    };
+
+    /// Returns the source of `vma`, which has these operations.
+    fn source(vma: &VmaRef) -> &S {
+        // SAFETY: `complete` set this field before it set these operations, and nothing changes it.
+        let source = unsafe { (*vma.as_ptr()).vm_private_data };
+        // SAFETY: The field points to an `S`, which the file of the VMA keeps alive.
+        unsafe { &*source.cast() }
+    }
+
+    /// # Safety
+    ///
+    /// Only the memory manager may call this, for a fault in a VMA that has these operations.
+    unsafe extern "C" fn fault(vmf: *mut vm_fault) -> vm_fault_t {
+        // SAFETY: The caller guarantees the conditions of `huge_fault`, which are the same.
+        unsafe { Self::huge_fault(vmf, 0) }
+    }
+
+    /// # Safety
+    ///
+    /// Only the memory manager may call this, for a fault in a VMA that has these operations.
+    unsafe extern "C" fn huge_fault(vmf: *mut vm_fault, order: c_uint) -> vm_fault_t {
+        let Some(vmf) = NonNull::new(vmf).filter(|_| order <= LARGEST_ORDER) else {
+            return refusal(order);
+        };
+        // SAFETY: The memory manager passes a valid `vmf`, as the caller guarantees.
+        let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
+        // SAFETY: The memory manager keeps the VMA locked during the fault.
+        let source = Self::source(unsafe { VmaRef::from_raw(vma) });
+        loop {
+            let Some(device) = source.device() else {
+                return refusal(order);
+            };
+            // SAFETY: The caller guarantees the fault in progress and the lock. `complete` has set
+            // up the VMA for the device that the source returns. The order was checked.
+            let fault = unsafe { Fault::from_raw(&device, source.exported(), vmf, order) };
+            if let Outcome::Done(answer) = device.data().fault(&device, &fault).0 {
+                return answer;
+            }
+            if S::await_gate(device).is_err() {
+                return refusal(order);
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Only the memory manager may call this, with a locked VMA that has these operations.
+    unsafe extern "C" fn open(vma: *mut vm_area_struct) {
+        // SAFETY: The memory manager passes a locked VMA, as the caller guarantees.
+        let vma = unsafe { VmaRef::from_raw(vma) };
+        Self::source(vma).copied(file_offset(vma));
+        if cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
+            fork::remove_huge_entries(vma);
+        }
+    }
+
+    /// # Safety
+    ///
+    /// Only the memory manager may call this, with a locked VMA that has these operations.
+    unsafe extern "C" fn close(vma: *mut vm_area_struct) {
+        // SAFETY: The memory manager passes a locked VMA, as the caller guarantees.
+        let vma = unsafe { VmaRef::from_raw(vma) };
+        Self::source(vma).unmapped(file_offset(vma));
+    }
+}
