@@ -11,9 +11,17 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <linux/vfio.h>
 #include <linux/vfio_subregion.h>
+
+/**
+ * open_device() - opens the device at @address, which is bound and in the group /dev/vfio/N
+ *
+ * Returns -1 and sets errno on failure.
+ */
+int open_device(const char *address, const char *group);
 
 /** wc_supported() - returns whether the driver has subregions and BAR @bar can be WC */
 bool wc_supported(int device, uint32_t bar);

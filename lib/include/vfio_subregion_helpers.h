@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * Helpers for programs in C or C++ that use linux/vfio_subregion.h: mappings that can have large
- * page-table entries, and by vfio_subregion_io.h copies, fences and queues. A program must define
- * _GNU_SOURCE, and in 32 bits _FILE_OFFSET_BITS=64.
+ * page-table entries, and by vfio_subregion_io.h copies, fences and queues. A program must be
+ * compiled with -std=gnu11 (gcc's default is newer) or define _GNU_SOURCE, and in 32 bits
+ * _FILE_OFFSET_BITS=64.
  */
 #ifndef VFIO_SUBREGION_HELPERS_H
 #define VFIO_SUBREGION_HELPERS_H
@@ -24,6 +25,10 @@
 #include <linux/vfio_subregion.h>
 
 #include <vfio_subregion_io.h>
+
+#if !defined(MAP_ANONYMOUS) || !defined(PATH_MAX)
+#error "define _GNU_SOURCE before all headers, or compile with -std=gnu11"
+#endif
 
 /* Offsets of the device file have the number of the region in their upper half. */
 extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
