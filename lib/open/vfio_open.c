@@ -68,7 +68,8 @@ static int open_group_file(struct vfio_device *dev, unsigned long *iommu_type)
 	if (dev->group >= 0)
 		return 0;
 	if (errno != ENOENT)
-		return failed(dev, errno, "%s: %s", path, strerror(errno));
+		return failed(dev, errno, "%s: %s%s", path, strerror(errno),
+			      errno == EACCES ? "; give this file to the user (chown)" : "");
 	ret = pci_link(dev->bdf, "driver", driver);
 	return failed(dev, ENOENT,
 		      "%s has no VFIO group: bind it to subregion_vfio_pci (its driver is now: %s)",

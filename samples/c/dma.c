@@ -58,6 +58,7 @@ int dma_map(struct vfio_device *dev, struct dma *dma, uint64_t iova, size_t size
 		return fail(STATUS_SYSTEM, "no memory for DMA: %s", strerror(errno));
 	ret = dev->container < 0 ? map_iommufd(dev, dma) : map_container(dev, dma);
 	if (ret)
-		return fail(STATUS_SYSTEM, "memory cannot be mapped for DMA: %s", strerror(-ret));
+		return fail(STATUS_SYSTEM, "memory cannot be mapped for DMA: %s%s", strerror(-ret),
+			    ret == -ENOMEM ? "; raise the limit of locked memory (ulimit -l)" : "");
 	return STATUS_OK;
 }

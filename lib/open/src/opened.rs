@@ -7,11 +7,14 @@ use crate::{
     Failure, //
 };
 use std::{
+    fs::File,
+    io::ErrorKind,
     os::fd::{
         AsFd,
         AsRawFd,
         BorrowedFd, //
     },
+    path::Path,
     sync::Arc,
 };
 use vfio_ioctls::{
@@ -46,6 +49,14 @@ impl AsFd for Function<'_> {
     }
 }
 
+/// Returns the file of the device's group if this user may not open it.
+fn foreign_file(address: &Address) -> Option<String> {
+    let group = address.sysfs().join("iommu_group").read_link().ok()?;
+    let file = Path::new("/dev/vfio").join(group.file_name()?);
+    let error = File::open(&file).err()?;
+    (error.kind() == ErrorKind::PermissionDenied).then(|| file.display().to_string())
+}
+
 impl Opened {
     /// Opens a device by its PCI address and its group.
     ///
@@ -60,6 +71,9 @@ impl Opened {
         let driver = address.driver().unwrap_or_else(|| "none".into());
         let ops: Arc<dyn VfioOps> = Arc::new(VfioContainer::new(None)?);
         let device = VfioDevice::new(&sysfs, ops.clone(), true).map_err(|error| {
+            if let Some(file) = foreign_file(address) {
+                return format!("{address} cannot be opened: give {file} to the user (chown)");
+            }
             format!(
                 "{address} cannot be opened: {error} (its driver is {driver}; bind it to \
                  subregion_vfio_pci)"

@@ -57,7 +57,12 @@ impl Dma {
             ops: opened.ops().clone(),
         };
         // SAFETY: the memory is accessed only by get() and put(), which are volatile, until drop().
-        unsafe { memory.ops.vfio_dma_map(iova, size, base.cast()) }?;
+        unsafe { memory.ops.vfio_dma_map(iova, size, base.cast()) }.map_err(|error| {
+            format!(
+                "memory cannot be mapped for DMA: {error}; if it is out of memory, raise the limit \
+                 of locked memory (ulimit -l)"
+            )
+        })?;
         Ok(memory)
     }
 
