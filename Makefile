@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build only the module; with neither, print the help.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm try trace check check-host check-all coverage fuzz bench doc deb debcheck module dropin install uninstall clean cache distclean
+.PHONY: help run sample dpdk nested vmm try trace check check-host check-all coverage fuzz bench doc deb debcheck module dropin noiommu install uninstall clean cache distclean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -81,6 +81,19 @@ module: ## Build only the module; KDIR defaults to the build tree of the running
 
 dropin: ## Build the same driver with the name vfio-pci, which DPDK and SPDK require
 	+@$(MAKE) --no-print-directory module DROPIN=1 OUT='$(DROPIN_OUT)'
+
+# Only files of vfio.ko look at the option, as long as there is no iommufd.
+NOIOMMU_OUT ?= $(CURDIR)/build/noiommu
+
+noiommu: ## Build the kernel's own vfio.ko with CONFIG_VFIO_NOIOMMU, from the source in KDIR
+	@$(CHECK_TREE) '$(KDIR)'
+	@[ -e '$(KDIR)/drivers/vfio/group.c' ] || \
+		{ echo 'error: $(KDIR) has no drivers/vfio: name a tree with the source of the kernel' >&2; exit 1; }
+	@! grep -qE '^CONFIG_(IOMMUFD|VFIO_NOIOMMU)=' '$(KDIR)/include/config/auto.conf' || \
+		{ echo 'error: the kernel in $(KDIR) has no-IOMMU mode, or iommufd, which would have to be built too' >&2; exit 1; }
+	@mkdir -p '$(NOIOMMU_OUT)'
+	+$(MAKE) -C '$(KDIR)' M='$(realpath $(KDIR))/drivers/vfio' MO='$(NOIOMMU_OUT)' $(KBUILD_TOOLCHAIN) \
+		CONFIG_VFIO_NOIOMMU=y KCFLAGS='$(KCFLAGS) -DCONFIG_VFIO_NOIOMMU=1' vfio.ko
 
 # Installs the module where modprobe prefers it to the kernel's own, below DESTDIR if that is set.
 # In this case the administrator runs depmod on the target system. A prepared tree has no key for
