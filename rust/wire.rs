@@ -404,8 +404,8 @@ fn put<T: AsBytes>(user: UserPtr, at: usize, value: T) -> Result {
         .write(&value)
 }
 
-/// If `failure` is [`EBUSY`], writes its reason at offset `at` of the user structure `user`. Returns
-/// the failure for the caller, which is [`EFAULT`] if the structure cannot be written.
+/// If `failure` is [`EBUSY`], writes its reason at offset `at` of the user structure `user`.
+/// Returns the failure for the caller, which is [`EFAULT`] if the structure cannot be written.
 fn put_busy(user: UserPtr, at: usize, failure: Failure) -> Failure {
     let written = failure.busy().map(|busy| put(user, at, busy_bit(busy)));
     match written {

@@ -78,8 +78,8 @@ pub(super) fn access(
     let Some(segments) = io.driver_maps(bar) else {
         return io.core_access(bar, at, &mut access).map(Some);
     };
-    // The exclusive lock, which a mapping for later accesses needs, is for the owner only: the users
-    // of exports could keep each other waiting for it.
+    // The exclusive lock, which a mapping for later accesses needs, is for the owner only: the
+    // users of exports could keep each other waiting for it.
     let temporary;
     let map = match segments.kernel_map_at(at) {
         Some(map) => map,

@@ -5,8 +5,8 @@
 //! [`Model::step`] does one operation on both and compares the results. [`Model::check`] compares
 //! everything that the table's interface shows. The table may choose any valid slot, so the model
 //! checks the conditions of a valid one: it lies within its window, overlaps no slot that is in use
-//! or has a VMA, and agrees with the physical address modulo the size of a huge entry. This file has random
-//! sequences, `exhaustive_tests.rs` all short ones.
+//! or has a VMA, and agrees with the physical address modulo the size of a huge entry. This
+//! file has random sequences, `exhaustive_tests.rs` all short ones.
 
 use super::{
     super::*,
@@ -313,8 +313,8 @@ impl Model {
         assert_eq!((new.start() ^ physical) % huge(new.len()), 0);
     }
 
-    /// Returns whether no slot for `span` fits anywhere. If one fits, one fits behind another slot or
-    /// at the start of the window.
+    /// Returns whether no slot for `span` fits anywhere. If one fits, one fits behind another slot
+    /// or at the start of the window.
     fn is_full(&self, bar: Bar, span: Span) -> bool {
         let live = self.all.iter().filter(|(_, live)| *live).count();
         let huge = huge(span.len());

@@ -8,9 +8,10 @@
 //! that the table has room for it, and [`Admission::enter`] cannot fail.
 //!
 //! The table allocates nothing. The caller passes the memory for a claim and a slot to
-//! [`Admission::enter`]. [`Table::lacks_room`] returns a capacity if the array of subregions is full.
-//! The caller then allocates an array of that capacity outside any lock, lets [`Table::moved_to`]
-//! fill it, and exchanges the arrays with [`Table::adopt`], which takes constant time.
+//! [`Admission::enter`]. [`Table::lacks_room`] returns a capacity if the array of subregions is
+//! full. The caller then allocates an array of that capacity outside any lock, lets
+//! [`Table::moved_to`] fill it, and exchanges the arrays with [`Table::adopt`], which takes
+//! constant time.
 //!
 //! # Strays
 //!
@@ -418,8 +419,8 @@ impl<S: Stores> Table<S> {
         Ok(Admission { table: self, plan })
     }
 
-    /// Removes the subregion `id`, or returns `None` if it does not exist. Its id is not used again,
-    /// and its slot not while it has VMAs.
+    /// Removes the subregion `id`, or returns `None` if it does not exist. Its id is not used
+    /// again, and its slot not while it has VMAs.
     pub(crate) fn remove(&mut self, id: RegionId) -> Option<Removed<S>> {
         let region = self.get(id)?;
         self.entry_mut(id)?.slot_end = None;
@@ -495,8 +496,8 @@ pub(crate) struct Admission<'a, S: Stores> {
 }
 
 impl<S: Stores> Admission<'_, S> {
-    /// Enters the subregion, with `memory` for its claim and `slot_memory` for its slot. This cannot
-    /// fail.
+    /// Enters the subregion, with `memory` for its claim and `slot_memory` for its slot. This
+    /// cannot fail.
     pub(crate) fn enter(self, memory: ClaimMemory<S>, slot_memory: SlotMemory<S>) {
         let Plan { region, shares } = self.plan;
         let Some(parent) = self.table.parents.get_mut(region.bar.index()) else {

@@ -35,19 +35,19 @@ pub(crate) enum Access<'a> {
 
 /// Performs an access of the width of `$type`.
 macro_rules! access {
-    ($access:ident, $core:ident, $io:ident, $range:ident => $type:ty, $read:ident, $write:ident) => {
+    ($access:ident, $core:ident, $io:ident, $part:ident => $type:ty, $read:ident, $write:ident) => {
         match $access {
             Access::Read(bytes) => {
                 let mut value: $type = 0;
                 // SAFETY: The core device is valid. The caller of `perform` guarantees that `io`
                 // leads to these bytes of its BAR, and they have the width of the type.
                 to_result(unsafe { bindings::$read($core, true, &raw mut value, $io) })?;
-                if let Some(bytes) = bytes.get_mut($range) {
+                if let Some(bytes) = bytes.get_mut($part) {
                     bytes.copy_from_slice(&value.to_ne_bytes());
                 }
             }
             Access::Write(bytes) => {
-                let bytes = bytes.get($range).and_then(|bytes| bytes.try_into().ok());
+                let bytes = bytes.get($part).and_then(|bytes| bytes.try_into().ok());
                 let value = <$type>::from_ne_bytes(bytes.ok_or(EINVAL)?);
                 // SAFETY: As above.
                 to_result(unsafe { bindings::$write($core, true, value, $io) })?;
@@ -139,8 +139,8 @@ impl Access<'_> {
 /// `excluded`, which is relative to the start of the mapping, are hidden. Returns the number of
 /// bytes.
 ///
-/// Fails with [`EINVAL`] if the bytes leave the mapping. Fails with [`EIO`] while memory decoding is
-/// off.
+/// Fails with [`EINVAL`] if the bytes leave the mapping. Fails with [`EIO`] while memory decoding
+/// is off.
 pub(crate) fn access_mapped<T: Operations>(
     map: &IoMap,
     device: &OpenDevice<T>,
