@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build only the module; with neither, print the help.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm try trace check check-host check-all coverage fuzz bench doc deb debcheck module dropin noiommu install uninstall clean cache distclean
+.PHONY: help run sample dpdk nested vmm try trace check check-host check-all series series-check coverage fuzz bench doc deb debcheck module dropin noiommu install uninstall clean cache distclean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -44,6 +44,12 @@ check-host: ## Run the checks that need no machine; or some: CHECK='fmt clippy',
 check-all: ## Run all tests with every kernel, and those of the packages, as before a release
 	@ARCH=x86_64 rig/system >/dev/null
 	@rig/enter rig/check all
+
+series: ## Make the series of patches for Linux in build/series: ASSISTED_BY= REROLL=, see rig/series --help
+	@ASSISTED_BY='$(ASSISTED_BY)' REROLL='$(REROLL)' rig/enter rig/series-check made
+
+series-check: ## Make that series, and check it: form, style, and that the driver compiles in the tree
+	@rig/enter rig/series-check
 
 coverage: ## Run the guests of check and print which of the driver's code ran
 	@rig/coverage
