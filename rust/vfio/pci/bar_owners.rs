@@ -42,7 +42,7 @@ use core::{
 use kernel::prelude::*;
 
 /// The owner of the kernel's mapping of a BAR.
-pub(crate) enum BarOwner<M> {
+enum BarOwner<M> {
     /// vfio-pci-core owns the mapping of the whole BAR, or has none because it could not map the
     /// BAR.
     Core,

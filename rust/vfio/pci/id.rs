@@ -32,11 +32,17 @@ impl IdTable {
 /// An id that is added to a registered driver; see `struct pci_device_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DynamicId {
+    /// The vendor of the device, or [`Self::ANY`].
     pub(crate) vendor: u32,
+    /// The number of the device, or [`Self::ANY`].
     pub(crate) device: u32,
+    /// The vendor of the subsystem, or [`Self::ANY`].
     pub(crate) subvendor: u32,
+    /// The number of the subsystem, or [`Self::ANY`].
     pub(crate) subdevice: u32,
+    /// The class of the device, of which the bits of `class_mask` count.
     pub(crate) class: u32,
+    /// The bits of the class that a device must share.
     pub(crate) class_mask: u32,
 }
 
