@@ -161,7 +161,7 @@ def included(text, folder):
 
     def example(match):
         lines = (folder / match[1]).read_text().splitlines()[int(match[2] or 1) - 1 :]
-        block = "".join(f"   {line}".rstrip() + "\n" for line in lines)
+        block = "".join(f"   {line.expandtabs(8)}".rstrip() + "\n" for line in lines)
         return f".. code-block:: c\n\n{block}"
 
     form = r"^\.\. literalinclude:: (\S+)\n(?:   :lines: (\d+)-\n)?"
