@@ -146,6 +146,6 @@ lock() {
 	fi
 }
 
-# Prints a short key for the contents of stdin. Both SPDX names of a licence give the same key,
-# because a renamed licence is no reason to build again.
-key() { sed '/SPDX-License-/s/-only$//' | sha256sum | cut -c1-12; }
+# Prints a short key for the contents of stdin. Comments do not count, because a changed comment is no
+# reason to build again.
+key() { sed '/^[[:space:]]*#/{/# CONFIG_/!d}' | sha256sum | cut -c1-12; }
