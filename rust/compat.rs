@@ -14,6 +14,7 @@ mod pm;
 mod reservation;
 mod result;
 mod rwsem;
+mod user_memory;
 
 pub(crate) use self::iomap::{
     is_mapped_as,
@@ -40,3 +41,4 @@ pub(crate) use self::rwsem::{
     RwSemaphore,
     WriteGuard, //
 };
+pub(crate) use self::user_memory::UserMemory;

@@ -88,6 +88,7 @@ use crate::{
             self,
             Access,
             Bar,
+            BarRange,
             CoreDevice,
             ExportTarget,
             Fault,
@@ -222,6 +223,10 @@ impl Operations for State {
     #[inline]
     fn fault(&self, device: &OpenDevice, fault: &Fault<'_, Self>) -> FaultOutcome {
         mmap::fault(device, fault)
+    }
+
+    fn dma_range(&self, device: &OpenDevice, index: u32) -> Option<BarRange> {
+        export::dma_range(device, index)
     }
 
     fn exported(&self, device: &OpenDevice, exported: RegionId) -> Option<ExportTarget> {

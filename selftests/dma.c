@@ -12,30 +12,13 @@
 #include <sys/syscall.h>
 #include <time.h>
 
-#include "fixture.h"
-
-/* Newer than some of the headers that this program is built with. */
-#define FEATURE_DMA_BUF		11
+#include "dma_buf.h"
 
 /* The number of exports while a subregion comes and goes, within this number of seconds. */
 #define EXPORTS			5000
 #define SECONDS			20
 /* The minimum number of subregions that come and go during that time. */
 #define ENOUGH			10
-
-struct dma_buf_request {
-	struct vfio_device_feature feature;
-	struct {
-		__u32 region_index;
-		__u32 open_flags;
-		__u32 flags;
-		__u32 nr_ranges;
-		struct {
-			__u64 offset;
-			__u64 length;
-		} ranges[2];
-	} data;
-};
 
 /* A request for one range, or for two if the second has a length. */
 struct export {
@@ -60,37 +43,33 @@ static const struct export exports[] = {
 	{ 1, O_RDWR, 0, 4 * KIB, 0, 0 },
 	{ VFIO_PCI_ROM_REGION_INDEX, O_RDWR, 0, 4 * KIB, 0, 0 },
 	{ VFIO_PCI_CONFIG_REGION_INDEX, O_RDWR, 0, 4 * KIB, 0, 0 },
-	{ VFIO_PCI_NUM_REGIONS, O_RDWR, 0, 4 * KIB, 0, 0 },
+	/* No region of either driver; dma_buf.c exports subregions. */
+	{ VFIO_PCI_NUM_REGIONS + 100, O_RDWR, 0, 4 * KIB, 0, 0 },
 };
 
 static struct dma_buf_request request_for(const struct export *export)
 {
-	struct dma_buf_request request = {
-		.feature.flags = VFIO_DEVICE_FEATURE_GET | FEATURE_DMA_BUF,
-		.data = {
-			.region_index = export->region,
-			.open_flags = export->open_flags,
-			.nr_ranges = export->second_length ? 2 : 1,
-			.ranges = {
-				{ export->offset, export->length },
-				{ export->second, export->second_length },
-			},
-		},
-	};
+	struct dma_buf_request request = dma_buf_init(export->region);
 
-	request.feature.argsz = sizeof(request.feature) + 16 + 16 * request.data.nr_ranges;
+	request.open_flags = export->open_flags;
+	request.ranges[0].offset = export->offset;
+	request.ranges[0].length = export->length;
+	if (export->second_length) {
+		request.nr_ranges = 2;
+		request.ranges[1].offset = export->second;
+		request.ranges[1].length = export->second_length;
+	}
 	return request;
 }
 
 /* Makes a dma-buf and closes it; 0 or a negative errno. */
-static int try_request(struct vfio_device *dev, struct dma_buf_request *request)
+static int try_request(struct vfio_device *dev, const struct dma_buf_request *request)
 {
-	int fd = ioctl(dev->fd, VFIO_DEVICE_FEATURE, request);
+	int fd = dma_buf(dev, request);
 
-	if (fd < 0)
-		return -errno;
-	close(fd);
-	return 0;
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
 }
 
 static int try_export(struct vfio_device *dev, const struct export *export)
@@ -337,7 +316,7 @@ static void split_request(struct __test_metadata *_metadata, FIXTURE_DATA(dma_ra
 	};
 	ASSERT_EQ(0, ioctl(self->userfaultfd, UFFDIO_REGISTER, &absent));
 	memcpy(self->pages + 4 * KIB - sizeof(request.feature), &request, sizeof(request.feature));
-	memcpy(self->data, &request.data, sizeof(request.data));
+	memcpy(self->data, &request.region_index, sizeof(request) - sizeof(request.feature));
 }
 
 static void *export_split_request(void *data)

@@ -165,6 +165,22 @@ TEST_F(helpers, a_limit_without_room_for_alignment_still_allows_the_mapping)
 	EXPECT_TOUCH(map, PTE_NONCACHED, SHIFT_4K);
 }
 
+/* contract: userspace.dma-buf */
+TEST_F(helpers, a_dma_buf_has_a_part_of_a_subregion)
+{
+	struct vfio_subregion_create sub;
+	int fd;
+
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, AT, SIZE);
+	fd = vfio_subregion_dma_buf(self->dev.fd, sub.index, MIB, SIZE - MIB, O_RDWR | O_CLOEXEC);
+	ASSERT_LE(0, fd) TH_LOG("%s", strerror(errno));
+	EXPECT_EQ(SIZE - MIB, lseek(fd, 0, SEEK_END));
+	EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
+	close(fd);
+	EXPECT_EQ(-1, vfio_subregion_dma_buf(self->dev.fd, sub.index, MIB, SIZE, O_RDWR));
+	EXPECT_EQ(EINVAL, errno);
+}
+
 /* contract: userspace.queue */
 TEST_F(helpers, a_queue_goes_round_and_its_doorbell_is_rung)
 {

@@ -36,6 +36,9 @@ void *wc_create(int device, uint32_t bar, uint64_t offset, uint64_t size, uint32
 /** wc_destroy() - destroys a subregion of wc_create(); returns 0 or a negative errno */
 int wc_destroy(int device, void *data, uint64_t size, uint32_t index);
 
+/** open_dma_buf() - opens all of a subregion as a dma-buf; returns -1 on failure */
+int open_dma_buf(int device, const struct vfio_subregion_create *window);
+
 /** export_subregion() - opens a file for a subregion, to be sent; returns -1 on failure */
 int export_subregion(int device, uint32_t index);
 

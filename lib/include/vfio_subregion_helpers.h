@@ -110,6 +110,31 @@ static inline int vfio_subregion_export(int device, uint32_t index, uint32_t ope
 }
 
 /**
+ * vfio_subregion_dma_buf() - opens a part of a subregion as a dma-buf, for other devices
+ *
+ * @size bytes from @offset of the subregion, both multiples of the page size.
+ *
+ * @open_flags: O_RDONLY or O_RDWR, and O_CLOEXEC or not
+ *
+ * Returns the file descriptor, or -1 and sets errno on failure.
+ */
+static inline int vfio_subregion_dma_buf(int device, uint32_t index, uint64_t offset,
+					 uint64_t size, uint32_t open_flags)
+{
+	/* struct vfio_device_feature_dma_buf, which older headers lack. */
+	uint64_t memory[5] = { 0, 0, 0, 0, 0 };
+	struct vfio_device_feature *request = (struct vfio_device_feature *)memory;
+	const uint32_t head[4] = { index, open_flags, 0, 1 };
+
+	request->argsz = sizeof(*request) + sizeof(head) + 2 * sizeof(uint64_t);
+	request->flags = VFIO_DEVICE_FEATURE_GET | 11;
+	memcpy(&memory[1], head, sizeof(head));
+	memory[3] = offset;
+	memory[4] = size;
+	return ioctl(device, VFIO_DEVICE_FEATURE, request);
+}
+
+/**
  * vfio_subregion_create_map() - performs VFIO_SUBREGION_CREATE and maps the subregion
  *
  * @create has all inputs except argsz, and gets the outputs. If the subregion cannot be mapped, it

@@ -28,7 +28,8 @@ use crate::{
 use rustix::{
     fd::{
         AsFd,
-        BorrowedFd, //
+        BorrowedFd,
+        OwnedFd, //
     },
     io::Errno, //
 };
@@ -368,6 +369,30 @@ impl<F: AsFd> Device<F> {
         let fd = raw::export(self.0.as_fd(), region.index.0, access.open_flags())
             .map_err(refused(Call::Export, region.index))?;
         Ok(Export::new(fd, region))
+    }
+
+    /// Opens a part of a region as a dma-buf, by which other devices reach it: iommufd maps it
+    /// (`IOMMU_IOAS_MAP_FILE`).
+    ///
+    /// The dma-buf remains when the subregion is destroyed. It ends with the last close of the device.
+    ///
+    /// # Errors
+    ///
+    /// The kernel's; ENODEV when the region was destroyed or is neither a BAR nor a subregion, EINVAL
+    /// when the part leaves the region or is not of whole pages.
+    pub fn dma_buf(
+        &self,
+        region: &Region,
+        part: ByteRange,
+        access: ExportAccess,
+    ) -> Result<OwnedFd, Error> {
+        raw::dma_buf(
+            self.0.as_fd(),
+            region.index.0,
+            [part.offset(), part.size()],
+            access.open_flags(),
+        )
+        .map_err(refused(Call::DmaBuf, region.index))
     }
 
     /// Reads from a region by `pread()`, which reaches claimed pages too; returns the number of bytes.

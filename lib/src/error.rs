@@ -25,6 +25,8 @@ pub enum Call {
     SetAttr,
     /// `VFIO_SUBREGION_EXPORT`.
     Export,
+    /// `VFIO_DEVICE_FEATURE_DMA_BUF`.
+    DmaBuf,
     /// `VFIO_DEVICE_GET_INFO`.
     DeviceInfo,
     /// `VFIO_DEVICE_GET_REGION_INFO`.
@@ -47,6 +49,7 @@ impl Call {
             Self::Query => "VFIO_SUBREGION_QUERY",
             Self::SetAttr => "VFIO_REGION_SET_ATTR",
             Self::Export => "VFIO_SUBREGION_EXPORT",
+            Self::DmaBuf => "VFIO_DEVICE_FEATURE_DMA_BUF",
             Self::DeviceInfo => "VFIO_DEVICE_GET_INFO",
             Self::RegionInfo => "VFIO_DEVICE_GET_REGION_INFO",
             Self::Mmap => "mmap",
@@ -182,7 +185,16 @@ impl Error {
                 "destroy subregions that are not needed, and unmap those that were destroyed"
             }
             (Call::Export, Errno::NOENT) => "only a subregion that exists can be exported",
-            (Call::Export, Errno::MFILE) => "close files, or raise RLIMIT_NOFILE",
+            (Call::DmaBuf, Errno::NODEV) => {
+                "only a subregion that exists can be a dma-buf, and the driver must know of these"
+            }
+            (Call::DmaBuf, Errno::NOTTY) => {
+                "the kernel makes no dma-bufs of device memory (CONFIG_VFIO_PCI_DMABUF)"
+            }
+            (Call::DmaBuf, Errno::INVAL) => {
+                "the part must be whole pages of the region, and there must be some"
+            }
+            (Call::Export | Call::DmaBuf, Errno::MFILE) => "close files, or raise RLIMIT_NOFILE",
             (Call::Mmap, Errno::ACCESS) => {
                 "the export is read-only: read it by read(), or export it for reading and writing"
             }

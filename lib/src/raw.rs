@@ -179,6 +179,65 @@ pub(crate) fn export(device: BorrowedFd<'_>, index: u32, open_flags: u32) -> io:
     Ok(unsafe { OwnedFd::from_raw_fd(export.fd) })
 }
 
+/// `VFIO_DEVICE_FEATURE_DMA_BUF`, which older headers lack.
+const FEATURE_DMA_BUF: u32 = 11;
+
+/// The argument of `VFIO_DEVICE_FEATURE` for a dma-buf of one range.
+#[repr(C)]
+struct DmaBuf {
+    argsz: u32,
+    feature: u32,
+    index: u32,
+    open_flags: u32,
+    flags: u32,
+    ranges: u32,
+    range: [u64; 2],
+}
+
+const DMA_BUF_SIZE: u32 = 40;
+const _: () = assert!(size_of::<DmaBuf>() == 40);
+
+// SAFETY: the kernel only reads the argument, which is as long as its argsz says. It returns a file
+// descriptor that it has just opened. VFIO alone uses this number, as above.
+unsafe impl Ioctl for DmaBuf {
+    type Output = OwnedFd;
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        opcode::none(abi::VFIO_TYPE, byte(abi::VFIO_DEVICE_FEATURE_NR))
+    }
+
+    fn as_ptr(&mut self) -> *mut c_void {
+        ptr::from_mut(self).cast()
+    }
+
+    unsafe fn output_from_ptr(fd: IoctlOutput, _: *mut c_void) -> io::Result<OwnedFd> {
+        // SAFETY: the kernel has just opened it for this call, so nobody else owns it.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    }
+}
+
+/// Performs `VFIO_DEVICE_FEATURE_DMA_BUF` for `range`, an offset and a size, with these flags of
+/// `open()`.
+pub(crate) fn dma_buf(
+    device: BorrowedFd<'_>,
+    index: u32,
+    range: [u64; 2],
+    open_flags: u32,
+) -> io::Result<OwnedFd> {
+    let argument = DmaBuf {
+        argsz: DMA_BUF_SIZE,
+        feature: abi::VFIO_DEVICE_FEATURE_GET | FEATURE_DMA_BUF,
+        index,
+        open_flags,
+        flags: 0,
+        ranges: 1,
+        range,
+    };
+    // SAFETY: the argument lives through the call.
+    unsafe { ioctl(device, argument) }
+}
+
 /// A shared mapping of a device file, or memory in its place; it ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Memory {

@@ -6,6 +6,7 @@
 
 /* Before vfio_pci_core.h, which declares accesses of 64 bits only then. */
 #include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/mman.h>
 #include <linux/pgtable.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/vfio_subregion.h>

@@ -3,7 +3,8 @@
 //! Files for single subregions.
 //!
 //! vfio/pci/export.rs has the files and their lifetime. An export is the id of a subregion, which
-//! is never used again while the device is open.
+//! is never used again while the device is open. vfio/pci/dma_buf.rs lets the core make dma-bufs,
+//! which are for other devices.
 
 use super::{
     guest_types,
@@ -15,6 +16,7 @@ use crate::{
     vfio::pci::{
         self,
         Access,
+        BarRange,
         ExportTarget,
         Io, //
     },
@@ -40,6 +42,17 @@ pub(super) fn export(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     reply.write(file.fd())?;
     file.install();
     Ok(())
+}
+
+/// Returns the range of a BAR that the subregion with the region index `index` has, or `None` if
+/// there is no such subregion.
+pub(super) fn dma_range(device: &OpenDevice, index: u32) -> Option<BarRange> {
+    let table = device.memory_shared();
+    let region = table.get(device.data().id(&table, index)?)?;
+    Some(BarRange {
+        bar: region.bar().index(),
+        bytes: region.span().start()..region.span().end(),
+    })
 }
 
 /// Returns the slot of the subregion `id` and the type of its mappings, or `None` if it does not

@@ -21,6 +21,7 @@ mod bar;
 mod bar_owners;
 mod core_device;
 mod device;
+mod dma_buf;
 mod driver;
 mod export;
 mod id;
@@ -54,6 +55,7 @@ pub(crate) use self::device::{
     OpenDevice,
     Operations, //
 };
+pub(crate) use self::dma_buf::BarRange;
 pub(crate) use self::driver::{
     Driver,
     Registration, //

@@ -203,19 +203,32 @@ static inline struct pci_bar fixture_bar(struct __test_metadata *_metadata,
 	return bar;
 }
 
-/**
- * fixture_conflicts() - tells rig/log whether expected messages about conflicting memory types
- * follow
- *
- * @when is "begin" or "end". The line in the kernel log says that the test provokes these messages.
- */
-static inline void fixture_conflicts(struct __test_metadata *_metadata, const char *when)
+/** fixture_provokes() - tells rig/log by a line in the kernel log what the test provokes */
+static inline void fixture_provokes(struct __test_metadata *_metadata, const char *what,
+				    const char *when)
 {
 	int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
 	ASSERT_LE(0, log) TH_LOG("/dev/kmsg: %s", strerror(errno));
-	EXPECT_LT(0, dprintf(log, "rig: conflicts of memory types %s\n", when));
+	EXPECT_LT(0, dprintf(log, "rig: %s %s\n", what, when));
 	close(log);
+}
+
+/**
+ * fixture_conflicts() - tells rig/log whether expected messages about conflicting memory types
+ * follow
+ *
+ * @when is "begin" or "end".
+ */
+static inline void fixture_conflicts(struct __test_metadata *_metadata, const char *when)
+{
+	fixture_provokes(_metadata, "conflicts of memory types", when);
+}
+
+/** fixture_iommu_faults() - the same for refused accesses by a device */
+static inline void fixture_iommu_faults(struct __test_metadata *_metadata, const char *when)
+{
+	fixture_provokes(_metadata, "faults of the IOMMU", when);
 }
 
 #define SHIFT_4K	12

@@ -233,6 +233,11 @@ impl Generator {
             0 => offset += 1,
             1 => size = self.rng.pick(&[0, 1, 1 << 63, len + world.facts.page]),
             2 => region = self.any_index(world),
+            4..=6 => {
+                region = self.any_index(world);
+                offset = 0;
+                size = world.facts.page;
+            }
             3 => {
                 offset = self
                     .rng

@@ -9,6 +9,7 @@ use super::{
         BARS, //
     },
     bar_owners::BarOwners,
+    dma_buf,
     driver::dev,
     export::{
         Exports,
@@ -17,6 +18,7 @@ use super::{
     ops::DeviceOps,
     reset::Gate,
     Access,
+    BarRange,
     CoreDevice,
     Driver,
     ExportTarget,
@@ -121,6 +123,12 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// Handles an access to a page that has no page-table entry. The caller holds the mmap lock or
     /// the VMA's lock for reading.
     fn fault(&self, device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
+
+    /// Returns the range of a BAR that a dma-buf of the region `index` exports, or `None` unless this
+    /// is a region of the driver that exists. The caller holds the io lock.
+    fn dma_range(&self, _device: &OpenDevice<Self>, _index: u32) -> Option<BarRange> {
+        None
+    }
 
     /// Returns the range of the device file to which an export leads, or `None` if it has ended.
     ///
@@ -346,7 +354,7 @@ impl<T: Operations> OpenDevice<T> {
     /// Lets the core handle a device feature, as with vfio-pci. It fails with the core's errno.
     pub(super) fn core_feature(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
         if flags & bindings::VFIO_DEVICE_FEATURE_MASK == bindings::VFIO_DEVICE_FEATURE_DMA_BUF {
-            return self.core_dma_buf(flags, arg, size);
+            return dma_buf::feature(self, flags, arg, size);
         }
         // SAFETY: The device is open, and the function accesses the structure as user memory. Of
         // the core's features only `VFIO_DEVICE_FEATURE_DMA_BUF` reads the mapping of a BAR.
@@ -354,18 +362,6 @@ impl<T: Operations> OpenDevice<T> {
             bindings::vfio_pci_core_ioctl_feature(self.core().as_vdev(), flags, arg, size)
         };
         int_result(ret)
-    }
-
-    /// Lets the core export a BAR as a dma-buf.
-    #[inline(never)]
-    fn core_dma_buf(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
-        let io = self.io_shared()?;
-        if !io.driver_owns_any() {
-            return io.core_dma_buf(flags, arg, size);
-        }
-        drop(io);
-        // The guard for writing checks again which BARs the driver owns.
-        self.io_exclusive()?.core_dma_buf(flags, arg, size)
     }
 
     /// Lets the core describe a region, as with vfio-pci. It fails with the core's errno.

@@ -11,9 +11,17 @@ use crate::{
     BAR,
     MIB, //
 };
+use std::{
+    fs::File,
+    io::{
+        Seek,
+        SeekFrom, //
+    },
+};
 use vfio_subregion::{
     Attribute,
     Attributes,
+    Call,
     EffectiveType,
     Errno,
     Error,
@@ -31,6 +39,7 @@ tests! {
     a_mapping_has_the_type_that_the_bar_has_by_then,
     a_mapping_outlives_the_descriptor_and_keeps_the_device_open,
     an_export_reaches_its_subregion_and_ends_with_it,
+    a_dma_buf_has_a_part_of_a_subregion,
 }
 
 // contract: userspace.crate
@@ -209,5 +218,20 @@ fn an_export_reaches_its_subregion_and_ends_with_it() -> Outcome {
     device.destroy(region.index())?;
     ensure!(export.read(0, &mut bytes).unwrap_err().errno() == Some(Errno::NODEV));
     ensure!(export.map().unwrap_err().errno() == Some(Errno::NODEV));
+    Ok(())
+}
+
+// contract: userspace.dma-buf
+fn a_dma_buf_has_a_part_of_a_subregion() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let region = device.create(BAR, range(MIB, 4 * MIB), Attribute::WriteCombining)?;
+    let dma_buf = |part| device.dma_buf(&region, part, ExportAccess::ReadWrite);
+    let mut file = File::from(dma_buf(range(MIB, 3 * MIB))?);
+    ensure!(file.seek(SeekFrom::End(0))? == 3 * MIB);
+    let beyond = dma_buf(range(2 * MIB, 3 * MIB)).unwrap_err();
+    ensure!(beyond.errno() == Some(Errno::INVAL) && beyond.call() == Some(Call::DmaBuf));
+    device.destroy(region.index())?;
+    ensure!(dma_buf(range(0, MIB)).unwrap_err().errno() == Some(Errno::NODEV));
     Ok(())
 }

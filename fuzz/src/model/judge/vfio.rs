@@ -169,6 +169,15 @@ impl World {
     /// Returns the result of `VFIO_DEVICE_FEATURE_DMA_BUF`.
     fn dma_buf(&self, region: u32, offset: u64, len: u64) -> Result<(), i32> {
         let page = self.facts.page;
+        let device = self.device.as_ref();
+        if let Some(region) = device.and_then(|device| device.region(region)) {
+            let size = region.span.end - region.span.start;
+            let fits = offset.checked_add(len).is_some_and(|end| end <= size);
+            if len == 0 || offset % page != 0 || len % page != 0 || !fits {
+                return Err(EINVAL);
+            }
+            return Ok(());
+        }
         let bar = self
             .facts
             .bars

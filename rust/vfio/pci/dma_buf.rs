@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Export of device memory as a dma-buf (`VFIO_DEVICE_FEATURE_DMA_BUF`).
+//!
+//! The core makes the dma-buf, and iommufd accepts those of the core only. The core knows the BARs,
+//! and reads its request from user memory. A request for a region of the driver is therefore
+//! translated to one for its BAR, in memory of the process that is mapped for the call.
+
+use super::{
+    OpenDevice,
+    Operations, //
+};
+use crate::{
+    bindings,
+    compat::UserMemory, //
+};
+use core::{
+    ffi::c_void,
+    ops::Range, //
+};
+use kernel::{
+    prelude::*,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    }, //
+};
+
+/// The size of `struct vfio_device_feature_dma_buf` without its ranges.
+const HEAD: usize = 16;
+
+/// The size of `struct vfio_region_dma_range`.
+const RANGE: usize = 16;
+
+/// The core cannot allocate the memory for more ranges.
+const MAX_RANGES: usize = 4 << 20 >> 4;
+
+/// A range of a BAR.
+pub(crate) struct BarRange {
+    /// The number of the BAR.
+    pub(crate) bar: usize,
+    /// The bytes.
+    pub(crate) bytes: Range<u64>,
+}
+
+/// The argument of the feature for the core.
+enum Request {
+    /// That of the user.
+    Users(*mut c_void),
+    /// A translated one.
+    Translated(UserMemory),
+}
+
+impl Request {
+    fn as_ptr(&self) -> *mut c_void {
+        match self {
+            Self::Users(arg) => *arg,
+            Self::Translated(memory) => memory.address(),
+        }
+    }
+}
+
+/// Handles `VFIO_DEVICE_FEATURE_DMA_BUF`.
+///
+/// Fails with [`EINVAL`] if a range leaves a region of the driver. Other errors are the core's.
+#[inline(never)]
+pub(super) fn feature<T: Operations>(
+    device: &OpenDevice<T>,
+    flags: u32,
+    arg: *mut c_void,
+    size: usize,
+) -> Result<c_int> {
+    // While the thread holds the io lock, the driver's regions do not change.
+    let io = device.io_shared()?;
+    if !io.driver_owns_any() {
+        let request = request(device, flags, arg, size)?;
+        return io.core_dma_buf(flags, request.as_ptr(), size);
+    }
+    drop(io);
+    // The guard for writing checks again which BARs the driver owns.
+    let mut io = device.io_exclusive()?;
+    let request = request(device, flags, arg, size)?;
+    io.core_dma_buf(flags, request.as_ptr(), size)
+}
+
+/// Returns the request for the core.
+fn request<T: Operations>(
+    device: &OpenDevice<T>,
+    flags: u32,
+    arg: *mut c_void,
+    size: usize,
+) -> Result<Request> {
+    // The core checks these arguments, and everything else that this function does not.
+    let probe = flags & bindings::VFIO_DEVICE_FEATURE_PROBE != 0;
+    if probe || flags & bindings::VFIO_DEVICE_FEATURE_GET == 0 || size < HEAD {
+        return Ok(Request::Users(arg));
+    }
+    let arg = UserPtr::from_ptr(arg);
+    let mut head = UserSlice::new(arg, HEAD).reader();
+    let region = head.read::<u32>()?;
+    let Some(range) = device.data().dma_range(device, region) else {
+        return Ok(Request::Users(arg.as_mut_ptr()));
+    };
+    let open_flags = head.read::<u32>()?;
+    let flags = head.read::<u32>()?;
+    let ranges = head.read::<u32>()?;
+    // CAST: `usize` has at least 32 bits.
+    let count = ranges as usize;
+    if count > MAX_RANGES {
+        return Err(ENOMEM);
+    }
+    let len = RANGE.checked_mul(count).ok_or(ENOMEM)?;
+    let memory = UserMemory::new(HEAD.checked_add(len).ok_or(ENOMEM)?)?;
+    let mut to = memory.writer();
+    // CAST: A device has 6 BARs.
+    for word in [range.bar as u32, open_flags, flags, ranges] {
+        to.write(&word)?;
+    }
+    let mut from = UserSlice::new(arg.wrapping_byte_add(HEAD), len).reader();
+    for _ in 0..count {
+        let offset = from.read::<u64>()?;
+        let length = from.read::<u64>()?;
+        let start = range.bytes.start.checked_add(offset).ok_or(EINVAL)?;
+        let end = start.checked_add(length).ok_or(EINVAL)?;
+        if end > range.bytes.end {
+            return Err(EINVAL);
+        }
+        to.write(&start)?;
+        to.write(&length)?;
+    }
+    Ok(Request::Translated(memory))
+}
