@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The segments of a BAR that has write-combining subregions or strays.
+//! The segments of a BAR that has write-combining pages or strays.
 //!
-//! A *segment* is a range of a BAR whose pages have one memory type and one reservation. Each
-//! write-combining subregion is a segment. A *gap* is a segment that is not write-combining: the
-//! range between two neighbouring other segments, or between one and an end of the BAR. On x86 a
-//! [`Reservation`] determines the type of a segment, for as long as the segment exists. A
-//! reservation needs no kernel mapping. Only read() and write() do, so the kernel maps the ranges
-//! that they access ([`KernelMaps`]).
+//! A *segment* is a range of a BAR whose pages have one memory type and one reservation. The *rest
+//! type* of the BAR is the type that its attribute gives to the pages without a subregion: strict
+//! or write-combining. Each subregion of the other type is a segment. A *gap* is a segment of the
+//! rest type: the range between two neighbouring other segments, or between one and an end of the
+//! BAR. A subregion of the rest type is a part of a gap. On x86 a [`Reservation`] determines the
+//! type of a segment, for as long as the segment exists. A reservation needs no kernel mapping.
+//! Only read() and write() do, so the kernel maps the ranges that they access ([`KernelMaps`]).
 //!
 //! When a subregion is destroyed, its segment joins the gap between its neighbours. This fails if
 //! another mapping gives the pages another type, or if the kernel has no memory for the
 //! reservation. The segment then becomes a *stray*: a range whose memory type this driver cannot
 //! choose. On x86 a stray has the type of the other mapping, or UC-. There are two other causes of
 //! strays: another mapping has made a part of the BAR write-combining before the device was opened
-//! ([`divide_unless_strict`]), or the conversion of a range to write combining fails halfway.
+//! ([`divide_unless_strict`]), or the conversion of a range to another type fails halfway.
 //!
 //! Userspace cannot map a page of a stray. Strays are also recorded among the claims of the device,
 //! where a fault finds them. read() and write() access a stray page by page, with the type that the
@@ -50,6 +51,7 @@ use crate::{
     },
     region::{
         self,
+        Attribute,
         Span, //
     },
     vfio::pci::Bar, //
@@ -64,8 +66,8 @@ use kernel::{
 
 /// The content of a [`Segment`].
 enum Content {
-    /// A write-combining range, and its reservation.
-    WriteCombining(Reservation),
+    /// A range that does not have the rest type, and its reservation.
+    Other(Reservation),
     /// A stray of this length in bytes.
     Stray(u64),
 }
@@ -81,14 +83,14 @@ impl Segment {
     /// Returns the length of the segment in bytes, without the gap.
     fn len(&self) -> u64 {
         match &self.content {
-            Content::WriteCombining(reservation) => reservation.len(),
+            Content::Other(reservation) => reservation.len(),
             Content::Stray(len) => *len,
         }
     }
 
     fn kind(&self) -> SegmentKind {
         match self.content {
-            Content::WriteCombining(_) => SegmentKind::WriteCombining,
+            Content::Other(_) => SegmentKind::Other,
             Content::Stray(_) => SegmentKind::Stray,
         }
     }
@@ -98,17 +100,39 @@ impl Segment {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum SegmentKind {
     Gap,
-    WriteCombining,
+    Other,
     Stray,
 }
 
-impl SegmentKind {
-    /// Returns the memory type of the pages, or `None` if other mappings determine it.
-    fn mem_type(self) -> Option<MemType> {
+/// The two memory types between which the kernel distinguishes in a BAR. All strict attributes have
+/// the same type for the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RestType {
+    Strict,
+    WriteCombining,
+}
+
+impl RestType {
+    /// Returns the type of a BAR or a subregion with `attribute`.
+    pub(crate) fn of(attribute: Attribute) -> Self {
+        if attribute.is_write_combining() {
+            Self::WriteCombining
+        } else {
+            Self::Strict
+        }
+    }
+
+    fn other(self) -> Self {
         match self {
-            Self::Gap => Some(MemType::Noncached),
-            Self::WriteCombining => Some(MemType::WriteCombining),
-            Self::Stray => None,
+            Self::Strict => Self::WriteCombining,
+            Self::WriteCombining => Self::Strict,
+        }
+    }
+
+    fn mem_type(self) -> MemType {
+        match self {
+            Self::Strict => MemType::Noncached,
+            Self::WriteCombining => MemType::WriteCombining,
         }
     }
 }
@@ -118,13 +142,15 @@ impl SegmentKind {
 /// # Invariants
 ///
 /// - No two segments overlap.
-/// - Each gap is reserved.
+/// - Each gap is reserved with the type `rest`.
 /// - Each kernel mapping in `kernel_maps` lies within one segment and has its type.
 /// - `stray_len` is the total length of all strays. The claims of the device have the same strays
 ///   whenever the memory lock is not held.
 pub(crate) struct Segments {
     parent: region::Bar,
     bar: Span,
+    /// The type of the gaps.
+    rest: RestType,
     /// The segments other than gaps. The key is the end of the segment.
     segments: RBTree<u64, Segment>,
     /// The reservation of the gap above all other segments, or `None` if there is no such gap.
@@ -141,6 +167,7 @@ impl Segments {
         Ok(Self {
             parent,
             bar: Span::new(0, bar.len()).map_err(|_| EINVAL)?,
+            rest: RestType::Strict,
             segments: RBTree::new(),
             top_gap: None,
             stray_len: 0,
@@ -148,8 +175,8 @@ impl Segments {
         })
     }
 
-    /// Makes the segments of a BAR that has a single gap. The core must still have a strict mapping
-    /// of the BAR.
+    /// Makes the segments of a BAR that has a single gap, a strict one. The core must still have a
+    /// strict mapping of the BAR.
     ///
     /// Fails with [`EBUSY`] if another mapping gives a part of the BAR another type. Fails with
     /// [`ENOMEM`] if the kernel has no memory.
@@ -171,9 +198,18 @@ impl Segments {
         Ok(segments)
     }
 
-    /// Returns whether the BAR has a single gap.
-    fn has_single_gap(&self) -> bool {
-        self.segments.is_empty()
+    /// Returns whether all pages of the BAR have the type of a strict mapping.
+    fn is_strict(&self) -> bool {
+        self.rest == RestType::Strict && self.segments.is_empty()
+    }
+
+    /// Returns the memory type of the pages of a segment, or `None` if other mappings determine it.
+    fn mem_type(&self, kind: SegmentKind) -> Option<MemType> {
+        match kind {
+            SegmentKind::Gap => Some(self.rest.mem_type()),
+            SegmentKind::Other => Some(self.rest.other().mem_type()),
+            SegmentKind::Stray => None,
+        }
     }
 
     /// Returns whether the BAR has strays.
@@ -218,7 +254,7 @@ impl Segments {
         }
     }
 
-    /// Checks that `span` lies within one gap, so that it has the type of a strict mapping.
+    /// Checks that `span` lies within one gap, so that it has the rest type.
     ///
     /// Fails with [`EBUSY`] otherwise.
     pub(crate) fn expect_gap(&self, span: Span) -> Result {
@@ -241,7 +277,7 @@ impl Segments {
         let (segment, kind) = self.segment_at(at).ok_or(EINVAL)?;
         // INVARIANT: The mapping lies within one segment. It has the type of the segment; in a
         // stray every page has the type that other mappings give it.
-        match kind.mem_type() {
+        match self.mem_type(kind) {
             Some(mem) => self.kernel_maps.map(bar, segment, mem, at),
             None => self.kernel_maps.map_page(bar, segment, at),
         }
@@ -254,7 +290,7 @@ impl Segments {
     /// if the kernel has no memory.
     pub(crate) fn temporary_map(&self, bar: Bar<'_>, at: u64) -> Result<KernelMap> {
         let (segment, kind) = self.segment_at(at).ok_or(EINVAL)?;
-        KernelMap::of_page(bar, segment, kind.mem_type(), at)
+        KernelMap::of_page(bar, segment, self.mem_type(kind), at)
     }
 
     /// Adds the stray `span`, which is in no segment yet, with the reservation of the gap below it.
@@ -270,14 +306,14 @@ impl Segments {
         self.stray_len = self.stray_len.saturating_add(span.len());
     }
 
-    /// Makes `span`, a part of a gap, a write-combining segment.
+    /// Makes `span`, a part of a gap, a segment that does not have the rest type.
     ///
     /// The caller must have removed all page-table entries for these pages. On failure `span` is
     /// unchanged or a stray. The caller must then pass it to [`Self::record_stray`].
     ///
     /// Fails with [`EBUSY`] if `span` is not within a gap, or if another mapping gives a part of it
     /// another type. Fails with [`ENOMEM`] if the kernel has no memory.
-    pub(crate) fn set_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
+    pub(crate) fn leave_gap(&mut self, bar: Bar<'_>, span: Span) -> Result {
         let (gap, kind) = self.segment_at(span.start()).ok_or(EINVAL)?;
         if !gap.contains(span) || kind != SegmentKind::Gap {
             return Err(EBUSY);
@@ -300,26 +336,24 @@ impl Segments {
         // INVARIANT: The remainders of the gap are reserved, `span` is a stray, and no kernel
         // mapping overlaps it.
         self.insert_stray(node, span, below);
-        self.reserve_wc(bar, span)
-    }
-
-    /// Makes the stray `span` write-combining.
-    ///
-    /// Fails with [`EBUSY`] if another mapping gives a part of it another type. Fails with
-    /// [`ENOMEM`] if the kernel has no memory.
-    pub(crate) fn reserve_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        let reservation = Reservation::new(range(bar, span)?, MemType::WriteCombining)?;
+        let mem = self.rest.other().mem_type();
+        // The kernel would log a conflict between the first page and another one.
+        let _check = match self.rest.other() {
+            RestType::Strict => Some(TypeCheck::new(range(bar, span)?, mem)?),
+            RestType::WriteCombining => None,
+        };
+        let reservation = Reservation::new(range(bar, span)?, mem)?;
         let segment = self.segments.get_mut(&span.end()).ok_or(EINVAL)?;
-        segment.content = Content::WriteCombining(reservation);
+        segment.content = Content::Other(reservation);
         self.stray_len = self.stray_len.saturating_sub(span.len());
         Ok(())
     }
 
-    /// Makes the write-combining segment `span` a stray. The caller must then pass it to
-    /// [`Self::record_stray`].
+    /// Makes the segment `span`, which is not a gap, a stray. The caller must then pass it to
+    /// [`Self::record_stray`], with which it joins the gap between its neighbours.
     ///
     /// The caller must have removed all page-table entries for these pages.
-    pub(crate) fn clear_wc(&mut self, span: Span) {
+    pub(crate) fn make_stray(&mut self, span: Span) {
         // INVARIANT: No kernel mapping overlaps the range that changes its type.
         self.kernel_maps.unmap(span);
         if let Some(segment) = self.segments.get_mut(&span.end()) {
@@ -328,23 +362,32 @@ impl Segments {
         }
     }
 
-    /// Joins the write-combining segment `span` to the gap between its neighbours. The caller must
-    /// have removed all page-table entries for these pages.
+    /// Changes the rest type of the BAR, which must have a single gap, to `rest`.
     ///
-    /// On failure `span` is write-combining again. If even that fails, `span` is a stray, and the
-    /// function returns success. The caller must pass `span` to [`Self::record_stray`] in any case.
+    /// The caller must have removed all page-table entries for the BAR. On failure the BAR has its
+    /// previous type. If even that fails, it is a stray. The caller must then pass the BAR to
+    /// [`Self::record_stray`].
     ///
-    /// Fails with [`EBUSY`] if another mapping gives a part of `span` another type. Fails with
-    /// [`ENOMEM`] if the kernel has no memory.
-    pub(crate) fn try_clear_wc(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        self.clear_wc(span);
-        let Err(error) = self.join_gap(bar, span) else {
-            return Ok(());
-        };
-        match self.reserve_wc(bar, span) {
-            Ok(()) => Err(error),
-            Err(_) => Ok(()),
+    /// Fails with [`EBUSY`] if the BAR does not have a single gap, or if another mapping gives a
+    /// part of it another type. Fails with [`ENOMEM`] if the kernel has no memory.
+    pub(crate) fn set_rest(&mut self, bar: Bar<'_>, rest: RestType) -> Result {
+        if !self.segments.is_empty() {
+            return Err(EBUSY);
         }
+        if self.rest == rest {
+            return Ok(());
+        }
+        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let whole = self.bar;
+        // INVARIANT: The BAR is a stray, and no kernel mapping is left.
+        self.kernel_maps.unmap(whole);
+        self.top_gap = None;
+        self.insert_stray(node, whole, None);
+        let before = core::mem::replace(&mut self.rest, rest);
+        self.join_gap(bar, whole).inspect_err(|_| {
+            self.rest = before;
+            let _ = self.join_gap(bar, whole);
+        })
     }
 
     /// Returns whether `span` is a stray.
@@ -360,7 +403,7 @@ impl Segments {
         // A kernel mapping for read() has the type of the other mapping, and would preserve it.
         self.kernel_maps.unmap(span);
         // This keeps the type until the whole gap is reserved.
-        let _check = TypeCheck::new(range(bar, span)?, MemType::Noncached)?;
+        let _check = TypeCheck::new(range(bar, span)?, self.rest.mem_type())?;
         let segment = self.segments.get_mut(&span.end()).ok_or(EINVAL)?;
         let below = segment.gap_below.take();
         let node = self.segments.remove_node(&span.end()).ok_or(EINVAL)?;

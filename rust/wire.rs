@@ -470,7 +470,6 @@ fn busy_bit(busy: Busy) -> u32 {
         Busy::Bar => bindings::VFIO_SUBREGION_BUSY_BAR,
         Busy::Type => bindings::VFIO_SUBREGION_BUSY_TYPE,
         Busy::Stray => bindings::VFIO_SUBREGION_BUSY_STRAY,
-        Busy::Attribute => bindings::VFIO_SUBREGION_BUSY_ATTRIBUTE,
         Busy::Subregion => bindings::VFIO_SUBREGION_BUSY_SUBREGION,
         Busy::Mapped => bindings::VFIO_SUBREGION_BUSY_MAPPED,
     }

@@ -80,30 +80,38 @@ TEST_F(busy, an_ioeventfd_excludes_write_combining)
 }
 
 /* contract: busy.reason busy.query */
-TEST_F(busy, an_attribute_excludes_subregions)
+TEST_F(busy, an_attribute_excludes_no_subregion)
 {
 	uint32_t attribute, sub;
 
 	for (attribute = 1; attribute < 4; attribute++) {
 		fixture_set_attr(_metadata, &self->dev, BAR2, attribute);
-		EXPECT_QUERY(BAR2, VFIO_SUBREGION_BUSY_ATTRIBUTE);
+		EXPECT_QUERY(BAR2, 0);
 		for (sub = 0; sub < 4; sub++)
-			EXPECT_CREATE(sub, VFIO_SUBREGION_BUSY_ATTRIBUTE);
+			fixture_destroy(_metadata, &self->dev,
+					fixture_create(_metadata, &self->dev, BAR2, sub, MIB,
+						       MIB).index);
 	}
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
 	EXPECT_QUERY(BAR2, 0);
 }
 
 /* contract: busy.reason busy.query */
-TEST_F(busy, a_subregion_excludes_an_attribute)
+TEST_F(busy, a_subregion_excludes_the_begin_and_the_end_of_wc)
 {
-	uint32_t attribute, index;
+	uint32_t index;
 
 	index = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, MIB).index;
 	EXPECT_QUERY(BAR2, VFIO_SUBREGION_BUSY_SUBREGION);
 	EXPECT_QUERY(index, 0);
-	for (attribute = 1; attribute < 4; attribute++)
-		EXPECT_SET(attribute, VFIO_SUBREGION_BUSY_SUBREGION);
+	EXPECT_SET(VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_BUSY_SUBREGION);
+	fixture_destroy(_metadata, &self->dev, index);
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+	index = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED, 0,
+			       MIB).index;
+	EXPECT_QUERY(BAR2, VFIO_SUBREGION_BUSY_SUBREGION);
+	EXPECT_SET(VFIO_SUBREGION_ATTR_NONCACHED, VFIO_SUBREGION_BUSY_SUBREGION);
+	EXPECT_SET(VFIO_SUBREGION_ATTR_DEVICE, VFIO_SUBREGION_BUSY_SUBREGION);
 	fixture_destroy(_metadata, &self->dev, index);
 	EXPECT_QUERY(BAR2, 0);
 }
@@ -160,7 +168,8 @@ TEST_F(busy, a_reason_that_cannot_be_written_is_efault)
 	struct vfio_subregion_create create;
 	void *page;
 
-	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, vfio_offset(&self->dev, BAR2, 0),
+					self->eventfd));
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
 	page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, page);

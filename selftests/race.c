@@ -86,8 +86,9 @@ static void stop_touching(struct __test_metadata *_metadata, FIXTURE_DATA(race) 
 	fixture_join(_metadata, self->child);
 }
 
-/* contract: claim.race */
-TEST_F_TIMEOUT(race, a_bar_mapping_that_is_being_touched_loses_each_claim, 120)
+/* Claims every other page of a BAR of the type @rest while a child touches a mapping of it. */
+static void claim_while_touched(struct __test_metadata *_metadata, FIXTURE_DATA(race) * self,
+				const char *rest)
 {
 	uint64_t window = vfio_offset(&self->dev, BAR2, 4 * MIB), at;
 	char *map = fixture_map(_metadata, &self->dev, window, AREA, 2 * MIB);
@@ -98,7 +99,7 @@ TEST_F_TIMEOUT(race, a_bar_mapping_that_is_being_touched_loses_each_claim, 120)
 		for (at = 0; at < AREA; at += STEP) {
 			EXPECT_STREQ(PTE_NONE, pte_type(map + at));
 			EXPECT_SIGBUS(map + at);
-			EXPECT_TOUCH(map + at + 4 * KIB, PTE_NONCACHED, SHIFT_4K);
+			EXPECT_TOUCH(map + at + 4 * KIB, rest, SHIFT_4K);
 		}
 		_exit(0);
 	}
@@ -107,6 +108,19 @@ TEST_F_TIMEOUT(race, a_bar_mapping_that_is_being_touched_loses_each_claim, 120)
 		fixture_create(_metadata, &self->dev, BAR2, attribute, 4 * MIB + at, 4 * KIB);
 	}
 	stop_touching(_metadata, self);
+}
+
+/* contract: claim.race */
+TEST_F_TIMEOUT(race, a_bar_mapping_that_is_being_touched_loses_each_claim, 120)
+{
+	claim_while_touched(_metadata, self, PTE_NONCACHED);
+}
+
+/* contract: claim.race set-attr.subregions */
+TEST_F_TIMEOUT(race, a_mapping_of_a_wc_bar_that_is_being_touched_loses_each_claim, 120)
+{
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+	claim_while_touched(_metadata, self, PTE_WC);
 }
 
 static sigjmp_buf after_touch;

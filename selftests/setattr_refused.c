@@ -156,31 +156,40 @@ TEST_F(refused, a_mapping_of_a_device_that_was_closed_and_opened_again_is_no_obs
 }
 
 /* contract: set-attr.exclusive */
-TEST_F(refused, while_it_has_a_subregion_it_is_ebusy)
+TEST_F(refused, wc_while_it_has_a_subregion_is_ebusy)
 {
 	struct vfio_subregion_create sub;
 	uint32_t attribute;
 
 	for (attribute = 0; attribute < 4; attribute++) {
 		sub = fixture_create(_metadata, &self->dev, BAR2, attribute, MIB, 4 * KIB);
-		EXPECT_BUSY();
+		expect_set_refused(_metadata, &self->dev, &self->bar, BAR2, VFIO_SUBREGION_ATTR_WC,
+				   EBUSY);
+		/* The strict attributes need no change of the subregion. */
+		fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
+		fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_GUEST_ANY);
+		fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
 		fixture_destroy(_metadata, &self->dev, sub.index);
 		EXPECT_FREE();
 	}
 }
 
 /* contract: set-attr.exclusive */
-TEST_F(refused, a_subregion_of_a_bar_with_an_attribute_is_ebusy)
+TEST_F(refused, the_end_of_wc_while_it_has_a_subregion_is_ebusy)
 {
-	struct vfio_subregion_create create;
-	uint32_t bar_attribute, attribute;
+	struct vfio_subregion_create sub;
+	uint32_t attribute;
 
-	for (bar_attribute = 1; bar_attribute < 4; bar_attribute++) {
-		fixture_set_attr(_metadata, &self->dev, BAR2, bar_attribute);
-		for (attribute = 0; attribute < 4; attribute++) {
-			create = subregion_init(BAR2, attribute, MIB, MIB);
-			expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
-		}
+	for (attribute = 0; attribute < 4; attribute++) {
+		fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+		sub = fixture_create(_metadata, &self->dev, BAR2, attribute, MIB, 4 * KIB);
+		expect_set_refused(_metadata, &self->dev, &self->bar, BAR2,
+				   VFIO_SUBREGION_ATTR_NONCACHED, EBUSY);
+		expect_set_refused(_metadata, &self->dev, &self->bar, BAR2,
+				   VFIO_SUBREGION_ATTR_DEVICE, EBUSY);
+		fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+		fixture_destroy(_metadata, &self->dev, sub.index);
+		EXPECT_FREE();
 	}
 }
 

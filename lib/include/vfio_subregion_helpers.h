@@ -174,8 +174,6 @@ static inline const char *vfio_subregion_busy(uint32_t busy)
 {
 	if (busy & VFIO_SUBREGION_BUSY_BAR)
 		return "another driver or mapping has the BAR; end it and open the device again";
-	if (busy & VFIO_SUBREGION_BUSY_ATTRIBUTE)
-		return "the BAR has an attribute; set it to NONCACHED first";
 	if (busy & VFIO_SUBREGION_BUSY_SUBREGION)
 		return "the BAR has a subregion; destroy it first";
 	if (busy & VFIO_SUBREGION_BUSY_MAPPED)

@@ -20,8 +20,6 @@ bitflags::bitflags! {
         const TYPE = abi::VFIO_SUBREGION_BUSY_TYPE;
         /// Another mapping decides the memory type of a page of the range.
         const STRAY = abi::VFIO_SUBREGION_BUSY_STRAY;
-        /// The BAR has an attribute.
-        const ATTRIBUTE = abi::VFIO_SUBREGION_BUSY_ATTRIBUTE;
         /// The BAR has a subregion.
         const SUBREGION = abi::VFIO_SUBREGION_BUSY_SUBREGION;
         /// A process maps the BAR itself.
@@ -32,19 +30,13 @@ bitflags::bitflags! {
 }
 
 /// Each reason, with its short name, its description and the advice.
-const TEXTS: [(Busy, &str, &str, &str); 7] = [
+const TEXTS: [(Busy, &str, &str, &str); 6] = [
     (
         Busy::BAR,
         "bar",
         "another driver (such as one for a framebuffer) or another mapping had the BAR when the \
          device was opened",
         "end it and open the device again",
-    ),
-    (
-        Busy::ATTRIBUTE,
-        "attribute",
-        "the BAR has an attribute",
-        "set it to noncached first",
     ),
     (
         Busy::SUBREGION,
@@ -114,7 +106,7 @@ mod tests {
     // contract: userspace.errors
     #[test]
     fn every_reason_has_a_name_a_text_and_advice() {
-        for busy in Busy::all().iter().take(7) {
+        for busy in Busy::all().iter().take(6) {
             assert_eq!(busy.names().count(), 1);
             assert!(busy.advice().is_some());
             assert_ne!(busy.to_string(), Busy::empty().to_string());

@@ -244,12 +244,13 @@ impl<F: AsFd> Device<F> {
         })
     }
 
-    /// Sets the attribute of a whole BAR before it is mapped; [`Attribute::Noncached`] restores the
-    /// default.
+    /// Sets the attribute of a whole BAR, except for its subregions, before it is mapped;
+    /// [`Attribute::Noncached`] restores the default.
     ///
     /// # Errors
     ///
-    /// The kernel's; [`Error::Busy`] says what is in the way, such as a mapping of the BAR.
+    /// The kernel's; [`Error::Busy`] says what is in the way, such as a mapping of the BAR, or a
+    /// subregion if write combining begins or ends.
     pub fn set_attribute(&self, bar: Bar, attribute: Attribute) -> Result<EffectiveType, Error> {
         let index = RegionIndex::from(bar);
         let mut set = abi::vfio_region_set_attr {

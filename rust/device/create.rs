@@ -26,7 +26,8 @@ use crate::{
     },
     segments::{
         self,
-        Change, //
+        Change,
+        RestType, //
     },
     storage,
     vfio::pci::{
@@ -70,10 +71,11 @@ fn try_create(
 
     let mut io = device.io_exclusive()?;
     segments::end_strays(device, &mut io, bar);
-    let plan =
-        device
-            .memory_shared()
-            .plan(request.parent, request.span, request.attribute, bar.phys());
+    let (plan, rest) = {
+        let table = device.memory_shared();
+        let plan = table.plan(request.parent, request.span, request.attribute, bar.phys());
+        (plan, RestType::of(table.attribute(request.parent)))
+    };
     let plan = match plan {
         Ok(plan) => plan,
         Err(Refusal::Overlap(id)) => return share(device, request, reply, id),
@@ -90,11 +92,11 @@ fn try_create(
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     let slot_memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     // Dropping this restores the previous state unless the subregion is entered.
-    let change = if request.attribute.is_write_combining() {
-        Some(divide(&mut io, bar)?)
-    } else {
-        expect_strict(&io, bar, request.span)?;
+    let change = if RestType::of(request.attribute) == rest {
+        expect_rest(&io, bar, request.span)?;
         None
+    } else {
+        Some(divide(&mut io, bar)?)
     };
     // All later failures are undone. The write to userspace comes before them, because it cannot be
     // undone.
@@ -170,7 +172,7 @@ fn commit(
         admission.enter(memory, slot_memory);
         return Ok(());
     };
-    if let Err(error) = segments.set_wc(bar, span) {
+    if let Err(error) = segments.leave_gap(bar, span) {
         segments.record_stray(bar, &mut table, span, memory);
         return Err(error.into());
     }
@@ -178,10 +180,10 @@ fn commit(
     Ok(())
 }
 
-/// Checks that the pages of `span`, which overlaps no claim, have the type of a strict mapping.
+/// Checks that the pages of `span`, which overlaps no claim, have the rest type of the BAR.
 ///
 /// Fails with [`Failure::Busy`] otherwise.
-fn expect_strict(io: &IoExclusive<'_, State>, bar: Bar<'_>, span: Span) -> Result<(), Failure> {
+fn expect_rest(io: &IoExclusive<'_, State>, bar: Bar<'_>, span: Span) -> Result<(), Failure> {
     match io.driver_maps(bar) {
         Some(segments) => Ok(segments.expect_gap(span)?),
         None => expect_strict_core_map(io, bar),

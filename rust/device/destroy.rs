@@ -9,7 +9,8 @@ use super::{
 use crate::{
     segments::{
         self,
-        Change, //
+        Change,
+        RestType, //
     },
     wire::{
         self,
@@ -40,13 +41,13 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let removed = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
     let region = removed.region;
     table.zap(region.file_offset(), region.span().len());
-    if !region.attribute().is_write_combining() {
+    if RestType::of(region.attribute()) == RestType::of(table.attribute(region.bar())) {
         // Free the memory after releasing the lock.
         drop(table);
         return Ok(());
     }
     if let (Some(segments), Some(memory)) = (change.segments(), removed.claim) {
-        segments.clear_wc(region.span());
+        segments.make_stray(region.span());
         segments.record_stray(bar, &mut table, region.span(), memory);
     }
     drop(table);

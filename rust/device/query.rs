@@ -41,10 +41,8 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
         Some(index) => {
             if let Ok(bar) = parent(device, index) {
                 let io = io_after_ending_strays(device, bar)?;
-                let present = device.memory_shared().attribute(index);
                 for attribute in Attribute::ALL {
-                    let can = present == Attribute::Noncached && can_have(&io, bar, attribute);
-                    if can {
+                    if can_have(&io, bar, attribute) {
                         attributes.add(attribute);
                     }
                 }
@@ -52,7 +50,6 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
                 let mapped = device.data().is_mapped(index);
                 let stray = io.driver_maps(bar).is_some_and(Segments::has_strays);
                 let obstacle = io.can_give_to_driver(bar).err();
-                reasons.add_if(present != Attribute::Noncached, Busy::Attribute);
                 reasons.add_if(subregions != 0, Busy::Subregion);
                 reasons.add_if(mapped, Busy::Mapped);
                 reasons.add_if(stray, Busy::Stray);
@@ -95,6 +92,6 @@ fn can_have(io: &impl Io<State>, bar: Bar<'_>, attribute: Attribute) -> bool {
     if attribute.is_write_combining() {
         return mem_type(attribute).is_available() && io.can_give_to_driver(bar).is_ok();
     }
-    // Gaps of a BAR in segments are strict, because their type was checked.
+    // A part of a BAR in segments can have either type.
     io.driver_maps(bar).is_some() || io.core_maps_as(bar, MemType::Noncached)
 }

@@ -16,7 +16,8 @@ use crate::{
     },
     segments::{
         self,
-        Change, //
+        Change,
+        RestType, //
     },
     vfio::pci::Io,
     wire::{
@@ -52,18 +53,20 @@ fn try_set(
     let mut io = device.io_exclusive()?;
     segments::end_strays(device, &mut io, bar);
     let before = device.memory_shared().attribute(request.bar);
-    // A write-combining BAR has a reservation of this type. The type of any other BAR is checked.
-    if !before.is_write_combining() {
-        match io.driver_maps(bar) {
-            Some(segments) if segments.has_strays() => return Err(Failure::Busy(Busy::Stray)),
-            Some(_) => (),
-            None => expect_strict_core_map(&io, bar)?,
-        }
+    // The gaps of a BAR in segments have a reservation of their type. The type of any other BAR is
+    // checked.
+    match io.driver_maps(bar) {
+        Some(segments) if segments.has_strays() => return Err(Failure::Busy(Busy::Stray)),
+        Some(_) => (),
+        None => expect_strict_core_map(&io, bar)?,
     }
     if before == attribute {
         return Ok(reply.write(mem)?);
     }
-    if device.memory_shared().count(request.bar) != 0 {
+    let rest = RestType::of(attribute);
+    // A change between the strict attributes concerns no page of a subregion, and no reservation.
+    let changes_type = rest != RestType::of(before);
+    if changes_type && device.memory_shared().count(request.bar) != 0 {
         return Err(Failure::Busy(Busy::Subregion));
     }
     if !mem.is_available() {
@@ -74,7 +77,7 @@ fn try_set(
     }
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     // Dropping this restores the previous state unless the attribute is set.
-    let mut change = if attribute.is_write_combining() {
+    let mut change = if rest == RestType::WriteCombining {
         divide(&mut io, bar)?
     } else {
         Change::begin(&mut io, bar)
@@ -89,8 +92,7 @@ fn try_set(
         return Err(Failure::Busy(Busy::Mapped));
     }
     let done = match change.segments() {
-        Some(segments) if attribute.is_write_combining() => segments.set_wc(bar, whole),
-        Some(segments) if before.is_write_combining() => segments.try_clear_wc(bar, whole),
+        Some(segments) if changes_type => segments.set_rest(bar, rest),
         _ => Ok(()),
     };
     if done.is_ok() {

@@ -48,7 +48,7 @@ pub(super) enum Op {
     },
     /// Destroy the subregion with this number, which may not exist.
     Destroy(u32),
-    /// Give a BAR an attribute if it has no subregions; the table leaves this check to its caller.
+    /// Give a BAR an attribute.
     SetAttribute { bar: usize, attribute: Attribute },
     /// Make a stray of these pages if none is claimed; the table leaves this check to its caller.
     AddStray {
@@ -146,10 +146,8 @@ impl Model {
             Op::Create { bar, first, pages } => self.create(table, bar, first, pages),
             Op::Destroy(number) => self.destroy(table, number),
             Op::SetAttribute { bar, attribute } => {
-                if table.count(bar_at(bar)) == 0 {
-                    table.set_attribute(bar_at(bar), attribute);
-                    self.attributes[bar] = attribute;
-                }
+                table.set_attribute(bar_at(bar), attribute);
+                self.attributes[bar] = attribute;
             }
             Op::AddStray { bar, first, pages } => self.add_stray(table, bar, first..first + pages),
             Op::EndStray { bar, first } => self.end_stray(table, bar, first),
@@ -254,14 +252,10 @@ impl Model {
             (Err(Refusal::Overlap(id)), Some(_)) => return assert_eq!(Some(id.number()), region),
             (Err(Refusal::Busy(Busy::Stray)), Some(_)) => return assert_eq!(region, None),
             (outcome, Some(owner)) => panic!("{outcome:?}, but {owner:?} has the page"),
-            (Err(Refusal::Busy(Busy::Attribute)), None) => {
-                return assert_ne!(self.attributes[index], Attribute::Noncached);
-            }
             (Err(Refusal::Limit), None) => return assert!(self.is_full(bar, span)),
             (Err(refusal), None) => panic!("{refusal:?}, but the pages are free"),
             (Ok(plan), None) => plan,
         };
-        assert_eq!(self.attributes[index], Attribute::Noncached);
         assert_eq!(plan.id().number() as usize, number);
         let region = *plan.region();
         assert_eq!(

@@ -113,8 +113,6 @@ pub(crate) enum Busy {
     Type,
     /// The range includes a page of a stray.
     Stray,
-    /// The BAR has an attribute other than [`Attribute::Noncached`].
-    Attribute,
     /// The BAR has a subregion.
     Subregion,
     /// A VMA maps the BAR itself.

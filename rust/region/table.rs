@@ -293,7 +293,7 @@ impl<S: Stores> Table<S> {
             .map_or(Attribute::Noncached, |parent| parent.attribute)
     }
 
-    /// Sets the attribute of `bar`, which must have no subregions.
+    /// Sets the attribute of `bar`.
     pub(crate) fn set_attribute(&mut self, bar: Bar, attribute: Attribute) {
         if let Some(parent) = self.parents.get_mut(bar.index()) {
             parent.attribute = attribute;
@@ -337,10 +337,6 @@ impl<S: Stores> Table<S> {
             return Err(self
                 .overlapped(bar, span)
                 .map_or(Refusal::Busy(Busy::Stray), Refusal::Overlap));
-        }
-        // TODO(attribute): A BAR has subregions or an attribute, but not both.
-        if self.attribute(bar) != Attribute::Noncached {
-            return Err(Refusal::Busy(Busy::Attribute));
         }
         if self.live >= LIMIT || self.next >= IDS {
             return Err(Refusal::Limit);
@@ -409,9 +405,8 @@ impl<S: Stores> Table<S> {
         let bar = plan.region.bar;
         // A new subregion has taken the id, and a new stray shows in the claims. A removal does no
         // harm.
-        let stale = plan.id().number() != self.next
-            || self.attribute(bar) != Attribute::Noncached
-            || self.claim_kind(bar, plan.region.span).is_some();
+        let stale =
+            plan.id().number() != self.next || self.claim_kind(bar, plan.region.span).is_some();
         if stale || self.lacks_room(bar).is_some() {
             return Err(plan);
         }

@@ -451,32 +451,19 @@ mod cases {
         assert!(table.get(first).is_some() && table.get(second).is_some());
     }
 
-    // contract: set-attr.exclusive
+    // contract: set-attr.subregions
     #[test]
-    fn a_plan_made_before_the_window_got_an_attribute_is_given_back() {
-        let mut table = Table::<Storage>::default();
-        give_room(&mut table, bar(2), 8);
-        let plan = table
-            .plan(bar(2), span(0, PAGE), Attribute::Device, PHYS)
-            .unwrap();
-        table.set_attribute(bar(2), Attribute::WriteCombining);
-        assert!(enter(&mut table, plan).is_err());
-    }
-
-    // contract: set-attr.exclusive
-    #[test]
-    fn a_bar_whose_window_has_an_attribute_has_no_subregions() {
+    fn a_bar_whose_window_has_an_attribute_has_subregions_too() {
         let mut table = Table::default();
         assert_eq!(table.attribute(bar(2)), Attribute::Noncached);
         table.set_attribute(bar(2), Attribute::WriteCombining);
         assert_eq!(table.attribute(bar(2)), Attribute::WriteCombining);
         assert_eq!(table.attribute(bar(3)), Attribute::Noncached);
-        assert_eq!(
-            claim(&mut table, 0, PAGE),
-            Err(Refusal::Busy(Busy::Attribute))
-        );
-        table.set_attribute(bar(2), Attribute::Noncached);
-        assert!(claim(&mut table, 0, PAGE).is_ok());
+        let id = claim(&mut table, 0, PAGE).unwrap();
+        let attribute = table.get(id).unwrap().attribute();
+        table.set_attribute(bar(2), Attribute::Device);
+        assert_eq!(table.get(id).unwrap().attribute(), attribute);
+        assert_eq!(table.attribute(bar(2)), Attribute::Device);
     }
 
     // contract: stray.table

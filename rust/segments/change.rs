@@ -69,7 +69,7 @@ impl<T: Segmented> Drop for Change<'_, '_, '_, T> {
 /// If the kernel has no memory for the core's mapping, the BAR stays in segments. It works, but
 /// cannot have ioeventfds.
 fn restore<T: Segmented>(io: &mut IoExclusive<'_, T>, bar: Bar<'_>) {
-    if io.driver_maps(bar).is_some_and(Segments::has_single_gap) {
+    if io.driver_maps(bar).is_some_and(Segments::is_strict) {
         // The core's mapping is UC-, because the gap reserves the whole BAR as UC- until the
         // mapping exists.
         let _ = io.return_to_core(bar);

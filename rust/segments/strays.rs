@@ -87,7 +87,7 @@ impl Segments {
         self.kernel_maps.unmap(page);
         // Check the page first, because most accesses to a stray are to pages that another mapping
         // covers.
-        drop(TypeCheck::new(range(bar, page)?, MemType::Noncached)?);
+        drop(TypeCheck::new(range(bar, page)?, self.rest.mem_type())?);
         if self.join_gap(bar, stray).is_ok() {
             drop(claims.remove_stray(self.parent, stray));
             return Ok(());
@@ -104,10 +104,11 @@ impl Segments {
         stray: Span,
         checks_left: &mut u32,
     ) -> Result {
+        let mem = self.rest.mem_type();
         let mut end = stray.end();
         let free = most_pages(stray, |len| {
             Span::between(stray.end().saturating_sub(len), stray.end())
-                .is_some_and(|span| is_strict(bar, span, checks_left))
+                .is_some_and(|span| has_type(bar, span, mem, checks_left))
         });
         if let Some(free) = Span::between(end.saturating_sub(free), end) {
             self.end_part(bar, claims, free)?;
@@ -116,7 +117,7 @@ impl Segments {
         let mut at = stray.start();
         while let Some(rest) = Span::between(at, end).filter(|_| *checks_left != 0) {
             let free = most_pages(rest, |len| {
-                Span::new(at, len).is_ok_and(|span| is_strict(bar, span, checks_left))
+                Span::new(at, len).is_ok_and(|span| has_type(bar, span, mem, checks_left))
             });
             match Span::new(at, free) {
                 Ok(free) => {
@@ -197,14 +198,14 @@ fn most_pages(span: Span, mut is_free: impl FnMut(u64) -> bool) -> u64 {
     free.saturating_mul(page)
 }
 
-/// Checks whether no other mapping gives a page of `span` a type other than that of a strict
-/// mapping. Returns `false` if `checks_left` is 0.
-fn is_strict(bar: Bar<'_>, span: Span, checks_left: &mut u32) -> bool {
+/// Checks whether no other mapping gives a page of `span` a type other than `mem`. Returns `false`
+/// if `checks_left` is 0.
+fn has_type(bar: Bar<'_>, span: Span, mem: MemType, checks_left: &mut u32) -> bool {
     let Some(left) = checks_left.checked_sub(1) else {
         return false;
     };
     *checks_left = left;
     range(bar, span)
-        .and_then(|range| TypeCheck::new(range, MemType::Noncached))
+        .and_then(|range| TypeCheck::new(range, mem))
         .is_ok()
 }

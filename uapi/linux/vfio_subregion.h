@@ -94,15 +94,14 @@
  * * VFIO_SUBREGION_BUSY_TYPE: another mapping gives a page of the range another memory type
  * * VFIO_SUBREGION_BUSY_STRAY: another mapping determines the memory type of a page of the range,
  *   and the driver cannot choose it
- * * VFIO_SUBREGION_BUSY_ATTRIBUTE: the BAR has an attribute
- * * VFIO_SUBREGION_BUSY_SUBREGION: the BAR has a subregion
+ * * VFIO_SUBREGION_BUSY_SUBREGION: the BAR has a subregion, so VFIO_REGION_SET_ATTR cannot begin
+ *   or end write combining
  * * VFIO_SUBREGION_BUSY_MAPPED: a process maps the BAR itself
  */
 #define VFIO_SUBREGION_BUSY_IOEVENTFD	0x01
 #define VFIO_SUBREGION_BUSY_BAR		0x02
 #define VFIO_SUBREGION_BUSY_TYPE	0x04
 #define VFIO_SUBREGION_BUSY_STRAY	0x08
-#define VFIO_SUBREGION_BUSY_ATTRIBUTE	0x10
 #define VFIO_SUBREGION_BUSY_SUBREGION	0x20
 #define VFIO_SUBREGION_BUSY_MAPPED	0x40
 
@@ -148,12 +147,15 @@
  *
  * The ioctl fails with EBUSY if
  *
- * * @attribute is write combining, no other subregion of the BAR is write-combining, and the device
- *   has an ioeventfd on any BAR (VFIO_SUBREGION_BUSY_IOEVENTFD);
- * * another driver or mapping prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR);
+ * * @attribute is write combining, nothing else in the BAR is write-combining, and the device has
+ *   an ioeventfd on any BAR (VFIO_SUBREGION_BUSY_IOEVENTFD);
+ * * another driver or mapping prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR); or
  * * another mapping gives a page of the range another memory type (VFIO_SUBREGION_BUSY_TYPE), or
- *   determines the type (VFIO_SUBREGION_BUSY_STRAY); or
- * * VFIO_REGION_SET_ATTR has given the BAR an attribute (VFIO_SUBREGION_BUSY_ATTRIBUTE).
+ *   determines the type (VFIO_SUBREGION_BUSY_STRAY).
+ *
+ * @attribute does not depend on the attribute of the BAR (VFIO_REGION_SET_ATTR). A write-combining
+ * BAR can have a strict subregion, for registers whose stores must not be merged. After
+ * VFIO_SUBREGION_DESTROY the pages have the attribute of the BAR again.
  *
  * While a BAR has a write-combining subregion, VFIO_DEVICE_IOEVENTFD fails with EBUSY for this BAR.
  * Ioeventfds on other BARs do not prevent further write-combining subregions in it.
@@ -246,14 +248,15 @@ struct vfio_subregion_query {
  * @busy: out: after EBUSY, one of VFIO_SUBREGION_BUSY_*
  *
  * Sets the attribute of a whole BAR before it is mmapped, for programs whose mapping code cannot be
- * changed. Every BAR has VFIO_SUBREGION_ATTR_NONCACHED at first; setting it again makes the BAR
- * like any other. Setting the present attribute changes nothing, and succeeds even while the BAR is
- * mapped.
+ * changed. It applies to all pages of the BAR that no subregion claims. Every BAR has
+ * VFIO_SUBREGION_ATTR_NONCACHED at first; setting it again makes the BAR like any other. Setting
+ * the present attribute changes nothing, and succeeds even while the BAR is mapped.
  *
  * The ioctl fails with EBUSY if
  *
  * * the BAR is mapped (VFIO_SUBREGION_BUSY_MAPPED);
- * * the BAR has a subregion (VFIO_SUBREGION_BUSY_SUBREGION);
+ * * write combining of the BAR would begin or end, and the BAR has a subregion
+ *   (VFIO_SUBREGION_BUSY_SUBREGION); a program sets the attribute before it creates subregions;
  * * @attribute is write combining and the device has an ioeventfd on any BAR
  *   (VFIO_SUBREGION_BUSY_IOEVENTFD);
  * * another driver or mapping prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR); or

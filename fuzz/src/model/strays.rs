@@ -4,13 +4,14 @@
 //!
 //! On x86 all mappings of a page have one type, and the first mapping determines it. A page that a
 //! foreign mapping has write-combining therefore stays so when a subregion there ends, and is so
-//! from the start if it was mapped before the device was opened. Such a page, a stray of the
-//! driver, is *kept*: no mapping of the device reaches it, no subregion can contain it, and its BAR
-//! has no attribute. It becomes an ordinary page when the foreign mapping is gone. A foreign
-//! mapping of a page that the device mapped first is uncached, and the page cannot become
-//! write-combining then.
-//! write-combining then.
+//! from the start if it was mapped before the device was opened. In a write-combining BAR the same
+//! holds for an uncached page that was in a strict subregion. Such a page, a stray of the driver, is
+//! *kept*: no mapping of the device reaches it, no subregion can contain it, and the attribute of
+//! its BAR cannot be set. It becomes an ordinary page when the foreign mapping is gone. A foreign
+//! mapping of a page that the device mapped first has the type of the device's mapping, and the page
+//! cannot get another type then.
 
+use super::facts::Attribute;
 use super::{overlap, ranges::Ranges, Device, Mem, BARS};
 use std::ops::Range;
 
@@ -77,14 +78,15 @@ impl Device {
     #[must_use]
     pub fn kept(&self, bar: usize) -> Ranges {
         let mut kept = Ranges::default();
-        if self.strays.foreign.is_empty() || self.windows[bar].combines() {
+        if self.strays.foreign.is_empty() {
             return kept;
         }
-        for span in self.strays.mapped(bar, Mem::WriteCombining) {
+        let combines = self.windows[bar].combines();
+        for span in self.strays.mapped(bar, other(combines)) {
             kept.insert(span.clone());
         }
         for (_, region) in self.claims(bar) {
-            if region.attribute.combines() {
+            if region.attribute.combines() != combines {
                 kept.remove(&region.span);
             }
         }
@@ -96,18 +98,11 @@ impl Device {
         !self.strays.foreign.is_empty() && !self.kept(bar).within(span).is_empty()
     }
 
-    /// Returns whether a foreign mapping prevents any page of `span` from becoming write-combining.
-    pub(super) fn is_held_uncached(&self, bar: usize, span: &Range<u64>) -> bool {
-        let mut held = self.strays.mapped(bar, Mem::Noncached);
+    /// Returns whether a foreign mapping prevents any page of `span` from having the type of
+    /// `attribute`.
+    pub(super) fn is_held(&self, bar: usize, span: &Range<u64>, attribute: Attribute) -> bool {
+        let mut held = self.strays.mapped(bar, other(attribute.combines()));
         held.any(|other| overlap(other, span))
-    }
-
-    /// Returns whether a foreign mapping prevents any page of a BAR from becoming uncached.
-    pub(super) fn is_held_combining(&self, bar: usize) -> bool {
-        self.strays
-            .mapped(bar, Mem::WriteCombining)
-            .next()
-            .is_some()
     }
 
     /// Returns whether the BAR may be in segments only because the driver has not checked yet.
@@ -120,8 +115,8 @@ impl Device {
     pub fn has_two_types(&self, mapping: &ForeignMapping) -> bool {
         let claims = self.claims(mapping.bar);
         let mut regions = claims.iter().map(|(_, region)| region);
-        let combines = self.windows[mapping.bar].combines()
-            || regions.any(|r| r.attribute.combines() && overlap(&r.span, &mapping.span));
+        // An uncached page of a write-combining BAR can be a kept one.
+        let combines = regions.any(|r| r.attribute.combines() && overlap(&r.span, &mapping.span));
         mapping.mem == Mem::Noncached && combines
     }
 
@@ -136,20 +131,28 @@ impl Device {
         if !unknown.within(span).is_empty() {
             return None;
         }
-        let mut combining = kept;
-        if self.windows[bar].combines() {
-            combining.insert(span.clone());
-        }
+        let combines = self.windows[bar].combines();
+        let mut differs = kept;
         for (_, region) in self.claims(bar) {
-            if region.attribute.combines() {
-                combining.insert(region.span.clone());
+            if region.attribute.combines() != combines {
+                differs.insert(region.span.clone());
             }
         }
-        if combining.within(span).is_empty() {
-            Some(Mem::Noncached)
+        if differs.within(span).is_empty() {
+            Some(other(!combines))
         } else {
-            combining.contains(span).then_some(Mem::WriteCombining)
+            differs.contains(span).then(|| other(combines))
         }
+    }
+}
+
+/// Returns the type of a foreign mapping whose pages are write-combining if others are not, and the
+/// reverse.
+fn other(combines: bool) -> Mem {
+    if combines {
+        Mem::Noncached
+    } else {
+        Mem::WriteCombining
     }
 }
 

@@ -84,9 +84,6 @@ impl Device {
         if self.keeps(bar, &span) {
             return Err(busy(busy::STRAY));
         }
-        if self.windows[bar] != Attribute::Noncached {
-            return Err(busy(busy::ATTRIBUTE));
-        }
         if self.live().count() >= usize::try_from(LIMIT).unwrap_or(0) {
             return Err(plain(ENOSPC));
         }
@@ -94,7 +91,7 @@ impl Device {
             return Err(busy(busy::IOEVENTFD));
         }
         frame.can_answer().map_err(plain)?;
-        if attribute.combines() && self.is_held_uncached(bar, &span) {
+        if self.is_held(bar, &span, attribute) {
             return Err(busy(busy::TYPE));
         }
         Ok(Created::New(Region {
@@ -117,7 +114,6 @@ impl Device {
         frame.check(size::QUERY)?;
         let attributes = if index < 6 {
             match self.parent(index) {
-                Ok(bar) if self.windows[bar] != Attribute::Noncached => 0,
                 Ok(bar) if self.kept(bar).contains(&(0..self.facts.bars[bar].len)) => 0,
                 Ok(bar) if self.is_in_use(bar) => 0b1011,
                 Ok(_) => 0b1111,
@@ -138,7 +134,6 @@ impl Device {
             return 0;
         };
         let reasons = [
-            (self.windows[bar] != Attribute::Noncached, busy::ATTRIBUTE),
             (!self.claims(bar).is_empty(), busy::SUBREGION),
             (!self.kept(bar).is_empty(), busy::STRAY),
             (self.is_in_use(bar), busy::IOEVENTFD),
@@ -175,14 +170,15 @@ impl Device {
             return Err(plain(EPERM));
         }
         let before = self.windows[bar];
-        if !before.combines() && !self.kept(bar).is_empty() {
+        if !self.kept(bar).is_empty() {
             return Err(busy(busy::STRAY));
         }
         if before == attribute {
             frame.can_answer().map_err(plain)?;
             return Ok((bar, attribute));
         }
-        if !self.claims(bar).is_empty() {
+        let changes_type = before.combines() != attribute.combines();
+        if changes_type && !self.claims(bar).is_empty() {
             return Err(busy(busy::SUBREGION));
         }
         if mapped(bar) {
@@ -193,12 +189,7 @@ impl Device {
         }
         frame.can_answer().map_err(plain)?;
         let whole = 0..self.facts.bars[bar].len;
-        let is_held = if attribute.combines() {
-            self.is_held_uncached(bar, &whole)
-        } else {
-            before.combines() && self.is_held_combining(bar)
-        };
-        if is_held {
+        if changes_type && self.is_held(bar, &whole, attribute) {
             return Err(busy(busy::TYPE));
         }
         Ok((bar, attribute))

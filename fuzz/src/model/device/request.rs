@@ -84,8 +84,6 @@ pub mod busy {
     pub const TYPE: u32 = 1 << 2;
     /// `VFIO_SUBREGION_BUSY_STRAY`
     pub const STRAY: u32 = 1 << 3;
-    /// `VFIO_SUBREGION_BUSY_ATTRIBUTE`
-    pub const ATTRIBUTE: u32 = 1 << 4;
     /// `VFIO_SUBREGION_BUSY_SUBREGION`
     pub const SUBREGION: u32 = 1 << 5;
     /// `VFIO_SUBREGION_BUSY_MAPPED`

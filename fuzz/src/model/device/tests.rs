@@ -185,7 +185,7 @@ fn ioeventfds_keep_write_combining_away_until_the_bar_is_taken() {
 
 // contract: fuzz.model
 #[test]
-fn an_attribute_and_subregions_exclude_each_other() {
+fn a_subregion_keeps_write_combining_from_beginning_and_ending() {
     let mut device = Device::new(facts());
     let set = |device: &Device, attribute, mapped: bool| {
         device.set_attr(&frame(size::SET_ATTR), 2, attribute, |_| mapped)
@@ -196,12 +196,41 @@ fn an_attribute_and_subregions_exclude_each_other() {
     assert_eq!(set(&device, 0, true), Ok((2, Attribute::Noncached)));
     assert_eq!(set(&device, 2, false), Ok((2, Attribute::WriteCombining)));
     device.windows[2] = Attribute::WriteCombining;
-    assert_eq!(create(&mut device, &request(2, 0, 0, PAGE)), Err(EBUSY));
-    assert_eq!(device.query(&frame(size::QUERY), 2), Ok(0));
-    device.windows[2] = Attribute::Noncached;
+    assert_eq!(device.query(&frame(size::QUERY), 2), Ok(0b1111));
     create(&mut device, &request(2, 0, 0, PAGE)).unwrap();
-    assert_eq!(set(&device, 2, false), busy(busy::SUBREGION));
+    assert_eq!(set(&device, 0, false), busy(busy::SUBREGION));
+    assert_eq!(set(&device, 2, false), Ok((2, Attribute::WriteCombining)));
     assert_eq!(device.busy(2, |_| false), busy::SUBREGION);
+    device.windows[2] = Attribute::Noncached;
+    assert_eq!(set(&device, 2, false), busy(busy::SUBREGION));
+    assert_eq!(set(&device, 1, false), Ok((2, Attribute::Device)));
+}
+
+// contract: fuzz.model
+#[test]
+fn strict_pages_of_a_wc_bar_are_kept_once_their_subregion_is_destroyed() {
+    let mut device = Device::new(facts());
+    device.windows[2] = Attribute::WriteCombining;
+    create(&mut device, &request(2, 0, 0, 8 * PAGE)).unwrap();
+    let none = ForeignMappings::default();
+    let get = |device: &Device, start, end| {
+        foreign_type(Some(device), &none, 2, &(start * PAGE..end * PAGE))
+    };
+    assert_eq!(get(&device, 0, 8), Some(Mem::Noncached));
+    assert_eq!(get(&device, 8, 9), Some(Mem::WriteCombining));
+    assert_eq!(get(&device, 7, 9), None);
+    device.see(&foreign([(6, 2, Mem::Noncached)]));
+    assert!(device.kept(2).is_empty());
+    device.remove(REGIONS);
+    device.find_strays();
+    assert_eq!(device.kept(2).all(), [6 * PAGE..8 * PAGE]);
+    assert_eq!(
+        create(&mut device, &request(2, 2, 6 * PAGE, PAGE)),
+        Err(EBUSY)
+    );
+    device.see(&foreign([(0, 2, Mem::WriteCombining)]));
+    assert_eq!(create(&mut device, &request(2, 0, 0, PAGE)), Err(EBUSY));
+    assert_eq!(create(&mut device, &request(2, 2, 0, PAGE)), Ok(()));
 }
 
 // contract: fuzz.model
