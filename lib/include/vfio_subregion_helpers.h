@@ -121,17 +121,22 @@ static inline int vfio_subregion_export(int device, uint32_t index, uint32_t ope
 static inline int vfio_subregion_dma_buf(int device, uint32_t index, uint64_t offset,
 					 uint64_t size, uint32_t open_flags)
 {
-	/* struct vfio_device_feature_dma_buf, which older headers lack. */
-	uint64_t memory[5] = { 0, 0, 0, 0, 0 };
-	struct vfio_device_feature *request = (struct vfio_device_feature *)memory;
-	const uint32_t head[4] = { index, open_flags, 0, 1 };
+	/* struct vfio_device_feature_dma_buf with a range, which older headers lack. */
+	struct {
+		uint32_t argsz, feature_flags;
+		uint32_t index, open_flags, flags, ranges;
+		uint64_t offset, length;
+	} request;
 
-	request->argsz = sizeof(*request) + sizeof(head) + 2 * sizeof(uint64_t);
-	request->flags = VFIO_DEVICE_FEATURE_GET | 11;
-	memcpy(&memory[1], head, sizeof(head));
-	memory[3] = offset;
-	memory[4] = size;
-	return ioctl(device, VFIO_DEVICE_FEATURE, request);
+	memset(&request, 0, sizeof(request));
+	request.argsz = sizeof(request);
+	request.feature_flags = VFIO_DEVICE_FEATURE_GET | 11;
+	request.index = index;
+	request.open_flags = open_flags;
+	request.ranges = 1;
+	request.offset = offset;
+	request.length = size;
+	return ioctl(device, VFIO_DEVICE_FEATURE, &request);
 }
 
 /**

@@ -187,7 +187,8 @@ struct vfio_subregion_create {
  * but the last one only reduces the count. The mappings of a destroyed subregion lose their pages,
  * and a later access raises SIGBUS, even if a new subregion claims the range. Userspace can map the
  * pages through the BAR again. Afterwards VFIO_DEVICE_GET_REGION_INFO describes an empty region for
- * @index: size and flags are zero.
+ * @index: size and flags are zero. A dma-buf of the subregion (VFIO_DEVICE_FEATURE_DMA_BUF) remains
+ * until the last close of the device, because vfio-pci-core cannot revoke a single one.
  *
  * The ioctl fails with ENOENT if @index is not the index of a subregion, or if the subregion has
  * been destroyed before.
