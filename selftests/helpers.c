@@ -200,6 +200,7 @@ TEST_F(helpers, a_queue_goes_round_and_its_doorbell_is_rung)
 	EXPECT_EQ(-1, vfio_subregion_queue_init(&queue, got[1].map, 20, 3, got[0].map));
 	EXPECT_EQ(EINVAL, errno);
 	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, got[1].map, 24, 3, got[0].map));
+	EXPECT_EQ(&vfio_subregion_copy_slot, queue.copy);
 	EXPECT_EQ(0, vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
 	EXPECT_EQ(&vfio_subregion_copy_words, queue.copy);
 	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, got[1].map, 64, 3, got[0].map));
@@ -394,6 +395,67 @@ TEST_F(lines, a_copy_stores_its_bytes_and_no_others)
 		}
 		vfio_subregion_unmap(self->dev.fd, &memory);
 	}
+}
+
+/* contract: userspace.lines */
+TEST_F(helpers, a_copy_to_wc_memory_stores_its_bytes_and_no_others)
+{
+	const uint32_t attribute = VFIO_SUBREGION_ATTR_WC;
+	unsigned char from[130], want[256];
+	uint64_t got[32];
+	struct vfio_subregion_mapping memory;
+	unsigned int offset, size, i;
+
+	ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB, &attribute, 1,
+					     &memory));
+	for (i = 0; i < sizeof(from); i++)
+		from[i] = i + 1;
+	for (offset = 0; offset < 64; offset++) {
+		for (size = 0; size <= sizeof(from); size++) {
+			memset(want, 0xee, sizeof(want));
+			vfio_subregion_copy(memory.map, want, sizeof(want));
+			memcpy(want + offset, from, size);
+			vfio_subregion_copy_wc((char *)memory.map + offset, from, size);
+			vfio_subregion_flush_stores();
+			for (i = 0; i < sizeof(got) / 8; i++)
+				got[i] = vfio_subregion_read64((char *)memory.map + 8 * i);
+			ASSERT_EQ(0, memcmp(want, got, sizeof(got)))
+				TH_LOG("%u bytes at %u", size, offset);
+		}
+	}
+	vfio_subregion_unmap(self->dev.fd, &memory);
+}
+
+/* contract: userspace.lines */
+TEST_F(helpers, the_slots_of_a_queue_are_stored_whole_in_memory_of_any_type)
+{
+	const uint32_t attributes[] = { VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_ATTR_NONCACHED };
+	struct vfio_subregion_mapping memory, doorbell;
+	struct vfio_subregion_queue queue;
+	unsigned int type, i, words;
+	uint64_t entry[12];
+
+	ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, 0, 4 * KIB, &attributes[1], 1,
+					     &doorbell));
+	for (i = 0; i < 12; i++)
+		entry[i] = 0x0101010101010101 * (i + 1);
+	for (type = 0; type < 2; type++) {
+		ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB,
+						     &attributes[type], 1, &memory));
+		for (words = 1; words <= 12; words++) {
+			ASSERT_EQ(0, vfio_subregion_queue_init(&queue, memory.map, words * 8, 9,
+							       doorbell.map));
+			for (i = 0; i < 9; i++)
+				vfio_subregion_queue_push(&queue, entry);
+			vfio_subregion_queue_release(&queue);
+			for (i = 0; i < 9 * words; i++)
+				ASSERT_EQ(entry[i % words],
+					  vfio_subregion_read64((char *)memory.map + 8 * i))
+					TH_LOG("word %u of slots of %u", i, words);
+		}
+		vfio_subregion_unmap(self->dev.fd, &memory);
+	}
+	vfio_subregion_unmap(self->dev.fd, &doorbell);
 }
 
 /* contract: userspace.lines */

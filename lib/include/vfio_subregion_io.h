@@ -151,11 +151,30 @@ static inline void vfio_subregion_copy_by(vfio_subregion_copy_lines lines, volat
  * the largest aligned stores, each byte once. memcpy() promises none of that. The mapping may have
  * any type; on strict memory each store is a transfer of its own. The stores have no order before
  * the next fence: this function does not know the type, and on an x86 CPU with MOVDIR64B lines have
- * none on strict memory either. vfio_subregion_copy_by() can keep the order there.
+ * none on strict memory either. vfio_subregion_copy_by() can keep the order there. For
+ * write-combining memory vfio_subregion_copy_wc() is better.
  */
 static inline void vfio_subregion_copy(volatile void *to, const void *from, size_t size)
 {
 	vfio_subregion_copy_by(vfio_subregion_lines(), to, from, size);
+}
+
+/**
+ * vfio_subregion_copy_wc() - copies @size bytes to write-combining memory
+ *
+ * As vfio_subregion_copy(), with as few PCIe writes as the lines that are touched allow. It differs
+ * on arm64, where stores gather only if they follow each other: also the bytes before and behind
+ * whole lines are stored by consecutive instructions, to any address. Memory of other types does
+ * not accept such stores and raises SIGBUS. For memory that a hypervisor emulates there is
+ * vfio_subregion_copy_by().
+ */
+static inline void vfio_subregion_copy_wc(volatile void *to, const void *from, size_t size)
+{
+#if defined(__aarch64__)
+	vfio_subregion_copy_runs(vfio_subregion_lines(), to, from, size);
+#else
+	vfio_subregion_copy(to, from, size);
+#endif
 }
 
 /**
@@ -203,7 +222,7 @@ static inline int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
 	queue->count = count;
 	queue->next = 0;
 	queue->doorbell = doorbell;
-	queue->copy = lines ? vfio_subregion_lines() : vfio_subregion_copy_words;
+	queue->copy = lines ? vfio_subregion_lines() : vfio_subregion_copy_slot;
 	queue->units = size / (lines ? VFIO_SUBREGION_LINE : sizeof(uint64_t));
 	queue->rung = 0;
 	return 0;
@@ -212,8 +231,8 @@ static inline int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
 /**
  * vfio_subregion_queue_line_store() - chooses how this queue stores lines
  *
- * As vfio_subregion_use_line_store(), for one queue. Nothing changes for a queue whose slots are
- * not lines.
+ * As vfio_subregion_use_line_store(), for one queue. If its slots are not lines, they are stored by
+ * words of 8 bytes for VFIO_SUBREGION_LINE_WORDS, and nothing changes otherwise.
  *
  * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
  */
@@ -226,8 +245,10 @@ static inline int vfio_subregion_queue_line_store(struct vfio_subregion_queue *q
 		errno = EOPNOTSUPP;
 		return -1;
 	}
-	if (queue->copy != vfio_subregion_copy_words)
+	if (queue->units * VFIO_SUBREGION_LINE == queue->size)
 		queue->copy = routine;
+	else if (way == VFIO_SUBREGION_LINE_WORDS)
+		queue->copy = vfio_subregion_copy_words;
 	return 0;
 }
 

@@ -11,6 +11,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <vfio_subregion_runs.h>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #elif defined(__aarch64__)
@@ -312,6 +314,34 @@ static inline void vfio_subregion_lines_st64b(volatile void *to, const void *fro
 				 : "memory", "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8");
 }
 
+/*
+ * Copies @size bytes so that the stores to each line follow each other: whole lines by @lines, and
+ * the bytes before and behind them as runs.
+ */
+static inline void vfio_subregion_copy_runs(vfio_subregion_copy_lines lines, volatile void *to,
+					    const void *from, size_t size)
+{
+	const size_t ahead = (size_t)(-(uintptr_t)to % VFIO_SUBREGION_LINE);
+	const size_t head = ahead < size ? ahead : size;
+	const size_t count = (size - head) / VFIO_SUBREGION_LINE;
+	const size_t behind = head + count * VFIO_SUBREGION_LINE;
+	const char *source = (const char *)from;
+	volatile char *target = (volatile char *)to;
+
+	if (head)
+		vfio_subregion_copy_run(target, source, head);
+	if (count)
+		lines(target + head, source + head, count);
+	if (behind < size)
+		vfio_subregion_copy_run(target + behind, source + behind, size - behind);
+}
+
+/* Copies the @count words of a slot that is not a line; @to is aligned to a word. */
+static inline void vfio_subregion_copy_slot(volatile void *to, const void *from, size_t count)
+{
+	vfio_subregion_copy_runs(vfio_subregion_lines_stp, to, from, count * sizeof(uint64_t));
+}
+
 /** vfio_subregion_routine() - returns what stores by @way, or NULL if this CPU does not have it */
 static inline vfio_subregion_copy_lines vfio_subregion_routine(enum vfio_subregion_line_store way)
 {
@@ -341,6 +371,14 @@ static inline vfio_subregion_copy_lines vfio_subregion_routine(enum vfio_subregi
 	return way == VFIO_SUBREGION_LINE_WORDS ? vfio_subregion_lines_words : NULL;
 }
 
+#endif
+
+#if !defined(__aarch64__)
+/* Copies the @count words of a slot that is not a line; @to is aligned to a word. */
+static inline void vfio_subregion_copy_slot(volatile void *to, const void *from, size_t count)
+{
+	vfio_subregion_copy_words(to, from, count);
+}
 #endif
 
 /*

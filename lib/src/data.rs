@@ -4,8 +4,8 @@
 
 use crate::{
     raw::{
-        self,
         LineStore,
+        Routines,
         Slots,
         Window,
         LINE, //
@@ -29,8 +29,9 @@ const WORD: usize = size_of::<u64>();
 /// Stores to write-combining memory wait in the CPU, in any order, until a buffer is full, is needed
 /// for something else, or is told to empty. A line of 64 bytes that is stored without interruption
 /// leaves as one burst. All copies here store whole lines in this way ([`LineStore`]), and the bytes
-/// before and behind them by the largest aligned stores. The same copies work on strict memory, where
-/// each store is a transfer of its own, and lines arrive in ascending order.
+/// before and behind them by the largest stores: aligned ones, or on arm64 consecutive ones, because
+/// only these may be gathered there. Strict memory always gets aligned ones; each is a transfer of its
+/// own, and lines arrive in ascending order.
 ///
 /// A hypervisor that emulates the memory of a device, rather than passing it through, may not know
 /// stores of more than 8 bytes. For such memory, choose [`LineStore::Words`] by
@@ -49,12 +50,12 @@ pub struct Data<'a>(Window<'a>);
 impl<'a> Data<'a> {
     pub(crate) fn new(mapping: &'a Mapping) -> Self {
         let combining = mapping.attribute() == Some(Attribute::WriteCombining);
-        let (_, lines) = if combining && !mapping.memory().is_fake() {
-            raw::detected()
+        let routines = if combining && !mapping.memory().is_fake() {
+            Routines::combining()
         } else {
-            raw::ordered()
+            Routines::ordered()
         };
-        Self(mapping.memory().window(lines))
+        Self(mapping.memory().window(routines))
     }
 
     pub(crate) fn write_combining(mapping: &'a Mapping) -> Result<Self, AccessError> {
@@ -72,7 +73,7 @@ impl<'a> Data<'a> {
     /// memory.
     #[must_use]
     pub fn with_line_store(self, way: LineStore) -> Option<Self> {
-        Some(Self(self.0.with_lines(way.routine()?)))
+        self.0.with_line_store(way).map(Self)
     }
 
     /// Copies bytes to `offset`.

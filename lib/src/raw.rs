@@ -12,9 +12,7 @@ mod views;
 pub(crate) use self::{
     access::Access,
     lines::{
-        detected,
-        ordered,
-        CopyLines,
+        Routines,
         LINE, //
     },
     views::{
@@ -366,9 +364,9 @@ impl Memory {
         Some(Place::new(at.cast(), self))
     }
 
-    /// All of it, for copies by the routine `lines`.
-    pub(crate) fn window(&self, lines: CopyLines) -> Window<'_> {
-        Window::new(self, lines)
+    /// All of it, for copies by `routines`.
+    pub(crate) fn window(&self, routines: Routines) -> Window<'_> {
+        Window::new(self, routines)
     }
 }
 

@@ -20,6 +20,14 @@ pub(crate) const LINE: usize = 64;
 /// other threads and devices access at the same time.
 pub(crate) type CopyLines = unsafe fn(to: *mut u8, from: *const u8, count: usize);
 
+/// Copies `size` bytes, less than a line, from any memory to device memory.
+///
+/// # Safety
+///
+/// Both ranges must be mapped, and the memory at `to` must accept the stores. It may be memory that
+/// other threads and devices access at the same time.
+type CopyPart = unsafe fn(to: *mut u8, from: *const u8, size: usize);
+
 /// How a line of 64 bytes is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -87,13 +95,13 @@ impl LineStore {
 }
 
 /// What [`LineStore::detect`] returns, with its routine.
-pub(crate) fn detected() -> (LineStore, CopyLines) {
+fn detected() -> (LineStore, CopyLines) {
     static DETECTED: OnceLock<(LineStore, CopyLines)> = OnceLock::new();
     *DETECTED.get_or_init(|| best(|way| way != LineStore::St64b))
 }
 
 /// The best way of this CPU that keeps the order of stores, with its routine.
-pub(crate) fn ordered() -> (LineStore, CopyLines) {
+fn ordered() -> (LineStore, CopyLines) {
     static ORDERED: OnceLock<(LineStore, CopyLines)> = OnceLock::new();
     *ORDERED.get_or_init(|| best(LineStore::keeps_order))
 }
@@ -105,40 +113,93 @@ fn best(accepts: impl Fn(LineStore) -> bool) -> (LineStore, CopyLines) {
         .unwrap_or((LineStore::Words, routines::words))
 }
 
+/// The routines that copy to a mapping.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Routines {
+    /// Copies lines.
+    pub(super) lines: CopyLines,
+    /// Copies the bytes before and behind them.
+    part: CopyPart,
+    /// Copies words of 8 bytes, for descriptors that do not consist of lines.
+    pub(super) slot: CopyLines,
+}
+
+impl Routines {
+    /// For write-combining memory: the stores to a line follow each other.
+    pub(crate) fn combining() -> Self {
+        Self {
+            lines: detected().1,
+            part: routines::run,
+            slot: routines::slot,
+        }
+    }
+
+    /// For memory of any type: aligned stores in ascending order.
+    pub(crate) fn ordered() -> Self {
+        Self {
+            lines: ordered().1,
+            part: copy_end,
+            slot: copy_words,
+        }
+    }
+
+    /// The same with another way to store lines; `None` if this CPU does not support it.
+    pub(crate) fn with_line_store(self, way: LineStore) -> Option<Self> {
+        let lines = way.routine()?;
+        Some(match way {
+            // No store is longer than a word.
+            LineStore::Words => Self {
+                lines,
+                ..Self::ordered()
+            },
+            _ => Self { lines, ..self },
+        })
+    }
+
+    /// Copies `size` bytes to device memory in ascending order.
+    ///
+    /// # Safety
+    ///
+    /// Both ranges must be mapped, and the destination must be of the type that these routines are
+    /// for. It may be memory that other threads and devices access at the same time.
+    #[inline]
+    pub(super) unsafe fn copy(self, to: *mut u8, from: *const u8, size: usize) {
+        // SAFETY: the caller's obligations are the same.
+        unsafe { copy_by(to, from, size, self.lines, self.part) };
+    }
+}
+
 /// Copies `size` bytes to device memory in ascending order: lines by `lines`, and the bytes before and
-/// behind them by the largest aligned stores. The memory and `lines` decide whether the stores arrive
-/// in that order.
+/// behind them by `part`. The memory and the routines decide whether the stores arrive in that order.
 ///
 /// # Safety
 ///
-/// Both ranges must be mapped. The destination may be memory that other threads and devices access
-/// at the same time.
+/// As for [`CopyLines`] and [`CopyPart`], without an alignment.
 #[inline]
-pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, size: usize, lines: CopyLines) {
+unsafe fn copy_by(to: *mut u8, from: *const u8, size: usize, lines: CopyLines, part: CopyPart) {
     let head = (to.addr().wrapping_neg() % LINE).min(size);
     let count = (size - head) / LINE;
     let behind = head + count * LINE;
-    // SAFETY: head <= size.
-    unsafe { copy_end(to, from, head) };
+    if head > 0 {
+        // SAFETY: head <= size, and it is less than a line.
+        unsafe { part(to, from, head) };
+    }
     if count > 0 {
         // SAFETY: the lines end within `size`, and `to` is aligned after the head.
         unsafe { lines(to.wrapping_add(head), from.wrapping_add(head), count) };
     }
-    // SAFETY: behind <= size.
-    unsafe {
-        copy_end(
-            to.wrapping_add(behind),
-            from.wrapping_add(behind),
-            size - behind,
-        );
+    if behind < size {
+        let (to, from) = (to.wrapping_add(behind), from.wrapping_add(behind));
+        // SAFETY: behind < size, and the rest is less than a line.
+        unsafe { part(to, from, size - behind) };
     }
 }
 
-/// Copies less than a line.
+/// Copies less than a line by the largest aligned stores, which memory of every type accepts.
 ///
 /// # Safety
 ///
-/// As for [`copy`].
+/// As for [`CopyPart`].
 unsafe fn copy_end(mut to: *mut u8, mut from: *const u8, mut size: usize) {
     while size > 0 {
         // The largest word to which `to` is aligned and that is not too long.
@@ -171,7 +232,7 @@ unsafe fn copy_end(mut to: *mut u8, mut from: *const u8, mut size: usize) {
 ///
 /// # Safety
 ///
-/// As for [`copy`], and `to` must be aligned.
+/// As for [`CopyPart`], and `to` must be aligned.
 #[inline]
 unsafe fn copy_word<T: Access>(to: *mut u8, from: *const u8) {
     // SAFETY: the caller vouches for the range; the source may have any alignment.
@@ -185,7 +246,7 @@ unsafe fn copy_word<T: Access>(to: *mut u8, from: *const u8) {
 /// # Safety
 ///
 /// As for [`CopyLines`], with an alignment of 8.
-pub(crate) unsafe fn copy_words(to: *mut u8, from: *const u8, count: usize) {
+unsafe fn copy_words(to: *mut u8, from: *const u8, count: usize) {
     for at in (0..count).map(|word| word * size_of::<u64>()) {
         // SAFETY: the caller vouches for the range and its alignment.
         unsafe { copy_word::<u64>(to.wrapping_add(at), from.wrapping_add(at)) };
@@ -227,6 +288,10 @@ mod routines;
 /// Miri, and x86 of 32 bits, where a word is two stores.
 #[cfg(any(miri, target_arch = "x86"))]
 mod routines {
+    pub(super) use super::{
+        copy_end as run,
+        copy_words as slot, //
+    };
     use super::{
         CopyLines,
         LineStore,

@@ -2,6 +2,10 @@
 
 //! Lines on x86-64.
 
+pub(super) use super::{
+    copy_end as run,
+    copy_words as slot, //
+};
 use super::{
     CopyLines,
     LineStore, //

@@ -5,8 +5,9 @@
 
 use super::{
     lines::{
-        self,
         CopyLines,
+        LineStore,
+        Routines,
         LINE, //
     },
     Memory, //
@@ -70,13 +71,13 @@ impl<'a, T: Word> Place<'a, T> {
 ///
 /// # Invariants
 ///
-/// The `size` bytes from `base` on are within the memory that is borrowed for `'a`, and `lines` is a
-/// routine for this CPU.
+/// The `size` bytes from `base` on are within the memory that is borrowed for `'a`, and `routines` are
+/// for this CPU and the type of the memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window<'a> {
     base: NonNull<u8>,
     size: usize,
-    lines: CopyLines,
+    routines: Routines,
     memory: PhantomData<&'a Memory>,
 }
 
@@ -86,20 +87,20 @@ unsafe impl Send for Window<'_> {}
 unsafe impl Sync for Window<'_> {}
 
 impl<'a> Window<'a> {
-    /// All of the memory, with a routine of [`LineStore::routine`](crate::LineStore) or
-    /// [`lines::detected`].
-    pub(crate) fn new(memory: &'a Memory, lines: CopyLines) -> Self {
+    /// All of the memory, which is of the type that the routines are for.
+    pub(crate) fn new(memory: &'a Memory, routines: Routines) -> Self {
         Self {
             base: memory.base(),
             size: memory.size(),
-            lines,
+            routines,
             memory: PhantomData,
         }
     }
 
-    /// The same part, with another routine.
-    pub(crate) const fn with_lines(self, lines: CopyLines) -> Self {
-        Self { lines, ..self }
+    /// The same part, with another way to store lines; `None` if this CPU does not support it.
+    pub(crate) fn with_line_store(self, way: LineStore) -> Option<Self> {
+        let routines = self.routines.with_line_store(way)?;
+        Some(Self { routines, ..self })
     }
 
     /// Copies `bytes` to `offset`; `None` if they do not fit.
@@ -111,7 +112,7 @@ impl<'a> Window<'a> {
         }
         let to = self.base.as_ptr().wrapping_add(offset);
         // SAFETY: offset + bytes.len() <= size, by the invariant within the memory.
-        unsafe { lines::copy(to, bytes.as_ptr(), bytes.len(), self.lines) };
+        unsafe { self.routines.copy(to, bytes.as_ptr(), bytes.len()) };
         Some(())
     }
 
@@ -124,7 +125,7 @@ impl<'a> Window<'a> {
             return None;
         }
         // SAFETY: the line is within the memory and aligned, and the routine is for this CPU.
-        unsafe { (self.lines)(to, line.as_ptr(), 1) };
+        unsafe { (self.routines.lines)(to, line.as_ptr(), 1) };
         Some(())
     }
 
@@ -138,12 +139,11 @@ impl<'a> Window<'a> {
         if size > room || first.addr().get() % word != 0 || size_of::<T>() % word != 0 {
             return None;
         }
-        let (copy, units): (CopyLines, _) =
-            if first.addr().get() % LINE == 0 && size_of::<T>() % LINE == 0 {
-                (self.lines, size_of::<T>() / LINE)
-            } else {
-                (lines::copy_words, size_of::<T>() / word)
-            };
+        let (copy, units) = if first.addr().get() % LINE == 0 && size_of::<T>() % LINE == 0 {
+            (self.routines.lines, size_of::<T>() / LINE)
+        } else {
+            (self.routines.slot, size_of::<T>() / word)
+        };
         Some(Slots {
             first,
             count,

@@ -29,6 +29,7 @@ tests! {
     a_layout_is_mapped_as_a_whole,
     a_layout_that_fails_is_undone,
     every_way_of_this_cpu_copies_to_every_type,
+    a_copy_to_wc_memory_stores_its_bytes_and_no_others,
     a_queue_writes_descriptors_and_its_doorbell,
 }
 
@@ -158,6 +159,29 @@ fn every_way_of_this_cpu_copies_to_every_type() -> Outcome {
                 .iter()
                 .chain(&got[315..])
                 .all(|&byte| byte == 0xee));
+        }
+    }
+    Ok(())
+}
+
+// contract: userspace.lines
+fn a_copy_to_wc_memory_stores_its_bytes_and_no_others() -> Outcome {
+    let opened = open()?;
+    let device = opened.device();
+    let memory = device
+        .map_best(BAR, range(0, 4 * KIB), &[Attribute::WriteCombining])?
+        .mapping;
+    let bytes: Vec<u8> = (1..=130).collect();
+    for offset in 0..64 {
+        for size in 0..=bytes.len() {
+            let mut want = [0xee; 256];
+            memory.data().copy_from(0, &want)?;
+            want[offset..offset + size].copy_from_slice(&bytes[..size]);
+            memory.data().copy_from(offset, &bytes[..size])?;
+            vfio_subregion::flush_stores();
+            for (at, want) in want.chunks_exact(8).enumerate() {
+                ensure!(memory.read::<u64>(at * 8)?.to_le_bytes() == want);
+            }
         }
     }
     Ok(())
