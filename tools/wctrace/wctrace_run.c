@@ -92,7 +92,7 @@ static int stay_on_this_cpu(void)
 int main(int argc, char **argv)
 {
 	bool one_cpu = true;
-	int at = 1, status, try;
+	int at = 1, status;
 	char *device;
 	pid_t child;
 
@@ -135,12 +135,6 @@ int main(int argc, char **argv)
 			kill(child, SIGKILL);
 			return status;
 		}
-	}
-	/* The plugin is ready when QEMU has forgotten what it had translated. */
-	for (try = 0; wctrace(WCTRACE_STATE, 0, 0) != 2; try++) {
-		if (try == 10000)
-			return fail("the plugin", "it does not begin to trace");
-		sched_yield();
 	}
 	if (ptrace(PTRACE_DETACH, child, NULL, NULL))
 		return fail("ptrace", strerror(errno));

@@ -266,7 +266,10 @@ fn a_broken_line_is_counted_where_it_broke() {
     let expected = [(place(11), (1, 2)), (place(12), (1, 1))];
     assert_eq!(totals.places, expected.into());
     assert_eq!((totals.full, totals.broken), (0, 2));
-    assert_eq!(totals.by_reason, [(Reason::Fence, 3)].into());
+    for reason in Reason::ALL {
+        let expected = if reason == Reason::Fence { 3 } else { 0 };
+        assert_eq!(totals.writes_by(reason), expected);
+    }
 }
 
 // contract: wctrace.model

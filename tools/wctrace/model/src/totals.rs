@@ -28,8 +28,8 @@ pub struct Totals {
     pub bytes: u64,
     /// Bytes on the link, with everything that a packet has besides data.
     pub link_bytes: u64,
-    /// Writes by the reason why they left.
-    pub by_reason: HashMap<Reason, u64>,
+    /// Writes by the reason why they left, in the order of [`Reason::ALL`].
+    by_reason: [u64; Reason::ALL.len()],
     /// Lines that left full, as one write.
     pub full: u64,
     /// Lines that left before they were full.
@@ -46,13 +46,19 @@ impl Totals {
         self.link_bytes += other.link_bytes;
         self.full += other.full;
         self.broken += other.broken;
-        for (&reason, &writes) in &other.by_reason {
-            *self.by_reason.entry(reason).or_default() += writes;
+        for (sum, writes) in self.by_reason.iter_mut().zip(other.by_reason) {
+            *sum += writes;
         }
         for (&place, &(lines, writes)) in &other.places {
             let sums = self.places.entry(place).or_default();
             *sums = (sums.0 + lines, sums.1 + writes);
         }
+    }
+
+    /// How many writes left for this reason.
+    #[must_use]
+    pub fn writes_by(&self, reason: Reason) -> u64 {
+        self.by_reason[reason as usize]
     }
 
     /// Adds a departure.
@@ -64,7 +70,7 @@ impl Totals {
             self.link_bytes += write.link_bytes();
         }
         self.writes += writes;
-        *self.by_reason.entry(departure.reason).or_default() += writes;
+        self.by_reason[departure.reason as usize] += writes;
         match departure.reason {
             Reason::Type => {}
             Reason::Full => self.full += 1,

@@ -13,8 +13,7 @@ use std::{
         c_void,
         CStr, //
     },
-    ptr::null_mut,
-    sync::OnceLock, //
+    ptr::null_mut, //
 };
 
 mod declared;
@@ -39,7 +38,6 @@ use declared::{
     qemu_plugin_register_vcpu_insn_exec_cb,
     qemu_plugin_register_vcpu_mem_cb,
     qemu_plugin_register_vcpu_tb_trans_cb,
-    qemu_plugin_reset,
     qemu_plugin_tb_get_insn,
     qemu_plugin_tb_n_insns,
     Info,
@@ -66,9 +64,6 @@ const READS_REGISTERS: c_uint = 1;
 const WRITES_REGISTERS: c_uint = 2;
 const LOADS_AND_STORES: c_uint = 3;
 const ALL_DISCONTINUITIES: c_int = -1;
-
-/// The plugin, as QEMU numbers it.
-static ID: OnceLock<u64> = OnceLock::new();
 
 /// An access to memory, during the callback for it.
 pub struct Access {
@@ -214,33 +209,6 @@ extern "C" fn on_exit(_data: *mut c_void) {
     trace::on_exit();
 }
 
-extern "C" fn on_reset(_data: *mut c_void) {
-    let Some(&id) = ID.get() else {
-        return;
-    };
-    register(id);
-    trace::on_reset();
-    // SAFETY: QEMU has the plugin with this number; the function has the type that version 7 asks for.
-    unsafe {
-        qemu_plugin_register_vcpu_discon_cb(id, ALL_DISCONTINUITIES, on_discontinuity, null_mut());
-    };
-}
-
-/// Forgets all that QEMU has translated, which is then translated with [`trace::on_block`] again.
-pub fn reset() {
-    if let Some(&id) = ID.get() {
-        // SAFETY: QEMU has the plugin with this number.
-        unsafe { qemu_plugin_reset(id, on_reset, null_mut()) };
-    }
-}
-
-fn register(id: u64) {
-    // SAFETY: QEMU has the plugin with this number; the function has the type that version 7 asks for.
-    unsafe { qemu_plugin_register_vcpu_tb_trans_cb(id, on_block, null_mut()) };
-    // SAFETY: as above.
-    unsafe { qemu_plugin_register_atexit_cb(id, on_exit, null_mut()) };
-}
-
 /// Called by QEMU when it loads the plugin.
 ///
 /// # Safety
@@ -279,12 +247,15 @@ pub unsafe extern "C" fn qemu_plugin_install(
         eprintln!("wctrace: error: {message}");
         return 1;
     }
-    if ID.set(id).is_err() {
-        eprintln!("wctrace: error: the plugin is loaded twice: load it once");
-        return 1;
-    }
-    register(id);
     // SAFETY: QEMU has the plugin with this number; the function has the type that version 7 asks for.
     unsafe { qemu_plugin_register_vcpu_init_cb(id, on_cpu, null_mut()) };
+    // SAFETY: as above.
+    unsafe { qemu_plugin_register_vcpu_tb_trans_cb(id, on_block, null_mut()) };
+    // SAFETY: as above.
+    unsafe {
+        qemu_plugin_register_vcpu_discon_cb(id, ALL_DISCONTINUITIES, on_discontinuity, null_mut());
+    };
+    // SAFETY: as above.
+    unsafe { qemu_plugin_register_atexit_cb(id, on_exit, null_mut()) };
     0
 }

@@ -46,13 +46,11 @@ fn count(number: u64) -> u64 {
             6 => model.idle_fences(),
             7 => model.unfenced_doorbells(),
             8 => model.overtaking_doorbells(),
-            9 => traced.stores.values().map(|sums| sums.0).sum(),
+            9 => traced.stores.iter().map(|(_, sums)| sums.0).sum(),
             _ => number
                 .checked_sub(16)
                 .and_then(|index| Reason::ALL.get(usize::try_from(index).ok()?))
-                .and_then(|reason| totals.by_reason.get(reason))
-                .copied()
-                .unwrap_or(0),
+                .map_or(0, |&reason| totals.writes_by(reason)),
         };
     });
     sum

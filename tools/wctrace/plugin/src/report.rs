@@ -70,7 +70,7 @@ fn text(settings: &Settings) -> String {
     ];
     trace::for_each_cpu(|traced| {
         totals.merge(&traced.totals);
-        for (&name, sums) in &traced.stores {
+        for &(name, sums) in &traced.stores {
             let all = stores.entry(name).or_default();
             *all = (all.0 + sums.0, all.1 + sums.1);
         }
@@ -94,7 +94,8 @@ fn text(settings: &Settings) -> String {
         .map(|(name, (count, bytes))| (name, object([("stores", count), ("bytes", bytes)])));
     let by_reason = Reason::ALL
         .iter()
-        .filter_map(|reason| Some((reason.name(), totals.by_reason.get(reason)?)));
+        .map(|&reason| (reason.name(), totals.writes_by(reason)))
+        .filter(|&(_, writes)| writes > 0);
     let mut places: Vec<_> = totals.places.iter().collect();
     places.sort_by_key(|(place, sums)| (Reverse(sums.0), **place));
     let places: Vec<_> = places

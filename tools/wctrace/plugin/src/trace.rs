@@ -2,14 +2,12 @@
 
 //! Follows the guest.
 //!
-//! Until the guest asks for a trace by a marker (`tools/wctrace/wctrace.h`), only markers and writes
-//! to model-specific registers are watched, so that booting takes no longer. Then everything that QEMU
-//! has translated is translated again, with a callback at each access to memory and at each ordering
-//! instruction of programs.
+//! The instructions of programs are followed from the start of the machine, each access to memory and
+//! each ordering instruction, so that nothing needs to be translated again when the guest asks for a
+//! trace by a marker (`tools/wctrace/wctrace.h`). Until then the callbacks return at once.
 
 use crate::{
     abi::{
-        self,
         Access,
         Translated, //
     },
@@ -21,10 +19,7 @@ use crate::{
     report, //
 };
 use std::{
-    collections::{
-        BTreeMap,
-        HashMap, //
-    },
+    collections::HashMap,
     path::PathBuf,
     sync::{
         atomic::{
@@ -78,7 +73,7 @@ pub struct Settings {
     policy: Policy,
     /// Where the report goes.
     pub out: Option<PathBuf>,
-    /// The kernel's ordering instructions and interrupts empty buffers too.
+    /// The kernel's accesses, ordering instructions and interrupts count too.
     kernel: bool,
 }
 
@@ -87,7 +82,7 @@ pub struct Traced {
     pub model: Cpu,
     pub totals: Totals,
     /// Stores and their bytes by memory type.
-    pub stores: BTreeMap<&'static str, (u64, u64)>,
+    pub stores: Vec<(&'static str, (u64, u64))>,
     pub loads: u64,
     /// Stores of the kernel among these.
     pub kernel_stores: u64,
@@ -95,6 +90,8 @@ pub struct Traced {
     pub interrupted: u64,
     /// By virtual page, what the page tables say.
     pages: HashMap<u64, Entry>,
+    /// The page that was accessed last, which is also in `pages`.
+    page: Option<(u64, Entry)>,
     /// The store that was executed last, and how many of its bytes were stored.
     last: (u64, u64),
 }
@@ -110,12 +107,12 @@ static CODES: Mutex<Option<HashMap<Code, &'static Code>>> = Mutex::new(None);
 static RANGES: [(AtomicU64, AtomicU64); MAX_RANGES] =
     [const { (AtomicU64::new(0), AtomicU64::new(0)) }; MAX_RANGES];
 
-/// The lowest address of all ranges, below which most of a guest's memory is.
+/// The lowest address of all ranges and the end of the highest one. Most of a guest's memory is
+/// outside.
 static LOWEST: AtomicU64 = AtomicU64::new(u64::MAX);
+static HIGHEST: AtomicU64 = AtomicU64::new(0);
 
 /// A trace was asked for.
-static ARMED: AtomicBool = AtomicBool::new(false);
-/// Everything that is executed is traced.
 static READY: AtomicBool = AtomicBool::new(false);
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
@@ -176,11 +173,12 @@ fn with<T: Default>(cpu: usize, action: impl FnOnce(&mut Traced) -> T) -> T {
     action(slot.get_or_insert_with(|| Traced {
         model: Cpu::new(settings.policy),
         totals: Totals::default(),
-        stores: BTreeMap::new(),
+        stores: Vec::new(),
         loads: 0,
         kernel_stores: 0,
         interrupted: 0,
         pages: HashMap::new(),
+        page: None,
         last: (0, 0),
     }))
 }
@@ -214,21 +212,45 @@ impl Traced {
     /// The entry that maps the page of `address`.
     fn entry(&mut self, machine: Machine, address: u64, physical: u64) -> Option<Entry> {
         let page = address >> 12;
-        match self.pages.get(&page) {
-            Some(entry) if entry.address >> 12 == physical >> 12 => Some(*entry),
-            _ => {
-                let entry = paging::walk(machine, address)?;
-                self.pages.insert(page, entry);
-                Some(entry)
-            }
+        let fits = |entry: &Entry| entry.address >> 12 == physical >> 12;
+        if let Some((_, entry)) = self.page.filter(|(at, entry)| *at == page && fits(entry)) {
+            return Some(entry);
         }
+        let entry = match self.pages.get(&page) {
+            Some(entry) if fits(entry) => *entry,
+            _ => paging::walk(machine, address)?,
+        };
+        self.pages.insert(page, entry);
+        self.page = Some((page, entry));
+        Some(entry)
+    }
+
+    /// Forgets the page tables, because the kernel may change them now.
+    fn forget_pages(&mut self) {
+        self.pages.clear();
+        self.page = None;
+    }
+
+    /// Counts a store of `size` bytes to memory of the type `name`.
+    fn count(&mut self, name: &'static str, size: u64) {
+        let index = self
+            .stores
+            .iter()
+            .position(|&(known, _)| known == name)
+            .unwrap_or_else(|| {
+                self.stores.push((name, (0, 0)));
+                self.stores.len() - 1
+            });
+        let (stores, bytes) = &mut self.stores[index].1;
+        *stores += 1;
+        *bytes += size;
     }
 
     fn access(&mut self, machine: Machine, access: &Access, physical: u64, code: &Code) {
         let entry = self.entry(machine, access.address, physical);
         let Some(entry) = entry.filter(|entry| entry.address >> 12 == physical >> 12) else {
             // A store is never lost silently.
-            self.stores.entry("not found").or_default().0 += 1;
+            self.count("not found", 0);
             return;
         };
         let (kind, size, place) = (entry.memory_type(), access.size(), code.address);
@@ -238,8 +260,7 @@ impl Traced {
             model.load(physical, size, kind, place, &mut left);
             return;
         }
-        let sums = self.stores.entry(entry.name).or_default();
-        *sums = (sums.0 + 1, sums.1 + size);
+        self.count(entry.name, size);
         self.kernel_stores += u64::from(code.is_kernel());
         // A pair, and a structure of vectors, are several accesses of one instruction.
         let (last, done) = self.last;
@@ -261,6 +282,7 @@ impl Traced {
 
 fn is_traced(address: u64) -> bool {
     address >= LOWEST.load(Relaxed)
+        && address < HIGHEST.load(Relaxed)
         && RANGES
             .iter()
             .any(|(start, end)| address >= start.load(Relaxed) && address < end.load(Relaxed))
@@ -276,7 +298,6 @@ pub fn on_block(instructions: impl Iterator<Item = Translated>) {
     let Some(settings) = SETTINGS.get() else {
         return;
     };
-    let armed = ARMED.load(Relaxed);
     let mut follows = false;
     for translated in instructions {
         let (bytes, size) = translated.bytes();
@@ -287,9 +308,11 @@ pub fn on_block(instructions: impl Iterator<Item = Translated>) {
                 instruction::arm64(u32::from_le_bytes([a, b, c, d]))
             }
         };
-        if armed || decoded.marker || decoded.writes_msr {
+        let address = translated.address();
+        let followed = settings.kernel || !is_kernel(address);
+        if followed || decoded.writes_msr {
             let code = intern(Code {
-                address: translated.address(),
+                address,
                 instruction: decoded,
                 follows,
             });
@@ -299,8 +322,8 @@ pub fn on_block(instructions: impl Iterator<Item = Translated>) {
             if decoded.writes_msr {
                 translated.trace_msr(code);
             }
-            if armed {
-                if decoded.order.is_some() && (settings.kernel || !code.is_kernel()) {
+            if followed {
+                if decoded.order.is_some() {
                     translated.trace_order(code);
                 }
                 translated.trace_accesses(code);
@@ -334,7 +357,7 @@ pub fn on_access(cpu: usize, access: &Access, code: &Code) {
         if SEEN.fetch_add(1, Relaxed) % (1 << 16) == 0 {
             report::progress(SEEN.load(Relaxed));
         }
-    } else if is_io && (settings.kernel || !code.is_kernel()) {
+    } else if is_io {
         with(cpu, |traced| {
             let (model, mut left) = traced.parts();
             model.strict_access(code.address, &mut left);
@@ -348,7 +371,7 @@ pub fn on_order(cpu: usize, code: &Code) {
         with(cpu, |traced| {
             traced.order(order, code.address);
             if order == Order::Trap {
-                traced.pages.clear();
+                traced.forget_pages();
             }
         });
     }
@@ -365,8 +388,7 @@ pub fn on_interrupt(cpu: usize, from: u64) {
         return;
     };
     with(cpu, |traced| {
-        // The kernel may change page tables now.
-        traced.pages.clear();
+        traced.forget_pages();
         if settings.kernel {
             traced.order(Order::Interrupt, from);
         } else {
@@ -381,16 +403,11 @@ pub fn on_exception(cpu: usize, from: u64) {
         return;
     };
     with(cpu, |traced| {
-        traced.pages.clear();
+        traced.forget_pages();
         if settings.kernel || !is_kernel(from) {
             traced.order(Order::Trap, from);
         }
     });
-}
-
-/// Called once all that QEMU has translated is forgotten.
-pub fn on_reset() {
-    READY.store(ARMED.load(Relaxed), Relaxed);
 }
 
 /// Called when the machine ends.
@@ -412,9 +429,10 @@ pub fn start(address: u64, size: u64) -> u64 {
     start.store(address, Relaxed);
     end.store(address.saturating_add(size), Relaxed);
     LOWEST.fetch_min(address, Relaxed);
-    if !ARMED.swap(true, Relaxed) {
+    HIGHEST.fetch_max(address.saturating_add(size), Relaxed);
+    if !READY.load(Relaxed) {
         clear();
-        abi::reset();
+        READY.store(true, Relaxed);
     }
     1
 }
@@ -423,12 +441,12 @@ pub fn start(address: u64, size: u64) -> u64 {
 pub fn stop() -> u64 {
     for_each_cpu(Traced::end);
     READY.store(false, Relaxed);
-    ARMED.store(false, Relaxed);
     for (start, end) in &RANGES {
         start.store(0, Relaxed);
         end.store(0, Relaxed);
     }
     LOWEST.store(u64::MAX, Relaxed);
+    HIGHEST.store(0, Relaxed);
     report::write();
     1
 }
@@ -441,7 +459,7 @@ pub fn clear() -> u64 {
     1
 }
 
-/// Whether everything that is executed is traced.
+/// Whether there is a trace.
 pub fn is_ready() -> bool {
     READY.load(Relaxed)
 }

@@ -52,7 +52,6 @@ pub type OnDiscontinuity = extern "C" fn(c_uint, c_int, u64, u64, *mut c_void);
 pub type OnEvent = extern "C" fn(*mut c_void);
 
 extern "C" {
-    pub fn qemu_plugin_reset(id: u64, then: OnEvent, data: *mut c_void);
     pub fn qemu_plugin_register_vcpu_init_cb(id: u64, call: OnCpu, data: *mut c_void);
     pub fn qemu_plugin_register_vcpu_tb_trans_cb(id: u64, call: OnBlock, data: *mut c_void);
     pub fn qemu_plugin_register_vcpu_discon_cb(
