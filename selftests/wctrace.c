@@ -357,6 +357,39 @@ TEST_F(wctrace, the_ring_of_the_sample_leaves_as_whole_lines)
 	EXPECT_EQ(RING_ENTRIES * LINE + 4, count(WCTRACE_BYTES));
 }
 
+/* contract: wctrace.wcbench */
+TEST_F(wctrace, wcbench_expects_the_writes_that_the_plugin_counts)
+{
+	/* QEMU performs the two stores of a line by AVX as four. */
+	const size_t split = vfio_subregion_line_store() == VFIO_SUBREGION_LINE_AVX ? 2 : 0;
+	size_t size, strict, combined, kinds = 0;
+	uint64_t expected = 0, transfers;
+	char command[128], line[256];
+	char aligned[8];
+	FILE *wcbench;
+
+	ASSERT_EQ(0, munmap(self->line, CLAIM_SIZE));
+	ASSERT_EQ(0, munmap((void *)self->doorbell, 4096));
+	vfio_device_close(&self->dev);
+	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	wctrace(WCTRACE_CLEAR, 0, 0);
+	snprintf(command, sizeof(command), "exec /bench/wcbench %s", getenv("DEV_IVSHMEM"));
+	wcbench = popen(command, "re");
+	ASSERT_NE(NULL, wcbench);
+	while (fgets(line, sizeof(line), wcbench)) {
+		if (sscanf(line, "%zu %7s %zu %zu", &size, aligned, &strict, &combined) != 4)
+			continue;
+		kinds++;
+		/* The amount of data of a batch, and the largest number of transfers. */
+		transfers = 256 * KIB / size < 4096 ? 256 * KIB / size : 4096;
+		expected += transfers * (strict + combined);
+		expected += transfers * split * whole_lines(strcmp(aligned, "yes") ? 4 : 0, size);
+	}
+	ASSERT_EQ(0, pclose(wcbench));
+	EXPECT_EQ(60, kinds);
+	EXPECT_EQ(expected, count(WCTRACE_WRITES));
+}
+
 /* contract: wctrace.oracle */
 TEST_F(wctrace, finds_the_memory_types_that_the_oracle_finds)
 {

@@ -9,6 +9,35 @@ size_t transfer_pitch(const struct transfer *transfer)
 	return (transfer_start(transfer) + transfer->size + BUFFER - 1) / BUFFER * BUFFER;
 }
 
+/* How many aligned stores of at most 8 bytes the bytes from @at to @end take. */
+static size_t stores(size_t at, size_t end)
+{
+	size_t count = 0, step;
+
+	for (; at < end; at += step, count++)
+		for (step = 8; at % step || step > end - at;)
+			step /= 2;
+	return count;
+}
+
+/* No two stores of the ends are in the same 8 bytes, so they are as many writes with both types. */
+size_t transfer_writes(const struct transfer *transfer, bool combining)
+{
+	static const size_t line_stores[VFIO_SUBREGION_LINES] = {
+		[VFIO_SUBREGION_LINE_MOVDIR64B] = 1, [VFIO_SUBREGION_LINE_AVX512] = 1,
+		[VFIO_SUBREGION_LINE_AVX] = 2,	     [VFIO_SUBREGION_LINE_SSE2] = 4,
+		[VFIO_SUBREGION_LINE_ST64B] = 1,     [VFIO_SUBREGION_LINE_STP] = 4,
+		[VFIO_SUBREGION_LINE_WORDS] = 8,
+	};
+	const size_t start = transfer_start(transfer), end = start + transfer->size;
+	const size_t first = (start + BUFFER - 1) / BUFFER * BUFFER, last = end / BUFFER * BUFFER;
+
+	if (first >= last)
+		return stores(start, end);
+	return stores(start, first) + stores(last, end) +
+	       (last - first) / BUFFER * (combining ? 1 : line_stores[vfio_subregion_line_store()]);
+}
+
 void transfer_batch(const struct transfer *transfer, volatile void *window, size_t length,
 		    const void *from, unsigned int count)
 {

@@ -37,6 +37,21 @@ static inline size_t transfer_start(const struct transfer *transfer)
 }
 
 /**
+ * transfer_writes() - the PCIe writes of one transfer, in the model of Documentation/wctrace.rst
+ *
+ * @combining: through write-combining memory, where each whole line is one write; otherwise each
+ *             store is one
+ */
+size_t transfer_writes(const struct transfer *transfer, bool combining);
+
+/** transfer_link_bytes() - the bytes on the link of @writes writes of one transfer */
+static inline size_t transfer_link_bytes(const struct transfer *transfer, size_t writes)
+{
+	/* Header, framing, sequence number and LCRC of a write. */
+	return transfer->size + 24 * writes;
+}
+
+/**
  * transfer_batch() - writes @count transfers of the bytes at @from to @window
  *
  * The offsets ascend, and return to the first one after @length bytes. All stores have left the CPU

@@ -134,8 +134,9 @@ static void print_table(struct bench *bench, struct results *results)
 	bool shown = bench->machine != MACHINE_EMULATED;
 	unsigned int kind;
 
-	printf("%23s  %-41s  %-41s\n", "", "the BAR", "WC subregion");
-	printf("%6s %-7s %-8s", "bytes", "aligned", "fence");
+	puts("The writes, and the ratio of their bytes on the link, are what a model expects.\n");
+	printf("%46s  %-41s  %-41s\n", "", "the BAR", "WC subregion");
+	printf("%6s %-7s %8s %6s %6s %-8s", "bytes", "aligned", "writes", "WC", "ratio", "fence");
 	printf("  %10s %10s %10s %8s", "median ns", "quarter", "3 quarters", "MB/s");
 	printf("  %10s %10s %10s %8s  %s\n", "median ns", "quarter", "3 quarters", "MB/s", "ratio");
 	for (kind = 0; kind < KINDS; kind++) {
@@ -143,7 +144,13 @@ static void print_table(struct bench *bench, struct results *results)
 		struct times *strict = &results->times[STRICT][kind];
 		struct times *combined = &results->times[COMBINED][kind];
 
-		printf("%6zu %-7s %-8s", transfer->size, transfer->aligned ? "yes" : "no",
+		size_t writes = transfer_writes(transfer, false);
+		size_t gathered = transfer_writes(transfer, true);
+
+		printf("%6zu %-7s %8zu %6zu %6.1f %-8s", transfer->size,
+		       transfer->aligned ? "yes" : "no", writes, gathered,
+		       (double)transfer_link_bytes(transfer, writes) /
+			       transfer_link_bytes(transfer, gathered),
 		       transfer->fence ? "each" : "last");
 		print_times(strict, transfer->size, shown);
 		print_times(combined, transfer->size, shown);
