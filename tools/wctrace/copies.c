@@ -1,29 +1,40 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Counts, by the plugin wctrace, the PCIe writes that copies to write-combining memory become, and
- * prints them as a table for Documentation/performance.rst.
+ * Counts, by the plugin wctrace, the PCIe writes that copies to a device become. Prints a line for
+ * each memory type, routine and size: the writes and the bytes on the link of a copy to the start
+ * of a line, and ten times the mean of the writes at all alignments. rig/writes makes tables.
+ *
+ * It fails if any routine makes fewer writes to write-combining memory than the helpers do.
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <vfio_subregion_helpers.h>
 
+#include "others.h"
 #include "vfio_open.h"
 #include "wctrace.h"
 
 #define WINDOW_OFFSET	(1ULL << 20)
 #define WINDOW_SIZE	(1ULL << 20)
+#define STRICT_OFFSET	(2ULL << 20)
+#define STRICT_SIZE	65536
 #define LARGEST		65536
 #define LINE		64
-#define COPIES		3
+#define COPIES		6
 
-static char source[LARGEST + LINE] __attribute__((aligned(LINE)));
+static char source[LARGEST] __attribute__((aligned(LINE)));
 
-static void copy_helpers(volatile char *to, const char *from, size_t size)
+static void copy_wc(volatile char *to, const char *from, size_t size)
+{
+	vfio_subregion_copy_wc(to, from, size);
+}
+
+static void copy_any(volatile char *to, const char *from, size_t size)
 {
 	vfio_subregion_copy(to, from, size);
 }
@@ -44,19 +55,34 @@ static void copy_loop(volatile char *to, const char *from, size_t size)
 		to[at] = from[at];
 }
 
-static const struct {
+/* The first one is compared with the others. */
+static const struct routine {
 	const char *name;
 	void (*copy)(volatile char *to, const char *from, size_t size);
-} copies[COPIES] = {
-	{ "vfio_subregion_copy()", copy_helpers },
-	{ "memcpy() of glibc", copy_memcpy },
-	{ "loop over bytes", copy_loop },
+	/* What the size and the target must be multiples of. */
+	size_t unit;
+	size_t alignment;
+	/* Its stores are aligned where the target is; others raise SIGBUS on Device memory. */
+	bool aligned;
+} routines[COPIES] = {
+	{ "vfio_subregion_copy_wc()", copy_wc, 1, 1, false },
+	{ "vfio_subregion_copy()", copy_any, 1, 1, true },
+	{ "memcpy() of glibc", copy_memcpy, 1, 1, false },
+	{ "loop over bytes", copy_loop, 1, 1, true },
+	{ "rte_memcpy() of DPDK", copy_dpdk, 1, 1, false },
+	{ "mmio_memcpy_x64() of rdma-core", copy_rdma, LINE, 8, true },
 };
 
-static uint64_t writes(unsigned int which, volatile char *to, size_t size)
+#if defined(__aarch64__)
+#define ANY_ADDRESS	false
+#else
+#define ANY_ADDRESS	true
+#endif
+
+static uint64_t writes(const struct routine *routine, volatile char *to, size_t size)
 {
 	wctrace(WCTRACE_CLEAR, 0, 0);
-	copies[which].copy(to, source, size);
+	routine->copy(to, source, size);
 	vfio_subregion_order_stores();
 	if (wctrace(WCTRACE_COUNT, WCTRACE_BYTES, 0) < size) {
 		fputs("wctrace_copies: error: stores were not seen\n", stderr);
@@ -65,21 +91,49 @@ static uint64_t writes(unsigned int which, volatile char *to, size_t size)
 	return wctrace(WCTRACE_COUNT, WCTRACE_WRITES, 0);
 }
 
-static void print_size(volatile char *window, size_t size)
+/* Counts copies of @size bytes to write-combining memory; returns how often another was better. */
+static int count_combined(volatile char *window, size_t size)
 {
-	uint64_t aligned[COPIES], sum[COPIES] = { 0 };
-	size_t offset, step = size > 4096 ? 8 : 1, steps = LINE / step;
-	unsigned int i;
+	uint64_t first, link, sum, ours[LINE], now;
+	const struct routine *routine;
+	size_t offset;
+	int worse = 0;
 
-	for (i = 0; i < COPIES; i++) {
-		aligned[i] = writes(i, window, size);
-		for (offset = 0; offset < LINE; offset += step)
-			sum[i] += writes(i, window + offset, size);
+	for (routine = routines; routine < routines + COPIES; routine++) {
+		if (size % routine->unit)
+			continue;
+		first = writes(routine, window, size);
+		link = wctrace(WCTRACE_COUNT, WCTRACE_LINK_BYTES, 0);
+		for (sum = offset = 0; offset < LINE; offset += routine->alignment) {
+			now = writes(routine, window + offset, size);
+			sum += now;
+			if (routine == routines)
+				ours[offset] = now;
+			if (now >= ours[offset])
+				continue;
+			fprintf(stderr, "wctrace_copies: error: %zu bytes at %zu are %" PRIu64
+				" writes by %s, and %" PRIu64 " by ours\n", size, offset, now,
+				routine->name, ours[offset]);
+			worse++;
+		}
+		printf("copies\tWC\t%s\t%zu\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n",
+		       routine->name, size, first, link, sum * 10 * routine->alignment / LINE);
 	}
-	printf("   * - %zu\n", size);
-	for (i = 0; i < COPIES; i++)
-		printf("     - %" PRIu64 "\n     - %" PRIu64 ".%" PRIu64 "\n", aligned[i],
-		       sum[i] / steps, sum[i] * 10 / steps % 10);
+	return worse;
+}
+
+static void count_strict(volatile char *window, size_t size)
+{
+	const struct routine *routine;
+	uint64_t first;
+
+	for (routine = routines + 1; routine < routines + COPIES; routine++) {
+		if (size % routine->unit || (!ANY_ADDRESS && !routine->aligned))
+			continue;
+		first = writes(routine, window, size);
+		printf("copies\tstrict\t%s\t%zu\t%" PRIu64 "\t%" PRIu64 "\n", routine->name, size,
+		       first, wctrace(WCTRACE_COUNT, WCTRACE_LINK_BYTES, 0));
+	}
 }
 
 int main(int argc, char **argv)
@@ -90,8 +144,11 @@ int main(int argc, char **argv)
 		.offset = WINDOW_OFFSET,
 		.size = WINDOW_SIZE,
 	};
+	const uint32_t noncached = VFIO_SUBREGION_ATTR_NONCACHED;
 	struct vfio_device dev = VFIO_DEVICE_CLOSED;
+	struct vfio_subregion_mapping strict;
 	volatile char *window;
+	int worse = 0;
 	size_t size, i;
 
 	if (argc != 2) {
@@ -111,17 +168,25 @@ int main(int argc, char **argv)
 		perror("wctrace_copies: error: no write-combining memory");
 		return 1;
 	}
+	if (vfio_subregion_map_best(dev.fd, create.parent, STRICT_OFFSET, STRICT_SIZE, &noncached,
+				    1, &strict)) {
+		perror("wctrace_copies: error: no strict memory");
+		return 1;
+	}
 	/* A fault in the middle of a line would break it. */
 	memset(source, 1, sizeof(source));
 	for (i = 0; i < WINDOW_SIZE; i += 4096)
 		window[i] = 0;
+	for (i = 0; i < STRICT_SIZE; i += 4096)
+		((volatile char *)strict.map)[i] = 0;
 
-	printf(".. list-table::\n   :header-rows: 1\n\n   * - bytes\n");
-	for (i = 0; i < COPIES; i++)
-		printf("     - %s, aligned\n     - mean\n", copies[i].name);
-	for (size = 1; size <= LARGEST; size *= size < 64 ? 8 : 4) {
-		print_size(window, size);
+	for (size = 1; size <= LARGEST; size *= 2) {
+		worse += count_combined(window, size);
+		count_strict(strict.map, size);
 		fflush(stdout);
 	}
-	return 0;
+	/* What is no power of two has ends of several stores. */
+	for (size = 3; size < 4 * LINE; size += 2)
+		worse += count_combined(window, size);
+	return worse != 0;
 }

@@ -21,14 +21,16 @@
 
 #define BARS		6
 #define IORESOURCE_MEM	0x200
+#define COUNTS		9
 
 static const char usage[] =
-	"Usage: wctrace_run [--all-cpus] DEVICE[,DEVICE]... PROGRAM [ARGUMENT]...\n"
+	"Usage: wctrace_run [--all-cpus] [--count NAME] DEVICE[,DEVICE]... PROGRAM [ARGUMENT]...\n"
 	"\n"
 	"Runs PROGRAM on one CPU, and has the plugin of rig/vm --trace follow its stores to all\n"
 	"memory BARs of the devices, which are PCI addresses. The status is the program's.\n"
 	"\n"
-	"  --all-cpus  does not keep the program on one CPU\n";
+	"  --all-cpus    does not keep the program on one CPU\n"
+	"  --count NAME  prints NAME and sums for rig/writes, which makes tables of them\n";
 
 static int fail(const char *what, const char *why)
 {
@@ -80,6 +82,21 @@ static uint64_t load_address(pid_t pid)
 	return start;
 }
 
+/* Prints what was counted, on a line that begins with a word for rig/writes. */
+static void print_counts(const char *name)
+{
+	static const enum wctrace_count counts[COUNTS] = {
+		WCTRACE_STORES, WCTRACE_BYTES, WCTRACE_WRITES, WCTRACE_BY_TYPE, WCTRACE_FULL_LINES,
+		WCTRACE_BROKEN_LINES, WCTRACE_LINK_BYTES, WCTRACE_FENCES, WCTRACE_IDLE_FENCES,
+	};
+	size_t i;
+
+	printf("program\t%s", name);
+	for (i = 0; i < COUNTS; i++)
+		printf("\t%" PRIu64, wctrace(WCTRACE_COUNT, counts[i], 0));
+	putchar('\n');
+}
+
 static int stay_on_this_cpu(void)
 {
 	cpu_set_t cpus;
@@ -91,6 +108,7 @@ static int stay_on_this_cpu(void)
 
 int main(int argc, char **argv)
 {
+	const char *name = NULL;
 	bool one_cpu = true;
 	int at = 1, status;
 	char *device;
@@ -103,6 +121,10 @@ int main(int argc, char **argv)
 	if (at < argc && !strcmp(argv[at], "--all-cpus")) {
 		one_cpu = false;
 		at++;
+	}
+	if (argc - at > 2 && !strcmp(argv[at], "--count")) {
+		name = argv[at + 1];
+		at += 2;
 	}
 	if (argc - at < 2) {
 		fputs(usage, stderr);
@@ -141,5 +163,7 @@ int main(int argc, char **argv)
 	if (waitpid(child, &status, 0) != child)
 		return fail("waitpid", strerror(errno));
 	wctrace(WCTRACE_STOP, 0, 0);
+	if (name)
+		print_counts(name);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
