@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * Helpers for programs in C or C++ that use linux/vfio_subregion.h: mappings that can have large
- * page-table entries, and by vfio_subregion_io.h copies, fences and queues. A program must be
- * compiled with -std=gnu11 (gcc's default is newer) or define _GNU_SOURCE, and in 32 bits
- * _FILE_OFFSET_BITS=64.
+ * page-table entries, and by vfio_subregion_io.h copies, fences and queues. C99 suffices, without
+ * _GNU_SOURCE; a program of 32 bits must define _FILE_OFFSET_BITS=64.
  */
 #ifndef VFIO_SUBREGION_HELPERS_H
 #define VFIO_SUBREGION_HELPERS_H
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,12 +24,22 @@
 
 #include <vfio_subregion_io.h>
 
-#if !defined(MAP_ANONYMOUS) || !defined(PATH_MAX)
-#error "define _GNU_SOURCE before all headers, or compile with -std=gnu11"
-#endif
-
 /* Offsets of the device file have the number of the region in their upper half. */
 extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
+
+/* In strict C99, the C library hides these. */
+#ifdef MAP_ANONYMOUS
+#define VFIO_SUBREGION_MAP_ANONYMOUS	MAP_ANONYMOUS
+#else
+#define VFIO_SUBREGION_MAP_ANONYMOUS	0x20
+#endif
+#ifdef O_CLOEXEC
+#define VFIO_SUBREGION_O_CLOEXEC	O_CLOEXEC
+#else
+#define VFIO_SUBREGION_O_CLOEXEC	02000000
+#endif
+/* Linux's limit. */
+#define VFIO_SUBREGION_PATH_MAX		4096
 
 /**
  * vfio_subregion_map_at() - maps @size bytes from @offset of a file on, with the protection @prot
@@ -64,7 +72,8 @@ static inline void *vfio_subregion_map_at(int file, int prot, uint64_t offset, u
 		errno = ENOMEM;
 		return MAP_FAILED;
 	}
-	hole = (char *)mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	hole = (char *)mmap(NULL, room, PROT_NONE, MAP_PRIVATE | VFIO_SUBREGION_MAP_ANONYMOUS, -1,
+			    0);
 	/* A limit may have no room for the hole, and be enough for the mapping alone. */
 	if ((void *)hole == MAP_FAILED)
 		return mmap(NULL, (size_t)size, prot, MAP_SHARED, file, (off_t)offset);
@@ -308,7 +317,7 @@ static inline void *vfio_subregion_map_bar(int device, uint32_t bar, uint64_t of
 static inline void *vfio_subregion_map_sysfs(int device, uint32_t bar, uint64_t offset,
 					     uint64_t size)
 {
-	char info[64], line[PATH_MAX], path[PATH_MAX + 32] = "";
+	char info[64], line[VFIO_SUBREGION_PATH_MAX], path[VFIO_SUBREGION_PATH_MAX + 32] = "";
 	void *map;
 	FILE *file;
 	int fd;
@@ -324,7 +333,7 @@ static inline void *vfio_subregion_map_sysfs(int device, uint32_t bar, uint64_t 
 		snprintf(path, sizeof(path), "%s/resource%u_wc", line + 21, bar);
 	}
 	fclose(file);
-	fd = open(path, O_RDWR | O_CLOEXEC);
+	fd = open(path, O_RDWR | VFIO_SUBREGION_O_CLOEXEC);
 	if (fd < 0)
 		return MAP_FAILED;
 	map = vfio_subregion_map(fd, offset, size);
