@@ -301,9 +301,6 @@ impl Concurrent {
             }
             let device = self.world.device.as_mut().ok_or("the device is closed")?;
             device.windows[bar] = attribute;
-            if attribute != Attribute::Noncached && !device.claims(bar).is_empty() {
-                return Err(format!("BAR {bar} has an attribute, and subregions"));
-            }
         }
         Ok(())
     }

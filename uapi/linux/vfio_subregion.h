@@ -97,6 +97,8 @@
  * * VFIO_SUBREGION_BUSY_SUBREGION: the BAR has a subregion, so VFIO_REGION_SET_ATTR cannot begin
  *   or end write combining
  * * VFIO_SUBREGION_BUSY_MAPPED: a process maps the BAR itself
+ *
+ * The bit 0x10 was VFIO_SUBREGION_BUSY_ATTRIBUTE of version 0.1, and is not used again.
  */
 #define VFIO_SUBREGION_BUSY_IOEVENTFD	0x01
 #define VFIO_SUBREGION_BUSY_BAR		0x02
@@ -251,7 +253,8 @@ struct vfio_subregion_query {
  * Sets the attribute of a whole BAR before it is mmapped, for programs whose mapping code cannot be
  * changed. It applies to all pages of the BAR that no subregion claims. Every BAR has
  * VFIO_SUBREGION_ATTR_NONCACHED at first; setting it again makes the BAR like any other. Setting
- * the present attribute changes nothing, and succeeds even while the BAR is mapped.
+ * the present attribute changes nothing, and succeeds even while the BAR is mapped; it fails only
+ * with VFIO_SUBREGION_BUSY_STRAY and VFIO_SUBREGION_BUSY_BAR.
  *
  * The ioctl fails with EBUSY if
  *

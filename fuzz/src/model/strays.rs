@@ -114,10 +114,9 @@ impl Device {
     #[must_use]
     pub fn has_two_types(&self, mapping: &ForeignMapping) -> bool {
         let claims = self.claims(mapping.bar);
+        let combines = mapping.mem == Mem::WriteCombining;
         let mut regions = claims.iter().map(|(_, region)| region);
-        // An uncached page of a write-combining BAR can be a kept one.
-        let combines = regions.any(|r| r.attribute.combines() && overlap(&r.span, &mapping.span));
-        mapping.mem == Mem::Noncached && combines
+        regions.any(|r| r.attribute.combines() != combines && overlap(&r.span, &mapping.span))
     }
 
     /// Returns the type of a new foreign mapping; `None` if it is not certain, or if the pages have
