@@ -46,6 +46,7 @@ FIXTURE(failnth) {
  * @issue: the call; 0 or a negative errno
  * @finish: undoes the effects of a successful @issue that outlast the device's close
  * @type: the type of the pages at PART_AT before the call
+ * @rest: the type of the BAR's pages beside subregions, if it is not PTE_NONCACHED
  * @may_do_without: the call may need no memory, or succeed without the allocation that fails
  * @any_error: not only this driver determines the error
  */
@@ -54,6 +55,7 @@ FIXTURE_VARIANT(failnth) {
 	int (*issue)(FIXTURE_DATA(failnth) * self);
 	void (*finish)(FIXTURE_DATA(failnth) * self);
 	const char *type;
+	const char *rest;
 	bool may_do_without;
 	bool any_error;
 };
@@ -91,6 +93,13 @@ static void write_combining(struct __test_metadata *_metadata, FIXTURE_DATA(fail
 	/* If the ioctl does not exist, the call that follows reports it. */
 	if (ret != -ENOTTY)
 		ASSERT_EQ(0, ret);
+}
+
+static void strict_in_wc(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self)
+{
+	write_combining(_metadata, self);
+	self->sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, PART_AT,
+				   PART_SIZE);
 }
 
 static void not_open(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self)
@@ -220,6 +229,15 @@ FIXTURE_VARIANT_ADD(failnth, create_device_in_an_untouched_bar) {
 
 FIXTURE_VARIANT_ADD(failnth, create_device_in_a_segmented_bar) {
 	.prepare = segmented, .issue = create_device, .type = PTE_NONCACHED, .may_do_without = true,
+};
+
+FIXTURE_VARIANT_ADD(failnth, create_device_in_a_wc_bar) {
+	.prepare = write_combining, .issue = create_device, .type = PTE_WC, .rest = PTE_WC,
+};
+
+FIXTURE_VARIANT_ADD(failnth, destroy_a_strict_one_of_a_wc_bar) {
+	.prepare = strict_in_wc, .issue = destroy, .type = PTE_DEVICE, .rest = PTE_WC,
+	.may_do_without = true,
 };
 
 FIXTURE_VARIANT_ADD(failnth, destroy_the_last_one) {
@@ -360,10 +378,11 @@ static inline bool has_failed(FIXTURE_DATA(failnth) * self)
 	return failed;
 }
 
-/* Mappings of the pages at PART_AT have @type, and the rest of the BAR is unchanged. */
+/* Mappings of the pages at PART_AT have their type, and the rest of the BAR is unchanged. */
 static void expect_types(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self,
-			 const char *type)
+			 const FIXTURE_VARIANT(failnth) * variant)
 {
+	const char *type = variant->type, *rest = variant->rest ?: PTE_NONCACHED;
 	char *bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
 	char *part = bar + PART_AT;
 
@@ -371,9 +390,9 @@ static void expect_types(struct __test_metadata *_metadata, FIXTURE_DATA(failnth
 		part = fixture_map(_metadata, &self->dev, self->sub.mmap_offset, PART_SIZE,
 				   2 * MIB);
 	EXPECT_TOUCH(part, type, 0);
-	if (self->sub.index || !strcmp(type, PTE_NONCACHED)) {
-		EXPECT_TOUCH(bar, PTE_NONCACHED, 0);
-		EXPECT_TOUCH(bar + GAP_AT, PTE_NONCACHED, 0);
+	if (self->sub.index || !strcmp(type, rest)) {
+		EXPECT_TOUCH(bar, rest, 0);
+		EXPECT_TOUCH(bar + GAP_AT, rest, 0);
 	}
 	if (self->sub.index)
 		munmap(part, PART_SIZE);
@@ -439,7 +458,7 @@ static void fail_each(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) *
 				EXPECT_EQ(-ENOMEM, ret) TH_LOG("%s", strerror(-ret));
 			shortage->expect_unchanged(_metadata, self, before);
 			if (variant->type)
-				expect_types(_metadata, self, variant->type);
+				expect_types(_metadata, self, variant);
 			ret = variant->issue(self);
 			EXPECT_EQ(0, ret) TH_LOG("again, with memory: %s", strerror(-ret));
 		}
