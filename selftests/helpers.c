@@ -459,6 +459,47 @@ TEST_F(helpers, the_slots_of_a_queue_are_stored_whole_in_memory_of_any_type)
 }
 
 /* contract: userspace.lines */
+TEST_F(helpers, words_are_the_only_stores_once_they_are_chosen)
+{
+	const vfio_subregion_copy_lines slot = vfio_subregion_copy_slot;
+	const vfio_subregion_copy_lines words = vfio_subregion_copy_words;
+	const enum vfio_subregion_line_store best = vfio_subregion_line_store();
+	const uint32_t attribute = VFIO_SUBREGION_ATTR_NONCACHED;
+	struct vfio_subregion_mapping memory;
+	struct vfio_subregion_queue queue;
+	unsigned char from[130], got[256];
+	unsigned int offset, i;
+
+	ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB, &attribute, 1,
+					     &memory));
+	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, memory.map, 24, 4, NULL));
+	EXPECT_EQ(slot, queue.copy);
+	ASSERT_EQ(0, vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_WORDS));
+	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, memory.map, 24, 4, NULL));
+	EXPECT_EQ(words, queue.copy);
+	ASSERT_EQ(0, vfio_subregion_queue_line_store(&queue, best));
+	EXPECT_EQ(slot, queue.copy);
+	ASSERT_EQ(0, vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
+	EXPECT_EQ(words, queue.copy);
+
+	/* On arm64, a store to this memory that is not aligned raises SIGBUS. */
+	for (i = 0; i < sizeof(from); i++)
+		from[i] = i + 1;
+	for (offset = 0; offset < 64; offset++) {
+		vfio_subregion_copy_wc((char *)memory.map + offset, from, sizeof(from));
+		for (i = 0; i < sizeof(got); i++)
+			got[i] = vfio_subregion_read8((char *)memory.map + i);
+		ASSERT_EQ(0, memcmp(from, got + offset, sizeof(from)))
+			TH_LOG("a copy to %u", offset);
+	}
+
+	ASSERT_EQ(0, vfio_subregion_use_line_store(best));
+	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, memory.map, 24, 4, NULL));
+	EXPECT_EQ(slot, queue.copy);
+	vfio_subregion_unmap(self->dev.fd, &memory);
+}
+
+/* contract: userspace.lines */
 TEST_F(helpers, the_way_that_is_chosen_is_the_best_of_this_cpu)
 {
 	const enum vfio_subregion_line_store way = vfio_subregion_line_store();

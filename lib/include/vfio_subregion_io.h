@@ -165,16 +165,19 @@ static inline void vfio_subregion_copy(volatile void *to, const void *from, size
  * As vfio_subregion_copy(), with as few PCIe writes as the lines that are touched allow. It differs
  * on arm64, where stores gather only if they follow each other: also the bytes before and behind
  * whole lines are stored by consecutive instructions, to any address. Memory of other types does
- * not accept such stores and raises SIGBUS. For memory that a hypervisor emulates there is
- * vfio_subregion_copy_by().
+ * not accept such stores and raises SIGBUS, and neither does memory that is write-combining in the
+ * page tables of a guest and that its hypervisor makes strict: vfio_subregion_copy() is for that.
+ * After vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_WORDS) it is the same as that.
  */
 static inline void vfio_subregion_copy_wc(volatile void *to, const void *from, size_t size)
 {
 #if defined(__aarch64__)
-	vfio_subregion_copy_runs(vfio_subregion_lines(), to, from, size);
-#else
-	vfio_subregion_copy(to, from, size);
+	if (!__atomic_load_n(&vfio_subregion_only_words, __ATOMIC_RELAXED)) {
+		vfio_subregion_copy_runs(vfio_subregion_lines(), to, from, size);
+		return;
+	}
 #endif
+	vfio_subregion_copy(to, from, size);
 }
 
 /**
@@ -222,7 +225,12 @@ static inline int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
 	queue->count = count;
 	queue->next = 0;
 	queue->doorbell = doorbell;
-	queue->copy = lines ? vfio_subregion_lines() : vfio_subregion_copy_slot;
+	if (lines)
+		queue->copy = vfio_subregion_lines();
+	else if (__atomic_load_n(&vfio_subregion_only_words, __ATOMIC_RELAXED))
+		queue->copy = vfio_subregion_copy_words;
+	else
+		queue->copy = vfio_subregion_copy_slot;
 	queue->units = size / (lines ? VFIO_SUBREGION_LINE : sizeof(uint64_t));
 	queue->rung = 0;
 	return 0;
@@ -232,7 +240,7 @@ static inline int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
  * vfio_subregion_queue_line_store() - chooses how this queue stores lines
  *
  * As vfio_subregion_use_line_store(), for one queue. If its slots are not lines, they are stored by
- * words of 8 bytes for VFIO_SUBREGION_LINE_WORDS, and nothing changes otherwise.
+ * words of 8 bytes for VFIO_SUBREGION_LINE_WORDS, and otherwise as if no way were chosen.
  *
  * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
  */
@@ -247,8 +255,9 @@ static inline int vfio_subregion_queue_line_store(struct vfio_subregion_queue *q
 	}
 	if (queue->units * VFIO_SUBREGION_LINE == queue->size)
 		queue->copy = routine;
-	else if (way == VFIO_SUBREGION_LINE_WORDS)
-		queue->copy = vfio_subregion_copy_words;
+	else
+		queue->copy = way == VFIO_SUBREGION_LINE_WORDS ? vfio_subregion_copy_words :
+								 vfio_subregion_copy_slot;
 	return 0;
 }
 

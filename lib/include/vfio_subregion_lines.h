@@ -388,12 +388,20 @@ static inline void vfio_subregion_copy_slot(volatile void *to, const void *from,
 extern vfio_subregion_copy_lines vfio_subregion_lines_in_use;
 __attribute__((weak)) vfio_subregion_copy_lines vfio_subregion_lines_in_use;
 
+/*
+ * Whether VFIO_SUBREGION_LINE_WORDS was chosen. The routine in use does not tell it, because each
+ * object file has its own functions.
+ */
+extern int vfio_subregion_only_words;
+__attribute__((weak)) int vfio_subregion_only_words;
+
 /**
  * vfio_subregion_use_line_store() - chooses how this program stores lines
  *
  * A program calls it only to have another way than the best that is chosen automatically, for
  * example VFIO_SUBREGION_LINE_ST64B if its device accepts such stores. It calls it before it makes
- * queues, because those that exist keep their way. For one copy or one queue there are
+ * queues, because those that exist keep their way. After VFIO_SUBREGION_LINE_WORDS, no copy and no
+ * queue stores more than 8 bytes at once. For one copy or one queue there are
  * vfio_subregion_copy_by() and vfio_subregion_queue_line_store().
  *
  * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
@@ -406,6 +414,8 @@ static inline int vfio_subregion_use_line_store(enum vfio_subregion_line_store w
 		errno = EOPNOTSUPP;
 		return -1;
 	}
+	__atomic_store_n(&vfio_subregion_only_words, way == VFIO_SUBREGION_LINE_WORDS,
+			 __ATOMIC_RELAXED);
 	__atomic_store_n(&vfio_subregion_lines_in_use, routine, __ATOMIC_RELAXED);
 	return 0;
 }
