@@ -116,6 +116,8 @@ fn best(accepts: impl Fn(LineStore) -> bool) -> (LineStore, CopyLines) {
 /// The routines that copy to a mapping.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Routines {
+    /// They are for write-combining memory.
+    combining: bool,
     /// Copies lines.
     pub(super) lines: CopyLines,
     /// Copies the bytes before and behind them.
@@ -128,6 +130,7 @@ impl Routines {
     /// For write-combining memory: the stores to a line follow each other.
     pub(crate) fn combining() -> Self {
         Self {
+            combining: true,
             lines: detected().1,
             part: routines::run,
             slot: routines::slot,
@@ -137,6 +140,7 @@ impl Routines {
     /// For memory of any type: aligned stores in ascending order.
     pub(crate) fn ordered() -> Self {
         Self {
+            combining: false,
             lines: ordered().1,
             part: copy_end,
             slot: copy_words,
@@ -146,13 +150,16 @@ impl Routines {
     /// The same with another way to store lines; `None` if this CPU does not support it.
     pub(crate) fn with_line_store(self, way: LineStore) -> Option<Self> {
         let lines = way.routine()?;
-        Some(match way {
-            // No store is longer than a word.
-            LineStore::Words => Self {
-                lines,
-                ..Self::ordered()
-            },
-            _ => Self { lines, ..self },
+        // With words, no store is longer than a word. The way that was chosen before does not matter.
+        let others = if self.combining && way != LineStore::Words {
+            Self::combining()
+        } else {
+            Self::ordered()
+        };
+        Some(Self {
+            combining: self.combining,
+            lines,
+            ..others
         })
     }
 
