@@ -34,8 +34,9 @@ const WORD: usize = size_of::<u64>();
 /// own, and lines arrive in ascending order.
 ///
 /// A hypervisor that emulates the memory of a device, rather than passing it through, may not know
-/// stores of more than 8 bytes. For such memory, choose [`LineStore::Words`] by
-/// [`Data::with_line_store`].
+/// stores of more than 8 bytes. On arm64 a hypervisor may also make memory strict that is
+/// write-combining for this program; then a copy that is not aligned raises SIGBUS. For such memory,
+/// choose [`LineStore::Words`] by [`Data::with_line_store`].
 ///
 /// There are no loads here, because a load from write-combining memory is slow and ends the
 /// combining; [`Mapping::read`] does them.
