@@ -27,7 +27,8 @@ void use(int device, struct vfio_subregion_create *create, const void *data, siz
 	    vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_ST64B))
 		return;
 	vfio_subregion_copy(map, data, size);
-	vfio_subregion_copy_by(vfio_subregion_lines_words, map, data, size);
+	vfio_subregion_copy_wc(map, data, size);
+	vfio_subregion_copy_by(vfio_subregion_routine(VFIO_SUBREGION_LINE_WORDS), map, data, size);
 	vfio_subregion_write_line(map, data);
 	vfio_subregion_order_stores();
 	vfio_subregion_write8(bar, vfio_subregion_read8(bar));
