@@ -20,7 +20,10 @@ static size_t stores(size_t at, size_t end)
 	return count;
 }
 
-/* No two stores of the ends are in the same 8 bytes, so they are as many writes with both types. */
+/*
+ * On x86 no two stores of the ends are in the same 8 bytes, so they are as many writes with both
+ * types. That a CPU does not split a strict store of AVX or AVX-512 is an assumption.
+ */
 size_t transfer_writes(const struct transfer *transfer, bool combining)
 {
 	static const size_t line_stores[VFIO_SUBREGION_LINES] = {
@@ -32,21 +35,30 @@ size_t transfer_writes(const struct transfer *transfer, bool combining)
 	const size_t start = transfer_start(transfer), end = start + transfer->size;
 	const size_t first = (start + BUFFER - 1) / BUFFER * BUFFER, last = end / BUFFER * BUFFER;
 
+#if defined(__aarch64__)
+	/* The stores to each line follow each other. */
+	if (combining)
+		return (end + BUFFER - 1) / BUFFER - start / BUFFER;
+#endif
 	if (first >= last)
 		return stores(start, end);
 	return stores(start, first) + stores(last, end) +
 	       (last - first) / BUFFER * (combining ? 1 : line_stores[vfio_subregion_line_store()]);
 }
 
-void transfer_batch(const struct transfer *transfer, volatile void *window, size_t length,
-		    const void *from, unsigned int count)
+void transfer_batch(const struct transfer *transfer, bool combining, volatile void *window,
+		    size_t length, const void *from, unsigned int count)
 {
 	size_t pitch = transfer_pitch(transfer), at = 0;
+	volatile char *to;
 	unsigned int i;
 
 	for (i = 0; i < count; i++) {
-		vfio_subregion_copy((volatile char *)window + at + transfer_start(transfer), from,
-				    transfer->size);
+		to = (volatile char *)window + at + transfer_start(transfer);
+		if (combining)
+			vfio_subregion_copy_wc(to, from, transfer->size);
+		else
+			vfio_subregion_copy(to, from, transfer->size);
 		if (transfer->fence)
 			vfio_subregion_order_stores();
 		at += pitch;

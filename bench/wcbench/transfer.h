@@ -39,8 +39,8 @@ static inline size_t transfer_start(const struct transfer *transfer)
 /**
  * transfer_writes() - the PCIe writes of one transfer, in the model of Documentation/wctrace.rst
  *
- * @combining: through write-combining memory, where each whole line is one write; otherwise each
- *             store is one
+ * @combining: through write-combining memory, where each whole line is one write, and on arm64
+ *             each line that is touched; otherwise each store is one
  */
 size_t transfer_writes(const struct transfer *transfer, bool combining);
 
@@ -55,10 +55,10 @@ static inline size_t transfer_link_bytes(const struct transfer *transfer, size_t
  * transfer_batch() - writes @count transfers of the bytes at @from to @window
  *
  * The offsets ascend, and return to the first one after @length bytes. All stores have left the CPU
- * when the function returns. vfio_subregion_copy() makes them: lines of 64 bytes as one block, and
- * the ends by the largest aligned stores.
+ * when the function returns. vfio_subregion_copy_wc() makes them if @window is write-combining
+ * memory, which @combining tells, and vfio_subregion_copy() otherwise.
  */
-void transfer_batch(const struct transfer *transfer, volatile void *window, size_t length,
-		    const void *from, unsigned int count);
+void transfer_batch(const struct transfer *transfer, bool combining, volatile void *window,
+		    size_t length, const void *from, unsigned int count);
 
 #endif /* TRANSFER_H */

@@ -62,8 +62,8 @@ static double now(void)
  * Times one batch. Stores to a device are posted: the CPU continues while they are on their way.
  * The measurement therefore ends with a read, which the device answers after all of them.
  */
-static void time_batch(const struct transfer *transfer, volatile char *window, size_t length,
-		       struct times *times)
+static void time_batch(const struct transfer *transfer, bool combining, volatile char *window,
+		       size_t length, struct times *times)
 {
 	static char from[TRANSFER_MAX];
 	unsigned long count = BATCH_BYTES / transfer->size;
@@ -72,7 +72,7 @@ static void time_batch(const struct transfer *transfer, volatile char *window, s
 	if (count > BATCH_MAX)
 		count = BATCH_MAX;
 	begin = now();
-	transfer_batch(transfer, window, length, from, count);
+	transfer_batch(transfer, combining, window, length, from, count);
 	(void)*(volatile uint32_t *)window;
 	times->sample[times->count++] = (now() - begin) / count;
 }
@@ -84,7 +84,7 @@ static void measure_type(struct results *results, unsigned int type, volatile ch
 
 	for (kind = 0; kind < KINDS; kind++)
 		for (i = 0; i < samples; i++)
-			time_batch(&results->transfer[kind], window, length,
+			time_batch(&results->transfer[kind], type == COMBINED, window, length,
 				   &results->times[type][kind]);
 }
 

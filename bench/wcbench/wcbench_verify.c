@@ -25,6 +25,7 @@ struct view {
 	const char *name;
 	volatile char *map;
 	uint64_t offset;
+	bool combining;
 };
 
 static void fill_window(const struct view *view, size_t length)
@@ -80,7 +81,7 @@ static int verify_transfer(struct bench *bench, const struct view *view,
 	for (i = 0; i < count; i++)
 		memcpy(want + i * pitch + transfer_start(transfer), from, transfer->size);
 	fill_window(view, length);
-	transfer_batch(transfer, view->map, bench->length, from, count);
+	transfer_batch(transfer, view->combining, view->map, bench->length, from, count);
 	*verified += count;
 	return compare(bench, view, transfer, want, length);
 }
@@ -170,7 +171,7 @@ static int verify_order(struct bench *bench)
 
 int bench_verify(struct bench *bench)
 {
-	struct view view = { "BAR", bench->plain, bench->bar_offset + bench->offset };
+	struct view view = { "BAR", bench->plain, bench->bar_offset + bench->offset, false };
 	unsigned int strict = 0, combined = 0;
 	int ret;
 
@@ -179,7 +180,7 @@ int bench_verify(struct bench *bench)
 		ret = bench_claim(bench);
 	if (ret)
 		return ret;
-	view = (struct view) { "WC subregion", bench->wc, bench->created.mmap_offset };
+	view = (struct view) { "WC subregion", bench->wc, bench->created.mmap_offset, true };
 	ret = verify_view(bench, &view, &combined);
 	if (!ret)
 		ret = verify_order(bench);
