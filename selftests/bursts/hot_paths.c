@@ -33,6 +33,11 @@ void queue_release(struct vfio_subregion_queue *queue)
 	vfio_subregion_queue_release(queue);
 }
 
+void copy_wc(void *to, const void *from, size_t size)
+{
+	vfio_subregion_copy_wc(to, from, size);
+}
+
 void write_line(void *to, const void *line)
 {
 	vfio_subregion_write_line(to, line);
