@@ -34,7 +34,7 @@
 //! changes the type of the pages, and enters the claim. The entry of an earlier fault is removed,
 //! and a later fault finds the claim. DESTROY does the same steps in reverse order. The attribute
 //! of a BAR changes under the same lock, and only while no VMA maps the BAR. mmap() counts its VMA
-//! before it reads the attribute, so at least one of the two sees the other. If the change exchanges
+//! before it reads the attribute, so at least one of the two sees the other. If it exchanges
 //! write-combining and strict types, the BAR has no subregions either.
 //!
 //! A VMA of a subregion never leads to another one. mmap() counts its VMA in the slot before it

@@ -124,8 +124,8 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// the VMA's lock for reading.
     fn fault(&self, device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
 
-    /// Returns the range of a BAR that a dma-buf of the region `index` exports, or `None` unless this
-    /// is a region of the driver that exists. The caller holds the io lock.
+    /// Returns the range of a BAR that a dma-buf of the region `index` exports, or `None` unless
+    /// this is a region of the driver that exists. The caller holds the io lock.
     fn dma_range(&self, _device: &OpenDevice<Self>, _index: u32) -> Option<BarRange> {
         None
     }

@@ -7,9 +7,10 @@
 //! translated to one for its BAR, in memory of the process that is mapped for the call.
 //!
 //! Other threads of the process can change this memory, so the bounds of the region protect a
-//! program from its own mistakes only: the owner of the device may export the BAR itself. If another
-//! thread forks during the call, the child keeps a copy of the request. If another thread unmaps
-//! memory that it does not own, or maps over it, the request or the other mapping can be lost.
+//! program from its own mistakes only: the owner of the device may export the BAR itself. If
+//! another thread forks during the call, the child keeps a copy of the request. If another thread
+//! unmaps memory that it does not own, or maps over it, the request or the other mapping can be
+//! lost.
 
 use super::{
     OpenDevice,
