@@ -517,7 +517,12 @@ FIXTURE_TEARDOWN(both)
 		stop_writing(&self->held[i]);
 		let_go(&self->held[i]);
 	}
-	EXPECT_EQ(0, pci_rescan());
+	/*
+	 * Only if it is needed: a device that the kernel suspends during a rescan can lose its BARs
+	 * (Documentation/upstream.rst). The devices above were closed just now.
+	 */
+	if (!exists(self->bdf[0]) || !exists(self->bdf[1]))
+		EXPECT_EQ(0, pci_rescan());
 }
 
 /* contract: lifetime.removal-both */

@@ -7,6 +7,7 @@
  * A device in reset does not decode its memory. A read then returns all ones or zero, depending on
  * the machine; the tests read other values only.
  */
+#include <inttypes.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 
@@ -125,6 +126,23 @@ static void *look_thread(void *data)
 	return NULL;
 }
 
+/* Logs what decides where a device's memory is: the headers of the device and of its port. */
+static void log_decoding(struct __test_metadata *_metadata, const char *bdf)
+{
+	char names[2][PCI_NAME_LEN] = {};
+	struct pci_header header;
+	unsigned int i, word;
+
+	snprintf(names[0], sizeof(names[0]), "%s", bdf);
+	(void)pci_port(bdf, names[1]);
+	for (i = 0; i < ARRAY_SIZE(names); i++) {
+		if (pci_header(names[i], &header))
+			continue;
+		for (word = 0; word < ARRAY_SIZE(header.words); word++)
+			TH_LOG("%s %02x: %08x", names[i], word * 4, header.words[word]);
+	}
+}
+
 /*
  * Sets the addresses to read, in @plain, a mapping of @event's BAR, and in the mappings of @scene
  * if it is not NULL. Fills memory with a value.
@@ -154,8 +172,13 @@ static void set_watch(struct __test_metadata *_metadata, struct watch *watch,
 	for (i = 0; i < watch->maps; i++)
 		for (at = 0; at < watch->unit; at += sizeof(uint32_t))
 			*(volatile uint32_t *)(watch->map[i] + at) = PATTERN;
-	for (i = 0; i < watch->maps; i++)
-		ASSERT_EQ(PATTERN, *(volatile uint32_t *)watch->map[i]);
+	for (i = 0; i < watch->maps; i++) {
+		ASSERT_EQ(PATTERN, *(volatile uint32_t *)watch->map[i])
+		{
+			TH_LOG("the entry is for 0x%" PRIx64, pte_phys(watch->map[i]));
+			log_decoding(_metadata, dev->bdf);
+		}
+	}
 }
 
 static void start_watch(struct __test_metadata *_metadata, struct watch *watch)

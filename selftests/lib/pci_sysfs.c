@@ -111,6 +111,25 @@ int pci_bar(const char *bdf, unsigned int index, struct pci_bar *bar)
 	return ret;
 }
 
+int pci_header(const char *bdf, struct pci_header *header)
+{
+	char path[PATH_LEN];
+	ssize_t done;
+	int fd, ret = 0;
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%s/config", bdf);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	done = read(fd, header, sizeof(*header));
+	if (done < 0)
+		ret = -errno;
+	else if (done != (ssize_t)sizeof(*header))
+		ret = -EIO;
+	close(fd);
+	return ret;
+}
+
 int pci_iommu_group(const char *bdf)
 {
 	char name[PCI_NAME_LEN];

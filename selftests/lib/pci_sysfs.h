@@ -32,6 +32,14 @@ int pci_unbind(const char *bdf);
 /** pci_bar() - fills in the physical address of BAR @index from sysfs */
 int pci_bar(const char *bdf, unsigned int index, struct pci_bar *bar);
 
+/** struct pci_header - the first 64 bytes of a device's configuration space */
+struct pci_header {
+	uint32_t words[16];
+};
+
+/** pci_header() - reads the header of the device's configuration space */
+int pci_header(const char *bdf, struct pci_header *header);
+
 /** pci_iommu_group() - the number of the device's IOMMU group */
 int pci_iommu_group(const char *bdf);
 
