@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build only the module; with neither, print the help.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm try trace check check-host check-all series series-check coverage fuzz bench doc deb debcheck module dropin noiommu install uninstall clean cache distclean
+.PHONY: help run sample dpdk nested vmm try trace check check-host check-all series series-check coverage fuzz bench doc deb deb-modules debcheck module dropin noiommu install uninstall clean cache distclean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -65,6 +65,10 @@ doc: ## Build the documentation as HTML in build/doc
 
 deb: ## Build the Debian packages in build/deb
 	@rig/enter rig/deb
+
+# The files are opened here, because they are elsewhere inside the build root.
+deb-modules: ## Build packages with modules for the kernel KERNEL= SERIES=; SIGN_KEY= SIGN_CERT= sign them
+	@rig/enter rig/deb-modules $(if $(SIGN_KEY),--sign /dev/fd/3 /dev/fd/4 3<'$(SIGN_KEY)' 4<'$(SIGN_CERT)')
 
 debcheck: ## Install, upgrade and remove the packages in a Debian system, and boot with them
 	@rig/debcheck
