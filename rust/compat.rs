@@ -5,6 +5,7 @@
 //! Nothing in this module refers to VFIO or to this driver. The head of each file names the file of
 //! the kernel crate that it would belong to.
 
+mod debugfs;
 mod iomap;
 mod memtype;
 mod nospec;
@@ -14,8 +15,14 @@ mod pm;
 mod reservation;
 mod result;
 mod rwsem;
+mod this_module;
 mod user_memory;
 
+pub(crate) use self::debugfs::{
+    DebugDir,
+    DebugFile,
+    Show, //
+};
 pub(crate) use self::iomap::{
     is_mapped_as,
     IoMap, //
@@ -41,4 +48,5 @@ pub(crate) use self::rwsem::{
     RwSemaphore,
     WriteGuard, //
 };
+pub(crate) use self::this_module::THIS_MODULE;
 pub(crate) use self::user_memory::UserMemory;

@@ -58,6 +58,7 @@
 //! not inlined, so that the common case does not save registers for them.
 
 mod create;
+mod describe;
 mod destroy;
 mod export;
 mod info;
@@ -104,6 +105,7 @@ use crate::{
     },
     wire::Failure, //
 };
+use core::fmt;
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -224,6 +226,10 @@ impl Operations for State {
     #[inline]
     fn fault(&self, device: &OpenDevice, fault: &Fault<'_, Self>) -> FaultOutcome {
         mmap::fault(device, fault)
+    }
+
+    fn describe(&self, device: &OpenDevice, text: &mut dyn fmt::Write) -> fmt::Result {
+        describe::describe(device, text)
     }
 
     fn dma_range(&self, device: &OpenDevice, index: u32) -> Option<BarRange> {

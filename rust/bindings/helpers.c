@@ -2,6 +2,7 @@
 
 #include <linux/anon_inodes.h>
 #include <linux/build_bug.h>
+#include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/io.h>
 #include <linux/nospec.h>
@@ -9,6 +10,8 @@
 #include <linux/pgtable.h>
 #include <linux/pm_runtime.h>
 #include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/string.h>
 
 #include <asm/pgalloc.h>
 
@@ -136,6 +139,52 @@ bool vfio_rs_is_write_locked(struct rw_semaphore *sem)
 u32 vfio_rs_index_nospec(u32 index, u32 size)
 {
 	return array_index_nospec(index, size);
+}
+
+/*
+ * Returns the id of the current process, and writes the name of the thread to @comm, which has room
+ * for TASK_COMM_LEN bytes. The kernel crate of Linux 7.2 has neither.
+ */
+int vfio_rs_process(char *comm)
+{
+	strscpy_pad(comm, current->comm, TASK_COMM_LEN);
+	return task_tgid_nr(current);
+}
+
+/* debugfs, whose functions are inline ones without CONFIG_DEBUG_FS. */
+
+/* Makes the directory @name in the root, or returns an error. */
+struct dentry *vfio_rs_debugfs_dir(const char *name)
+{
+	return debugfs_create_dir(name, NULL);
+}
+
+/* Makes the directory @name in the directory @parent of the root, or returns an error. */
+struct dentry *vfio_rs_debugfs_subdir(const char *parent, const char *name)
+{
+	struct dentry *dir = debugfs_lookup(parent, NULL), *sub;
+
+	if (IS_ERR_OR_NULL(dir))
+		return ERR_PTR(-ENOENT);
+	sub = debugfs_create_dir(name, dir);
+	dput(dir);
+	return sub;
+}
+
+/*
+ * Makes the file @name in @dir, which only root can read. Its removal waits for the open() of @fops
+ * and for no other operation, so only open() may use @data.
+ */
+void vfio_rs_debugfs_file(const char *name, struct dentry *dir, void *data,
+			  const struct file_operations *fops)
+{
+	if (!IS_ERR(dir))
+		debugfs_create_file_unsafe(name, 0400, dir, data, fops);
+}
+
+void vfio_rs_debugfs_remove(struct dentry *dentry)
+{
+	debugfs_remove(dentry);
 }
 
 /* The PCI device. */

@@ -21,6 +21,12 @@ void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached);
 bool vfio_rs_fault_has_table(struct vm_fault *vmf);
 bool vfio_rs_is_write_locked(struct rw_semaphore *sem);
 u32 vfio_rs_index_nospec(u32 index, u32 size);
+int vfio_rs_process(char *comm);
+struct dentry *vfio_rs_debugfs_dir(const char *name);
+struct dentry *vfio_rs_debugfs_subdir(const char *parent, const char *name);
+void vfio_rs_debugfs_file(const char *name, struct dentry *dir, void *data,
+			  const struct file_operations *fops);
+void vfio_rs_debugfs_remove(struct dentry *dentry);
 int vfio_rs_pm_get(struct pci_dev *pdev);
 void vfio_rs_pm_put(struct pci_dev *pdev);
 bool vfio_rs_bar_is_mem(struct pci_dev *pdev, int bar);

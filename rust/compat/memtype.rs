@@ -31,6 +31,17 @@ impl MemType {
         }
     }
 
+    /// Returns the name that this architecture has for the type.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Noncached | Self::Device if cfg!(CONFIG_X86) => "UC-",
+            Self::WriteCombining if cfg!(CONFIG_X86) => "WC",
+            Self::Noncached => "Device-nGnRnE",
+            Self::Device => "Device-nGnRE",
+            Self::WriteCombining => "Normal-NC",
+        }
+    }
+
     /// Returns `prot` with this type, decrypted as all device memory.
     ///
     /// `prot` must not have a type yet, because the C functions only add bits.

@@ -25,6 +25,16 @@ impl Attribute {
         Self::GuestAny,
     ];
 
+    /// Returns the name, which is the last part of that in the user interface.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Noncached => "NONCACHED",
+            Self::Device => "DEVICE",
+            Self::WriteCombining => "WC",
+            Self::GuestAny => "GUEST_ANY",
+        }
+    }
+
     /// Returns whether the kernel must map the range as write-combining as well.
     ///
     /// A physical page has one memory type, and only this attribute needs another type than

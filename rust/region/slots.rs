@@ -49,6 +49,11 @@ impl Slot {
         self.span
     }
 
+    /// Returns the number of VMAs that map a part of the slot.
+    pub(super) fn vmas(&self) -> u32 {
+        self.vmas
+    }
+
     /// Returns the subregion of `bar` whose slot has these bytes, or `None` if it was removed.
     pub(super) fn region(&self, bar: Bar, bytes: Span) -> Option<Subregion> {
         Some(Subregion {

@@ -82,8 +82,13 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// Returns the range.
+    pub(crate) fn span(&self) -> Span {
+        self.span
+    }
+
     /// Returns the subregion that claims the range, or `None` for a stray.
-    pub(super) fn region(&self) -> Option<RegionId> {
+    pub(crate) fn region(&self) -> Option<RegionId> {
         match self.kind {
             ClaimKind::Subregion(id) => Some(id),
             ClaimKind::Stray => None,

@@ -266,8 +266,15 @@ impl<S: Stores> Table<S> {
             .filter_map(|claim| Some((claim.span, claim.region()?)))
     }
 
+    /// Returns the number of VMAs that map a part of the slot of `region`.
+    pub(crate) fn mappings(&self, region: &Subregion) -> u32 {
+        let parent = self.parent(region.bar);
+        let slot = parent.and_then(|parent| parent.slots.at(region.slot));
+        slot.map_or(0, |(_, slot)| slot.vmas())
+    }
+
     /// Returns the first claim or stray of `bar` that ends after `at`.
-    fn first_ending_after(&self, bar: Bar, at: u64) -> Option<Claim> {
+    pub(crate) fn first_ending_after(&self, bar: Bar, at: u64) -> Option<Claim> {
         let parent = self.parent(bar)?;
         let (_, claim) = parent.claims.at_or_above(at.checked_add(1)?)?;
         Some(claim)

@@ -43,7 +43,7 @@ impl Bar {
     }
 
     /// Returns all BARs.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         // INVARIANT: The range ends before `BARS`.
         // CAST: `BARS` is 6.
         (0..BARS as u8).map(Self)

@@ -20,6 +20,7 @@ mod access;
 mod bar;
 mod bar_owners;
 mod core_device;
+mod debugfs;
 mod device;
 mod dma_buf;
 mod driver;

@@ -9,6 +9,7 @@ use super::{
         BARS, //
     },
     bar_owners::BarOwners,
+    debugfs::Description,
     dma_buf,
     driver::dev,
     export::{
@@ -35,6 +36,7 @@ use crate::{
     compat::{
         int_result,
         long_result,
+        DebugFile,
         RwSemaphore, //
     },
     vfio::{
@@ -45,6 +47,7 @@ use crate::{
 use core::{
     cell::UnsafeCell,
     ffi::c_void,
+    fmt,
     mem::{
         align_of,
         offset_of,
@@ -124,6 +127,12 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// the VMA's lock for reading.
     fn fault(&self, device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
 
+    /// Writes a description of the state for the administrator to `text`, and fails only if that
+    /// does. The caller holds the export lock.
+    fn describe(&self, _device: &OpenDevice<Self>, _text: &mut dyn fmt::Write) -> fmt::Result {
+        Ok(())
+    }
+
     /// Returns the range of a BAR that a dma-buf of the region `index` exports, or `None` unless
     /// this is a region of the driver that exists. The caller holds the io lock.
     fn dma_range(&self, _device: &OpenDevice<Self>, _index: u32) -> Option<BarRange> {
@@ -174,6 +183,8 @@ pub(super) struct Opened<T: Operations> {
     pub(super) locked: UnsafeCell<T::Locked>,
     pub(super) exports: Arc<Exports<T>>,
     pub(super) data: T,
+    /// The file in debugfs.
+    pub(super) _debug: DebugFile<Description<T>>,
 }
 
 /// A [`Device`] between its first open and its last close.
@@ -295,6 +306,16 @@ impl<T: Operations> OpenDevice<T> {
     /// if the kernel has no memory.
     pub(crate) fn export(&self, exported: T::Exported, flags: u32) -> Result<NewExport> {
         NewExport::new(self.opened().exports.clone(), exported, flags)
+    }
+
+    /// Permits exports. The device has just been opened.
+    ///
+    /// # Safety
+    ///
+    /// The caller must call [`Self::revoke_exports`] before the device is no longer open.
+    pub(super) unsafe fn publish_exports(&self) {
+        // SAFETY: The device is open, and the caller guarantees the rest.
+        unsafe { self.opened().exports.publish(self) };
     }
 
     /// Ends all exports. The device is being closed.

@@ -9,7 +9,10 @@ use super::{
     Operations,
     Settings, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    compat::DebugDir, //
+};
 use core::{
     marker::PhantomData,
     mem::offset_of, //
@@ -65,8 +68,11 @@ pub(crate) trait Driver: 'static {
 /// SR-IOV, and it stores its own data where vfio-pci-core must find its device.
 #[pin_data(PinnedDrop)]
 pub(crate) struct Registration<D: Driver> {
+    // The fields are dropped in this order, after the driver has been unregistered.
     #[pin]
     driver: Opaque<pci_driver>,
+    /// The directory in debugfs for the files of open devices.
+    _debug: DebugDir,
     _operations: PhantomData<D>,
 }
 
@@ -83,6 +89,7 @@ impl<D: Driver> Registration<D> {
     /// kernel has no memory.
     pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            _debug: DebugDir::new(D::NAME),
             driver <- Opaque::try_ffi_init(|driver: *mut pci_driver| {
                 let table = pci_driver {
                     name: D::NAME.as_char_ptr(),

@@ -29,6 +29,7 @@
 use super::{
     access::Access,
     mmap::map_export,
+    CoreDevice,
     OpenDevice,
     Operations, //
 };
@@ -36,7 +37,8 @@ use crate::{
     bindings,
     compat::{
         ReadGuard,
-        RwSemaphore, //
+        RwSemaphore,
+        THIS_MODULE, //
     },
     vfio::transfer::Direction, //
 };
@@ -64,6 +66,10 @@ use kernel::{
     static_lock_class,
     sync::{
         aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         Arc, //
     },
     time::{
@@ -104,32 +110,42 @@ impl Drop for MappingInode {
 /// The common part of all exports of an open device.
 #[pin_data]
 pub(super) struct Exports<T: Operations> {
-    /// The device, or `None` after its last close.
+    /// The device, or `None` before it is open and after its last close.
     #[pin]
     device: RwSemaphore<Option<Live<T>>>,
     inode: MappingInode,
+    /// The number of files.
+    files: Atomic<i64>,
 }
 
 impl<T: Operations> Exports<T> {
-    /// Makes the common part of the exports of `device`, which is being opened.
+    /// Makes the common part of the exports of a device, which is being opened.
     ///
     /// Fails with [`ENOMEM`] if the kernel has no memory.
+    pub(super) fn new(core: &CoreDevice) -> Result<Arc<Self>> {
+        // SAFETY: The device is valid, and VFIO has set the inode.
+        let inode = unsafe { bindings::vfio_rs_get_inode(core.as_ptr()) };
+        let inode = MappingInode(NonNull::new(inode).ok_or(ENODEV)?);
+        let init = pin_init!(Self {
+            device <- RwSemaphore::new(None, c"vfio_exports", static_lock_class!()),
+            inode,
+            files: Atomic::new(0),
+        });
+        Arc::pin_init(init, GFP_KERNEL_ACCOUNT)
+    }
+
+    /// Lets threads use the device.
     ///
     /// # Safety
     ///
-    /// `device` must be valid, and must be open before the first export is made. The caller must
-    /// call [`Self::revoke`] before the device is no longer open.
-    pub(super) unsafe fn new(device: NonNull<OpenDevice<T>>) -> Result<Arc<Self>> {
-        // SAFETY: The device is valid. The core device is its first field, and VFIO has set the
-        // inode.
-        let inode = unsafe { bindings::vfio_rs_get_inode(device.cast().as_ptr()) };
-        let inode = MappingInode(NonNull::new(inode).ok_or(ENODEV)?);
-        let device = Some(Live(device));
-        let init = pin_init!(Self {
-            device <- RwSemaphore::new(device, c"vfio_exports", static_lock_class!()),
-            inode,
-        });
-        Arc::pin_init(init, GFP_KERNEL_ACCOUNT)
+    /// `device` must be open, and must remain so until [`Self::revoke`] has been called.
+    pub(super) unsafe fn publish(&self, device: &OpenDevice<T>) {
+        *self.device.write() = Some(Live(NonNull::from(device)));
+    }
+
+    /// Returns the number of files.
+    pub(super) fn files(&self) -> i64 {
+        self.files.load(Relaxed)
     }
 
     /// Ends all exports. No thread uses the device through one afterwards.
@@ -137,8 +153,8 @@ impl<T: Operations> Exports<T> {
         *self.device.write() = None;
     }
 
-    /// Takes the export lock for reading and returns the device, or `None` if it has been closed.
-    fn device(&self) -> Option<DeviceRef<'_, T>> {
+    /// Takes the export lock for reading and returns the device, or `None` if it is not open.
+    pub(super) fn device(&self) -> Option<DeviceRef<'_, T>> {
         let lock = self.device.read();
         let device = lock.as_ref()?.0;
         Some(DeviceRef {
@@ -159,8 +175,8 @@ impl<T: Operations> Deref for DeviceRef<'_, T> {
 
     fn deref(&self) -> &OpenDevice<T> {
         // SAFETY: The pointer was read under the lock, which is still held. The device is open
-        // until `Exports::revoke` has taken the lock for writing, as the caller of `Exports::new`
-        // guarantees.
+        // until `Exports::revoke` has taken the lock for writing, as the caller of
+        // `Exports::publish` guarantees.
         unsafe { self.device.as_ref() }
     }
 }
@@ -256,6 +272,12 @@ impl<T: Operations> Export<T> {
     }
 }
 
+impl<T: Operations> Drop for Export<T> {
+    fn drop(&mut self) {
+        self.exports.files.fetch_add(-1, Relaxed);
+    }
+}
+
 /// The number of bytes of a step of read() and write(), between two accesses to user memory.
 const STEP: usize = 256;
 
@@ -274,6 +296,7 @@ impl NewExport {
     ) -> Result<Self> {
         let fd = FileDescriptorReservation::get_unused_fd_flags(flags)?;
         let inode = exports.inode.0.as_ptr();
+        exports.files.fetch_add(1, Relaxed);
         let export = KBox::new(Export { exports, target }, GFP_KERNEL_ACCOUNT)?;
         let data = KBox::into_raw(export);
         let name = c"[vfio-subregion]".as_char_ptr();
@@ -305,17 +328,12 @@ impl NewExport {
     }
 }
 
-extern "C" {
-    /// The `struct module` of this module, of which only the address is used.
-    static __this_module: u8;
-}
-
 /// The operations of the files of exports.
 struct FileOps<T: Operations>(PhantomData<T>);
 
 impl<T: Operations> FileOps<T> {
     const TABLE: file_operations = file_operations {
-        owner: (&raw const __this_module).cast_mut().cast(),
+        owner: THIS_MODULE,
         read: Some(Self::read),
         write: Some(Self::write),
         mmap: Some(Self::mmap),

@@ -5,6 +5,7 @@
 use super::{
     bar::Bars,
     bar_owners::BarOwners,
+    debugfs::Description,
     device::Opened,
     export::Exports,
     memory,
@@ -134,9 +135,8 @@ impl<D: Driver> DeviceOps<D> {
         // SAFETY: `init` has initialised the field.
         unsafe { &(*device).gate }.forget_failure();
         from_result(|| {
-            // SAFETY: `device` is valid. `close_device` revokes the exports, and none is made
-            // before the device is open.
-            let exports = unsafe { Exports::new(NonNull::new(device).ok_or(ENODEV)?.cast()) }?;
+            let exports = Exports::new(core)?;
+            let debug = Description::file(D::NAME, core, exports.clone())?;
             // SAFETY: VFIO holds the lock of the device set, and the device is closed.
             to_result(unsafe { bindings::vfio_pci_core_enable(core.as_ptr()) })?;
             let data = D::Device::open_device(core).inspect_err(|_| {
@@ -153,6 +153,7 @@ impl<D: Driver> DeviceOps<D> {
                 locked: UnsafeCell::new(Default::default()),
                 exports,
                 data,
+                _debug: debug,
             };
             // SAFETY: `device` is valid, and this only computes the address of a field.
             let open = unsafe { &raw const (*device).open };
@@ -161,6 +162,8 @@ impl<D: Driver> DeviceOps<D> {
             unsafe { UnsafeCell::raw_get(open).write(MaybeUninit::new(opened)) };
             // SAFETY: All fields are initialised, and remain so until `close_device`.
             let opened = unsafe { Device::<D::Device>::open_from_raw(vdev) };
+            // SAFETY: `close_device` revokes the exports before the device is no longer open.
+            unsafe { opened.publish_exports() };
             opened.data().opened(opened).inspect_err(|_| {
                 // SAFETY: VFIO holds the lock of the device set, and no other operation has run on
                 // the device.

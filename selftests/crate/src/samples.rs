@@ -5,10 +5,14 @@
 use crate::{
     address,
     ensure,
+    open,
+    range,
     tests,
     touch::Elsewhere,
     Failure,
-    Outcome, //
+    Outcome,
+    BAR,
+    MIB, //
 };
 use serde_json::{
     json,
@@ -18,6 +22,7 @@ use std::{
     path::Path,
     process::Command, //
 };
+use vfio_subregion::Attribute;
 
 tests! {
     sample_rust_ring_fills_a_wc_window,
@@ -28,6 +33,7 @@ tests! {
     samples_say_why_they_cannot,
     subregionctl_shows_what_it_holds,
     subregionctl_lists_devices_as_json,
+    subregionctl_lists_what_an_open_device_has,
     subregionctl_tells_of_a_driver_without_subregions,
     subregionctl_dumps_a_region,
     subregionctl_says_why_it_cannot,
@@ -158,6 +164,24 @@ fn subregionctl_lists_devices_as_json() -> Outcome {
     ensure!(made["attribute"] == "wc" && made["can_be"] == json!(["wc"]));
     let bar = find(2).ok_or("the BAR is not there")?;
     ensure!(bar["claims"][0]["region"] == 9 && bar["claims"][1].is_null());
+    Ok(())
+}
+
+// contract: outside.subregionctl
+fn subregionctl_lists_what_an_open_device_has() -> Outcome {
+    let (success, said) = tool("list --open DEVICE")?;
+    ensure!(success && said.is_empty());
+    let opened = open()?;
+    let device = opened.device();
+    let region = device.create(BAR, range(MIB, MIB), Attribute::WriteCombining)?;
+    let (success, said) = tool("list --open DEVICE")?;
+    let line = format!("subregion index={} bar=2 offset=0x100000", region.index());
+    ensure!(success && said.contains(&line) && said.contains("comm=crate_test"));
+    let (success, said) = tool("list --open --json DEVICE")?;
+    let said: Value = serde_json::from_str(&said)?;
+    let lines = said[0]["state"].as_array().ok_or("there is no state")?;
+    let line = lines.iter().find(|line| line["kind"] == "subregion");
+    ensure!(success && line.is_some_and(|line| line["offset"] == MIB && line["index"] == 9));
     Ok(())
 }
 

@@ -16,7 +16,8 @@ use vfio_subregion::{
 /// Shows regions and subregions of VFIO devices, and makes some for debugging.
 ///
 /// Subregions belong to the open device and end with its last close. The program therefore shows a
-/// newly opened device; it cannot open a device that another program has open.
+/// newly opened device; it cannot open a device that another program has open. `list --open` shows
+/// such a device.
 #[derive(Parser)]
 #[command(
     name = "subregionctl",
@@ -37,6 +38,10 @@ pub(crate) enum Command {
     List {
         /// The devices (default: all that are bound to `subregion_vfio_pci` or vfio-pci)
         devices: Vec<Address>,
+        /// Show what the devices have that other programs have open, by the driver's files in
+        /// debugfs. No device is opened. Only root can do this
+        #[arg(long)]
+        open: bool,
         /// Print JSON instead of a table: a list of devices, each with the list of its regions
         #[arg(long)]
         json: bool,

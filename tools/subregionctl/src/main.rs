@@ -6,6 +6,7 @@ mod command;
 mod dump;
 mod manual;
 mod show;
+mod state;
 
 use clap::Parser;
 use command::{
@@ -86,7 +87,12 @@ fn list(devices: Vec<Address>, json: bool) -> Result<(), Failure> {
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
-        Command::List { devices, json } => list(devices, json),
+        Command::List {
+            devices,
+            open: true,
+            json,
+        } => state::print(&devices, json),
+        Command::List { devices, json, .. } => list(devices, json),
         Command::Hold {
             device,
             parts,

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The administrator sees in debugfs what an open device has, while the program that opened it runs
+ * and knows nothing of it. Neither read() nor an open file gets in the way of the program.
+ */
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "fixture.h"
+
+#define TEXT	(64 * KIB)
+
+FIXTURE(debugfs) {
+	struct vfio_device dev;
+	char path[128];
+	char text[TEXT];
+};
+
+FIXTURE_SETUP(debugfs)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	snprintf(self->path, sizeof(self->path), "/sys/kernel/debug/%s/%s/state", vfio_driver(),
+		 self->dev.bdf);
+}
+
+FIXTURE_TEARDOWN(debugfs)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* Reads the file anew; returns its text. */
+static const char *state(struct __test_metadata *_metadata, FIXTURE_DATA(debugfs) * self)
+{
+	int fd = open(self->path, O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
+	ssize_t done;
+
+	ASSERT_LE(0, fd) TH_LOG("%s: %s", self->path, strerror(errno));
+	do {
+		done = read(fd, self->text + length, sizeof(self->text) - 1 - length);
+		ASSERT_LE(0, done);
+		length += done;
+	} while (done);
+	self->text[length] = '\0';
+	close(fd);
+	return self->text;
+}
+
+static void expect_line(struct __test_metadata *_metadata, FIXTURE_DATA(debugfs) * self,
+			const char *line)
+{
+	EXPECT_NE(NULL, strstr(state(_metadata, self), line))
+		TH_LOG("no %s in: %s", line, self->text);
+}
+
+static void expect_no_line(struct __test_metadata *_metadata, FIXTURE_DATA(debugfs) * self,
+			   const char *line)
+{
+	EXPECT_EQ(NULL, strstr(state(_metadata, self), line))
+		TH_LOG("%s in: %s", line, self->text);
+}
+
+/* contract: outside.state */
+TEST_F(debugfs, shows_what_exists_and_who_opened_it)
+{
+	struct vfio_subregion_create sub, share;
+	char line[256], *map, *bar;
+	int fd;
+
+	snprintf(line, sizeof(line), "opened pid=%d comm=", getpid());
+	expect_line(_metadata, self, line);
+	expect_line(_metadata, self, "exports files=0\n");
+	expect_no_line(_metadata, self, "bar ");
+	bar = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	expect_line(_metadata, self, "bar number=2 attribute=NONCACHED type=");
+	expect_line(_metadata, self, " mappings=1\n");
+
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, 2 * MIB);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, 2 * MIB, 2 * MIB);
+	fd = fixture_export(_metadata, &self->dev, sub.index, O_RDWR);
+	snprintf(line, sizeof(line), "subregion index=%u bar=2 offset=0x400000 size=0x200000 ",
+		 sub.index);
+	expect_line(_metadata, self, line);
+	snprintf(line, sizeof(line), " attribute=WC type=%s mmap_offset=%#llx mappings=1 ", PTE_WC,
+		 (unsigned long long)sub.mmap_offset);
+	expect_line(_metadata, self, line);
+	expect_line(_metadata, self, "exports files=1\n");
+	close(fd);
+	expect_line(_metadata, self, "exports files=0\n");
+	munmap(map, MIB);
+	munmap(map + MIB, MIB);
+	expect_line(_metadata, self, " mappings=0 requests=1\n");
+	fixture_destroy(_metadata, &self->dev, sub.index);
+	expect_no_line(_metadata, self, "subregion ");
+	munmap(bar, fixture_bar(_metadata, &self->dev, BAR2).size);
+	expect_no_line(_metadata, self, "bar ");
+
+	share = subregion_init(BAR2, VFIO_SUBREGION_ATTR_GUEST_ANY, 0, 4 * KIB);
+	share.flags = VFIO_SUBREGION_CREATE_SHARED;
+	ASSERT_EQ(0, subregion_create(&self->dev, &share));
+	ASSERT_EQ(0, subregion_create(&self->dev, &share));
+	expect_line(_metadata, self, "attribute=GUEST_ANY type=");
+	expect_line(_metadata, self, " requests=2\n");
+}
+
+/* contract: outside.state */
+TEST_F(debugfs, shows_a_name_that_looks_like_a_line_as_a_name)
+{
+	vfio_device_close(&self->dev);
+	ASSERT_EQ(0, prctl(PR_SET_NAME, "a\nexports"));
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
+	expect_line(_metadata, self, " comm=a\\nexports\n");
+	expect_no_line(_metadata, self, "\nexports\n");
+}
+
+/* contract: outside.state */
+TEST_F(debugfs, shows_the_attribute_of_a_bar)
+{
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+	expect_line(_metadata, self, "bar number=2 attribute=WC type=" PTE_WC " mappings=0\n");
+}
+
+/* contract: outside.state */
+TEST_F(debugfs, shows_as_many_subregions_as_there_are)
+{
+	unsigned int i, lines = 0;
+	const char *at;
+
+	for (i = 0; i < 300; i++)
+		fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE,
+			       i * 8 * KIB, 4 * KIB);
+	for (at = state(_metadata, self); (at = strstr(at, "subregion index=")); at++)
+		lines++;
+	EXPECT_EQ(300, lines);
+}
+
+/* contract: outside.lifetime */
+TEST_F(debugfs, ends_with_the_last_close_and_an_open_file_keeps_its_text)
+{
+	char before[64], after[64];
+	int fd = open(self->path, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_LE(0, fd);
+	EXPECT_EQ(10, pread(fd, before, 10, 5));
+	vfio_device_close(&self->dev);
+	EXPECT_EQ(-1, access(self->path, F_OK));
+	EXPECT_EQ(ENOENT, errno);
+	EXPECT_EQ(10, pread(fd, after, 10, 5));
+	EXPECT_EQ(0, memcmp(before, after, 10));
+	/* The kernel uses the module's operations when the file is closed. */
+	EXPECT_EQ(-1, syscall(SYS_delete_module, vfio_driver(), O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	/* The next open has a file of its own. */
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
+	expect_line(_metadata, self, "exports files=0\n");
+	close(fd);
+}
+
+struct stalled {
+	pthread_t thread;
+	int fd;
+	char *page;
+	ssize_t ret;
+};
+
+static void *stall(void *data)
+{
+	struct stalled *stalled = data;
+
+	stalled->ret = read(stalled->fd, stalled->page, 32);
+	return NULL;
+}
+
+/* contract: outside.lifetime */
+TEST_F(debugfs, the_last_close_does_not_wait_for_a_page_of_a_reader)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register absent;
+	struct uffdio_zeropage zero;
+	struct uffd_msg message;
+	struct stalled stalled;
+	int uffd;
+
+	uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (uffd < 0)
+		SKIP(return, "userfaultfd: %s", strerror(errno));
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
+	stalled.page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			    -1, 0);
+	ASSERT_NE(MAP_FAILED, stalled.page);
+	absent = (struct uffdio_register) {
+		.range = { (uintptr_t)stalled.page, 4 * KIB },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &absent));
+	stalled.fd = open(self->path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, stalled.fd);
+	ASSERT_EQ(0, pthread_create(&stalled.thread, NULL, stall, &stalled));
+	/* It waits for the page from here on. */
+	ASSERT_EQ(sizeof(message), read(uffd, &message, sizeof(message)));
+	vfio_device_close(&self->dev);
+	EXPECT_EQ(-1, access(self->path, F_OK));
+	zero = (struct uffdio_zeropage) { .range = absent.range };
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
+	ASSERT_EQ(0, pthread_join(stalled.thread, NULL));
+	EXPECT_EQ(32, stalled.ret);
+	EXPECT_EQ(0, strncmp(stalled.page, "opened pid=", 11));
+	close(stalled.fd);
+	close(uffd);
+}
+
+/* contract: outside.lifetime */
+TEST_F(debugfs, is_for_root_only)
+{
+	struct stat status;
+
+	ASSERT_EQ(0, stat(self->path, &status));
+	EXPECT_EQ(0400, status.st_mode & 07777);
+	EXPECT_EQ(0, status.st_uid);
+}
+
+struct reader {
+	const char *path;
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_uint read;
+	atomic_uint absent;
+};
+
+static void *read_again(void *data)
+{
+	struct reader *reader = data;
+	char text[4096];
+	int fd;
+
+	while (!reader->stop) {
+		fd = open(reader->path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0) {
+			reader->absent++;
+			continue;
+		}
+		if (read(fd, text, sizeof(text)) > 0)
+			reader->read++;
+		close(fd);
+	}
+	return NULL;
+}
+
+/* contract: outside.lifetime */
+TEST_F(debugfs, is_read_while_subregions_and_open_devices_come_and_go)
+{
+	struct reader reader = { .path = self->path };
+	struct vfio_subregion_create sub;
+	unsigned int round, i;
+
+	ASSERT_EQ(0, pthread_create(&reader.thread, NULL, read_again, &reader));
+	for (round = 0; round < 20 || !reader.read || !reader.absent; round++) {
+		for (i = 0; i < 5; i++) {
+			sub = fixture_create(_metadata, &self->dev, BAR2, i % SUBREGION_ATTRIBUTES,
+					     i * MIB, MIB);
+			fixture_destroy(_metadata, &self->dev, sub.index);
+		}
+		vfio_device_close(&self->dev);
+		ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
+	}
+	reader.stop = true;
+	ASSERT_EQ(0, pthread_join(reader.thread, NULL));
+}
+
+TEST_HARNESS_MAIN
