@@ -227,6 +227,23 @@ fn small_programs_have_the_writes_that_were_derived_by_hand() {
 
 // contract: wctrace.model
 #[test]
+fn cached_memory_is_not_modelled() {
+    let mut cpu = Cpu::new(Policy::X86);
+    let store = Store {
+        address: 0,
+        data: &[1; 8],
+        place: 0,
+        follows: false,
+    };
+    let mut none = |departure: Departure| panic!("{departure:?}");
+    cpu.store(&store, MemoryType::Gathering, &mut none);
+    cpu.store(&store, MemoryType::Cached, &mut none);
+    cpu.load(0, 8, MemoryType::Cached, 0, &mut none);
+    assert!(cpu.is_waiting());
+}
+
+// contract: wctrace.model
+#[test]
 fn bytes_on_the_link_are_those_of_the_table_in_performance() {
     let sums = |program| {
         let totals = Run::program("x86", program).totals;

@@ -218,6 +218,7 @@ mod tests {
             (&[0x48, 0xcf], Some(Order::Serializing)),
             (&[0x0f, 0x22, 0xd8], Some(Order::Serializing)),
             (&[0x0f, 0x20, 0xd8], None),
+            (&[0xec], Some(Order::Port)),
             (&[0xee], Some(Order::Port)),
             (&[0xe4, 0x60], Some(Order::Port)),
             (&[0xf3, 0x6e], Some(Order::Port)),

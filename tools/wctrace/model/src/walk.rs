@@ -185,6 +185,7 @@ mod tests {
             (0x2000 + 2 * 8, 0x3000 | 1),
             (0x3000 + 5 * 8, 0x4000 | 1),
             (0x4000 + 7 * 8, 0xabc_d000 | 1 << 3 | 1),
+            (0x4000 + 8 * 8, 0xabc_e000 | 1 << 3),
             // 2 MiB with the index 4 + 1, 1 GiB with the index 2.
             (0x3000 + 6 * 8, 0x4000_0000 | 1 << 12 | 1 << 7 | 1 << 3 | 1),
             (0x2000 + 4 * 8, 0x8000_0000 | 1 << 7 | 1 << 4 | 1),
@@ -208,6 +209,31 @@ mod tests {
             (0x8012_3456, 30, "UC-")
         );
         assert_eq!(x86.walk(1 << 39, read(&memory)), None);
+        // A page that was mapped.
+        assert_eq!(x86.walk(address + 4096, read(&memory)), None);
+    }
+
+    #[test]
+    fn types_gather_stores_or_do_not_or_are_cached() {
+        let types = [
+            (
+                MemoryType::Gathering,
+                ["WC", "Normal-NC", "Device-GRE"].as_slice(),
+            ),
+            (
+                MemoryType::Strict,
+                &["UC", "UC-", "Device-nGnRnE", "Device-nGnRE", "Device-nGRE"],
+            ),
+            (
+                MemoryType::Cached,
+                &["WT", "WP", "WB", "Normal-Tagged", "Normal-WB", "?"],
+            ),
+        ];
+        for (expected, names) in types {
+            for &name in names {
+                assert_eq!(entry(0, 0, 12, name).memory_type(), expected, "{name}");
+            }
+        }
     }
 
     #[test]
