@@ -185,7 +185,9 @@ impl<F: AsFd> Device<F> {
             match self.map_best(layout.bar, *range, wanted) {
                 Ok(best) => made.push(best),
                 Err(error) => {
-                    made.into_iter().for_each(|best| self.undo(best));
+                    for best in made {
+                        self.undo(best);
+                    }
                     return Err(error);
                 }
             }

@@ -298,7 +298,7 @@ mod tests {
         let arm64 = Arm64 {
             ttbr0: 0x1000,
             ttbr1: 0,
-            tcr: 1 << 59 | 12,
+            tcr: 1 << 59 | 0xc,
             mair: 0xff,
         };
         let entry = arm64.walk(5, read(&memory)).unwrap();
