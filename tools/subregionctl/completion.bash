@@ -7,7 +7,7 @@ _subregionctl() {
 	word=${word##* }
 	devices=("${devices[@]##*/}")
 	case ${COMP_WORDS[1]} in
-	list) words="--json --help ${devices[*]}" ;;
+	list) words="--open --json --help ${devices[*]}" ;;
 	hold) words="--part --seconds --json --help ${devices[*]}" ;;
 	dump) words="--offset --length --part --help ${devices[*]}" ;;
 	esac
