@@ -15,6 +15,7 @@
 
 #include <vfio_subregion_helpers.h>
 
+#include "crate_copies.h"
 #include "others.h"
 #include "vfio_open.h"
 #include "wctrace.h"
@@ -25,9 +26,12 @@
 #define STRICT_SIZE	65536
 #define LARGEST		65536
 #define LINE		64
-#define COPIES		6
+#define COPIES		7
 
 static char source[LARGEST] __attribute__((aligned(LINE)));
+static volatile char *window;
+static struct vfio_subregion_mapping strict;
+static struct crate_copies crate;
 
 static void copy_wc(volatile char *to, const char *from, size_t size)
 {
@@ -37,6 +41,20 @@ static void copy_wc(volatile char *to, const char *from, size_t size)
 static void copy_any(volatile char *to, const char *from, size_t size)
 {
 	vfio_subregion_copy(to, from, size);
+}
+
+/* To the same offset of memory of the same type, which the process with the crate has mapped. */
+static void copy_crate(volatile char *to, const char *from, size_t size)
+{
+	bool is_strict = to >= (volatile char *)strict.map &&
+			 to < (volatile char *)strict.map + STRICT_SIZE;
+	size_t offset = to - (is_strict ? (volatile char *)strict.map : window);
+
+	(void)from;
+	if (crate_copies_copy(&crate, is_strict, offset, size)) {
+		fputs("wctrace_copies: error: the process of the crate has ended\n", stderr);
+		exit(1);
+	}
 }
 
 static void copy_memcpy(volatile char *to, const char *from, size_t size)
@@ -66,6 +84,7 @@ static const struct routine {
 	bool aligned;
 } routines[COPIES] = {
 	{ "vfio_subregion_copy_wc()", copy_wc, 1, 1, false },
+	{ "copy_from() of the crate", copy_crate, 1, 1, true },
 	{ "vfio_subregion_copy()", copy_any, 1, 1, true },
 	{ "memcpy() of glibc", copy_memcpy, 1, 1, false },
 	{ "loop over bytes", copy_loop, 1, 1, true },
@@ -79,7 +98,7 @@ static const struct routine {
 #define ANY_ADDRESS	true
 #endif
 
-static uint64_t writes(const struct routine *routine, volatile char *to, size_t size)
+static uint64_t writes_once(const struct routine *routine, volatile char *to, size_t size)
 {
 	wctrace(WCTRACE_CLEAR, 0, 0);
 	routine->copy(to, source, size);
@@ -91,8 +110,20 @@ static uint64_t writes(const struct routine *routine, volatile char *to, size_t 
 	return wctrace(WCTRACE_COUNT, WCTRACE_WRITES, 0);
 }
 
+/* If another program runs in the middle, it breaks a line, so the count must be the same twice. */
+static uint64_t writes(const struct routine *routine, volatile char *to, size_t size)
+{
+	uint64_t before, now = writes_once(routine, to, size);
+
+	do {
+		before = now;
+		now = writes_once(routine, to, size);
+	} while (now != before);
+	return now;
+}
+
 /* Counts copies of @size bytes to write-combining memory; returns how often another was better. */
-static int count_combined(volatile char *window, size_t size)
+static int count_combined(size_t size)
 {
 	uint64_t first, link, sum, ours[LINE], now;
 	const struct routine *routine;
@@ -122,7 +153,7 @@ static int count_combined(volatile char *window, size_t size)
 	return worse;
 }
 
-static void count_strict(volatile char *window, size_t size)
+static void count_strict(size_t size)
 {
 	const struct routine *routine;
 	uint64_t first;
@@ -130,7 +161,7 @@ static void count_strict(volatile char *window, size_t size)
 	for (routine = routines + 1; routine < routines + COPIES; routine++) {
 		if (size % routine->unit || (!ANY_ADDRESS && !routine->aligned))
 			continue;
-		first = writes(routine, window, size);
+		first = writes(routine, strict.map, size);
 		printf("copies\tstrict\t%s\t%zu\t%" PRIu64 "\t%" PRIu64 "\n", routine->name, size,
 		       first, wctrace(WCTRACE_COUNT, WCTRACE_LINK_BYTES, 0));
 	}
@@ -146,8 +177,6 @@ int main(int argc, char **argv)
 	};
 	const uint32_t noncached = VFIO_SUBREGION_ATTR_NONCACHED;
 	struct vfio_device dev = VFIO_DEVICE_CLOSED;
-	struct vfio_subregion_mapping strict;
-	volatile char *window;
 	int worse = 0;
 	size_t size, i;
 
@@ -173,6 +202,10 @@ int main(int argc, char **argv)
 		perror("wctrace_copies: error: no strict memory");
 		return 1;
 	}
+	if (crate_copies_start(&crate, dev.fd)) {
+		fputs("wctrace_copies: error: the crate cannot copy\n", stderr);
+		return 1;
+	}
 	/* A fault in the middle of a line would break it. */
 	memset(source, 1, sizeof(source));
 	for (i = 0; i < WINDOW_SIZE; i += 4096)
@@ -181,12 +214,12 @@ int main(int argc, char **argv)
 		((volatile char *)strict.map)[i] = 0;
 
 	for (size = 1; size <= LARGEST; size *= 2) {
-		worse += count_combined(window, size);
-		count_strict(strict.map, size);
+		worse += count_combined(size);
+		count_strict(size);
 		fflush(stdout);
 	}
 	/* What is no power of two has ends of several stores. */
 	for (size = 3; size < 4 * LINE; size += 2)
-		worse += count_combined(window, size);
-	return worse != 0;
+		worse += count_combined(size);
+	return crate_copies_end(&crate) || worse;
 }

@@ -5,6 +5,7 @@
 
 mod beside;
 mod best;
+mod copies;
 mod device;
 mod refusals;
 mod samples;
@@ -65,7 +66,10 @@ const fn range(offset: u64, size: u64) -> ByteRange {
 
 fn main() -> ExitCode {
     if let Some(what) = std::env::args().nth(1) {
-        return touch::touch(&what);
+        return match what.as_str() {
+            "copies" => copies::serve(),
+            _ => touch::touch(&what),
+        };
     }
     let tests = || {
         [
