@@ -3,6 +3,8 @@
  * A device without an IOMMU, which VFIO gives to a privileged process if configured to: subregions
  * work as they do with one. On machines with an IOMMU, all tests are skipped.
  */
+#include <sys/stat.h>
+
 #include "ways.h"
 
 FIXTURE(noiommu) {
@@ -45,6 +47,36 @@ TEST_F(noiommu, the_last_close_leaves_nothing)
 	expect_nothing_left(_metadata, self->dev.bdf);
 	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
 	EXPECT_EQ(0, subregion_count(&self->dev));
+}
+
+/* contract: userspace.messages */
+TEST_F(noiommu, a_device_without_a_group_needs_an_iommu)
+{
+	struct vfio_device failing;
+
+	vfio_device_close(&self->dev);
+	ASSERT_EQ(0, pci_unbind(self->dev.bdf));
+	EXPECT_EQ(-ENODEV, vfio_open_group(&failing, self->dev.bdf, NULL));
+	EXPECT_NE(NULL, strstr(failing.error, "is in no IOMMU group: this machine has no IOMMU"))
+		TH_LOG("the message is: %s", failing.error);
+	ASSERT_EQ(0, pci_bind(self->dev.bdf, vfio_driver()));
+}
+
+/* contract: userspace.messages */
+TEST_F(noiommu, a_user_without_rights_needs_them)
+{
+	struct vfio_device failing;
+	char path[64];
+
+	vfio_device_close(&self->dev);
+	snprintf(path, sizeof(path), "/dev/vfio/noiommu-%d", pci_iommu_group(self->dev.bdf));
+	ASSERT_EQ(0, chmod(path, 0666));
+	ASSERT_EQ(0, seteuid(1000));
+	EXPECT_EQ(-EPERM, vfio_open_group(&failing, self->dev.bdf, NULL));
+	EXPECT_NE(NULL, strstr(failing.error, "needs CAP_SYS_RAWIO; run this as root"))
+		TH_LOG("the message is: %s", failing.error);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, chmod(path, 0600));
 }
 
 TEST_HARNESS_MAIN

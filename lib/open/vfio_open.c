@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "iommufd.h"
@@ -47,16 +50,155 @@ static int finish(struct vfio_device *dev, int ret)
 	return ret;
 }
 
+/* Finds a process that has the file open; 0 if none is visible. */
+static long user_of(const char *path)
+{
+	char target[PATH_LEN];
+	long found = 0;
+	glob_t files;
+
+	if (glob("/proc/[0-9]*/fd/*", GLOB_NOSORT, NULL, &files))
+		return 0;
+	for (size_t i = 0; !found && i < files.gl_pathc; i++) {
+		ssize_t length = readlink(files.gl_pathv[i], target, sizeof(target) - 1);
+
+		target[length < 0 ? 0 : length] = '\0';
+		if (!strcmp(target, path))
+			found = atol(files.gl_pathv[i] + strlen("/proc/"));
+	}
+	globfree(&files);
+	return found;
+}
+
+/*
+ * Finds a process that has the file of the group open, or the own file of a device in it, which
+ * keeps the group from being opened as well. Sets @file to that file.
+ */
+static long user_of_group(const struct vfio_device *dev, const char *group, char file[PATH_LEN])
+{
+	char pattern[PATH_LEN];
+	glob_t devices;
+	long user;
+
+	snprintf(file, PATH_LEN, "%s", group);
+	user = user_of(file);
+	snprintf(pattern, sizeof(pattern),
+		 PCI_BUS "/devices/%.31s/iommu_group/devices/*/vfio-dev/vfio*", dev->bdf);
+	if (user || glob(pattern, 0, NULL, &devices))
+		return user;
+	for (size_t i = 0; !user && i < devices.gl_pathc; i++) {
+		snprintf(file, PATH_LEN, "/dev/vfio/devices/%s",
+			 strrchr(devices.gl_pathv[i], '/') + 1);
+		user = user_of(file);
+	}
+	globfree(&devices);
+	return user;
+}
+
+/* Describes the @error of a file that exists. */
+static int file_failed(struct vfio_device *dev, const char *path, int error)
+{
+	char file[PATH_LEN];
+	struct stat status;
+	long user;
+
+	if (error == EACCES && !stat(path, &status))
+		return failed(dev, error,
+			      "%s: %s: it belongs to user %u and group %u with mode %03o; chown it to your user",
+			      path, strerror(error), status.st_uid, status.st_gid,
+			      status.st_mode & 0777);
+	if (error == EPERM && strstr(path, "/noiommu-"))
+		return failed(dev, error,
+			      "%s: %s: a device without an IOMMU needs CAP_SYS_RAWIO; run this as root",
+			      path, strerror(error));
+	if (error == EPERM)
+		return failed(dev, error,
+			      "%s: %s: a container must be given that file (--device)", path,
+			      strerror(error));
+	if (error != EBUSY)
+		return failed(dev, error, "%s: %s", path, strerror(error));
+	user = user_of_group(dev, path, file);
+	if (user)
+		return failed(dev, error, "%s: %s: process %ld has %s open; end that process",
+			      path, strerror(error), user, file);
+	return failed(dev, error,
+		      "%s: %s: another program has a device of that group open, perhaps another user's or in a container; end it",
+		      path, strerror(error));
+}
+
+/* Describes why there is no file of the group, which is empty if the device has none. */
+static int no_file(struct vfio_device *dev, const char *group)
+{
+	char driver[PCI_NAME_LEN], path[PATH_LEN];
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%.31s", dev->bdf);
+	if (access(path, F_OK))
+		return failed(dev, ENODEV,
+			      "there is no PCI device %s; lspci -D lists those of this machine",
+			      dev->bdf);
+	if (!group[0])
+		return failed(dev, ENODEV,
+			      "%s is in no IOMMU group: this machine has no IOMMU, or it is off; enable it in the firmware (VT-d, AMD-Vi, SMMU), and on Intel also by intel_iommu=on on the kernel's command line",
+			      dev->bdf);
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%.31s/vfio-dev", dev->bdf);
+	if (!access(path, F_OK))
+		return failed(dev, ENOENT,
+			      "VFIO has %s, but /dev/vfio/%s does not exist: a container must be given that file (--device)",
+			      dev->bdf, group);
+	if (access(PCI_BUS "/drivers/subregion_vfio_pci", F_OK) &&
+	    access(PCI_BUS "/drivers/vfio-pci", F_OK))
+		return failed(dev, ENOENT,
+			      "VFIO does not have %s: no VFIO driver is loaded; modprobe subregion_vfio_pci, then bind the device to it",
+			      dev->bdf);
+	if (pci_link(dev->bdf, "driver", driver))
+		driver[0] = '\0';
+	return failed(dev, ENOENT, "VFIO does not have %s: %s%s; bind it to subregion_vfio_pci",
+		      dev->bdf, driver[0] ? "its driver is " : "it has no driver", driver);
+}
+
+/*
+ * Describes why the group is not viable: names the devices in it, of any bus, whose drivers do DMA
+ * by themselves. VFIO's drivers do not, and neither do pcieport and pci-stub.
+ */
+static int not_viable(struct vfio_device *dev)
+{
+	char path[PATH_LEN], users[256] = "", driver[PCI_NAME_LEN];
+	size_t length = 0;
+	glob_t drivers;
+
+	snprintf(path, sizeof(path), PCI_BUS "/devices/%.31s/iommu_group/devices/*/driver",
+		 dev->bdf);
+	if (glob(path, 0, NULL, &drivers))
+		drivers.gl_pathc = 0;
+	for (size_t i = 0; i < drivers.gl_pathc && length < sizeof(users); i++) {
+		char *device = drivers.gl_pathv[i], *name;
+
+		*strrchr(device, '/') = '\0';
+		name = strrchr(device, '/') + 1;
+		snprintf(path, sizeof(path), "%s/vfio-dev", device);
+		if (!access(path, F_OK))
+			continue;
+		snprintf(path, sizeof(path), "iommu_group/devices/%s/driver", name);
+		if (pci_link(dev->bdf, path, driver) || !strcmp(driver, "pcieport") ||
+		    !strcmp(driver, "pci-stub"))
+			continue;
+		length += snprintf(users + length, sizeof(users) - length, "%s%s (%s)",
+				   length ? ", " : "", name, driver);
+	}
+	if (drivers.gl_pathc)
+		globfree(&drivers);
+	return failed(dev, EPERM,
+		      "the IOMMU group of %s is in use outside of VFIO, by %s; bind all of its devices to subregion_vfio_pci",
+		      dev->bdf, users[0] ? users : "a driver that sysfs does not show");
+}
+
 /* Opens the file of the group. Without an IOMMU it has another name, and another IOMMU type. */
 static int open_group_file(struct vfio_device *dev, unsigned long *iommu_type)
 {
-	char group[PCI_NAME_LEN], driver[PCI_NAME_LEN], path[PATH_LEN];
-	int ret = pci_link(dev->bdf, "iommu_group", group);
+	char group[PCI_NAME_LEN], path[PATH_LEN];
 
-	if (ret || !group[0])
-		return failed(dev, ret ? -ret : ENODEV,
-			      "%s is in no IOMMU group: is it there, and is an IOMMU enabled?",
-			      dev->bdf);
+	if (pci_link(dev->bdf, "iommu_group", group) || !group[0])
+		return no_file(dev, "");
 	*iommu_type = VFIO_TYPE1v2_IOMMU;
 	snprintf(path, sizeof(path), "/dev/vfio/%s", group);
 	dev->group = open(path, O_RDWR | O_CLOEXEC);
@@ -67,13 +209,7 @@ static int open_group_file(struct vfio_device *dev, unsigned long *iommu_type)
 	}
 	if (dev->group >= 0)
 		return 0;
-	if (errno != ENOENT)
-		return failed(dev, errno, "%s: %s%s", path, strerror(errno),
-			      errno == EACCES ? "; give this file to the user (chown)" : "");
-	ret = pci_link(dev->bdf, "driver", driver);
-	return failed(dev, ENOENT,
-		      "%s has no VFIO group: bind it to subregion_vfio_pci (its driver is now: %s)",
-		      dev->bdf, ret || !driver[0] ? "none" : driver);
+	return errno == ENOENT ? no_file(dev, group) : file_failed(dev, path, errno);
 }
 
 static int open_group(struct vfio_device *dev)
@@ -88,16 +224,18 @@ static int open_group(struct vfio_device *dev)
 	if (ioctl(dev->group, VFIO_GROUP_GET_STATUS, &status))
 		return failed(dev, errno, "VFIO_GROUP_GET_STATUS: %s", strerror(errno));
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
-		return failed(dev, EPERM,
-			      "%s shares its IOMMU group with a device of another driver",
-			      dev->bdf);
+		return not_viable(dev);
 	dev->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
+	if (dev->container < 0 && errno == ENOENT)
+		return failed(dev, errno,
+			      "/dev/vfio/vfio does not exist: modprobe vfio; a container must be given that file (--device)");
 	if (dev->container < 0)
-		return failed(dev, errno, "/dev/vfio/vfio: %s", strerror(errno));
+		return file_failed(dev, "/dev/vfio/vfio", errno);
 	if (ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->container) ||
 	    ioctl(dev->container, VFIO_SET_IOMMU, iommu_type))
-		return failed(dev, errno, "the IOMMU group of %s cannot be used: %s", dev->bdf,
-			      strerror(errno));
+		return failed(dev, errno, "the IOMMU group of %s cannot be used: %s%s", dev->bdf,
+			      strerror(errno),
+			      errno == ENODEV ? "; modprobe vfio_iommu_type1" : "");
 	return 0;
 }
 
@@ -147,10 +285,10 @@ static int open_path(struct vfio_device *dev, const char *path)
 
 	dev->fd = open(path, O_RDWR | O_CLOEXEC);
 	if (dev->fd < 0)
-		return failed(dev, errno, "%s: %s", path, strerror(errno));
+		return file_failed(dev, path, errno);
 	dev->iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
 	if (dev->iommufd < 0)
-		return failed(dev, errno, "/dev/iommu: %s", strerror(errno));
+		return file_failed(dev, "/dev/iommu", errno);
 	bind.iommufd = dev->iommufd;
 	if (ioctl(dev->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
 		return failed(dev, errno, "%s cannot be bound to an iommufd: %s", path,
@@ -186,8 +324,8 @@ int vfio_open(struct vfio_device *dev, const char *name)
 	char bdf[PCI_ADDRESS_LEN], path[PATH_LEN];
 
 	if (name[0] == '/' ||
-	    (!access("/dev/iommu", F_OK) && !pci_address(bdf, name) &&
-	     !pci_vfio_file(bdf, path, sizeof(path))))
+	    (!access("/dev/iommu", R_OK | W_OK) && !pci_address(bdf, name) &&
+	     !pci_vfio_file(bdf, path, sizeof(path)) && !access(path, R_OK | W_OK)))
 		return vfio_open_file(dev, name);
 	return vfio_open_group(dev, name, NULL);
 }

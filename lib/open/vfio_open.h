@@ -20,7 +20,7 @@
  * @group: its IOMMU group
  * @container: the container that its group is in
  * @iommufd: the iommufd that it is bound to, if it was opened by its own file
- * @error: why it could not be opened
+ * @error: what failed, why, and what to do
  */
 struct vfio_device {
 	char bdf[PCI_ADDRESS_LEN];
@@ -28,13 +28,13 @@ struct vfio_device {
 	int group;
 	int container;
 	int iommufd;
-	char error[192];
+	char error[640];
 };
 
 #define VFIO_DEVICE_CLOSED	{ .fd = -1, .group = -1, .container = -1, .iommufd = -1 }
 
 /**
- * vfio_open() - opens a device by its own file, or by its group if it has no file
+ * vfio_open() - opens a device by its own file, or by its group if the caller may not use that file
  *
  * @name: its PCI address, or the path of its own file
  */

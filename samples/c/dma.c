@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include <linux/capability.h>
 
 #include "dma.h"
 #include "iommufd.h"
@@ -46,9 +51,20 @@ static int map_container(struct vfio_device *dev, struct dma *dma)
 	return ioctl(dev->container, VFIO_IOMMU_MAP_DMA, &map) ? -errno : 0;
 }
 
+/* Whether this process may lock as much memory as it likes. */
+static bool locks_without_limit(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	return !syscall(SYS_capget, &header, data) &&
+	       (data[0].effective & CAP_TO_MASK(CAP_IPC_LOCK));
+}
+
 int dma_map(struct vfio_device *dev, struct dma *dma, uint64_t iova, size_t size)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
+	struct rlimit limit;
 	int ret;
 
 	*dma = (struct dma) { .size = (size + page - 1) / page * page, .iova = iova };
@@ -57,8 +73,12 @@ int dma_map(struct vfio_device *dev, struct dma *dma, uint64_t iova, size_t size
 	if (dma->memory == MAP_FAILED)
 		return fail(STATUS_SYSTEM, "no memory for DMA: %s", strerror(errno));
 	ret = dev->container < 0 ? map_iommufd(dev, dma) : map_container(dev, dma);
+	if (ret == -ENOMEM && !locks_without_limit() && !getrlimit(RLIMIT_MEMLOCK, &limit) &&
+	    limit.rlim_cur != RLIM_INFINITY)
+		return fail(STATUS_SYSTEM,
+			    "memory cannot be mapped for DMA: %s: %zu more bytes must be locked, and the process may lock %llu in all; raise this limit (ulimit -l, or LimitMEMLOCK= of systemd)",
+			    strerror(-ret), dma->size, (unsigned long long)limit.rlim_cur);
 	if (ret)
-		return fail(STATUS_SYSTEM, "memory cannot be mapped for DMA: %s%s", strerror(-ret),
-			    ret == -ENOMEM ? "; raise the limit of locked memory (ulimit -l)" : "");
+		return fail(STATUS_SYSTEM, "memory cannot be mapped for DMA: %s", strerror(-ret));
 	return STATUS_OK;
 }

@@ -6,6 +6,7 @@
 
 mod address;
 mod opened;
+mod why;
 
 pub use crate::{
     address::Address,
@@ -13,6 +14,7 @@ pub use crate::{
         Function,
         Opened, //
     },
+    why::no_dma,
 };
 
 use std::process::ExitCode;

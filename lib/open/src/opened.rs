@@ -3,23 +3,22 @@
 //! Opening of a device by rust-vmm's vfio-ioctls.
 
 use crate::{
+    why::why,
     Address,
     Failure, //
 };
 use std::{
-    fs::File,
-    io::ErrorKind,
     os::fd::{
         AsFd,
         AsRawFd,
         BorrowedFd, //
     },
-    path::Path,
     sync::Arc,
 };
 use vfio_ioctls::{
     VfioContainer,
     VfioDevice,
+    VfioError,
     VfioOps, //
 };
 use vfio_subregion::{
@@ -49,37 +48,19 @@ impl AsFd for Function<'_> {
     }
 }
 
-/// Returns the file of the device's group if this user may not open it.
-fn foreign_file(address: &Address) -> Option<String> {
-    let group = address.sysfs().join("iommu_group").read_link().ok()?;
-    let file = Path::new("/dev/vfio").join(group.file_name()?);
-    let error = File::open(&file).err()?;
-    (error.kind() == ErrorKind::PermissionDenied).then(|| file.display().to_string())
-}
-
 impl Opened {
     /// Opens a device by its PCI address and its group.
     ///
     /// # Errors
     ///
-    /// A text that says what is missing.
+    /// A text that says what failed, why, and what to do.
     pub fn new(address: &Address) -> Result<Self, Failure> {
-        let sysfs = address.sysfs();
-        if !sysfs.exists() {
-            return Err(format!("there is no PCI device {address}").into());
-        }
-        let driver = address.driver().unwrap_or_else(|| "none".into());
-        let ops: Arc<dyn VfioOps> = Arc::new(VfioContainer::new(None)?);
-        let device = VfioDevice::new(&sysfs, ops.clone(), true).map_err(|error| {
-            if let Some(file) = foreign_file(address) {
-                return format!("{address} cannot be opened: give {file} to the user (chown)");
-            }
-            format!(
-                "{address} cannot be opened: {error} (its driver is {driver}; bind it to \
-                 subregion_vfio_pci)"
-            )
-        })?;
-        Ok(Self { device, ops })
+        let open = || -> Result<Self, VfioError> {
+            let ops: Arc<dyn VfioOps> = Arc::new(VfioContainer::new(None)?);
+            let device = VfioDevice::new(&address.sysfs(), ops.clone(), true)?;
+            Ok(Self { device, ops })
+        };
+        open().map_err(|error| why(address, &error))
     }
 
     /// Opens the same device once more.

@@ -20,6 +20,7 @@ use std::{
     },
     sync::Arc,
 };
+use subregion_open::no_dma;
 use vfio_ioctls::VfioOps;
 use zerocopy::{
     FromBytes,
@@ -57,12 +58,8 @@ impl Dma {
             ops: opened.ops().clone(),
         };
         // SAFETY: the memory is accessed only by get() and put(), which are volatile, until drop().
-        unsafe { memory.ops.vfio_dma_map(iova, size, base.cast()) }.map_err(|error| {
-            format!(
-                "memory cannot be mapped for DMA: {error}; if it is out of memory, raise the limit \
-                 of locked memory (ulimit -l)"
-            )
-        })?;
+        unsafe { memory.ops.vfio_dma_map(iova, size, base.cast()) }
+            .map_err(|error| no_dma(size, &error))?;
         Ok(memory)
     }
 

@@ -7,6 +7,7 @@ mod beside;
 mod best;
 mod copies;
 mod device;
+mod messages;
 mod refusals;
 mod samples;
 mod touch;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
             refusals::TESTS,
             beside::TESTS,
             samples::TESTS,
+            messages::TESTS,
         ]
         .into_iter()
         .flatten()

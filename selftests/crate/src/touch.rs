@@ -65,18 +65,23 @@ fn attempt(what: &str) -> Result<u32, Failure> {
     Ok(mapping.read::<u32>(0)?)
 }
 
-/// A device that the kernel's own vfio-pci drives for the lifetime of this value.
+/// A device that another driver has for the lifetime of this value.
 pub(crate) struct Elsewhere {
     address: Address,
     driver: String,
 }
 
 impl Elsewhere {
-    /// Unbinds the device from its driver and binds it to vfio-pci.
+    /// Unbinds the device from its driver and binds it to the kernel's own vfio-pci.
     pub(crate) fn new(address: Address) -> Result<Self, Failure> {
+        Self::with(address, "vfio-pci")
+    }
+
+    /// Unbinds the device from its driver and binds it to another one.
+    pub(crate) fn with(address: Address, other: &str) -> Result<Self, Failure> {
         let driver = address.driver().ok_or("the device has no driver")?;
         let moved = Self { address, driver };
-        moved.give_to("vfio-pci")?;
+        moved.give_to(other)?;
         Ok(moved)
     }
 

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What the programs in Rust say when a device cannot be opened: what failed, why, and what to do.
+//! The table in Documentation/userspace.rst has the texts.
+
+use crate::{
+    address,
+    ensure,
+    open,
+    tests,
+    touch::Elsewhere,
+    Failure,
+    Outcome, //
+};
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    process::Command, //
+};
+
+tests! {
+    message_names_a_device_that_does_not_exist,
+    message_tells_a_container_without_the_file,
+    message_names_the_owner_of_a_file,
+    message_names_the_process_that_has_a_device,
+    message_names_a_device_of_another_driver,
+}
+
+const OWNED: &str = "it belongs to user 0 and group 0 with mode 600; chown it to your user";
+
+/// What subregionctl, as this user, says about a device that it cannot show.
+fn said(device: &str, user: u32) -> Result<String, Failure> {
+    let output = Command::new("/tools/subregionctl")
+        .args(["list", device])
+        .uid(user)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    print!("# {}", said.replace('\n', "\n# "));
+    println!();
+    ensure!(!output.status.success());
+    Ok(said)
+}
+
+/// The file of the group of ivshmem.
+fn group() -> Result<PathBuf, Failure> {
+    let link = address("DEV_IVSHMEM")?
+        .sysfs()
+        .join("iommu_group")
+        .read_link()?;
+    let number = link.file_name().ok_or("a group has no number")?;
+    Ok(PathBuf::from("/dev/vfio").join(number))
+}
+
+// contract: userspace.messages
+fn message_names_a_device_that_does_not_exist() -> Outcome {
+    let said = said("fe:1f.7", 0)?;
+    ensure!(said.contains("there is no PCI device 0000:fe:1f.7; lspci -D lists those"));
+    Ok(())
+}
+
+// contract: userspace.messages
+fn message_tells_a_container_without_the_file() -> Outcome {
+    let device = address("DEV_IVSHMEM")?.to_string();
+    let group = group()?;
+    let away = group.with_extension("away");
+    fs::rename(&group, &away)?;
+    let without_group = said(&device, 0);
+    fs::rename("/dev/vfio/vfio", "/dev/vfio/away")?;
+    fs::rename(&away, &group)?;
+    let without_container = said(&device, 0);
+    fs::rename("/dev/vfio/away", "/dev/vfio/vfio")?;
+    ensure!(without_group?.contains("a container must be given that file (--device)"));
+    ensure!(without_container?.contains("/dev/vfio/vfio does not exist: modprobe vfio"));
+    open().map(drop)
+}
+
+// contract: userspace.messages
+fn message_names_the_owner_of_a_file() -> Outcome {
+    let said = said(&address("DEV_IVSHMEM")?.to_string(), 1000)?;
+    ensure!(said.contains(&*group()?.to_string_lossy()) && said.contains(OWNED));
+    Ok(())
+}
+
+// contract: userspace.messages
+fn message_names_the_process_that_has_a_device() -> Outcome {
+    let opened = open()?;
+    let said = said(&address("DEV_IVSHMEM")?.to_string(), 0)?;
+    drop(opened);
+    let process = format!(
+        "process {} has {} open; end that process",
+        std::process::id(),
+        group()?.display()
+    );
+    ensure!(said.contains(&process));
+    Ok(())
+}
+
+// contract: userspace.messages
+fn message_names_a_device_of_another_driver() -> Outcome {
+    if !Path::new("/sys/bus/pci/drivers/uio_pci_generic").exists() {
+        println!("# the kernel has no driver that takes any device");
+        return Ok(());
+    }
+    let second = address("DEV_PAIR_1")?;
+    let user = format!("in use outside of VFIO, by {second} (uio_pci_generic); bind all of");
+    let elsewhere = Elsewhere::with(second, "uio_pci_generic")?;
+    let said = said(&address("DEV_PAIR_0")?.to_string(), 0)?;
+    elsewhere.back()?;
+    ensure!(said.contains(&user));
+    Ok(())
+}

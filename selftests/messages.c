@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the programs in C say when a device cannot be opened: what failed, why, and what to do. The
+ * table in Documentation/userspace.rst has the texts.
+ */
+#include <stdarg.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+#include "fixture.h"
+
+/* A user without rights. */
+#define USER	1000
+/* Where the cgroup for devices is mounted. */
+#define DEVICES	"/tmp/devices"
+
+FIXTURE(messages) {
+	struct vfio_device dev;
+	const char *bdf;
+	char group[64];
+};
+
+FIXTURE_SETUP(messages)
+{
+	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	self->bdf = fixture_bdf(_metadata, "DEV_IVSHMEM");
+	if (!self->bdf)
+		return;
+	fixture_bind(_metadata, self->bdf, vfio_driver());
+	snprintf(self->group, sizeof(self->group), "/dev/vfio/%d", pci_iommu_group(self->bdf));
+}
+
+FIXTURE_TEARDOWN(messages)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* Expects that opening of @address by its group fails with @error, and a message that has @text. */
+#define EXPECT_MESSAGE(address, error_number, text) do {				\
+	struct vfio_device failing;							\
+	EXPECT_EQ(-(error_number), vfio_open_group(&failing, address, NULL));		\
+	EXPECT_NE(NULL, strstr(failing.error, text))					\
+		TH_LOG("the message is: %s", failing.error);				\
+} while (0)
+
+/* Writes a line to a file that exists; returns 0 or less on failure. */
+__attribute__((format(printf, 2, 3)))
+static int write_line(const char *path, const char *format, ...)
+{
+	int fd = open(path, O_WRONLY), length = -1;
+	va_list args;
+
+	va_start(args, format);
+	if (fd >= 0)
+		length = vdprintf(fd, format, args);
+	va_end(args);
+	close(fd);
+	return length;
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, an_address_that_is_none_is_named)
+{
+	EXPECT_MESSAGE("3", EINVAL, "'3' is no PCI address");
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_device_that_does_not_exist_is_named)
+{
+	EXPECT_MESSAGE("fe:1f.7", ENODEV,
+		       "there is no PCI device 0000:fe:1f.7; lspci -D lists those");
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_device_without_a_driver_needs_one)
+{
+	ASSERT_EQ(0, pci_unbind(self->bdf));
+	EXPECT_MESSAGE(self->bdf, ENOENT, "it has no driver; bind it to subregion_vfio_pci");
+	ASSERT_EQ(0, pci_bind(self->bdf, vfio_driver()));
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_container_without_the_file_needs_it)
+{
+	char away[80];
+
+	snprintf(away, sizeof(away), "%s.away", self->group);
+	ASSERT_EQ(0, rename(self->group, away));
+	EXPECT_MESSAGE(self->bdf, ENOENT, self->group);
+	EXPECT_MESSAGE(self->bdf, ENOENT, "a container must be given that file (--device)");
+	ASSERT_EQ(0, rename("/dev/vfio/vfio", "/dev/vfio/away"));
+	ASSERT_EQ(0, rename(away, self->group));
+	EXPECT_MESSAGE(self->bdf, ENOENT, "/dev/vfio/vfio does not exist: modprobe vfio");
+	ASSERT_EQ(0, rename("/dev/vfio/away", "/dev/vfio/vfio"));
+	EXPECT_EQ(0, vfio_device_open(&self->dev, self->bdf));
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_file_of_another_user_has_an_owner)
+{
+	ASSERT_EQ(0, seteuid(USER));
+	EXPECT_MESSAGE(self->bdf, EACCES, self->group);
+	EXPECT_MESSAGE(self->bdf, EACCES,
+		       "it belongs to user 0 and group 0 with mode 600; chown it to your user");
+	ASSERT_EQ(0, seteuid(0));
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_container_without_the_right_needs_it)
+{
+	struct stat status;
+
+	if (mkdir(DEVICES, 0700) || mount("none", DEVICES, "cgroup", 0, "devices"))
+		SKIP(return, "the kernel has no cgroup for devices");
+	ASSERT_EQ(0, stat(self->group, &status));
+	ASSERT_EQ(0, mkdir(DEVICES "/container", 0700));
+	ASSERT_LT(0, write_line(DEVICES "/container/devices.deny", "c %u:%u rwm",
+				major(status.st_rdev), minor(status.st_rdev)));
+	ASSERT_LT(0, write_line(DEVICES "/container/cgroup.procs", "%d", getpid()));
+	EXPECT_MESSAGE(self->bdf, EPERM, self->group);
+	EXPECT_MESSAGE(self->bdf, EPERM, "a container must be given that file (--device)");
+	ASSERT_LT(0, write_line(DEVICES "/cgroup.procs", "%d", getpid()));
+	EXPECT_EQ(0, rmdir(DEVICES "/container"));
+	EXPECT_EQ(0, umount(DEVICES));
+	EXPECT_EQ(0, rmdir(DEVICES));
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_device_in_use_has_a_process)
+{
+	char text[128];
+
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->bdf));
+	snprintf(text, sizeof(text), "process %d has %s open; end that process", getpid(),
+		 self->group);
+	EXPECT_MESSAGE(self->bdf, EBUSY, text);
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_group_with_a_sibling_in_use_has_a_process)
+{
+	const char *first = fixture_bdf(_metadata, "DEV_PAIR_0");
+	const char *second = fixture_bdf(_metadata, "DEV_PAIR_1");
+	char text[128], file[64];
+
+	if (!first || !second)
+		return;
+	if (access("/dev/iommu", F_OK))
+		SKIP(return, "the kernel has no iommufd");
+	fixture_bind(_metadata, first, vfio_driver());
+	fixture_bind(_metadata, second, vfio_driver());
+	ASSERT_EQ(0, vfio_device_open_cdev(&self->dev, second));
+	ASSERT_EQ(0, pci_vfio_file(second, file, sizeof(file)));
+	snprintf(text, sizeof(text), "process %d has %s open; end that process", getpid(), file);
+	EXPECT_MESSAGE(first, EBUSY, text);
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_group_with_a_device_of_another_driver_has_that_device)
+{
+	const char *first = fixture_bdf(_metadata, "DEV_PAIR_0");
+	const char *second = fixture_bdf(_metadata, "DEV_PAIR_1");
+	char text[128];
+
+	if (!first || !second)
+		return;
+	if (access(PCI_BUS "/drivers/uio_pci_generic", F_OK))
+		SKIP(return, "the kernel has no driver that takes any device");
+	fixture_bind(_metadata, first, vfio_driver());
+	fixture_bind(_metadata, second, "uio_pci_generic");
+	snprintf(text, sizeof(text),
+		 "in use outside of VFIO, by %s (uio_pci_generic); bind all of", second);
+	EXPECT_MESSAGE(first, EPERM, text);
+	fixture_bind(_metadata, second, vfio_driver());
+}
+
+/* Opens the device as a user who owns the group file only. */
+static int open_as_user(const char *bdf)
+{
+	struct vfio_device dev;
+
+	if (setresuid(USER, USER, USER) || vfio_open(&dev, bdf))
+		return 1;
+	return dev.group >= 0 && dev.iommufd < 0 ? 0 : 2;
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_user_who_may_not_use_the_device_file_gets_the_group)
+{
+	int status;
+	pid_t pid;
+
+	ASSERT_EQ(0, chown(self->group, USER, USER));
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		_exit(open_as_user(self->bdf));
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
+	ASSERT_EQ(0, chown(self->group, 0, 0));
+}
+
+TEST_HARNESS_MAIN
