@@ -2,6 +2,12 @@
 
 //! Bytes of a region in hexadecimal.
 
+use crate::show::written;
+use std::io::{
+    self,
+    BufWriter,
+    Write, //
+};
 use subregion_open::{
     Failure,
     Opened, //
@@ -23,6 +29,7 @@ pub(crate) fn dump(
     if offset >= end {
         return Err(format!("region {} ends at {:#x}", region.index(), region.size()).into());
     }
+    let mut out = BufWriter::new(io::stdout().lock());
     while offset < end {
         let mut line = [0; LINE];
         let want = usize::try_from(end - offset)?.min(LINE);
@@ -34,8 +41,8 @@ pub(crate) fn dump(
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect();
-        println!("{offset:08x}  {}", words.join(" "));
+        written(writeln!(out, "{offset:08x}  {}", words.join(" ")))?;
         offset += got as u64;
     }
-    Ok(())
+    written(out.flush())
 }

@@ -78,7 +78,7 @@ fn list(devices: Vec<Address>, json: bool) -> Result<(), Failure> {
             }
         }
     }
-    show::print(&shown, json);
+    show::print(&shown, json)?;
     if failed {
         return Err("not every device could be shown".into());
     }
@@ -101,7 +101,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         } => {
             let opened = Opened::new(&device)?;
             create(&opened, &parts)?;
-            show::print(&[show::Listing::new(&device, &opened)?], json);
+            show::print(&[show::Listing::new(&device, &opened)?], json)?;
             wait(seconds)
         }
         Command::Dump {

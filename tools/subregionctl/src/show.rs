@@ -6,6 +6,11 @@ use serde_json::{
     json,
     Value, //
 };
+use std::io::{
+    self,
+    BufWriter,
+    Write, //
+};
 use subregion_open::{
     Address,
     Failure,
@@ -99,17 +104,18 @@ fn attribute(region: &Region) -> Option<Attribute> {
         .filter(|_| region.flags().contains(RegionFlags::MMAP))
 }
 
-fn table(listing: &Listing) {
+fn table(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
     let note = if listing.supported {
         ""
     } else {
         "  (its driver has no subregions)"
     };
-    println!("{}{note}", listing.device);
-    println!(
+    writeln!(out, "{}{note}", listing.device)?;
+    writeln!(
+        out,
         "  {:<6} {:<9} {:<23} {:>12} {:<5} {:<9} {:<13} can be",
         "region", "what", "range", "size", "flags", "attribute", "type"
-    );
+    )?;
     for (region, can) in &listing.rows {
         let range = region
             .subregion()
@@ -119,7 +125,8 @@ fn table(listing: &Listing) {
             .map_or("-".into(), |effective| effective.to_string());
         let names = can.map(|can| names(can.attributes));
         let names = names.filter(|names| !names.is_empty());
-        println!(
+        writeln!(
+            out,
             "  {:<6} {:<9} {range:<23} {:>#12x} {:<5} {:<9} {effective:<13} {}",
             region.index().0,
             kind(region),
@@ -127,23 +134,25 @@ fn table(listing: &Listing) {
             flags(region),
             attribute(region).map_or("-", Attribute::name),
             names.map_or("-".into(), |names| names.join(" "))
-        );
+        )?;
         let lacks = |can: &Support| {
             let all = Attribute::ALL.iter();
             all.copied()
                 .any(|attribute| !can.attributes.contains(attribute.into()))
         };
         if let Some(can) = can.filter(lacks).filter(|can| !can.busy.is_empty()) {
-            println!("         busy: {}", can.busy);
+            writeln!(out, "         busy: {}", can.busy)?;
         }
         for claim in region.claims() {
-            println!(
+            writeln!(
+                out,
                 "         claimed {:<23} by region {}",
                 claim.range.to_string(),
                 claim.index
-            );
+            )?;
         }
     }
+    Ok(())
 }
 
 fn as_json(listing: &Listing) -> Value {
@@ -185,11 +194,31 @@ fn as_json(listing: &Listing) -> Value {
     })
 }
 
-/// Prints all devices.
-pub(crate) fn print(listings: &[Listing], json: bool) {
-    if json {
-        println!("{:#}", listings.iter().map(as_json).collect::<Value>());
-    } else {
-        listings.iter().for_each(table);
+/// Returns the error of a write to stdout, but ends the program without a message if the reader has
+/// had enough, as head has.
+pub(crate) fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(1),
+        result => Ok(result?),
     }
+}
+
+/// Prints all devices.
+///
+/// # Errors
+///
+/// Those of stdout.
+pub(crate) fn print(listings: &[Listing], json: bool) -> Result<(), Failure> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut write = || {
+        if json {
+            writeln!(out, "{:#}", listings.iter().map(as_json).collect::<Value>())?;
+        } else {
+            for listing in listings {
+                table(&mut out, listing)?;
+            }
+        }
+        out.flush()
+    };
+    written(write())
 }
