@@ -281,7 +281,9 @@ TEST_F(elsewhere, nobody_reaches_the_device_in_reset_and_nobody_is_refused)
 	unsigned int round;
 
 	start_watch(_metadata, watch);
-	for (round = 0; round < ROUNDS; round++) {
+	/* On a loaded machine, the thread that looks runs rarely and needs more resets. */
+	for (round = 0; round < ROUNDS || (round < 10 * ROUNDS && watch->absent < 3 * ROUNDS);
+	     round++) {
 		unsigned long before = watch->thread->reached;
 
 		ASSERT_EQ(0, event->revoke(&scene->dev));
@@ -298,8 +300,8 @@ TEST_F(elsewhere, nobody_reaches_the_device_in_reset_and_nobody_is_refused)
 	EXPECT_EQ(0, watch->process->refused);
 	EXPECT_EQ(0, watch->reader->nothing);
 	EXPECT_EQ(0, watch->reader->refused);
-	/* Who looks from time to time sees both; how often depends on the load of the machine. */
-	EXPECT_LT(0, watch->absent);
+	/* The entry was seen to be absent, for some milliseconds each time. */
+	EXPECT_LE(3 * ROUNDS, watch->absent);
 	EXPECT_LT(0, watch->present);
 }
 
