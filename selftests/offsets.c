@@ -14,7 +14,7 @@
 
 /* The number of cycles of a test. -DCYCLES=1000000 makes a longer one. */
 #ifndef CYCLES
-#define CYCLES	(4 * WINDOWS)
+#define CYCLES	(2 * WINDOWS + 2)
 #endif
 
 FIXTURE(offsets) {
@@ -345,7 +345,7 @@ TEST_F(offsets, a_mapping_that_is_made_meanwhile_never_leads_to_another_subregio
 		_exit(ret < 0 ? 1 : ret ? 0 : 2);
 	}
 	/* CREATE fails while the child maps the destroyed subregion. */
-	for (i = 0; i < 4000; i++) {
+	for (i = 0; i < 2000; i++) {
 		fixture_destroy(_metadata, &self->dev, sub.index);
 		do {
 			sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, i % 2 * GIB, GIB);
@@ -359,7 +359,7 @@ TEST_F(offsets, a_mapping_that_is_made_meanwhile_never_leads_to_another_subregio
 }
 
 /* The exports of subregions that have one offset in turn, the last of which exists. */
-#define EXPORTS	500
+#define EXPORTS	200
 
 struct receiver {
 	pthread_t thread;

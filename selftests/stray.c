@@ -351,7 +351,7 @@ TEST_F(stray, nothing_that_is_repeated_is_logged)
 	struct vfio_subregion_query query;
 	uint32_t value;
 
-	for (n = 0; n < 20; n++) {
+	for (n = 0; n < 8; n++) {
 		struct vfio_subregion_create sub;
 
 		sub = subregion_init(BAR2, n % SUBREGION_ATTRIBUTES, at, 4 * KIB);
@@ -432,7 +432,7 @@ TEST_F(stray_race, no_touch_ever_finds_it_with_another_type)
 	unsigned int round, n;
 	void *alien;
 
-	for (round = 0; round < 300; round++) {
+	for (round = 0; round < 100; round++) {
 		sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0,
 				     (round % 3 + 1) * 4 * KIB);
 		alien = pci_map_resource(self->dev.bdf, 2, "_wc", 0, 4 * KIB);

@@ -175,8 +175,8 @@ static inline void operate(struct __test_metadata *_metadata, struct subject *su
 }
 
 /*
- * Does this to each part of the BAR, and to the first two of subregions: the kernel cuts all
- * subregions in the same way, and the debug kernel takes a second for each.
+ * Does this to each part of the BAR, and to the first one or two of subregions: the kernel cuts all
+ * subregions in the same way, and the debug kernel takes a second for each part of a large mapping.
  */
 static inline void operate_on_all(struct __test_metadata *_metadata, struct subject *subject,
 				  surgeon *cut)
@@ -192,7 +192,9 @@ static inline void operate_on_all(struct __test_metadata *_metadata, struct subj
 
 	for (i = 0; i < ARRAY_SIZE(places); i++) {
 		subject->place = &places[i];
-		count = subject->place->is_subregion ? 2 : ARRAY_SIZE(cuts);
+		count = ARRAY_SIZE(cuts);
+		if (subject->place->is_subregion)
+			count = subject->size < GIB ? 2 : 1;
 		for (j = 0; j < count; j++) {
 			subject->cut = &cuts[j];
 			operate(_metadata, subject, cut);
