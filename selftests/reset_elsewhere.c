@@ -435,9 +435,11 @@ struct storm {
 	struct vfio_device other;
 	uint64_t unit;
 	uint32_t bar;
+	/* The offset in the device file of no subregion. */
+	uint64_t miss;
 	int event;
 	volatile bool stop;
-	struct actor actors[16];
+	struct actor actors[24];
 	unsigned int count;
 };
 
@@ -528,6 +530,27 @@ static int act_read(struct storm *storm)
 	return done == sizeof(bytes) ? 0 : -errno;
 }
 
+/* The kernel looks up all subregions of the BAR. */
+static int act_list(struct storm *storm)
+{
+	struct {
+		struct vfio_region_info info;
+		char caps[32 * KIB];
+	} reply = { .info = { .argsz = sizeof(reply), .index = storm->bar } };
+
+	return ioctl(storm->scene.dev.fd, VFIO_DEVICE_GET_REGION_INFO, &reply) ? -errno : 0;
+}
+
+/* The offset is that of no subregion. */
+static int act_miss(struct storm *storm)
+{
+	uint32_t value;
+
+	if (pread(storm->scene.dev.fd, &value, sizeof(value), storm->miss) != -1)
+		return -EEXIST;
+	return errno == EINVAL ? 0 : -errno;
+}
+
 /* A signal is no failure: the memory is disabled now and then. */
 static int act_touch(struct storm *storm)
 {
@@ -547,7 +570,8 @@ static void *act(void *data)
 
 	while (!actor->storm->stop) {
 		ret = actor->deed->act(actor->storm);
-		usleep(actor->deed->pause * 1000);
+		if (actor->deed->pause)
+			usleep(actor->deed->pause * 1000);
 		if (!ret) {
 			actor->done++;
 			continue;
@@ -727,6 +751,45 @@ TEST_F_TIMEOUT(storm, of_resets_of_two_functions_ends, 120)
 TEST_F_TIMEOUT(storm, of_resets_of_two_functions_one_of_vfio_pci_ends, 120)
 {
 	storm_of_two(_metadata, &self->storm, DRIVER_STOCK);
+}
+
+/*
+ * Threads of a user that look things up all the time. At any time one of them holds the lock that
+ * a reset needs, so the others must not take it then.
+ */
+/* contract: reset.no-delay */
+TEST_F_TIMEOUT(storm, of_lookups_delays_no_reset, 300)
+{
+	struct deed deeds[ARRAY_SIZE(self->storm.actors)];
+	const struct event event = { .device = "DEV_NVME", .bar = 2, .unit = 2 * MIB };
+	struct storm *storm = &self->storm;
+	time_t begin;
+	uint64_t at;
+	unsigned int i;
+
+	if (!set_scene(_metadata, &storm->scene, &event))
+		return;
+	storm->unit = event.unit;
+	storm->bar = event.bar;
+	storm->miss = storm->scene.sub.mmap_offset + GIB;
+	for (at = 4 * KIB; at < event.unit; at += 4 * KIB)
+		fixture_create(_metadata, &storm->scene.dev, event.bar, VFIO_SUBREGION_ATTR_DEVICE,
+			       at, 4 * KIB);
+	for (i = 0; i < ARRAY_SIZE(deeds); i++) {
+		if (i % 4)
+			deeds[i] = (struct deed) { "GET_REGION_INFO", act_list, 0, {} };
+		else
+			deeds[i] = (struct deed) { "read() of no subregion", act_miss, 0, {} };
+	}
+	let_storm(_metadata, storm, deeds, ARRAY_SIZE(deeds), 0);
+	begin = time(NULL);
+	for (i = 0; i < 3; i++)
+		EXPECT_EQ(0, pci_reset(storm->scene.dev.bdf, NULL));
+	TH_LOG("three resets took %ld seconds", (long)(time(NULL) - begin));
+	EXPECT_GT(begin + 60, time(NULL));
+	end_storm(_metadata, storm);
+	ASSERT_EQ(0, memory_on(&storm->scene.dev));
+	expect_calm(_metadata, storm);
 }
 
 TEST_HARNESS_MAIN

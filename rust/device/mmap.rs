@@ -85,7 +85,7 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
         return fault.refuse();
     };
     // The lock is held until the entry exists; see device.rs.
-    let table = device.memory_shared();
+    let table = fault.memory_shared();
     match target(device, offset) {
         Target::Other => fault.refuse(),
         Target::Bar(bar, at) => {
@@ -128,7 +128,7 @@ fn fault_stray(
     if let (Some(mut io), Some(bar)) = (device.try_io_exclusive(), device.bar(bar.index())) {
         segments::end_stray_page(device, &mut io, bar, span.start());
     }
-    let table = device.memory_shared();
+    let table = fault.memory_shared();
     match table.claim_kind(bar, span) {
         None => fault.map(&table, bar.index(), span.start()),
         Some(_) => fault.refuse(),

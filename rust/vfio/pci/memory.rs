@@ -35,11 +35,19 @@ pub(crate) struct MemoryShared<'a, T: Operations> {
 }
 
 impl<'a, T: Operations> MemoryShared<'a, T> {
-    /// Takes the lock for reading.
+    /// Takes the lock for reading, but gives way to a reset that begins.
     ///
     /// A waiting writer blocks new readers. A thread that holds the lock must therefore not call
     /// this.
     pub(super) fn new(device: &'a OpenDevice<T>) -> Self {
+        device.gate().give_way();
+        Self::in_fault(device)
+    }
+
+    /// Takes the lock for reading, in a fault. If a reset begins, the fault makes no entry and then
+    /// waits at the gate, so it cannot hinder the reset twice.
+    #[inline]
+    pub(super) fn in_fault(device: &'a OpenDevice<T>) -> Self {
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         unsafe { kernel::bindings::down_read(lock) };
@@ -79,8 +87,9 @@ pub(crate) struct MemoryExclusive<'a, T: Operations> {
 }
 
 impl<'a, T: Operations> MemoryExclusive<'a, T> {
-    /// Takes the lock for writing.
+    /// Takes the lock for writing, but gives way to a reset that begins.
     pub(super) fn new(device: &'a OpenDevice<T>) -> Self {
+        device.gate().give_way();
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         unsafe { kernel::bindings::down_write(lock) };

@@ -262,9 +262,22 @@ impl<'a, T: Operations> Fault<'a, T> {
         self.exported.is_none_or(|this| this == exported)
     }
 
+    /// Takes the core's memory lock for reading until the guard is dropped, as
+    /// [`OpenDevice::memory_shared`] does.
+    #[inline]
+    pub(crate) fn memory_shared(&self) -> MemoryShared<'a, T> {
+        MemoryShared::in_fault(self.device)
+    }
+
     /// Makes no entry. For a huge entry the memory manager tries smaller ones; for a single page it
     /// raises SIGBUS.
+    ///
+    /// If the gate of the device is closed, the refusal of a single page waits, and
+    /// [`Operations::fault`] is called again when the gate is open.
     pub(crate) fn refuse(&self) -> FaultOutcome {
+        if self.is_single_page() && self.device.gate().is_closed() {
+            return FaultOutcome(Outcome::AwaitGate);
+        }
         FaultOutcome(Outcome::Done(self.refusal()))
     }
 

@@ -13,14 +13,18 @@
 //! no two calls for one device overlap. The caller may also hold the lock of the device's
 //! configuration space.
 //!
-//! None of these calls waits for the memory lock, because two kinds of threads hold it for writing
-//! until after the call:
+//! None of these calls waits until it gets the memory lock, because two kinds of threads hold it for
+//! writing until after the call:
 //!
 //! - A thread that resets the device through VFIO, which is the calling thread, or a thread that
 //!   resets another function of the same slot.
 //! - A thread that writes the command register. It waits for the lock of configuration space.
 //!
-//! [`exclude_faults`] explains how the calls exclude faults without waiting.
+//! [`exclude_faults`] explains how the calls exclude faults without the lock.
+//!
+//! A call must not depend on the user's threads either, which can hold the lock for reading in turn,
+//! so that somebody always holds it. While a call tries to get the lock, other threads therefore do
+//! not take it ([`Gate::give_way`]), and faults, which do take it, then wait at the gate.
 //!
 //! The memory lock and the inode of the mappings exist from the allocation of the device to its
 //! release. The calls therefore work whether the device is open or closed.
@@ -59,6 +63,12 @@ const FAILED: u32 = 1 << 2;
 /// The thread that resets the device holds the memory lock for writing. Set only together with
 /// [`RESET`].
 const MEMORY_LOCKED: u32 = 1 << 3;
+/// A thread has closed the gate and tries to get the memory lock.
+const CLOSING: u32 = 1 << 4;
+
+/// How often [`exclude_faults`] finds that a thread holds the memory lock for writing before it
+/// expects no end of that.
+const WRITERS: u32 = 25;
 
 /// The point at which accesses to the BARs wait while somebody other than VFIO resets the device.
 ///
@@ -138,6 +148,34 @@ impl Gate {
         }
     }
 
+    /// Waits while another thread, which has closed the gate, tries to get the memory lock. That does
+    /// not take long, because the thread waits only for those that have the lock already.
+    ///
+    /// The caller must not hold the memory lock.
+    #[inline]
+    pub(super) fn give_way(&self) {
+        if self.reasons.load(Relaxed) & CLOSING != 0 {
+            self.wait_until_closed();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_until_closed(&self) {
+        let mut changing = self.changing.lock();
+        while self.reasons.load(Relaxed) & CLOSING != 0 {
+            self.changed.wait(&mut changing);
+        }
+    }
+
+    /// Closes the gate as [`Gate::change`] does, and waits as [`exclude_faults`] does.
+    fn close(&self, core: &CoreDevice, set: u32, clear: u32) -> Option<MemoryLocked> {
+        self.change(set | CLOSING, clear);
+        let lock = exclude_faults(core);
+        self.change(0, CLOSING);
+        lock
+    }
+
     /// Adds the reasons `set`, removes the reasons `clear`, and returns the previous reasons.
     fn change(&self, set: u32, clear: u32) -> u32 {
         let changing = self.changing.lock();
@@ -155,8 +193,7 @@ impl Gate {
     /// Keeps the memory lock for writing unless a thread holds it for writing already, so that a
     /// read() or write() in progress waits too.
     pub(super) fn reset_prepare(&self, core: &CoreDevice) {
-        self.change(RESET, 0);
-        let lock = exclude_faults(core);
+        let lock = self.close(core, RESET, 0);
         // TODO(dma-buf): The importers of dma-bufs get no notice of this reset.
         memory::zap_bars(core);
         if let Some(lock) = lock {
@@ -198,8 +235,7 @@ impl Gate {
     }
 
     fn revoke(&self, core: &CoreDevice, set: u32, clear: u32) {
-        self.change(set, clear);
-        let _lock = exclude_faults(core);
+        let _lock = self.close(core, set, clear);
         memory::zap_bars(core);
     }
 
@@ -219,7 +255,7 @@ impl Gate {
 
 /// Waits until no fault that found the gate open can still make a page-table entry. Returns the
 /// memory lock, held for writing, or `None` if a thread, possibly the calling one, already holds it
-/// for writing.
+/// for writing and does not release it soon.
 ///
 /// The caller has closed the gate. A fault that takes the memory lock afterwards finds it closed.
 /// The faults that took the lock before have ended as soon as this function gets the lock, or finds
@@ -228,15 +264,20 @@ impl Gate {
 /// All CPUs of the supported architectures (x86 and arm64) see stores in the same order, so that
 /// fault finds the gate closed.
 ///
-/// The loop ends, because readers of the memory lock do not wait for locks of the PCI core. They
-/// hold it only while they make an entry or access a register.
+/// Most writers release the lock within microseconds, and the function then gets it. It does not
+/// wait longer, because others keep the lock until the reset is over.
+///
+/// The loop ends, because readers of the memory lock do not wait for locks of the PCI core, and
+/// because no thread of the user can take the lock again and again: [`Gate::give_way`] and the gate
+/// stop it. They hold it only while they look up a range, make an entry or access registers.
 fn exclude_faults(core: &CoreDevice) -> Option<MemoryLocked> {
+    let mut writers_left = WRITERS;
     loop {
         if let Some(lock) = MemoryLocked::try_new(core) {
             return Some(lock);
         }
         if memory::is_write_locked(core) {
-            return None;
+            writers_left = writers_left.checked_sub(1)?;
         }
         fsleep(Delta::from_micros(20));
     }
