@@ -20,6 +20,9 @@ use crate::{
 };
 use kernel::prelude::*;
 
+/// The number of claims that are read in one hold of the memory lock.
+const CHUNK: usize = 64;
+
 /// Handles `VFIO_DEVICE_GET_INFO`.
 pub(super) fn get_info(device: &OpenDevice, arg: usize) -> Result<c_long> {
     let done = device.core_ioctl(bindings::VFIO_DEVICE_GET_INFO, arg)?;
@@ -76,28 +79,69 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
         Some(bar) if device.data().ever_changed(bar) => bar,
         _ => return Ok(()),
     };
+    let mut in_chunks = 3_u32;
     loop {
-        let table = device.memory_shared();
-        if is_plain(&table, bar) {
+        // After three changes meanwhile, the list is read at once.
+        let chunk = if in_chunks != 0 { CHUNK } else { usize::MAX };
+        in_chunks = in_chunks.saturating_sub(1);
+        let (plain, version) = {
+            let table = device.memory_shared();
+            (is_plain(&table, bar), Version::new(&table, bar))
+        };
+        if plain || !info.has_room_for(wire::Claims::size(version.claims)?) {
             return Ok(());
         }
-        let expected = table.count(bar);
-        drop(table);
-        if !info.has_room_for(wire::Claims::size(expected)?) {
-            return Ok(());
+        let mut claims = wire::Claims::with_capacity(version.claims)?;
+        if push_claims(device, bar, &version, chunk, &mut claims)? {
+            let attribute = version.attribute;
+            return info.add_words(&claims.into_words(attribute, mem_type(attribute)));
         }
-        let mut claims = wire::Claims::with_capacity(expected)?;
+    }
+}
+
+/// Adds the claims of `bar` to `claims`, with at most `chunk` in one hold of the memory lock, which
+/// must not delay faults. Returns `false` if the claims are no longer those of `version`.
+fn push_claims(
+    device: &OpenDevice,
+    bar: region::Bar,
+    version: &Version,
+    chunk: usize,
+    claims: &mut wire::Claims,
+) -> Result<bool> {
+    let mut end = 0;
+    loop {
+        let before = end;
         let table = device.memory_shared();
-        if table.count(bar) > expected || is_plain(&table, bar) {
-            // The claims changed while the lock was not held.
-            continue;
+        if Version::new(&table, bar) != *version {
+            return Ok(false);
         }
-        let attribute = table.attribute(bar);
-        for (span, id) in table.claims(bar) {
+        for (span, id) in table.claims(bar, end).take(chunk) {
             claims.push(span, device.data().index(id))?;
+            end = span.end();
         }
-        drop(table);
-        return info.add_words(&claims.into_words(attribute, mem_type(attribute)));
+        if end == before {
+            return Ok(true);
+        }
+    }
+}
+
+/// What changes whenever the claims of a BAR or its attribute change.
+#[derive(PartialEq, Eq)]
+struct Version {
+    /// The number of subregions that have been created on the device.
+    created: u32,
+    /// The number of claims of the BAR.
+    claims: u32,
+    attribute: Attribute,
+}
+
+impl Version {
+    fn new(table: &Claims, bar: region::Bar) -> Self {
+        Self {
+            created: table.created(),
+            claims: table.count(bar),
+            attribute: table.attribute(bar),
+        }
     }
 }
 

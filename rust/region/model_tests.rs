@@ -338,7 +338,7 @@ impl Model {
 
     fn check_claims(&self, table: &Table<Storage>, bar: Bar, owners: &[Option<Owner>]) {
         assert_eq!(table.attribute(bar), self.attributes[bar.index()]);
-        let claims: Vec<_> = table.claims(bar).collect();
+        let claims: Vec<_> = table.claims(bar, 0).collect();
         assert!(claims.is_sorted_by(|(one, _), (next, _)| one.end() <= next.start()));
         let mut claimed = 0;
         assert_eq!(table.count(bar) as usize, claims.len());

@@ -260,9 +260,13 @@ impl<S: Stores> Table<S> {
         })
     }
 
-    /// Returns the claims of `bar`, ordered by offset.
-    pub(crate) fn claims(&self, bar: Bar) -> impl Iterator<Item = (Span, RegionId)> + '_ {
-        self.claims_from(bar, 0)
+    /// Returns the claims of `bar` that end after `start`, ordered by offset.
+    pub(crate) fn claims(
+        &self,
+        bar: Bar,
+        start: u64,
+    ) -> impl Iterator<Item = (Span, RegionId)> + '_ {
+        self.claims_from(bar, start)
             .filter_map(|claim| Some((claim.span, claim.region()?)))
     }
 

@@ -480,7 +480,7 @@ mod cases {
         assert_eq!(table.stray_at(bar(2), PAGE), Some(span(PAGE, 2 * PAGE)));
         assert_eq!(table.stray_at(bar(2), 3 * PAGE), None);
         assert_eq!((table.len(), table.count(bar(2))), (0, 0));
-        assert_eq!(table.claims(bar(2)).count(), 0);
+        assert_eq!(table.claims(bar(2), 0).count(), 0);
     }
 
     // contract: stray.no-subregion
