@@ -63,7 +63,8 @@ impl UserMemory {
 
 impl Drop for UserMemory {
     fn drop(&mut self) {
-        // This fails only if a fatal signal arrives, and the process ends then.
+        // This can fail if a fatal signal arrives, or if the process has as many VMAs as it may
+        // have. The memory then remains until the process ends.
         // SAFETY: The function may be called for any range of the thread's address space, in which
         // `new` has mapped this one.
         let _ = unsafe { kernel::bindings::vm_munmap(self.address.addr(), self.len) };

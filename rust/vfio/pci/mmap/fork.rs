@@ -35,10 +35,11 @@ const HUGE: usize = PAGE_SIZE << LARGEST_ORDER;
 /// is possible, this removes small entries too. fork() copies all others.
 pub(super) fn remove_huge_entries(child: &VmaRef) {
     // The memory manager calls `open` in three places. `__split_vma()` and `copy_vma()` do so for
-    // an address space that the thread uses. `dup_mmap()` does so for a new one; its only caller is
-    // `dup_mm()` (kernel/fork.c), which gets `current->mm` as the parent. The parent is therefore
-    // the address space of this thread. vfork() and new threads share the address space, and kernel
-    // threads have none, so none of them copies a VMA.
+    // an address space that the thread uses; userfaultfd can split VMAs of another one, but not
+    // those of device memory (`vma_can_userfault()`, mm/userfaultfd.c). `dup_mmap()` does so for a
+    // new one; its only caller is `dup_mm()` (kernel/fork.c), which gets `current->mm` as the
+    // parent. The parent is therefore the address space of this thread. vfork() and new threads
+    // share the address space, and kernel threads have none, so none of them copies a VMA.
     let task = current!();
     let Some(parent) = task.mm() else {
         return;
