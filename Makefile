@@ -3,7 +3,7 @@
 
 # With KDIR=TREE and no goal, build only the module; with neither, print the help.
 .DEFAULT_GOAL := $(if $(filter command line,$(origin KDIR)),module,help)
-.PHONY: help run sample dpdk nested vmm try trace check check-host check-all series series-check coverage fuzz bench doc deb deb-modules debcheck module dropin noiommu install uninstall clean cache distclean
+.PHONY: help run sample dpdk dpdk-native nested vmm try trace check check-host check-all series series-check coverage fuzz bench doc deb deb-modules debcheck module dropin noiommu install uninstall clean cache distclean
 
 help: ## Print this help
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -20,6 +20,11 @@ dpdk: ## Run Debian's dpdk-testpmd on the drop-in in QEMU, with and without writ
 	@[ '$(or $(ARCH),x86_64)' = x86_64 ] || { echo 'error: make dpdk runs on x86-64 only' >&2; exit 1; }
 	@rig/enter rig/build dropin oracle tools
 	@rig/enter rig/vm --dpdk dpdk
+
+dpdk-native: ## Build DPDK from Debian's source with the patch for write combining, and run it in QEMU
+	@[ '$(or $(ARCH),x86_64)' = x86_64 ] || { echo 'error: make dpdk-native runs on x86-64 only' >&2; exit 1; }
+	@rig/enter rig/build dropin oracle tools
+	@rig/enter rig/vm --dpdk-native dpdknative
 
 nested: ## Pass a device through to a guest in QEMU, with Debian's QEMU
 	@rig/enter rig/build module oracle tools
