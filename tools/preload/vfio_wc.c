@@ -30,14 +30,16 @@
 #define SET_GROUP_ID	(S_ISGID | 0010)
 
 static const char usage[] =
-	"Usage: vfio-wc --bar DEVICE=BAR [--bar DEVICE=BAR]... [--] PROGRAM [ARGUMENT]...\n"
+	"Usage: vfio-wc --bar DEVICE=BAR[,strict=START-END]... [--bar ...]... [--] PROGRAM\n"
+	"               [ARGUMENT]...\n"
 	"\n"
 	"Runs PROGRAM, which opens PCI devices by VFIO, and makes the named BARs of these devices\n"
 	"write-combining before PROGRAM can map them. If this fails for a BAR, PROGRAM does not get\n"
 	"the device (EACCES). Other devices and BARs stay as they are.\n"
 	"\n"
 	"  -b, --bar DEVICE=BAR  a PCI address, such as 0000:03:00.0 or 03:00.0, and a number from\n"
-	"                        0 to 5\n"
+	"                        0 to 5. The bytes from START to just before END stay strict,\n"
+	"                        such as 0-64K for registers; a BAR can have up to 8 such ranges\n"
 	"  -h, --help            prints this text\n"
 	"\n"
 	"The device must be bound to subregion_vfio_pci, or to this driver by the name of vfio-pci.\n"
@@ -48,7 +50,7 @@ static const char usage[] =
 	"The status is that of PROGRAM, 126 if vfio-wc refuses to run it, and 127 if there is no\n"
 	"such program. For example:\n"
 	"\n"
-	"  vfio-wc --bar 0000:03:00.0=2 -- dpdk-testpmd -a 0000:03:00.0\n";
+	"  vfio-wc --bar 0000:03:00.0=2,strict=0-64K -- dpdk-testpmd -a 0000:03:00.0\n";
 
 #define EXIT_REFUSED	126
 #define EXIT_MISSING	127
@@ -68,7 +70,37 @@ static void fail(int status, const char *format, ...)
 
 #define refuse(...)	fail(EXIT_REFUSED, __VA_ARGS__)
 
-/* Fails unless the device has a memory BAR of that number. */
+/* Fails unless the strict ranges can be subregions of a BAR of @size bytes, and leave a rest. */
+static void check_ranges(const struct wc_bar *bar, uint64_t size)
+{
+	uint64_t page = sysconf(_SC_PAGESIZE), rest = size;
+
+	for (unsigned int i = 0; i < bar->ranges; i++) {
+		const struct wc_range *range = &bar->strict[i];
+		const char *why = NULL;
+
+		if (range->start % page || range->end % page)
+			why = "it must consist of whole pages";
+		else if (range->end > size)
+			why = "it ends beyond the BAR";
+		for (unsigned int j = 0; j < i && !why; j++)
+			if (range->start < bar->strict[j].end && bar->strict[j].start < range->end)
+				why = "it overlaps another strict range";
+		if (why)
+			fail(EXIT_REFUSED,
+			     "strict=0x%llx-0x%llx: %s; a page has 0x%llx bytes, and BAR %u of %s 0x%llx",
+			     (unsigned long long)range->start, (unsigned long long)range->end, why,
+			     (unsigned long long)page, bar->bar, bar->address,
+			     (unsigned long long)size);
+		rest -= range->end - range->start;
+	}
+	if (!rest)
+		fail(EXIT_REFUSED,
+		     "all of BAR %u of %s is to stay strict, as it is without vfio-wc; name less of it",
+		     bar->bar, bar->address);
+}
+
+/* Fails unless the device has a memory BAR of that number, with room for its strict ranges. */
 static void check_bar(const struct wc_bar *bar)
 {
 	unsigned long long start, end, flags = 0;
@@ -90,6 +122,7 @@ static void check_bar(const struct wc_bar *bar)
 		fail(EXIT_REFUSED,
 		     "BAR %u of %s has I/O ports, which cannot be write-combining; name a memory BAR",
 		     bar->bar, bar->address);
+	check_ranges(bar, end - start + 1);
 }
 
 static void check_device(const struct wc_bar *bar)
@@ -262,7 +295,8 @@ static void check_program(const char *path)
 	examine_self(&own, own_loader);
 	for (int depth = 0; depth < FILES; depth++) {
 		memset(&head, 0, sizeof(head));
-		fd = open(path, O_RDONLY | O_CLOEXEC);
+		/* Without O_NONBLOCK, a FIFO would wait for a writer. */
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 		if (fd < 0)
 			refuse("%s cannot be examined: %s; it must be readable", path,
 			       strerror(errno));
@@ -302,7 +336,7 @@ static void set_before(const char *name, const char *value, char separator)
 	free(both);
 }
 
-/* Adds the BARs of one option to the list. Room is left for options of a BAR behind a comma. */
+/* Adds the BAR of one option to the list. */
 static size_t add_bar(struct wc_bar *bars, size_t count, const char *text)
 {
 	const char *rest;
@@ -312,19 +346,18 @@ static size_t add_bar(struct wc_bar *bars, size_t count, const char *text)
 	rest = wc_bar_parse(&bars[count], text);
 	if (!rest || *rest)
 		fail(EXIT_REFUSED,
-		     "--bar %s: expected DEVICE=BAR, such as --bar 0000:03:00.0=2, with a BAR from 0 to 5; a BAR is write-combining as a whole",
-		     text);
-	for (size_t i = 0; i < count; i++)
-		if (bars[i].bar == bars[count].bar &&
-		    !strcmp(bars[i].address, bars[count].address))
-			refuse("--bar %s: this BAR is named twice", text);
+		     "--bar %s: expected DEVICE=BAR, such as --bar 0000:03:00.0=2, with a BAR from 0 to 5, or --bar 0000:03:00.0=2,strict=0-64K, with up to %d ranges that stay strict",
+		     text, WC_RANGES);
+	if (wc_bar_is_among(bars, count, &bars[count]))
+		refuse("--bar %s: this BAR is named twice; name its ranges in one option", text);
 	check_device(&bars[count]);
 	return count + 1;
 }
 
 int main(int argc, char **argv)
 {
-	char program[PATH_MAX], library[PATH_MAX], list[WC_BARS * (PCI_ADDRESS_LEN + 3)] = "";
+	char list[WC_BARS * (PCI_ADDRESS_LEN + 3 + WC_RANGES_LEN)] = "", ranges[WC_RANGES_LEN];
+	char program[PATH_MAX], library[PATH_MAX];
 	struct wc_bar bars[WC_BARS];
 	size_t count = 0, length = 0;
 	const char *text;
@@ -364,9 +397,11 @@ int main(int argc, char **argv)
 	find_library(library);
 	find_program(program, argv[at]);
 	check_program(program);
-	for (size_t i = 0; i < count; i++)
-		length += snprintf(list + length, sizeof(list) - length, "%s%s=%u", i ? "," : "",
-				   bars[i].address, bars[i].bar);
+	for (size_t i = 0; i < count; i++) {
+		wc_ranges_format(ranges, &bars[i], WC_STRICT);
+		length += snprintf(list + length, sizeof(list) - length, "%s%s=%u%s", i ? "," : "",
+				   bars[i].address, bars[i].bar, ranges);
+	}
 	if (setenv(WC_BARS_VARIABLE, list, 1))
 		refuse("%s", strerror(errno));
 	set_before("LD_PRELOAD", library, ':');
