@@ -7,11 +7,13 @@ _subregionctl() {
 	word=${word##* }
 	devices=("${devices[@]##*/}")
 	case ${COMP_WORDS[1]} in
-	list) words="--open --json --help ${devices[*]}" ;;
+	list) words="--open --pid --json --help ${devices[*]}" ;;
+	show) words="--json --help ${devices[*]}" ;;
+	watch) words="--interval --json --help ${devices[*]}" ;;
 	hold) words="--part --seconds --json --help ${devices[*]}" ;;
 	dump) words="--offset --length --part --help ${devices[*]}" ;;
 	esac
-	[ "$COMP_CWORD" -gt 1 ] || words="list hold dump --help --version"
+	[ "$COMP_CWORD" -gt 1 ] || words="list show watch hold dump --help --version"
 	# A pattern that matches no device stays as it is.
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word" | grep -vF '*')
 	# For bash, the parts of an address are words of their own.

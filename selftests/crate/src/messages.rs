@@ -42,7 +42,7 @@ const OWNED: &str = "it belongs to user 0 and group 0 with mode 600; chown it to
 /// What subregionctl, as this user, says about a device that it cannot show.
 fn said(device: &str, user: u32) -> Result<String, Failure> {
     let mut program = Command::new("/tools/subregionctl");
-    program.args(["list", device]);
+    program.args(["show", device]);
     if user != 0 {
         program.uid(user);
     }
@@ -145,6 +145,8 @@ fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() -> Outcome {
     for arguments in [
         &["list", &device][..],
         &["list", "--json", &device],
+        &["list", "--open", "--json"],
+        &["show", &device],
         &["dump", &device, "7"],
     ] {
         let full = File::options().write(true).open("/dev/full")?;

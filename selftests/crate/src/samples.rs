@@ -19,8 +19,20 @@ use serde_json::{
     Value, //
 };
 use std::{
+    io::{
+        BufRead,
+        BufReader, //
+    },
+    os::unix::process::{
+        CommandExt,
+        ExitStatusExt, //
+    },
     path::Path,
-    process::Command, //
+    process::{
+        Child,
+        Command,
+        Stdio, //
+    },
 };
 use vfio_subregion::Attribute;
 
@@ -32,8 +44,12 @@ tests! {
     sample_worker_uses_what_it_was_given_until_it_is_taken_back,
     samples_say_why_they_cannot,
     subregionctl_shows_what_it_holds,
-    subregionctl_lists_devices_as_json,
+    subregionctl_shows_devices_as_json,
+    subregionctl_lists_devices_without_opening_them,
     subregionctl_lists_what_an_open_device_has,
+    subregionctl_shows_what_a_process_has_open,
+    subregionctl_says_why_it_shows_nothing_of_a_process,
+    subregionctl_watches_what_comes_and_goes,
     subregionctl_tells_of_a_driver_without_subregions,
     subregionctl_dumps_a_region,
     subregionctl_says_why_it_cannot,
@@ -141,8 +157,8 @@ fn subregionctl_shows_what_it_holds() -> Outcome {
 }
 
 // contract: userspace.subregionctl
-fn subregionctl_lists_devices_as_json() -> Outcome {
-    let (success, said) = tool("list --json")?;
+fn subregionctl_shows_devices_as_json() -> Outcome {
+    let (success, said) = tool("show --json")?;
     ensure!(success);
     let said: Value = serde_json::from_str(&said)?;
     let devices = said.as_array().ok_or("it is no list")?;
@@ -167,6 +183,128 @@ fn subregionctl_lists_devices_as_json() -> Outcome {
     Ok(())
 }
 
+// contract: outside.subregionctl-list
+fn subregionctl_lists_devices_without_opening_them() -> Outcome {
+    // Nobody else can open the group of this device.
+    let opened = open()?;
+    let (success, said) = tool("list DEVICE")?;
+    ensure!(success && said.contains(" 1af4:1110  driver subregion_vfio_pci, IOMMU group "));
+    let size = opened.device().region(BAR)?.size();
+    let line = format!("BAR 2 {size:>#14x}  memory, 64 bits, prefetchable\n");
+    ensure!(said.contains(&line));
+    let (success, said) = tool("list --json")?;
+    let said: Value = serde_json::from_str(&said)?;
+    let device = address("DEV_IVSHMEM")?.to_string();
+    let entry = said.as_array().ok_or("it is no list")?;
+    let entry = entry.iter().find(|entry| entry["device"] == device);
+    let bar = json!({
+        "bar": 2, "size": size, "kind": "memory", "bits": 64, "prefetchable": true,
+    });
+    let bars = entry.ok_or("it is not there")?["bars"].as_array();
+    ensure!(success && bars.is_some_and(|bars| bars.contains(&bar)));
+    // The bridge that the root bus has is not bound to VFIO.
+    let (success, said) = tool("list 0000:00:00.0")?;
+    ensure!(success && said.contains("driver -, "));
+    drop(opened);
+    Ok(())
+}
+
+// contract: outside.subregionctl-pid
+fn subregionctl_shows_what_a_process_has_open() -> Outcome {
+    let process = std::process::id();
+    let opened = open()?;
+    let device = opened.device();
+    device.create(BAR, range(MIB, MIB), Attribute::WriteCombining)?;
+    let (success, said) = tool(&format!("list --pid {process}"))?;
+    ensure!(success && said.contains("claimed 0x00100000-0x001fffff   by region 9"));
+    let (success, said) = tool(&format!("list --pid {process} --json DEVICE"))?;
+    let said: Value = serde_json::from_str(&said)?;
+    ensure!(success && said[1].is_null());
+    ensure!(said[0]["device"] == address("DEV_IVSHMEM")?.to_string());
+    let regions = said[0]["regions"].as_array().ok_or("it has no regions")?;
+    let made = regions.iter().find(|region| region["region"] == 9);
+    ensure!(made.is_some_and(|region| region["attribute"] == "wc" && region["offset"] == MIB));
+    // The copy of the descriptor is gone, so that the device can be opened again.
+    drop(opened);
+    open().map(drop)
+}
+
+// contract: outside.subregionctl-pid
+fn subregionctl_says_why_it_shows_nothing_of_a_process() -> Outcome {
+    let process = std::process::id();
+    let (success, said) = tool(&format!("list --pid {process}"))?;
+    ensure!(!success && said == format!("error: process {process} has no VFIO device open\n"));
+    let (success, said) = tool("list --pid 4000000")?;
+    ensure!(!success && said == "error: there is no process 4000000\n");
+    let opened = open()?;
+    let (success, said) = tool(&format!("list --pid {process} 00:00.0"))?;
+    ensure!(!success && said.contains("has none of these devices open"));
+    // The library of Rust starts programs of other users only where the kernel has sockets.
+    if Path::new("/proc/net/unix").exists() {
+        let mut program = Command::new("/tools/subregionctl");
+        program
+            .args(["list", "--pid", &process.to_string()])
+            .uid(1000);
+        let said = String::from_utf8(program.output()?.stderr)?;
+        println!("# {said}");
+        ensure!(said.contains("cannot be copied: Permission denied (os error 13); only root"));
+    }
+    drop(opened);
+    Ok(())
+}
+
+/// Ends a process at the end of a test.
+struct Watcher(Child);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        // It has ended already, unless the test has failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+// contract: outside.subregionctl-watch
+fn subregionctl_watches_what_comes_and_goes() -> Outcome {
+    let name = address("DEV_IVSHMEM")?.to_string();
+    let mut watcher = Watcher(
+        Command::new("/tools/subregionctl")
+            .args(["watch", "--interval", "0.05", &name])
+            .stdout(Stdio::piped())
+            .spawn()?,
+    );
+    let output = watcher.0.stdout.take().ok_or("there is no pipe")?;
+    let mut lines = BufReader::new(output).lines();
+    let mut next = || -> Result<String, Failure> {
+        let line = lines.next().ok_or("it has ended")??;
+        println!("# {line}");
+        Ok(line)
+    };
+    let opened = open()?;
+    ensure!(next()?.starts_with(&format!("{name} + opened pid={} ", std::process::id())));
+    ensure!(next()? == format!("{name} + exports files=0"));
+    let region = opened
+        .device()
+        .create(BAR, range(MIB, MIB), Attribute::WriteCombining)?;
+    ensure!(next()?.starts_with(&format!("{name} + bar number=2 ")));
+    ensure!(next()?.starts_with(&format!(
+        "{name} + subregion index=9 bar=2 offset=0x100000 "
+    )));
+    opened.device().destroy(region.index())?;
+    while !next()?.starts_with(&format!("{name} - subregion index=9 ")) {}
+    drop(opened);
+    while !next()?.starts_with(&format!("{name} - opened ")) {}
+    // As Ctrl-C does.
+    let process = watcher.0.id().to_string();
+    ensure!(Command::new("/bin/kill")
+        .args(["-INT", &process])
+        .status()?
+        .success());
+    while lines.next().transpose()?.is_some() {}
+    ensure!(watcher.0.wait()?.signal() == Some(2));
+    Ok(())
+}
+
 // contract: outside.subregionctl
 fn subregionctl_lists_what_an_open_device_has() -> Outcome {
     let (success, said) = tool("list --open DEVICE")?;
@@ -188,9 +326,9 @@ fn subregionctl_lists_what_an_open_device_has() -> Outcome {
 // contract: userspace.subregionctl
 fn subregionctl_tells_of_a_driver_without_subregions() -> Outcome {
     let elsewhere = Elsewhere::new(address("DEV_IVSHMEM")?)?;
-    let (success, said) = tool("list DEVICE")?;
+    let (success, said) = tool("show DEVICE")?;
     ensure!(success && said.contains("(its driver has no subregions)"));
-    let (success, said) = tool("list DEVICE --json")?;
+    let (success, said) = tool("show DEVICE --json")?;
     let said: Value = serde_json::from_str(&said)?;
     ensure!(success && said[0]["subregions"] == false);
     ensure!(said[0]["regions"][0]["can_be"].is_null());
@@ -212,9 +350,11 @@ fn subregionctl_dumps_a_region() -> Outcome {
 fn subregionctl_says_why_it_cannot() -> Outcome {
     let (success, said) = tool("hold DEVICE --part 2:1:4K:wc --seconds 0")?;
     ensure!(!success && said.contains("whole granules"));
-    let (success, said) = tool("list 0000:ff:00.0")?;
-    ensure!(!success && said.contains("there is no PCI device"));
-    let (success, said) = tool("list 0000:00:00.0")?;
+    for command in ["list", "show"] {
+        let (success, said) = tool(&format!("{command} 0000:ff:00.0"))?;
+        ensure!(!success && said.contains("there is no PCI device"));
+    }
+    let (success, said) = tool("show 0000:00:00.0")?;
     ensure!(!success && said.contains("it has no driver"));
     Ok(())
 }

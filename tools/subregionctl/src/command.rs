@@ -6,6 +6,8 @@ use clap::{
     Parser,
     Subcommand, //
 };
+use rustix::process::Pid;
+use std::time::Duration;
 use subregion_open::Address;
 use vfio_subregion::{
     Attribute,
@@ -15,9 +17,9 @@ use vfio_subregion::{
 
 /// Shows regions and subregions of VFIO devices, and makes some for debugging.
 ///
-/// Subregions belong to the open device and end with its last close. The program therefore shows a
-/// newly opened device; it cannot open a device that another program has open. `list --open` shows
-/// such a device.
+/// Subregions belong to the open device and end with its last close. `list --open`, `list --pid` and
+/// `watch` show those of other programs. `show`, `hold` and `dump` open the device, which is not
+/// possible while another program has it open.
 #[derive(Parser)]
 #[command(
     name = "subregionctl",
@@ -34,15 +36,41 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Shows the regions of devices, their memory types, and the attributes that they support
+    /// Lists devices, their drivers, IOMMU groups and BARs, by sysfs. No device is opened
     List {
         /// The devices (default: all that are bound to `subregion_vfio_pci` or vfio-pci)
         devices: Vec<Address>,
-        /// Show what the devices have that other programs have open, by the driver's files in
-        /// debugfs. No device is opened. Only root can do this
-        #[arg(long)]
+        /// Show instead what the devices have that other programs have open, by the driver's files
+        /// in debugfs. No device is opened. Only root can do this
+        #[arg(long, conflicts_with = "pid")]
         open: bool,
+        /// Show instead the regions of the devices that this process has open, as show does, by
+        /// copies of its descriptors. Only root, or a user who may trace the process, can do this
+        #[arg(long)]
+        pid: Option<Process>,
+        /// Print JSON: a list of devices, each with the list of its BARs, regions or lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Opens devices, and shows their regions, memory types, and the attributes that they support
+    Show {
+        /// The devices (default: all that are bound to `subregion_vfio_pci` or vfio-pci)
+        devices: Vec<Address>,
         /// Print JSON instead of a table: a list of devices, each with the list of its regions
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prints what list --open shows at first, and each change of it, until it is ended (Ctrl-C)
+    ///
+    /// A line that has come is marked with +, one that has gone with -. A line that has changed
+    /// goes and comes. No device is opened. Only root can do this.
+    Watch {
+        /// The devices (default: all that programs open)
+        devices: Vec<Address>,
+        /// The time between two looks, in seconds; what comes and goes in between is not seen
+        #[arg(long, default_value = "1", value_parser = seconds)]
+        interval: Duration,
+        /// Print a JSON object in each line, with the device, the change and the values
         #[arg(long)]
         json: bool,
     },
@@ -112,6 +140,29 @@ impl std::str::FromStr for Part {
     }
 }
 
+/// A process.
+#[derive(Clone, Copy)]
+pub(crate) struct Process(pub(crate) Pid);
+
+impl std::str::FromStr for Process {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let pid = text.parse().ok().filter(|&number: &i32| number > 0);
+        let pid = pid.and_then(Pid::from_raw);
+        pid.map(Self)
+            .ok_or_else(|| format!("{text} is not the number of a process"))
+    }
+}
+
+/// A time, which is not zero.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok();
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.filter(|time| !time.is_zero())
+        .ok_or_else(|| format!("{text} is not a number of seconds above zero"))
+}
+
 /// A decimal or, after 0x, hexadecimal number, which may end in K, M or G.
 fn number(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.strip_suffix(['K', 'M', 'G']) {
@@ -147,6 +198,18 @@ mod tests {
         assert_eq!(number("2G"), Ok(2 << 30));
         for wrong in ["", "K", "-1", "4T", "0x", "17179869184G"] {
             assert!(number(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_time_and_a_process_are_above_zero() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["", "0", "-1", "1s", "NaN", "inf"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+        assert!("1".parse::<Process>().is_ok());
+        for wrong in ["", "0", "-1", "self", "4294967297"] {
+            assert!(wrong.parse::<Process>().is_err(), "{wrong}");
         }
     }
 

@@ -4,7 +4,9 @@
 
 mod command;
 mod dump;
+mod list;
 mod manual;
+mod process;
 mod show;
 mod state;
 
@@ -60,8 +62,13 @@ fn wait(seconds: Option<u64>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Shows as many devices as possible, and fails in the end if one could not be shown.
-fn list(devices: Vec<Address>, json: bool) -> Result<(), Failure> {
+/// Applies `each` to `devices` or, if there are none, to all that are bound, and prints the results
+/// by `print`. Shows as many devices as possible, and fails in the end if one could not be shown.
+fn for_each<T>(
+    devices: Vec<Address>,
+    each: impl Fn(&Address) -> Result<T, Failure>,
+    print: impl FnOnce(&[T]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let devices = if devices.is_empty() {
         bound()?
     } else {
@@ -70,19 +77,24 @@ fn list(devices: Vec<Address>, json: bool) -> Result<(), Failure> {
     let mut shown = Vec::new();
     let mut failed = false;
     for device in &devices {
-        match Opened::new(device).and_then(|opened| show::Listing::new(device, &opened)) {
-            Ok(listing) => shown.push(listing),
+        match each(device) {
+            Ok(one) => shown.push(one),
             Err(error) => {
                 failed = true;
                 eprintln!("error: {error}");
             }
         }
     }
-    show::print(&shown, json)?;
+    print(&shown)?;
     if failed {
         return Err("not every device could be shown".into());
     }
     Ok(())
+}
+
+/// Opens a device and describes it.
+fn opened(device: &Address) -> Result<show::Listing, Failure> {
+    show::Listing::new(device, &Opened::new(device)?.device())
 }
 
 fn run(arguments: Arguments) -> Result<(), Failure> {
@@ -91,8 +103,25 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
             devices,
             open: true,
             json,
+            ..
         } => state::print(&devices, json),
-        Command::List { devices, json, .. } => list(devices, json),
+        Command::List {
+            devices,
+            pid: Some(process),
+            json,
+            ..
+        } => show::print(&process::listings(process.0, &devices)?, json),
+        Command::List { devices, json, .. } => for_each(devices, list::Entry::new, |entries| {
+            list::print(entries, json)
+        }),
+        Command::Show { devices, json } => {
+            for_each(devices, opened, |listings| show::print(listings, json))
+        }
+        Command::Watch {
+            devices,
+            interval,
+            json,
+        } => state::watch(&devices, interval, json),
         Command::Hold {
             device,
             parts,
@@ -101,7 +130,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         } => {
             let opened = Opened::new(&device)?;
             create(&opened, &parts)?;
-            show::print(&[show::Listing::new(&device, &opened)?], json)?;
+            show::print(&[show::Listing::new(&device, &opened.device())?], json)?;
             wait(seconds)
         }
         Command::Dump {

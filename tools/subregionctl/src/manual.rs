@@ -16,12 +16,12 @@ use std::{
 use subregion_open::Failure;
 
 /// The date of the last change of the command line.
-const DATE: &str = "2026-11-21";
+const DATE: &str = "2026-11-27";
 
 /// Text that the command line does not contain.
 const END: &str = r".SH DEVICES
 A device is named by its PCI address, such as 0000:01:00.0 or 01:00.0, and must be bound to
-subregion_vfio_pci; list and dump also work with vfio\-pci.
+subregion_vfio_pci; show and dump also work with vfio\-pci, and list with any driver.
 .SH EXIT STATUS
 0 on success; 1 if an operation failed, with the reason on stderr; 2 for a wrong command line.
 .SH EXAMPLES
@@ -34,7 +34,13 @@ Show the device while 4 MiB of its BAR 2 are write\-combining:
 The attribute and type of each region that can be mapped, for a script:
 .PP
 .nf
-    subregionctl list \-\-json 01:00.0 | jq '.[].regions[] | {region, attribute, type}'
+    subregionctl show \-\-json 01:00.0 | jq '.[].regions[] | {region, attribute, type}'
+.fi
+.PP
+What a running testpmd has made of its devices:
+.PP
+.nf
+    subregionctl list \-\-pid $(pidof dpdk\-testpmd)
 .fi
 .SH SEE ALSO
 ";

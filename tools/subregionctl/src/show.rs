@@ -6,20 +6,23 @@ use serde_json::{
     json,
     Value, //
 };
-use std::io::{
-    self,
-    BufWriter,
-    Write, //
+use std::{
+    io::{
+        self,
+        BufWriter,
+        Write, //
+    },
+    os::fd::AsFd, //
 };
 use subregion_open::{
     Address,
-    Failure,
-    Opened, //
+    Failure, //
 };
 use vfio_subregion::{
     Attribute,
     Attributes,
     Bar,
+    Device,
     Region,
     RegionFlags,
     RegionIndex,
@@ -36,8 +39,7 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    pub(crate) fn new(address: &Address, opened: &Opened) -> Result<Self, Failure> {
-        let device = opened.device();
+    pub(crate) fn new<F: AsFd>(address: &Address, device: &Device<F>) -> Result<Self, Failure> {
         let mut rows = Vec::new();
         let mut supported = true;
         for region in device.regions()?.into_values() {

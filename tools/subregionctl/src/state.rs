@@ -2,13 +2,22 @@
 
 //! The state of devices that other programs have open, from the driver's files in debugfs.
 
+use crate::show::written;
 use serde_json::{
     Map,
     Value, //
 };
 use std::{
-    io::ErrorKind,
-    path::Path, //
+    collections::BTreeSet,
+    io::{
+        self,
+        BufWriter,
+        ErrorKind,
+        Write, //
+    },
+    path::Path,
+    thread,
+    time::Duration, //
 };
 use subregion_open::{
     Address,
@@ -101,27 +110,101 @@ fn read(devices: &[Address]) -> Result<Vec<(Address, String)>, Failure> {
 /// Prints the state of all devices that are open, or of `devices` among them. Opens none.
 pub(crate) fn print(devices: &[Address], json: bool) -> Result<(), Failure> {
     let states = read(devices)?;
-    if !json {
-        for (address, text) in states {
-            println!("{address}");
-            for line in text.lines() {
-                println!("  {line}");
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut write = || {
+        if json {
+            let states = states.iter().map(|(address, text)| {
+                let state: Vec<_> = text.lines().map(|line| Line::new(line).as_json()).collect();
+                serde_json::json!({ "device": address.to_string(), "state": state })
+            });
+            writeln!(out, "{:#}", states.collect::<Value>())?;
+        } else {
+            for (address, text) in &states {
+                writeln!(out, "{address}")?;
+                for line in text.lines() {
+                    writeln!(out, "  {line}")?;
+                }
             }
         }
-        return Ok(());
+        out.flush()
+    };
+    written(write())
+}
+
+/// A line of a device that has come (`+`) or gone (`-`).
+type Change<'a> = (&'a Address, char, &'a str);
+
+/// Returns the lines that have gone, and then those that have come, in their order.
+fn changes<'a>(
+    before: &'a [(Address, String)],
+    now: &'a [(Address, String)],
+) -> impl Iterator<Item = Change<'a>> {
+    fn lines(states: &[(Address, String)]) -> impl Iterator<Item = (&Address, &str)> {
+        states
+            .iter()
+            .flat_map(|(address, text)| text.lines().map(move |line| (address, line)))
     }
-    let states = states.iter().map(|(address, text)| {
-        let state: Vec<_> = text.lines().map(|line| Line::new(line).as_json()).collect();
-        serde_json::json!({ "device": address.to_string(), "state": state })
-    });
-    println!("{:#}", states.collect::<Value>());
-    Ok(())
+    let less = |one: &'a [(Address, String)], other: &'a [(Address, String)], sign| {
+        let other: BTreeSet<_> = lines(other).collect();
+        lines(one)
+            .filter(move |line| !other.contains(line))
+            .map(move |(address, line)| (address, sign, line))
+    };
+    less(before, now, '-').chain(less(now, before, '+'))
+}
+
+/// Prints the state of all devices that programs open, or of `devices` among them, and then its
+/// changes, until stdout fails or the program is ended. Opens none.
+pub(crate) fn watch(devices: &[Address], interval: Duration, json: bool) -> Result<(), Failure> {
+    let mut before = Vec::new();
+    loop {
+        let now = read(devices)?;
+        let mut out = BufWriter::new(io::stdout().lock());
+        let mut write = || {
+            for (address, sign, line) in changes(&before, &now) {
+                if json {
+                    let mut object = Line::new(line).as_json();
+                    object["device"] = address.to_string().into();
+                    object["change"] = sign.to_string().into();
+                    writeln!(out, "{object}")?;
+                } else {
+                    writeln!(out, "{address} {sign} {line}")?;
+                }
+            }
+            out.flush()
+        };
+        written(write())?;
+        drop(out);
+        before = now;
+        thread::sleep(interval);
+    }
 }
 
 // contract: outside.subregionctl-lines
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_changed_line_goes_and_comes() {
+        let state = |address: &str, text: &str| (address.parse().unwrap(), text.to_owned());
+        let before = [state("01:00.0", "opened\nbar a=1\nbar b=1")];
+        let now = [
+            state("01:00.0", "opened\nbar a=2\nbar b=1"),
+            state("02:00.0", "opened"),
+        ];
+        let seen: Vec<_> = changes(&before, &now)
+            .map(|(address, sign, line)| format!("{address} {sign} {line}"))
+            .collect();
+        let expected = [
+            "0000:01:00.0 - bar a=1",
+            "0000:01:00.0 + bar a=2",
+            "0000:02:00.0 + opened",
+        ];
+        assert_eq!(seen, expected);
+        assert_eq!(changes(&now, &now).count(), 0);
+        assert_eq!(changes(&now, &[]).count(), 4);
+    }
 
     #[test]
     fn a_line_has_a_kind_and_values() {
