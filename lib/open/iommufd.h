@@ -1,4 +1,4 @@
-/* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * VFIO's interface to iommufd, also for headers older than Linux 6.6, such as those of Debian 12.
  * The headers need not be as new as the kernel that runs.

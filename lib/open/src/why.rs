@@ -1,4 +1,4 @@
-// SPDX-License-Identifier: GPL-2.0-only
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 //! Why a device cannot be opened, and what to do: the sentences of `vfio_open.c`.
 
