@@ -114,28 +114,26 @@ noiommu: ## Build the kernel's own vfio.ko with CONFIG_VFIO_NOIOMMU, from the so
 # In this case the administrator runs depmod on the target system. A prepared tree has no key for
 # signing modules, and no System.map, without which the kernel's own rule omits depmod.
 PREFIX ?= /usr/local
-HEADERS = $(DESTDIR)$(PREFIX)/include
 RELEASE = $(shell cat '$(KDIR)/include/config/kernel.release')
 MODULES = $(DESTDIR)/lib/modules/$(RELEASE)/updates
 NAME := $(if $(DROPIN),vfio-pci,subregion_vfio_pci)
 DEPMOD ?= depmod
+# The library in C, which has PREFIX, LIBDIR and INCLUDEDIR, and the compiler for programs of the same machine.
+LIBRARY = $(MAKE) --no-print-directory -C lib/c OUT='$(CURDIR)/build/library-$(or $(ARCH),native)' PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)'
 
-install: module ## Install the module for the kernel in KDIR, and the headers (as root)
+install: module ## Install the module for the kernel in KDIR, the library in C and the headers (as root)
 	+$(MAKE) -C '$(KDIR)' M='$(CURDIR)' MO='$(OUT)' DROPIN='$(DROPIN)' $(KBUILD_TOOLCHAIN) INSTALL_MOD_PATH='$(DESTDIR)' \
 		$(if $(wildcard $(KDIR)/certs/signing_key.x509),,CONFIG_MODULE_SIG_ALL=) DEPMOD=true \
 		modules_install
 	$(if $(DESTDIR),,$(DEPMOD) '$(RELEASE)')
-	install -D -m 644 uapi/linux/vfio_subregion.h '$(HEADERS)/linux/vfio_subregion.h'
-	install -D -m 644 -t '$(HEADERS)' lib/include/*.h
+	+$(LIBRARY) install
 
 uninstall: ## Remove the files of make install
 	@test -n '$(RELEASE)'
 	rm -f '$(MODULES)/$(NAME).ko'*
 	$(if $(DESTDIR),,$(DEPMOD) '$(RELEASE)')
-	rm -f '$(HEADERS)/linux/vfio_subregion.h' $(patsubst lib/include/%,'$(HEADERS)/%',$(wildcard lib/include/*.h))
-	@for directory in '$(MODULES)' '$(HEADERS)/linux'; do \
-		[ ! -d "$$directory" ] || rmdir --ignore-fail-on-non-empty "$$directory"; \
-	done
+	+$(LIBRARY) uninstall
+	@[ ! -d '$(MODULES)' ] || rmdir --ignore-fail-on-non-empty '$(MODULES)'
 
 clean: ## Remove all build results from this checkout; the cache stays
 	rm -rf build Documentation/contract.rst

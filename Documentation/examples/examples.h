@@ -72,4 +72,10 @@ int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uin
  */
 int send_by_queue(int device, uint32_t bar, const uint64_t descriptor[8]);
 
+/** drive() - opens and runs a device; @memory is whole pages for its DMA; returns -1 on failure */
+int drive(const char *address, void *memory, size_t size, int eventfd);
+
+/** run() - the driver itself, which waits for @eventfd */
+int run(int device, int eventfd);
+
 #endif /* EXAMPLES_H */

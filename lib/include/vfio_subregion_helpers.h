@@ -54,8 +54,8 @@ extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
  *
  * Returns MAP_FAILED and sets errno on failure; munmap() with the same @size ends the mapping.
  */
-static inline void *vfio_subregion_map_at(int file, int prot, uint64_t offset, uint64_t size,
-					  uint64_t place)
+VFIO_SUBREGION_INLINE void *vfio_subregion_map_at(int file, int prot, uint64_t offset,
+						  uint64_t size, uint64_t place)
 {
 	const size_t align = size >= 1UL << 30 ? 1UL << 30 : size >= 2UL << 20 ? 2UL << 20 : 1;
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -94,7 +94,7 @@ static inline void *vfio_subregion_map_at(int file, int prot, uint64_t offset, u
 }
 
 /** vfio_subregion_map() - maps @size bytes of a region from @offset of the device file on */
-static inline void *vfio_subregion_map(int device, uint64_t offset, uint64_t size)
+VFIO_SUBREGION_INLINE void *vfio_subregion_map(int device, uint64_t offset, uint64_t size)
 {
 	return vfio_subregion_map_at(device, PROT_READ | PROT_WRITE, offset, size, offset);
 }
@@ -108,7 +108,7 @@ static inline void *vfio_subregion_map(int device, uint64_t offset, uint64_t siz
  *
  * Returns the file descriptor, or -1 and sets errno on failure.
  */
-static inline int vfio_subregion_export(int device, uint32_t index, uint32_t open_flags)
+VFIO_SUBREGION_INLINE int vfio_subregion_export(int device, uint32_t index, uint32_t open_flags)
 {
 	struct vfio_subregion_export request = { 0, 0, 0, 0, 0, 0 };
 
@@ -127,8 +127,8 @@ static inline int vfio_subregion_export(int device, uint32_t index, uint32_t ope
  *
  * Returns the file descriptor, or -1 and sets errno on failure.
  */
-static inline int vfio_subregion_dma_buf(int device, uint32_t index, uint64_t offset,
-					 uint64_t size, uint32_t open_flags)
+VFIO_SUBREGION_INLINE int vfio_subregion_dma_buf(int device, uint32_t index, uint64_t offset,
+						 uint64_t size, uint32_t open_flags)
 {
 	/* struct vfio_device_feature_dma_buf with a range, which older headers lack. */
 	struct {
@@ -156,7 +156,8 @@ static inline int vfio_subregion_dma_buf(int device, uint32_t index, uint64_t of
  *
  * Returns MAP_FAILED and sets errno on failure; vfio_subregion_busy() describes an EBUSY.
  */
-static inline void *vfio_subregion_create_map(int device, struct vfio_subregion_create *create)
+VFIO_SUBREGION_INLINE void *vfio_subregion_create_map(int device,
+						      struct vfio_subregion_create *create)
 {
 	struct vfio_subregion_destroy destroy;
 	void *map;
@@ -184,7 +185,7 @@ static inline void *vfio_subregion_create_map(int device, struct vfio_subregion_
  * @busy is the field of that name of struct vfio_subregion_create or vfio_region_set_attr. The text
  * also says what to do. It goes behind what the program wanted, such as "no subregion: ".
  */
-static inline const char *vfio_subregion_busy(uint32_t busy)
+VFIO_SUBREGION_INLINE const char *vfio_subregion_busy(uint32_t busy)
 {
 	if (busy & VFIO_SUBREGION_BUSY_BAR)
 		return "another driver or mapping has the BAR; end it and open the device again";
@@ -235,7 +236,8 @@ struct vfio_subregion_mapping {
  *
  * Returns NULL and sets errno on failure.
  */
-static inline struct vfio_region_info *vfio_subregion_region_info(int device, uint32_t index)
+VFIO_SUBREGION_INLINE struct vfio_region_info *vfio_subregion_region_info(int device,
+									  uint32_t index)
 {
 	struct vfio_region_info *info = NULL, *longer;
 	uint32_t size = sizeof(*info);
@@ -357,9 +359,9 @@ static inline void *vfio_subregion_map_sysfs(int device, uint32_t bar, uint64_t 
  *
  * Returns 0, or -1 with the errno of the first attribute if none is possible.
  */
-static inline int vfio_subregion_map_best(int device, uint32_t bar, uint64_t offset, uint64_t size,
-					  const uint32_t *wanted, size_t count,
-					  struct vfio_subregion_mapping *got)
+VFIO_SUBREGION_INLINE int vfio_subregion_map_best(int device, uint32_t bar, uint64_t offset,
+						  uint64_t size, const uint32_t *wanted,
+						  size_t count, struct vfio_subregion_mapping *got)
 {
 	struct vfio_subregion_create create;
 	int error = 0;
@@ -406,7 +408,8 @@ static inline int vfio_subregion_map_best(int device, uint32_t bar, uint64_t off
  * The stores of this thread leave the CPU before. Other threads and processes that stored to it
  * must have called vfio_subregion_flush_stores().
  */
-static inline void vfio_subregion_unmap(int device, const struct vfio_subregion_mapping *mapping)
+VFIO_SUBREGION_INLINE void vfio_subregion_unmap(int device,
+						const struct vfio_subregion_mapping *mapping)
 {
 	struct vfio_subregion_destroy destroy;
 
@@ -442,9 +445,10 @@ struct vfio_subregion_part {
  * Returns 0, or -1 with errno; then nothing is mapped, and the subregions of the other parts are
  * destroyed. EINVAL if two parts overlap.
  */
-static inline int vfio_subregion_map_layout(int device, uint32_t bar,
-					    const struct vfio_subregion_part *parts, size_t count,
-					    struct vfio_subregion_mapping *got)
+VFIO_SUBREGION_INLINE int vfio_subregion_map_layout(int device, uint32_t bar,
+						    const struct vfio_subregion_part *parts,
+						    size_t count,
+						    struct vfio_subregion_mapping *got)
 {
 	const struct vfio_subregion_part *a, *b;
 	size_t i;

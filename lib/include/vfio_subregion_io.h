@@ -48,7 +48,7 @@ extern "C" {
  */
 
 /** vfio_subregion_order_stores() - every store before it reaches the device before any after it */
-static inline void vfio_subregion_order_stores(void)
+VFIO_SUBREGION_INLINE void vfio_subregion_order_stores(void)
 {
 #if defined(__aarch64__)
 	/* The device is an observer in the outer shareable domain. */
@@ -60,7 +60,7 @@ static inline void vfio_subregion_order_stores(void)
 }
 
 /** vfio_subregion_flush_stores() - also pushes stores out of the CPU although no store follows */
-static inline void vfio_subregion_flush_stores(void)
+VFIO_SUBREGION_INLINE void vfio_subregion_flush_stores(void)
 {
 #if defined(__aarch64__)
 	/* Completes when the stores have; dmb would order them and leave them in a buffer. */
@@ -76,7 +76,7 @@ static inline void vfio_subregion_flush_stores(void)
  * Every load before it is done before any load after it. Loads of write-combining memory are not
  * ordered by it on x86.
  */
-static inline void vfio_subregion_order_loads(void)
+VFIO_SUBREGION_INLINE void vfio_subregion_order_loads(void)
 {
 #if defined(__aarch64__)
 	__asm__ volatile("dmb oshld" ::: "memory");
@@ -87,7 +87,7 @@ static inline void vfio_subregion_order_loads(void)
 }
 
 /** vfio_subregion_write_line() - writes 64 bytes as one block; @to is a multiple of 64 */
-static inline void vfio_subregion_write_line(volatile void *to, const void *from)
+VFIO_SUBREGION_INLINE void vfio_subregion_write_line(volatile void *to, const void *from)
 {
 	vfio_subregion_lines()(to, from, 1);
 }
@@ -128,8 +128,8 @@ static inline void vfio_subregion_copy_end(volatile char *to, const char *from, 
  * is for strict memory whose stores are to arrive in ascending order without a fence, and for
  * memory that a hypervisor emulates: it may not know longer stores.
  */
-static inline void vfio_subregion_copy_by(vfio_subregion_copy_lines lines, volatile void *to,
-					  const void *from, size_t size)
+VFIO_SUBREGION_INLINE void vfio_subregion_copy_by(vfio_subregion_copy_lines lines,
+						  volatile void *to, const void *from, size_t size)
 {
 	const size_t ahead = (size_t)(-(uintptr_t)to % VFIO_SUBREGION_LINE);
 	const size_t head = ahead < size ? ahead : size;
@@ -154,7 +154,7 @@ static inline void vfio_subregion_copy_by(vfio_subregion_copy_lines lines, volat
  * none on strict memory either. vfio_subregion_copy_by() can keep the order there. For
  * write-combining memory vfio_subregion_copy_wc() is better.
  */
-static inline void vfio_subregion_copy(volatile void *to, const void *from, size_t size)
+VFIO_SUBREGION_INLINE void vfio_subregion_copy(volatile void *to, const void *from, size_t size)
 {
 	vfio_subregion_copy_by(vfio_subregion_lines(), to, from, size);
 }
@@ -169,7 +169,7 @@ static inline void vfio_subregion_copy(volatile void *to, const void *from, size
  * page tables of a guest and that its hypervisor makes strict: vfio_subregion_copy() is for that.
  * After vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_WORDS) it is the same as that.
  */
-static inline void vfio_subregion_copy_wc(volatile void *to, const void *from, size_t size)
+VFIO_SUBREGION_INLINE void vfio_subregion_copy_wc(volatile void *to, const void *from, size_t size)
 {
 #if defined(__aarch64__)
 	if (!__atomic_load_n(&vfio_subregion_only_words, __ATOMIC_RELAXED)) {
@@ -210,9 +210,9 @@ struct vfio_subregion_queue {
  * Returns 0, or -1 with errno EINVAL if @slots or @size is no multiple of 8, or nothing would be
  * in it.
  */
-static inline int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
-					    volatile void *slots, size_t size, size_t count,
-					    volatile void *doorbell)
+VFIO_SUBREGION_INLINE int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
+						    volatile void *slots, size_t size, size_t count,
+						    volatile void *doorbell)
 {
 	const int lines = ((uintptr_t)slots | size) % VFIO_SUBREGION_LINE == 0;
 
@@ -244,8 +244,8 @@ static inline int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
  *
  * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
  */
-static inline int vfio_subregion_queue_line_store(struct vfio_subregion_queue *queue,
-						  enum vfio_subregion_line_store way)
+VFIO_SUBREGION_INLINE int vfio_subregion_queue_line_store(struct vfio_subregion_queue *queue,
+							  enum vfio_subregion_line_store way)
 {
 	const vfio_subregion_copy_lines routine = vfio_subregion_routine(way);
 
@@ -266,7 +266,8 @@ static inline int vfio_subregion_queue_line_store(struct vfio_subregion_queue *q
  *
  * The first push after a doorbell is ordered behind it.
  */
-static inline void vfio_subregion_queue_push(struct vfio_subregion_queue *queue, const void *entry)
+VFIO_SUBREGION_INLINE void vfio_subregion_queue_push(struct vfio_subregion_queue *queue,
+						     const void *entry)
 {
 	if (queue->rung) {
 		vfio_subregion_order_stores();
@@ -278,7 +279,8 @@ static inline void vfio_subregion_queue_push(struct vfio_subregion_queue *queue,
 }
 
 /** vfio_subregion_queue_submit() - writes @value to the doorbell after all that was pushed */
-static inline void vfio_subregion_queue_submit(struct vfio_subregion_queue *queue, uint32_t value)
+VFIO_SUBREGION_INLINE void vfio_subregion_queue_submit(struct vfio_subregion_queue *queue,
+						       uint32_t value)
 {
 	vfio_subregion_order_stores();
 	vfio_subregion_write32(queue->doorbell, value);
@@ -286,7 +288,8 @@ static inline void vfio_subregion_queue_submit(struct vfio_subregion_queue *queu
 }
 
 /** vfio_subregion_queue_submit64() - the same for a doorbell of 64 bits */
-static inline void vfio_subregion_queue_submit64(struct vfio_subregion_queue *queue, uint64_t value)
+VFIO_SUBREGION_INLINE void vfio_subregion_queue_submit64(struct vfio_subregion_queue *queue,
+							 uint64_t value)
 {
 	vfio_subregion_order_stores();
 	vfio_subregion_write64(queue->doorbell, value);
@@ -298,7 +301,7 @@ static inline void vfio_subregion_queue_submit64(struct vfio_subregion_queue *qu
  *
  * To be called before a lock that protects the queue is released.
  */
-static inline void vfio_subregion_queue_release(struct vfio_subregion_queue *queue)
+VFIO_SUBREGION_INLINE void vfio_subregion_queue_release(struct vfio_subregion_queue *queue)
 {
 	vfio_subregion_flush_stores();
 	queue->rung = 0;

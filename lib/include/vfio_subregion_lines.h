@@ -25,10 +25,15 @@
 extern "C" {
 #endif
 
+/* The library libvfio-subregion defines this, to have the functions out of line too. */
+#ifndef VFIO_SUBREGION_INLINE
+#define VFIO_SUBREGION_INLINE	static inline
+#endif
+
 /* Each word is accessed by one instruction. For a volatile access the compiler would choose it. */
 #if defined(__aarch64__)
 #define VFIO_SUBREGION_WORD(bits, load, store, width)						\
-static inline uint##bits##_t vfio_subregion_read##bits(const volatile void *from)		\
+VFIO_SUBREGION_INLINE uint##bits##_t vfio_subregion_read##bits(const volatile void *from)	\
 {												\
 	uint##bits##_t value;									\
 												\
@@ -36,7 +41,7 @@ static inline uint##bits##_t vfio_subregion_read##bits(const volatile void *from
 	return value;										\
 }												\
 												\
-static inline void vfio_subregion_write##bits(volatile void *to, uint##bits##_t value)		\
+VFIO_SUBREGION_INLINE void vfio_subregion_write##bits(volatile void *to, uint##bits##_t value)	\
 {												\
 	__asm__ volatile(store " %" width "0, [%1]" : : "r"(value), "r"(to) : "memory");	\
 }
@@ -47,7 +52,7 @@ VFIO_SUBREGION_WORD(32, "ldr", "str", "w")
 VFIO_SUBREGION_WORD(64, "ldr", "str", "x")
 #else
 #define VFIO_SUBREGION_WORD(bits, mov, reg)							\
-static inline uint##bits##_t vfio_subregion_read##bits(const volatile void *from)		\
+VFIO_SUBREGION_INLINE uint##bits##_t vfio_subregion_read##bits(const volatile void *from)	\
 {												\
 	uint##bits##_t value;									\
 												\
@@ -56,7 +61,7 @@ static inline uint##bits##_t vfio_subregion_read##bits(const volatile void *from
 	return value;										\
 }												\
 												\
-static inline void vfio_subregion_write##bits(volatile void *to, uint##bits##_t value)		\
+VFIO_SUBREGION_INLINE void vfio_subregion_write##bits(volatile void *to, uint##bits##_t value)	\
 {												\
 	__asm__ volatile(mov " %1, %0" : "=m"(*(volatile uint##bits##_t *)to) :			\
 			 reg(value) : "memory");						\
@@ -226,7 +231,8 @@ static inline void vfio_subregion_lines_words(volatile void *to, const void *fro
 }
 
 /** vfio_subregion_routine() - returns what stores by @way, or NULL if this CPU does not have it */
-static inline vfio_subregion_copy_lines vfio_subregion_routine(enum vfio_subregion_line_store way)
+VFIO_SUBREGION_INLINE vfio_subregion_copy_lines
+vfio_subregion_routine(enum vfio_subregion_line_store way)
 {
 	unsigned int eax, ebx, ecx, edx;
 
@@ -343,7 +349,8 @@ static inline void vfio_subregion_copy_slot(volatile void *to, const void *from,
 }
 
 /** vfio_subregion_routine() - returns what stores by @way, or NULL if this CPU does not have it */
-static inline vfio_subregion_copy_lines vfio_subregion_routine(enum vfio_subregion_line_store way)
+VFIO_SUBREGION_INLINE vfio_subregion_copy_lines
+vfio_subregion_routine(enum vfio_subregion_line_store way)
 {
 	switch (way) {
 	case VFIO_SUBREGION_LINE_ST64B:
@@ -406,7 +413,7 @@ __attribute__((weak)) int vfio_subregion_only_words;
  *
  * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
  */
-static inline int vfio_subregion_use_line_store(enum vfio_subregion_line_store way)
+VFIO_SUBREGION_INLINE int vfio_subregion_use_line_store(enum vfio_subregion_line_store way)
 {
 	const vfio_subregion_copy_lines routine = vfio_subregion_routine(way);
 
@@ -425,7 +432,7 @@ static inline int vfio_subregion_use_line_store(enum vfio_subregion_line_store w
  *
  * It is the one that is chosen automatically, whatever vfio_subregion_use_line_store() has chosen.
  */
-static inline enum vfio_subregion_line_store vfio_subregion_line_store(void)
+VFIO_SUBREGION_INLINE enum vfio_subregion_line_store vfio_subregion_line_store(void)
 {
 	int way;
 

@@ -32,6 +32,7 @@ struct vfio_device_attach_iommufd_pt {
 #else
 #define IOMMU_IOAS_ALLOC		_IO(';', 0x81)
 #define IOMMU_IOAS_MAP			_IO(';', 0x85)
+#define IOMMU_IOAS_UNMAP		_IO(';', 0x86)
 #define IOMMU_IOAS_MAP_FIXED_IOVA	(1 << 0)
 #define IOMMU_IOAS_MAP_WRITEABLE	(1 << 1)
 #define IOMMU_IOAS_MAP_READABLE		(1 << 2)
@@ -50,6 +51,13 @@ struct iommu_ioas_map {
 	__aligned_u64 user_va;
 	__aligned_u64 length;
 	__aligned_u64 iova;
+};
+
+struct iommu_ioas_unmap {
+	__u32 size;
+	__u32 ioas_id;
+	__aligned_u64 iova;
+	__aligned_u64 length;
 };
 #endif
 

@@ -344,4 +344,5 @@ void vfio_device_close(struct vfio_device *dev)
 	dev->group = -1;
 	dev->container = -1;
 	dev->iommufd = -1;
+	dev->ioas = 0;
 }

@@ -20,6 +20,7 @@
  * @group: its IOMMU group
  * @container: the container that its group is in
  * @iommufd: the iommufd that it is bound to, if it was opened by its own file
+ * @ioas: the address space of that for its DMA; 0 if it has none yet
  * @error: what failed, why, and what to do
  */
 struct vfio_device {
@@ -28,6 +29,7 @@ struct vfio_device {
 	int group;
 	int container;
 	int iommufd;
+	__u32 ioas;
 	char error[640];
 };
 
