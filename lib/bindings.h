@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /* What ./generate gives to bindgen. Numbers of ioctls are function-like macros, which bindgen skips. */
+#include <linux/iommufd.h>
 #include <linux/vfio_subregion.h>
 
 static const __u32 VFIO_SUBREGION_CREATE_NR = _IOC_NR(VFIO_SUBREGION_CREATE);
@@ -10,3 +11,16 @@ static const __u32 VFIO_SUBREGION_EXPORT_NR = _IOC_NR(VFIO_SUBREGION_EXPORT);
 static const __u32 VFIO_DEVICE_GET_INFO_NR = _IOC_NR(VFIO_DEVICE_GET_INFO);
 static const __u32 VFIO_DEVICE_FEATURE_NR = _IOC_NR(VFIO_DEVICE_FEATURE);
 static const __u32 VFIO_DEVICE_GET_REGION_INFO_NR = _IOC_NR(VFIO_DEVICE_GET_REGION_INFO);
+static const __u32 VFIO_GROUP_GET_STATUS_NR = _IOC_NR(VFIO_GROUP_GET_STATUS);
+static const __u32 VFIO_GROUP_SET_CONTAINER_NR = _IOC_NR(VFIO_GROUP_SET_CONTAINER);
+static const __u32 VFIO_GROUP_GET_DEVICE_FD_NR = _IOC_NR(VFIO_GROUP_GET_DEVICE_FD);
+static const __u32 VFIO_SET_IOMMU_NR = _IOC_NR(VFIO_SET_IOMMU);
+static const __u32 VFIO_IOMMU_MAP_DMA_NR = _IOC_NR(VFIO_IOMMU_MAP_DMA);
+static const __u32 VFIO_IOMMU_UNMAP_DMA_NR = _IOC_NR(VFIO_IOMMU_UNMAP_DMA);
+static const __u32 VFIO_DEVICE_GET_IRQ_INFO_NR = _IOC_NR(VFIO_DEVICE_GET_IRQ_INFO);
+static const __u32 VFIO_DEVICE_SET_IRQS_NR = _IOC_NR(VFIO_DEVICE_SET_IRQS);
+static const __u32 VFIO_DEVICE_BIND_IOMMUFD_NR = _IOC_NR(VFIO_DEVICE_BIND_IOMMUFD);
+static const __u32 VFIO_DEVICE_ATTACH_IOMMUFD_PT_NR = _IOC_NR(VFIO_DEVICE_ATTACH_IOMMUFD_PT);
+static const __u32 IOMMU_IOAS_ALLOC_NR = _IOC_NR(IOMMU_IOAS_ALLOC);
+static const __u32 IOMMU_IOAS_MAP_NR = _IOC_NR(IOMMU_IOAS_MAP);
+static const __u32 IOMMU_IOAS_UNMAP_NR = _IOC_NR(IOMMU_IOAS_UNMAP);

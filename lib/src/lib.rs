@@ -24,11 +24,14 @@ mod range;
     dead_code,
     missing_docs,
     non_camel_case_types,
+    non_upper_case_globals,
     clippy::pedantic,
     reason = "bindgen's, named and complete as the header is"
 )]
 mod bindings;
 
+#[cfg(feature = "std")]
+mod address;
 #[cfg(feature = "std")]
 mod best;
 #[cfg(feature = "std")]
@@ -36,11 +39,17 @@ mod data;
 #[cfg(feature = "std")]
 mod device;
 #[cfg(feature = "std")]
+mod dma;
+#[cfg(feature = "std")]
 mod error;
 #[cfg(feature = "std")]
 mod export;
 #[cfg(feature = "std")]
+mod interrupts;
+#[cfg(feature = "std")]
 mod mapping;
+#[cfg(feature = "std")]
+mod open;
 #[cfg(feature = "std")]
 mod queue;
 #[cfg(feature = "std")]
@@ -73,8 +82,14 @@ pub use crate::{
     },
 };
 
+#[cfg(feature = "vfio-ioctls")]
+pub use crate::raw::VfioFile;
 #[cfg(feature = "std")]
 pub use crate::{
+    address::{
+        Address,
+        NoAddress, //
+    },
     best::{
         BarLayout,
         Best,
@@ -88,6 +103,7 @@ pub use crate::{
         Device,
         Support, //
     },
+    dma::Dma,
     error::{
         AccessError,
         Call,
@@ -97,9 +113,18 @@ pub use crate::{
         Export,
         ExportAccess, //
     },
+    interrupts::{
+        Interrupt,
+        Interrupts,
+        Irq, //
+    },
     mapping::{
         Mapping,
         Word, //
+    },
+    open::{
+        Opened,
+        SetupError, //
     },
     queue::{
         Queue,

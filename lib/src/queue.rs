@@ -180,7 +180,7 @@ mod tests {
         let sum: u64 = (0..1000)
             .map(|slot| data.read::<u64>(slot * 64).unwrap())
             .sum();
-        assert_eq!(sum, (1..=4 * EACH).sum());
+        assert_eq!(sum, (1..=4 * EACH).sum::<u64>());
     }
 
     // contract: userspace.queue

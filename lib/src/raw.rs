@@ -7,13 +7,27 @@
 mod access;
 mod fences;
 mod lines;
+mod setup;
+#[cfg(feature = "vfio-ioctls")]
+mod vfio_ioctls;
 mod views;
 
+#[cfg(feature = "vfio-ioctls")]
+pub use self::vfio_ioctls::VfioFile;
 pub(crate) use self::{
     access::Access,
     lines::{
         Routines,
         LINE, //
+    },
+    setup::{
+        bind_iommufd,
+        device_file,
+        set_container,
+        set_iommu,
+        setup,
+        Pages,
+        Setup, //
     },
     views::{
         Place,
@@ -125,20 +139,21 @@ const fn byte(value: u32) -> u8 {
 }
 
 struct Argument<'a> {
-    request: Request,
+    opcode: Opcode,
     bytes: &'a mut [u8],
 }
 
-// SAFETY: these requests write only to the argument, and at most as many bytes as its first field says,
-// which `request()` sets to the length of `bytes`. They return nothing else. A file that is no VFIO
-// device does not know them: the numbers of the type ';' are VFIO's, and the kernel's list of types
-// (Documentation/userspace-api/ioctl/ioctl-number.rst) has no other user of 0xD5.
+// SAFETY: the ioctls of Request and of setup.rs write only to the argument, and at most as many bytes
+// as its first field says, which `perform()` sets to the length of `bytes`. They return nothing else. A
+// file that is not VFIO's or an iommufd does not know them: the numbers of the type ';' are theirs, and
+// the kernel's list of types (Documentation/userspace-api/ioctl/ioctl-number.rst) has no other user of
+// 0xD5.
 unsafe impl Ioctl for Argument<'_> {
     type Output = ();
     const IS_MUTATING: bool = true;
 
     fn opcode(&self) -> Opcode {
-        self.request.opcode()
+        self.opcode
     }
 
     fn as_ptr(&mut self) -> *mut c_void {
@@ -152,13 +167,18 @@ unsafe impl Ioctl for Argument<'_> {
 
 /// Performs `request` on a device file. `bytes` is the argument; this sets its argsz.
 pub(crate) fn request(fd: BorrowedFd<'_>, request: Request, bytes: &mut [u8]) -> io::Result<()> {
+    perform(fd, request.opcode(), bytes)
+}
+
+/// Performs an ioctl of which [`Argument`] says what it writes.
+fn perform(fd: BorrowedFd<'_>, opcode: Opcode, bytes: &mut [u8]) -> io::Result<()> {
     let size = u32::try_from(bytes.len()).map_err(|_| io::Errno::INVAL)?;
     bytes
         .get_mut(..size_of::<u32>())
         .ok_or(io::Errno::INVAL)?
         .copy_from_slice(&size.to_ne_bytes());
     // SAFETY: the argument lives through the call and is as long as its argsz says.
-    unsafe { ioctl(fd, Argument { request, bytes }) }
+    unsafe { ioctl(fd, Argument { opcode, bytes }) }
 }
 
 /// Performs `VFIO_SUBREGION_EXPORT` with these flags of `open()`.

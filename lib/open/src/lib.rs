@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Opening of VFIO devices, for the samples, the tools and the tests in Rust.
-//!
-//! `vfio_open.c` does the same for programs in C.
+//! Common code of the samples, the tools and the tests in Rust, beside the crate that opens devices.
 
-mod address;
-mod opened;
-mod why;
-
-pub use crate::{
-    address::Address,
-    opened::{
-        Function,
-        Opened, //
-    },
-    why::no_dma,
+pub use vfio_subregion::{
+    Address,
+    Opened, //
 };
 
 use std::process::ExitCode;

@@ -1,15 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Common code of the samples: open devices, and memory for DMA.
+//! Common code of the samples.
 
-mod dma;
-
-pub use crate::dma::Dma;
 pub use subregion_open::{
     exit,
     Address,
     Failure,
-    Function,
     Opened, //
 };
 

@@ -7,6 +7,7 @@ mod beside;
 mod best;
 mod copies;
 mod device;
+mod hardware;
 mod messages;
 mod refusals;
 mod samples;
@@ -51,7 +52,7 @@ const MIB: u64 = 1 << 20;
 const BAR: Bar = Bar::new(2).unwrap();
 
 fn open() -> Result<Opened, Failure> {
-    Opened::new(&address("DEV_IVSHMEM")?)
+    Ok(Opened::new(&address("DEV_IVSHMEM")?)?)
 }
 
 /// The address of the device that the environment variable holds.
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
             best::TESTS,
             refusals::TESTS,
             beside::TESTS,
+            hardware::TESTS,
             samples::TESTS,
             messages::TESTS,
         ]

@@ -76,12 +76,17 @@ fn message_tells_a_container_without_the_file() -> Outcome {
     let device = address("DEV_IVSHMEM")?.to_string();
     let group = group()?;
     let away = group.with_extension("away");
+    // With an iommufd the device would be opened by its own file.
+    let iommufd = fs::rename("/dev/iommu", "/dev/away").is_ok();
     fs::rename(&group, &away)?;
     let without_group = said(&device, 0);
     fs::rename("/dev/vfio/vfio", "/dev/vfio/away")?;
     fs::rename(&away, &group)?;
     let without_container = said(&device, 0);
     fs::rename("/dev/vfio/away", "/dev/vfio/vfio")?;
+    if iommufd {
+        fs::rename("/dev/away", "/dev/iommu")?;
+    }
     ensure!(without_group?.contains("a container must be given that file (--device)"));
     ensure!(without_container?.contains("/dev/vfio/vfio does not exist: modprobe vfio"));
     open().map(drop)

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A poll-mode driver of the Intel 82576 (igb), which sends frames to itself.
+//! A driver of the Intel 82576 (igb), which sends frames to itself.
 //!
 //! Usage: `igb_loop ADDRESS`. The rings are in memory of the process, the registers in a subregion
-//! with the attribute DEVICE. This device has no memory that would gain from write combining.
+//! with the attribute DEVICE. An interrupt announces each frame. This device has no memory that would
+//! gain from write combining.
 //!
 //! The register numbers are from the data sheet of the 82576. The kernel's VFIO selftests show that a
 //! loopback in QEMU needs RCTL.LBM and a negotiated link.
@@ -17,7 +18,6 @@ use subregion_samples::{
     device_argument,
     exit,
     poll,
-    Dma,
     Failure,
     Opened, //
 };
@@ -25,6 +25,9 @@ use vfio_subregion::{
     Attribute,
     Bar,
     ByteRange,
+    Dma,
+    Interrupts,
+    Irq,
     Registers, //
 };
 
@@ -38,6 +41,10 @@ const MDIC: usize = 0x20;
 const IMC: usize = 0xd8;
 const RCTL: usize = 0x100;
 const TCTL: usize = 0x400;
+const GPIE: usize = 0x1514;
+const EIMS: usize = 0x1524;
+const EICR: usize = 0x1580;
+const IVAR: usize = 0x1700;
 const RX_QUEUE: usize = 0x2800;
 const TX_QUEUE: usize = 0x3800;
 const GPRC: usize = 0x4074;
@@ -65,6 +72,9 @@ const TRANSMIT: u32 = 1 << 1 | 1 << 3;
 /// Advanced data descriptor, end of packet, insert the checksum, report status.
 const SEND: u32 = 3 << 20 | 1 << 29 | 1 << 24 | 1 << 25 | 1 << 27;
 const DONE: u32 = 1;
+const SEVERAL_VECTORS: u32 = 1 << 4;
+/// The cause of the first receive queue has the first vector.
+const FIRST_VECTOR: u32 = 1 << 7;
 
 const ENTRIES: usize = 64;
 const ENTRY: usize = 16;
@@ -82,7 +92,8 @@ const IOVA: u64 = 1 << 32;
 
 struct Port<'a> {
     registers: Registers<'a>,
-    memory: Dma,
+    memory: Dma<'a>,
+    interrupts: Interrupts<'a>,
 }
 
 impl Port<'_> {
@@ -137,6 +148,9 @@ impl Port<'_> {
         self.write(RX_QUEUE + DCTL, QUEUE_ENABLE)?;
         self.write(RCTL, RECEIVE)?;
         self.write(TCTL, TRANSMIT)?;
+        self.write(GPIE, SEVERAL_VECTORS)?;
+        self.write(IVAR, FIRST_VECTOR)?;
+        self.write(EIMS, 1)?;
         poll("the start of the queues", || {
             Ok(self.read(TX_QUEUE + DCTL)? & self.read(RX_QUEUE + DCTL)? & QUEUE_ENABLE != 0)
         })?;
@@ -165,11 +179,16 @@ impl Port<'_> {
         self.memory
             .put(TX_RING + entry * ENTRY + 12, u32::try_from(FRAME << 14)?)?;
 
+        // Or the device would not signal a cause that it has signalled before.
+        self.write(EICR, 1)?;
         // The device must see the descriptors before the tails.
         vfio_subregion::order_stores();
         self.write(RX_QUEUE + TAIL, next)?;
         self.write(TX_QUEUE + TAIL, next)?;
 
+        if self.interrupts[0].wait_for(Duration::from_secs(5))? == 0 {
+            return Err(format!("no interrupt announced frame {number} within 5 seconds").into());
+        }
         poll("the arrival of a frame", || {
             let status: u32 = self.memory.get(RX_RING + entry * ENTRY + 8)?;
             Ok(status & DONE != 0)
@@ -216,10 +235,10 @@ fn drive() -> Result<(), Failure> {
     let region = device.create(BAR, all, Attribute::Device)?;
     let mapping = device.map(&region)?;
 
-    let memory = Dma::new(&opened, IOVA, MEMORY)?;
     let port = Port {
         registers: mapping.registers()?,
-        memory,
+        memory: opened.dma(IOVA, MEMORY)?,
+        interrupts: opened.interrupts(Irq::Msix, 1)?,
     };
     port.start()?;
     for number in 0..FRAMES {

@@ -11,7 +11,6 @@ use subregion_samples::{
     device_argument,
     exit,
     poll,
-    Dma,
     Failure,
     Opened, //
 };
@@ -19,6 +18,7 @@ use vfio_subregion::{
     Attribute,
     Bar,
     ByteRange,
+    Dma,
     Register,
     Registers,
     Ring, //
@@ -81,7 +81,7 @@ enum Submission<'a> {
 
 /// A submission queue with its completion queue.
 struct Queue<'a> {
-    memory: &'a Dma,
+    memory: &'a Dma<'a>,
     submission: Submission<'a>,
     completion: usize,
     tail_bell: Register<'a, u32>,
@@ -96,7 +96,7 @@ impl<'a> Queue<'a> {
         registers: Registers<'a>,
         stride: usize,
         id: usize,
-        memory: &'a Dma,
+        memory: &'a Dma<'a>,
         (submission, completion): (Submission<'a>, usize),
     ) -> Result<Self, Failure> {
         Ok(Self {
@@ -150,7 +150,7 @@ impl<'a> Queue<'a> {
 }
 
 /// Resets the controller and starts it with its admin queue.
-fn start(registers: Registers<'_>, memory: &Dma) -> Result<(), Failure> {
+fn start(registers: Registers<'_>, memory: &Dma<'_>) -> Result<(), Failure> {
     let size = u32::from(ENTRIES) - 1;
     registers.write(CC, 0_u32)?;
     poll("the reset of the controller", || {
@@ -202,7 +202,7 @@ fn drive() -> Result<(), Failure> {
     opened.enable()?;
     let mapping = device.map(&device.region(REGISTERS)?)?;
     let registers = mapping.registers()?;
-    let memory = Dma::new(&opened, IOVA, MEMORY)?;
+    let memory = opened.dma(IOVA, MEMORY)?;
 
     start(registers, &memory)?;
     let stride = 4 << (registers.read::<u64>(CAP)? >> 32 & 0xf);

@@ -2,16 +2,28 @@
 
 //! The address of a PCI device.
 
-use std::{
+use core::{
     fmt,
-    path::PathBuf,
     str::FromStr, //
+};
+use std::{
+    borrow::ToOwned,
+    fs,
+    path::{
+        Path,
+        PathBuf, //
+    },
+    string::{
+        String,
+        ToString, //
+    },
+    vec::Vec, //
 };
 
 /// The address of a PCI device, as the kernel writes it: 0000:01:00.0.
 ///
 /// An address without a domain, such as 01:00.0, is in domain 0.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Address {
     domain: u32,
     bus: u8,
@@ -29,7 +41,26 @@ impl Address {
     /// Returns the name of its driver, if it has one.
     #[must_use]
     pub fn driver(&self) -> Option<String> {
-        let link = self.sysfs().join("driver").read_link().ok()?;
+        self.link("driver")
+    }
+
+    /// Returns the number of its IOMMU group, if it is in one.
+    #[must_use]
+    pub fn group(&self) -> Option<String> {
+        self.link("iommu_group")
+    }
+
+    /// Returns its own VFIO file, such as `/dev/vfio/devices/vfio0`, if the kernel gives it one.
+    #[must_use]
+    pub fn vfio_file(&self) -> Option<PathBuf> {
+        let mut entries = fs::read_dir(self.sysfs().join("vfio-dev")).ok()?;
+        let file = Path::new("/dev/vfio/devices").join(entries.next()?.ok()?.file_name());
+        file.exists().then_some(file)
+    }
+
+    /// The last part of the target of a link in its directory.
+    fn link(&self, name: &str) -> Option<String> {
+        let link = self.sysfs().join(name).read_link().ok()?;
         Some(link.file_name()?.to_string_lossy().into_owned())
     }
 }
@@ -47,12 +78,24 @@ impl fmt::Display for Address {
 }
 
 impl FromStr for Address {
-    type Err = String;
+    type Err = NoAddress;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        parse(text).ok_or_else(|| format!("'{text}' is no PCI address"))
+    fn from_str(text: &str) -> Result<Self, NoAddress> {
+        parse(text).ok_or_else(|| NoAddress(text.to_owned()))
     }
 }
+
+/// A text that is no PCI address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoAddress(String);
+
+impl fmt::Display for NoAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}' is no PCI address", self.0)
+    }
+}
+
+impl core::error::Error for NoAddress {}
 
 fn parse(text: &str) -> Option<Address> {
     let (place, function) = text.split_once('.')?;
