@@ -12,7 +12,9 @@
 //! 1. The lock of the device set, which belongs to VFIO and is held around open and close.
 //! 2. The io lock ([`pci::OpenDevice::io_shared`], [`pci::OpenDevice::io_exclusive`]). It protects
 //!    the kernel's mappings of the BARs. A thread that changes claims holds it for writing, so only
-//!    one thread does so at a time. Code under it may access user memory.
+//!    one thread does so at a time. Code under it may access user memory. The ioeventfd lock
+//!    (vfio/pci/ioeventfd.rs) comes after it. A thread that holds that lock takes neither lock 3
+//!    nor lock 4, and waits for kernel threads that take lock 5.
 //! 3. The mmap lock or the lock of a VMA, which belong to the memory manager.
 //! 4. The export lock ([`pci::OpenDevice::export`]). It protects the pointer of exports to the open
 //!    device. The last close takes it for writing after lock 1. A thread that holds it only tries
@@ -62,6 +64,7 @@ mod describe;
 mod destroy;
 mod export;
 mod info;
+mod ioeventfd;
 mod mmap;
 mod query;
 mod set_attribute;
@@ -77,7 +80,8 @@ use crate::{
         self,
         Attribute,
         Busy,
-        RegionId, //
+        RegionId,
+        Span, //
         Target,
     },
     segments::{
@@ -167,6 +171,7 @@ impl Operations for State {
             bindings::VFIO_SUBREGION_QUERY => query::query(device, arg)?,
             bindings::VFIO_SUBREGION_EXPORT => export::export(device, arg)?,
             bindings::VFIO_REGION_SET_ATTR => set_attribute::set_attribute(device, arg)?,
+            bindings::VFIO_DEVICE_IOEVENTFD => ioeventfd::ioeventfd(device, arg)?,
             bindings::VFIO_DEVICE_GET_INFO => return info::get_info(device, arg),
             _ => return device.core_ioctl(cmd, arg),
         }
@@ -333,13 +338,15 @@ fn parent(device: &OpenDevice, parent: region::Bar) -> Result<Bar<'_>, Failure> 
 
 /// Begins a change of `bar` after dividing it into segments, unless it is in segments already.
 ///
-/// Fails with [`Failure::Busy`] if an ioeventfd or another mapping excludes this, or if the BAR is
-/// not available. Fails with [`ENOMEM`] if the kernel has no memory.
+/// Fails with [`Failure::Busy`] if another mapping excludes this, or if the BAR is not available.
+/// Fails with [`ENOMEM`] if the kernel has no memory.
 fn divide<'i, 'a, 'b>(
     io: &'i mut pci::IoExclusive<'a, State>,
     bar: Bar<'b>,
 ) -> Result<segments::Change<'i, 'a, 'b, State>, Failure> {
-    io.can_give_to_driver(bar).map_err(obstacle)?;
+    if !io.can_give_to_driver(bar) {
+        return Err(Failure::Busy(Busy::Bar));
+    }
     Ok(segments::Change::divide(io, bar)?)
 }
 
@@ -350,18 +357,41 @@ fn expect_strict_core_map(io: &impl Io<State>, bar: Bar<'_>) -> Result<(), Failu
     if io.core_maps_as(bar, MemType::Noncached) {
         return Ok(());
     }
-    Err(match io.can_give_to_driver(bar) {
-        Err(pci::Obstacle::NotMapped) => obstacle(pci::Obstacle::NotMapped),
-        _ => Failure::Busy(Busy::Type),
-    })
+    Err(Failure::Busy(if io.can_give_to_driver(bar) {
+        Busy::Type
+    } else {
+        Busy::Bar
+    }))
 }
 
-/// Returns the failure of a call that needs to change the owner of a BAR.
-fn obstacle(obstacle: pci::Obstacle) -> Failure {
-    Failure::Busy(match obstacle {
-        pci::Obstacle::NotMapped => Busy::Bar,
-        pci::Obstacle::Ioeventfd => Busy::Ioeventfd,
-    })
+/// Checks that no ioeventfd writes to a page of `span` of `bar`, whose type is about to change. The
+/// io lock, held for writing, prevents new ones.
+///
+/// Fails with [`Failure::Busy`] otherwise.
+fn expect_no_ioeventfd(
+    io: &pci::IoExclusive<'_, State>,
+    bar: Bar<'_>,
+    span: Span,
+) -> Result<(), Failure> {
+    if io.has_ioeventfd(bar, span.start()..span.end()) {
+        return Err(Failure::Busy(Busy::Ioeventfd));
+    }
+    Ok(())
+}
+
+/// Takes the io lock for reading after an attempt to end the strays of `bar`.
+fn io_after_ending_strays<'a>(
+    device: &'a OpenDevice,
+    bar: Bar<'_>,
+) -> Result<pci::IoShared<'a, State>> {
+    let io = device.io_shared()?;
+    if !io.driver_maps(bar).is_some_and(Segments::has_strays) {
+        return Ok(io);
+    }
+    drop(io);
+    let mut io = device.io_exclusive()?;
+    segments::end_strays(device, &mut io, bar);
+    Ok(io.downgrade())
 }
 
 /// Returns the memory type of mappings with `attribute` on the host.

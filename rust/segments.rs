@@ -56,6 +56,7 @@ use crate::{
     },
     vfio::pci::Bar, //
 };
+use core::ops::Range;
 use kernel::{
     prelude::*,
     rbtree::{
@@ -210,6 +211,23 @@ impl Segments {
             SegmentKind::Other => Some(self.rest.other().mem_type()),
             SegmentKind::Stray => None,
         }
+    }
+
+    /// Returns the memory type of the pages of `bytes`.
+    ///
+    /// Fails with [`EBUSY`] if a page is in a stray. Fails with [`EINVAL`] if `bytes` is empty or
+    /// leaves the BAR, or if its first and its last page have different types.
+    pub(crate) fn mem_type_of(&self, bytes: Range<u64>) -> Result<MemType> {
+        let of = |at| {
+            let (_, kind) = self.segment_at(at).ok_or(EINVAL)?;
+            self.mem_type(kind).ok_or(EBUSY)
+        };
+        let first = of(bytes.start)?;
+        let last = of(bytes.end.checked_sub(1).ok_or(EINVAL)?)?;
+        if first != last {
+            return Err(EINVAL);
+        }
+        Ok(first)
     }
 
     /// Returns whether the BAR has strays.

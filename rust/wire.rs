@@ -13,6 +13,7 @@ pub(crate) use self::capability::{
 use crate::{
     bindings::{
         self,
+        vfio_device_ioeventfd,
         vfio_region_set_attr,
         vfio_subregion_create,
         vfio_subregion_destroy,
@@ -233,6 +234,50 @@ impl ExportReply {
     pub(crate) fn write(self, fd: u32) -> Result {
         let at = offset_of!(vfio_subregion_export, fd);
         put(self.0, at, i32::try_from(fd)?)
+    }
+}
+
+/// The argument of `VFIO_DEVICE_IOEVENTFD`.
+pub(crate) struct Ioeventfd {
+    pub(crate) bar: Bar,
+    /// The offset in the BAR.
+    pub(crate) at: u64,
+    /// The number of bytes: 1, 2, 4 or 8.
+    pub(crate) count: u64,
+    pub(crate) value: u64,
+    /// The eventfd, or `None` to remove the ioeventfd.
+    pub(crate) fd: Option<c_int>,
+}
+
+impl Ioeventfd {
+    /// Reads VFIO's structure at the user address `arg`, with the checks that vfio-pci makes.
+    pub(crate) fn read(arg: usize) -> Result<Self, Failure> {
+        const SIZE: usize = offset_of!(vfio_device_ioeventfd, reserved);
+        let mut user = UserSlice::new(UserPtr::from_addr(arg), SIZE).reader();
+        let argsz: u32 = user.read()?;
+        let flags: u32 = user.read()?;
+        let offset: u64 = user.read()?;
+        let value = user.read()?;
+        let fd: c_int = user.read()?;
+        if usize::try_from(argsz).is_ok_and(|argsz| argsz < SIZE) || fd < -1 {
+            return Err(Failure::Malformed);
+        }
+        let count = match flags {
+            bindings::VFIO_DEVICE_IOEVENTFD_8 => 1,
+            bindings::VFIO_DEVICE_IOEVENTFD_16 => 2,
+            bindings::VFIO_DEVICE_IOEVENTFD_32 => 4,
+            bindings::VFIO_DEVICE_IOEVENTFD_64 => 8,
+            _ => return Err(Failure::Malformed),
+        };
+        let index = u32::try_from(offset >> bindings::VFIO_PCI_OFFSET_SHIFT);
+        let bar = index.ok().and_then(bar).ok_or(Failure::NoParent)?;
+        Ok(Self {
+            bar,
+            at: offset.saturating_sub(bar.window_start()),
+            count,
+            value,
+            fd: (fd >= 0).then_some(fd),
+        })
     }
 }
 

@@ -66,13 +66,14 @@ static void expect_set(struct __test_metadata *_metadata, struct vfio_device *de
 	expect_set(_metadata, &self->dev, &self->bar, (attribute), (busy))
 
 /* contract: busy.reason busy.query */
-TEST_F(busy, an_ioeventfd_excludes_write_combining)
+TEST_F(busy, an_ioeventfd_keeps_the_type_of_its_page)
 {
-	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
+	uint64_t at = vfio_offset(&self->dev, BAR2, 5 * MIB - 4);
 
 	EXPECT_QUERY(BAR2, 0);
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
 	EXPECT_QUERY(BAR2, VFIO_SUBREGION_BUSY_IOEVENTFD);
+	EXPECT_QUERY(0, 0);
 	EXPECT_CREATE(VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_BUSY_IOEVENTFD);
 	EXPECT_SET(VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_BUSY_IOEVENTFD);
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
@@ -133,7 +134,7 @@ TEST_F(busy, a_mapping_of_the_bar_excludes_an_attribute)
 /* contract: busy.reason busy.query */
 TEST_F(busy, of_several_reasons_query_has_all)
 {
-	uint64_t at = vfio_offset(&self->dev, BAR2, 0);
+	uint64_t at = vfio_offset(&self->dev, BAR2, 4 * MIB);
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
 
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
@@ -170,7 +171,7 @@ TEST_F(busy, a_reason_that_cannot_be_written_is_efault)
 
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, vfio_offset(&self->dev, BAR2, 0),
 					self->eventfd));
-	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 0, MIB);
 	page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, page);
 	memcpy(page, &create, sizeof(create));

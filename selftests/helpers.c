@@ -99,7 +99,7 @@ TEST_F(helpers, ebusy_is_put_into_words)
 	int event = eventfd(0, EFD_CLOEXEC);
 	unsigned int bit, other;
 
-	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, vfio_offset(&self->dev, BAR2, 0), event));
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, vfio_offset(&self->dev, BAR2, AT), event));
 	create.busy = VFIO_SUBREGION_BUSY_MAPPED;
 	EXPECT_EQ(MAP_FAILED, vfio_subregion_create_map(self->dev.fd, &create));
 	EXPECT_EQ(EBUSY, errno);

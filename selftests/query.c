@@ -185,24 +185,13 @@ TEST_F(two_bars, an_io_bar_can_have_none)
 }
 
 /* contract: query.ioeventfd */
-TEST_F(two_bars, none_can_have_wc_while_an_ioeventfd_exists)
+TEST_F(two_bars, an_ioeventfd_takes_no_attribute_away)
 {
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->registers, self->eventfd));
-	EXPECT_QUERY(&self->dev, 0, ATTR_UNCACHED, 0);
-	EXPECT_QUERY(&self->dev, BAR2, ATTR_UNCACHED, 0);
-	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->registers, -1));
 	EXPECT_QUERY(&self->dev, 0, ATTR_ALL, 0);
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_ALL, 0);
-}
-
-/* contract: query.ioeventfd */
-TEST_F(two_bars, one_that_has_wc_can_have_more_of_it_despite_an_ioeventfd)
-{
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
-	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->registers, self->eventfd));
-	EXPECT_QUERY(&self->dev, 0, ATTR_UNCACHED, 1);
 	EXPECT_QUERY(&self->dev, BAR2, ATTR_ALL, 1);
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
 }
 
 /* contract: query.exact */

@@ -193,12 +193,12 @@ TEST_F(refused, the_end_of_wc_while_it_has_a_subregion_is_ebusy)
 	}
 }
 
-/* contract: vfio.ioeventfd-refused */
-TEST_F(refused, wc_while_an_ioeventfd_exists_is_ebusy)
+/* contract: vfio.ioeventfd-type */
+TEST_F(refused, wc_while_the_bar_has_an_ioeventfd_is_ebusy)
 {
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->window, self->eventfd));
 	expect_set_refused(_metadata, &self->dev, &self->bar, BAR2, VFIO_SUBREGION_ATTR_WC, EBUSY);
-	/* The other BARs need no change. */
+	/* The other attributes need no change of the type. */
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_GUEST_ANY);
 	expect_set_refused(_metadata, &self->dev, &self->bar, BAR2, VFIO_SUBREGION_ATTR_WC, EBUSY);
@@ -206,14 +206,15 @@ TEST_F(refused, wc_while_an_ioeventfd_exists_is_ebusy)
 	EXPECT_FREE();
 }
 
-/* contract: vfio.ioeventfd-wc */
-TEST_F(refused, an_ioeventfd_on_a_bar_that_is_wc_is_ebusy)
+/* contract: vfio.ioeventfd-type */
+TEST_F(refused, the_end_of_wc_while_the_bar_has_an_ioeventfd_is_ebusy)
 {
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
-	EXPECT_EQ(-EBUSY, vfio_add_ioeventfd(&self->dev, self->window, self->eventfd));
-	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, self->window, self->eventfd));
+	expect_set_refused(_metadata, &self->dev, &self->bar, BAR2, VFIO_SUBREGION_ATTR_DEVICE,
+			   EBUSY);
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, self->window, -1));
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
 }
 
 /* contract: set-attr.einval */

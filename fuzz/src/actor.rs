@@ -116,7 +116,7 @@ impl Actor {
         match op {
             Op::Create(_, request) => self.created(op, ret, &request),
             Op::Destroy(_, index) => {
-                if self.expect(op, ret, &[ENOENT]) {
+                if self.expect(op, ret, &[EBUSY, ENOENT]) {
                     self.record.destroyed.push(index);
                     self.known.retain(|known| known.index != index);
                 }

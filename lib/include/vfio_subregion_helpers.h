@@ -194,7 +194,7 @@ VFIO_SUBREGION_INLINE const char *vfio_subregion_busy(uint32_t busy)
 	if (busy & VFIO_SUBREGION_BUSY_MAPPED)
 		return "the BAR is mapped; unmap it first, in every process";
 	if (busy & VFIO_SUBREGION_BUSY_IOEVENTFD)
-		return "the device has an ioeventfd; create write combining before it";
+		return "an ioeventfd keeps the type of a page; remove it first";
 	if (busy & VFIO_SUBREGION_BUSY_STRAY)
 		return "another mapping (resourceN_wc?) decides the type of a page; end it";
 	if (busy & VFIO_SUBREGION_BUSY_TYPE)

@@ -12,7 +12,7 @@ bitflags::bitflags! {
     /// crate does not know are kept.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub struct Busy: u32 {
-        /// The device has an ioeventfd, on any BAR.
+        /// An ioeventfd writes to a page of the range, whose memory type would change.
         const IOEVENTFD = abi::VFIO_SUBREGION_BUSY_IOEVENTFD;
         /// Another driver, or another mapping, had the BAR when the device was opened.
         const BAR = abi::VFIO_SUBREGION_BUSY_BAR;
@@ -53,8 +53,8 @@ const TEXTS: [(Busy, &str, &str, &str); 6] = [
     (
         Busy::IOEVENTFD,
         "ioeventfd",
-        "the device has an ioeventfd, which excludes the first write combining of a BAR",
-        "remove it, or create the subregion first",
+        "an ioeventfd writes to a page whose memory type would change",
+        "remove it, or make it after the subregion",
     ),
     (
         Busy::STRAY,

@@ -211,7 +211,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's; ENOENT if there is no such subregion.
+    /// The kernel's; ENOENT if there is no such subregion, EBUSY if an ioeventfd writes to a page of
+    /// the subregion whose memory type would change.
     pub fn destroy(&self, index: RegionIndex) -> Result<(), Error> {
         let mut destroy = abi::vfio_subregion_destroy {
             index: index.0,

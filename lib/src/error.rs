@@ -201,6 +201,9 @@ impl Error {
             (Call::Mmap | Call::Read | Call::Write, Errno::NODEV) => {
                 "the subregion was destroyed, or its owner has closed the device"
             }
+            (Call::Destroy, Errno::BUSY) => {
+                "an ioeventfd writes to a page of the subregion: remove it first"
+            }
             (Call::Destroy, Errno::NOENT) => {
                 "there is no such subregion, or it was destroyed before"
             }

@@ -13,6 +13,7 @@
 #include <linux/sched.h>
 #include <linux/string.h>
 
+#include <asm/barrier.h>
 #include <asm/pgalloc.h>
 
 #include "helpers.h"
@@ -139,6 +140,12 @@ bool vfio_rs_is_write_locked(struct rw_semaphore *sem)
 u32 vfio_rs_index_nospec(u32 index, u32 size)
 {
 	return array_index_nospec(index, size);
+}
+
+void vfio_rs_wmb(void)
+{
+	/* Orders the stores of the caller to device memory. */
+	wmb();
 }
 
 /*
@@ -295,11 +302,6 @@ bool vfio_rs_bar_mmap_supported(struct vfio_pci_core_device *core, int bar)
 int vfio_rs_num_regions(struct vfio_pci_core_device *core)
 {
 	return core->num_regions;
-}
-
-int vfio_rs_ioeventfds(struct vfio_pci_core_device *core)
-{
-	return READ_ONCE(core->ioeventfds_nr);
 }
 
 u8 vfio_rs_msix_bar(struct vfio_pci_core_device *core)

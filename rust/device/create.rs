@@ -8,6 +8,7 @@
 
 use super::{
     divide,
+    expect_no_ioeventfd,
     expect_strict_core_map,
     mem_type,
     parent,
@@ -96,6 +97,7 @@ fn try_create(
         expect_rest(&io, bar, request.span)?;
         None
     } else {
+        expect_no_ioeventfd(&io, bar, request.span)?;
         Some(divide(&mut io, bar)?)
     };
     // All later failures are undone. The write to userspace comes before them, because it cannot be

@@ -3,6 +3,7 @@
 //! Destruction of subregions.
 
 use super::{
+    expect_no_ioeventfd,
     parent,
     OpenDevice, //
 };
@@ -28,20 +29,28 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let found = {
         let table = device.memory_shared();
         let id = device.data().id(&table, request.index);
-        id.and_then(|id| Some((table.get(id)?, table.shares(id))))
+        id.and_then(|id| {
+            let region = table.get(id)?;
+            let rest = RestType::of(table.attribute(region.bar()));
+            let changes_type = RestType::of(region.attribute()) != rest;
+            Some((region, table.shares(id), changes_type))
+        })
     };
-    let (region, shares) = found.ok_or(Failure::NoSubregion)?;
+    let (region, shares, changes_type) = found.ok_or(Failure::NoSubregion)?;
     if shares.is_some() && device.memory_exclusive().unshare(region.id()) {
         return Ok(());
     }
     let bar = parent(device, region.bar())?;
     segments::end_strays(device, &mut io, bar);
+    if changes_type {
+        expect_no_ioeventfd(&io, bar, region.span())?;
+    }
     let mut change = Change::begin(&mut io, bar);
     let mut table = device.memory_exclusive();
     let removed = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
     let region = removed.region;
     table.zap(region.file_offset(), region.span().len());
-    if RestType::of(region.attribute()) == RestType::of(table.attribute(region.bar())) {
+    if !changes_type {
         // Free the memory after releasing the lock.
         drop(table);
         return Ok(());

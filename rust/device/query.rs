@@ -3,6 +3,7 @@
 //! The query for the available attributes of a region.
 
 use super::{
+    io_after_ending_strays,
     mem_type,
     parent,
     OpenDevice,
@@ -14,15 +15,10 @@ use crate::{
         Attribute,
         Busy, //
     },
-    segments::{
-        self,
-        Segments, //
-    },
+    segments::Segments,
     vfio::pci::{
         Bar,
-        Io,
-        IoShared,
-        Obstacle, //
+        Io, //
     },
     wire::{
         self,
@@ -49,12 +45,12 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
                 let subregions = device.memory_shared().count(index);
                 let mapped = device.data().is_mapped(index);
                 let stray = io.driver_maps(bar).is_some_and(Segments::has_strays);
-                let obstacle = io.can_give_to_driver(bar).err();
+                let ioeventfd = io.has_ioeventfd(bar, 0..bar.len());
                 reasons.add_if(subregions != 0, Busy::Subregion);
                 reasons.add_if(mapped, Busy::Mapped);
                 reasons.add_if(stray, Busy::Stray);
-                reasons.add_if(obstacle == Some(Obstacle::Ioeventfd), Busy::Ioeventfd);
-                reasons.add_if(obstacle == Some(Obstacle::NotMapped), Busy::Bar);
+                reasons.add_if(ioeventfd, Busy::Ioeventfd);
+                reasons.add_if(!io.can_give_to_driver(bar), Busy::Bar);
             }
         }
         None => {
@@ -71,18 +67,6 @@ pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     Ok(reply.write(attributes, count, reasons)?)
 }
 
-/// Takes the io lock for reading after an attempt to end the strays of `bar`.
-fn io_after_ending_strays<'a>(device: &'a OpenDevice, bar: Bar<'_>) -> Result<IoShared<'a, State>> {
-    let io = device.io_shared()?;
-    if !io.driver_maps(bar).is_some_and(Segments::has_strays) {
-        return Ok(io);
-    }
-    drop(io);
-    let mut io = device.io_exclusive()?;
-    segments::end_strays(device, &mut io, bar);
-    Ok(io.downgrade())
-}
-
 /// Returns whether a part of `bar` can have `attribute`, as far as the driver can tell without an
 /// attempt.
 fn can_have(io: &impl Io<State>, bar: Bar<'_>, attribute: Attribute) -> bool {
@@ -90,7 +74,7 @@ fn can_have(io: &impl Io<State>, bar: Bar<'_>, attribute: Attribute) -> bool {
         return false;
     }
     if attribute.is_write_combining() {
-        return mem_type(attribute).is_available() && io.can_give_to_driver(bar).is_ok();
+        return mem_type(attribute).is_available() && io.can_give_to_driver(bar);
     }
     // A part of a BAR in segments can have either type.
     io.driver_maps(bar).is_some() || io.core_maps_as(bar, MemType::Noncached)

@@ -4,6 +4,7 @@
 
 use super::{
     divide,
+    expect_no_ioeventfd,
     expect_strict_core_map,
     mem_type,
     parent,
@@ -74,6 +75,9 @@ fn try_set(
     }
     if device.data().is_mapped(request.bar) {
         return Err(Failure::Busy(Busy::Mapped));
+    }
+    if changes_type {
+        expect_no_ioeventfd(&io, bar, whole)?;
     }
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     // Dropping this restores the previous state unless the attribute is set.

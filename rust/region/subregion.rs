@@ -110,7 +110,7 @@ pub(crate) enum Refusal {
 /// A user of a range or of a BAR that excludes an attribute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Busy {
-    /// An ioeventfd of the device may use the core's mapping of the BAR.
+    /// An ioeventfd writes to a page whose memory type would change.
     Ioeventfd,
     /// The core could not reserve or map the BAR, because of another driver or another mapping.
     Bar,

@@ -66,8 +66,7 @@ impl<T: Segmented> Drop for Change<'_, '_, '_, T> {
 
 /// Makes the core the owner of `bar` again if no part of it is write-combining or a stray.
 ///
-/// If the kernel has no memory for the core's mapping, the BAR stays in segments. It works, but
-/// cannot have ioeventfds.
+/// If the kernel has no memory for the core's mapping, the BAR stays in segments, and works.
 fn restore<T: Segmented>(io: &mut IoExclusive<'_, T>, bar: Bar<'_>) {
     if io.driver_maps(bar).is_some_and(Segments::is_strict) {
         // The core's mapping is UC-, because the gap reserves the whole BAR as UC- until the

@@ -26,6 +26,7 @@ mod dma_buf;
 mod driver;
 mod export;
 mod id;
+mod ioeventfd;
 mod memory;
 mod mmap;
 mod ops;
@@ -44,8 +45,7 @@ pub(crate) use self::bar_owners::{
     transfer_mapped,
     Io,
     IoExclusive,
-    IoShared,
-    Obstacle, //
+    IoShared, //
 };
 pub(crate) use self::core_device::{
     CoreDevice,
@@ -64,6 +64,10 @@ pub(crate) use self::driver::{
 pub(crate) use self::id::{
     DynamicId,
     IdTable, //
+};
+pub(crate) use self::ioeventfd::{
+    BarWrite,
+    Width, //
 };
 pub(crate) use self::memory::{
     MemoryExclusive,

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "refusal.h"
@@ -182,6 +183,27 @@ static int read_gap(FIXTURE_DATA(failnth) * self)
 	return pread(self->dev.fd, &value, sizeof(value), self->gap) < 0 ? -errno : 0;
 }
 
+/* Its mapping must not remain, so that it is removed at once. */
+static int add_ioeventfd(FIXTURE_DATA(failnth) * self, uint64_t at)
+{
+	uint64_t offset = self->gap - GAP_AT + at;
+	int event = eventfd(0, EFD_CLOEXEC), ret;
+
+	ret = event < 0 ? -errno : vfio_add_ioeventfd(&self->dev, offset, event);
+	close(event);
+	return ret ?: vfio_add_ioeventfd(&self->dev, offset, -1);
+}
+
+static int ioeventfd_in_a_gap(FIXTURE_DATA(failnth) * self)
+{
+	return add_ioeventfd(self, GAP_AT);
+}
+
+static int ioeventfd_on_wc(FIXTURE_DATA(failnth) * self)
+{
+	return add_ioeventfd(self, PART_AT);
+}
+
 static int map(FIXTURE_DATA(failnth) * self)
 {
 	void *map = mmap(NULL, MAP_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, self->dev.fd,
@@ -274,6 +296,18 @@ FIXTURE_VARIANT_ADD(failnth, region_info_of_a_subregion) {
 
 FIXTURE_VARIANT_ADD(failnth, read_in_a_gap) {
 	.prepare = among_others, .issue = read_gap, .type = PTE_WC, .may_do_without = true,
+};
+
+FIXTURE_VARIANT_ADD(failnth, ioeventfd_in_an_untouched_bar) {
+	.issue = ioeventfd_in_a_gap, .type = PTE_NONCACHED,
+};
+
+FIXTURE_VARIANT_ADD(failnth, ioeventfd_in_a_gap) {
+	.prepare = among_others, .issue = ioeventfd_in_a_gap, .type = PTE_WC,
+};
+
+FIXTURE_VARIANT_ADD(failnth, ioeventfd_on_a_wc_page) {
+	.prepare = among_others, .issue = ioeventfd_on_wc, .type = PTE_WC,
 };
 
 FIXTURE_VARIANT_ADD(failnth, mmap) {

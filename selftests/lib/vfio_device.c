@@ -167,17 +167,24 @@ int vfio_set_low_power(struct vfio_device *dev, bool on)
 	return ioctl(dev->fd, VFIO_DEVICE_FEATURE, &feature) ? -errno : 0;
 }
 
-int vfio_add_ioeventfd(struct vfio_device *dev, uint64_t offset, int eventfd)
+int vfio_ioeventfd(struct vfio_device *dev, uint64_t offset, uint32_t width, uint64_t data,
+		   int eventfd)
 {
+	/* The flags for a width have its value. */
 	struct vfio_device_ioeventfd request = {
 		.argsz = sizeof(request),
-		.flags = VFIO_DEVICE_IOEVENTFD_32,
+		.flags = width,
 		.offset = offset,
-		.data = 1,
+		.data = data,
 		.fd = eventfd,
 	};
 
 	return ioctl(dev->fd, VFIO_DEVICE_IOEVENTFD, &request) ? -errno : 0;
+}
+
+int vfio_add_ioeventfd(struct vfio_device *dev, uint64_t offset, int eventfd)
+{
+	return vfio_ioeventfd(dev, offset, 4, 1, eventfd);
 }
 
 int vfio_set_irqs(struct vfio_device *dev, uint32_t index, uint32_t flags, uint32_t count,

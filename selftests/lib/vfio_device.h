@@ -68,7 +68,14 @@ uint64_t vfio_offset(struct vfio_device *dev, uint32_t index, uint64_t offset);
 /** vfio_set_low_power() - VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY or _EXIT */
 int vfio_set_low_power(struct vfio_device *dev, bool on);
 
-/** vfio_add_ioeventfd() - an ioeventfd at @offset of the device file, 4 bytes wide */
+/**
+ * vfio_ioeventfd() - VFIO_DEVICE_IOEVENTFD: writes @width bytes of @data at @offset of the device
+ * file when @eventfd is signalled, or, if @eventfd is -1, no longer
+ */
+int vfio_ioeventfd(struct vfio_device *dev, uint64_t offset, uint32_t width, uint64_t data,
+		   int eventfd);
+
+/** vfio_add_ioeventfd() - the same for 4 bytes with the value 1 */
 int vfio_add_ioeventfd(struct vfio_device *dev, uint64_t offset, int eventfd);
 
 /**

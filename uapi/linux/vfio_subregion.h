@@ -88,7 +88,8 @@
  * moment. @busy need not be initialised. A program that sets it to zero can tell a kernel which
  * does not report reasons: the field stays zero.
  *
- * * VFIO_SUBREGION_BUSY_IOEVENTFD: the device has an ioeventfd, on any BAR
+ * * VFIO_SUBREGION_BUSY_IOEVENTFD: an ioeventfd writes to a page of the range, whose memory type
+ *   would change
  * * VFIO_SUBREGION_BUSY_BAR: vfio-pci could not reserve or map the BAR when the device was opened,
  *   because another driver (such as one for a framebuffer) uses it, or another mapping
  * * VFIO_SUBREGION_BUSY_TYPE: another mapping gives a page of the range another memory type
@@ -149,8 +150,8 @@
  *
  * The ioctl fails with EBUSY if
  *
- * * @attribute is write combining, nothing else in the BAR is write-combining, and the device has
- *   an ioeventfd on any BAR (VFIO_SUBREGION_BUSY_IOEVENTFD);
+ * * @attribute is write combining and the BAR is not, or the reverse, and an ioeventfd writes to a
+ *   page of the range (VFIO_SUBREGION_BUSY_IOEVENTFD);
  * * another driver or mapping prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR); or
  * * another mapping gives a page of the range another memory type (VFIO_SUBREGION_BUSY_TYPE), or
  *   determines the type (VFIO_SUBREGION_BUSY_STRAY).
@@ -159,8 +160,8 @@
  * BAR can have a strict subregion, for registers whose stores must not be merged. After
  * VFIO_SUBREGION_DESTROY the pages have the attribute of the BAR again.
  *
- * While a BAR has a write-combining subregion, VFIO_DEVICE_IOEVENTFD fails with EBUSY for this BAR.
- * Ioeventfds on other BARs do not prevent further write-combining subregions in it.
+ * VFIO_DEVICE_IOEVENTFD works on pages of every attribute, with their offset in the BAR. The memory
+ * type of these pages does not change while the ioeventfd exists.
  */
 struct vfio_subregion_create {
 	__u32		argsz;
@@ -193,7 +194,9 @@ struct vfio_subregion_create {
  * until the last close of the device, because vfio-pci-core cannot revoke a single one.
  *
  * The ioctl fails with ENOENT if @index is not the index of a subregion, or if the subregion has
- * been destroyed before.
+ * been destroyed before. It fails with EBUSY if an ioeventfd writes to a page of the subregion, and
+ * either the subregion or the BAR is write-combining but not both. VFIO_DEVICE_IOEVENTFD with fd -1
+ * removes the ioeventfd.
  */
 struct vfio_subregion_destroy {
 	__u32		argsz;
@@ -261,15 +264,13 @@ struct vfio_subregion_query {
  * * the BAR is mapped (VFIO_SUBREGION_BUSY_MAPPED);
  * * write combining of the BAR would begin or end, and the BAR has a subregion
  *   (VFIO_SUBREGION_BUSY_SUBREGION); a program sets the attribute before it creates subregions;
- * * @attribute is write combining and the device has an ioeventfd on any BAR
+ * * write combining of the BAR would begin or end, and the BAR has an ioeventfd
  *   (VFIO_SUBREGION_BUSY_IOEVENTFD);
  * * another driver or mapping prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR); or
  * * another mapping gives a page of the BAR another memory type (VFIO_SUBREGION_BUSY_TYPE), or
  *   determines the type (VFIO_SUBREGION_BUSY_STRAY).
  *
  * It fails with EPERM if @attribute is write combining and the BAR contains the MSI-X table.
- *
- * While a BAR is write-combining, VFIO_DEVICE_IOEVENTFD fails with EBUSY for this BAR.
  */
 struct vfio_region_set_attr {
 	__u32		argsz;

@@ -184,7 +184,7 @@ impl Generator {
         // Whether an ioeventfd writes to a device in low power depends on when the kernel puts it
         // there.
         let device = world.device.as_ref().filter(|device| !device.low_power)?;
-        // ioeventfds prevent write combining, so there are few, and not for long.
+        // An ioeventfd keeps the type of its page, so there are few, and not for long.
         if let Some(event) = device.events.first().filter(|_| !self.rng.once_in(3)) {
             return Some(Op::IoEventfd {
                 offset: window(event.bar, event.at),

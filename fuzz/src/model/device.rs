@@ -155,14 +155,6 @@ impl Device {
         self.is_decoded() && !self.low_power
     }
 
-    /// Returns whether the BAR is in segments.
-    #[must_use]
-    pub fn is_taken(&self, bar: usize) -> bool {
-        let combines =
-            |(_, region): (u32, &Region)| region.bar == bar && region.attribute.combines();
-        self.windows[bar].combines() || self.live().any(combines) || !self.kept(bar).is_empty()
-    }
-
     /// Returns the byte of the BAR at `offset` of the file, and the type of entries there, if an
     /// access may reach all of the `len` bytes.
     #[must_use]

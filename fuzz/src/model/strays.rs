@@ -105,11 +105,6 @@ impl Device {
         held.any(|other| overlap(other, span))
     }
 
-    /// Returns whether the BAR may be in segments only because the driver has not checked yet.
-    pub(super) fn is_unsettled(&self, bar: usize) -> bool {
-        !self.strays.unsettled[bar].is_empty()
-    }
-
     /// Returns whether a foreign mapping is uncached where the device is write-combining.
     #[must_use]
     pub fn has_two_types(&self, mapping: &ForeignMapping) -> bool {

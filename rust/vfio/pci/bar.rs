@@ -209,7 +209,7 @@ impl Bar<'_> {
         let start = self.phys().checked_add(bytes.start).ok_or(EINVAL)?;
         // SAFETY: The range is in a memory BAR that the core has reserved. The PCI device is bound
         // while it is open. All mappings and reservations of the range are dropped before the
-        // device is closed ([`super::bar_owners`]).
+        // device is closed ([`super::bar_owners`], [`super::ioeventfd`]).
         unsafe { PhysRange::new(start, len) }
     }
 }

@@ -9,9 +9,7 @@
 //! kernel mapping of a BAR holds the lock for reading ([`IoShared`]), and code that changes the
 //! owner or the mappings holds it for writing ([`IoExclusive`]).
 //!
-//! An ioeventfd stores an address in the core's mapping and uses it without the lock. The driver
-//! can therefore become the owner of a BAR only while no ioeventfd exists, and userspace cannot
-//! make an ioeventfd for a BAR that the driver owns.
+//! An ioeventfd writes without the io lock, through a mapping of its own; see [`super::ioeventfd`].
 
 use super::{
     Access,
@@ -27,7 +25,6 @@ use crate::{
     compat::{
         int_result,
         is_mapped_as,
-        long_result,
         IoMap,
         MemType,
         ReadGuard,
@@ -37,6 +34,7 @@ use crate::{
 };
 use core::{
     ffi::c_void,
+    ops::Range,
     ptr::NonNull, //
 };
 use kernel::prelude::*;
@@ -105,31 +103,20 @@ pub(crate) trait Io<T: Operations> {
         core_map(self.device().core(), bar).is_some_and(|io| is_mapped_as(io.as_ptr(), mem))
     }
 
-    /// Checks that the driver owns `bar` or can become its owner by
-    /// [`IoExclusive::give_to_driver`].
-    fn can_give_to_driver(&self, bar: Bar<'_>) -> Result<(), Obstacle> {
-        let core = self.device().core();
-        if self.driver_maps(bar).is_some() {
-            Ok(())
-        } else if core_map(core, bar).is_none() {
-            Err(Obstacle::NotMapped)
-        } else if core.has_ioeventfds() {
-            // TODO(ioeventfd): The core reports the number of ioeventfds, but not their BARs.
-            Err(Obstacle::Ioeventfd)
-        } else {
-            Ok(())
-        }
+    /// Returns whether the driver owns `bar` or can become its owner by
+    /// [`IoExclusive::give_to_driver`]. It cannot if the core has no mapping of the BAR, because
+    /// the core could not reserve or map the BAR when the device was opened.
+    fn can_give_to_driver(&self, bar: Bar<'_>) -> bool {
+        self.driver_maps(bar).is_some() || core_map(self.device().core(), bar).is_some()
     }
-}
 
-/// The reason for which the driver cannot become the owner of a BAR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Obstacle {
-    /// The core has no mapping of the BAR, because it could not reserve or map the BAR when the
-    /// device was opened.
-    NotMapped,
-    /// The device has an ioeventfd, which may use the core's mapping.
-    Ioeventfd,
+    /// Returns whether an ioeventfd writes to a byte of `bytes` of `bar`. The type of these pages
+    /// must not change then, because the ioeventfd has a mapping of them.
+    ///
+    /// While the io lock is held for writing, no ioeventfd is made or removed.
+    fn has_ioeventfd(&self, bar: Bar<'_>, bytes: Range<u64>) -> bool {
+        self.device().ioeventfds().lock().any(bar.index(), bytes)
+    }
 }
 
 /// Returns the number of bytes from `at` on that may be transferred until the next check of the
@@ -143,7 +130,7 @@ fn gated_step(at: u64) -> usize {
 }
 
 /// Returns the core's mapping of `bar`, or `None` if it has none. The caller holds the io lock.
-fn core_map(core: &CoreDevice, bar: Bar<'_>) -> Option<NonNull<c_void>> {
+pub(super) fn core_map(core: &CoreDevice, bar: Bar<'_>) -> Option<NonNull<c_void>> {
     // SAFETY: The core device is valid, and the field is a single word.
     let io = unsafe { bindings::vfio_rs_barmap(core.as_ptr(), bar.number()) };
     NonNull::new(kernel::error::from_err_ptr(io).ok()?)
@@ -228,14 +215,6 @@ impl<'a, T: Operations> IoShared<'a, T> {
         unsafe { access.perform(self.device.core(), io, at, bar.msix_table()) }
     }
 
-    /// Lets the core handle an ioctl that can use its mapping of a BAR. It fails with the core's
-    /// errno.
-    pub(super) fn core_ioctl(&self, cmd: u32, arg: usize) -> Result<c_long> {
-        // SAFETY: The device is open, and this guard prevents changes of the core's mapping.
-        let ret = unsafe { bindings::vfio_pci_core_ioctl(self.device.core().as_vdev(), cmd, arg) };
-        long_result(ret)
-    }
-
     /// Lets the core export a BAR as a dma-buf. The core refuses a BAR of which it has no mapping.
     pub(super) fn core_dma_buf(&self, flags: u32, arg: *mut c_void, size: usize) -> Result<c_int> {
         let vdev = self.device.core().as_vdev();
@@ -294,10 +273,12 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
     /// Makes the driver the owner of `bar`, with the mappings `maps`, and removes the core's
     /// mapping.
     ///
-    /// Fails with [`EBUSY`] if the device has an ioeventfd, which may use the core's mapping, or if
-    /// the core has no mapping.
+    /// Fails with [`EBUSY`] if the core has no mapping, and with [`EINVAL`] if the BAR is not
+    /// memory.
     pub(crate) fn give_to_driver(&mut self, bar: Bar<'_>, maps: T::BarMaps) -> Result {
-        self.can_give_to_driver(bar).map_err(|_| EBUSY)?;
+        if !bar.is_memory() {
+            return Err(EINVAL);
+        }
         let Some(io) = core_map(self.device.core(), bar) else {
             return Err(EBUSY);
         };
@@ -310,7 +291,8 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         // SAFETY: The core device is valid, and the guard excludes all users of the field.
         unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar.number(), none) };
         // SAFETY: `io` is the core's mapping of a BAR of this device. Nothing uses it: the guard
-        // excludes transfers and the ioctl that makes ioeventfds, and no ioeventfd exists.
+        // excludes transfers, and the core has no ioeventfds, because `core_ioctl` refuses them.
+        // An ioeventfd of the driver uses the core's mapping only if the BAR has I/O ports.
         unsafe { kernel::bindings::pci_iounmap(core.pdev(), io.as_ptr()) };
         *owner = BarOwner::Driver(maps);
         Ok(())

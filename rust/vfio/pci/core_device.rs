@@ -2,6 +2,7 @@
 
 //! The device structure of vfio-pci-core.
 
+use super::memory::MemoryHeld;
 use crate::{
     bindings,
     compat::PowerGuard,
@@ -101,13 +102,11 @@ impl CoreDevice {
         bindings::VFIO_PCI_NUM_REGIONS.saturating_add(u32::try_from(own).unwrap_or(0))
     }
 
-    /// Returns whether an ioeventfd exists on the device.
-    ///
-    /// The result is valid while the caller excludes the ioctl that makes them; see
-    /// [`super::IoExclusive`].
-    pub(super) fn has_ioeventfds(&self) -> bool {
-        // SAFETY: The structure is valid by the type's invariant, and the field is a single word.
-        unsafe { bindings::vfio_rs_ioeventfds(self.as_ptr()) != 0 }
+    /// Returns whether memory decoding is on and the device is in full power. It remains so while
+    /// the lock is held.
+    pub(super) fn is_memory_enabled(&self, _lock: &MemoryHeld) -> bool {
+        // SAFETY: The structure is valid by the type's invariant, and the caller holds the lock.
+        unsafe { bindings::__vfio_pci_memory_enabled(self.as_ptr()) }
     }
 
     /// Resumes the PCI device and keeps it in full power until the guard is dropped.

@@ -16,6 +16,7 @@ use super::{
         Exports,
         NewExport, //
     },
+    ioeventfd::Ioeventfds,
     ops::DeviceOps,
     reset::Gate,
     Access,
@@ -64,7 +65,10 @@ use kernel::{
     },
     pci,
     prelude::*,
-    sync::Arc, //
+    sync::{
+        Arc,
+        Mutex, //
+    }, //
 };
 
 /// The state of an open device and its operations. The defaults do what vfio-pci does.
@@ -171,6 +175,7 @@ pub(crate) struct Device<T: Operations> {
     pub(super) core: CoreDevice,
     pub(super) gate: Gate,
     pub(super) owners: RwSemaphore<BarOwners<T::BarMaps>>,
+    pub(super) ioeventfds: Mutex<Ioeventfds>,
     pub(super) open: UnsafeCell<MaybeUninit<Opened<T>>>,
 }
 
@@ -261,6 +266,12 @@ impl<T: Operations> OpenDevice<T> {
         &self.0.gate
     }
 
+    /// Returns the ioeventfds of the device. A thread that makes or removes one also holds the io
+    /// lock, which it takes first.
+    pub(super) fn ioeventfds(&self) -> &Mutex<Ioeventfds> {
+        &self.0.ioeventfds
+    }
+
     /// Returns the core's memory lock, which is initialised.
     pub(super) fn memory_lock(&self) -> *mut rw_semaphore {
         self.opened().memory_lock
@@ -337,20 +348,15 @@ impl<T: Operations> OpenDevice<T> {
     }
 
     /// Lets the core handle an ioctl, as with vfio-pci. It fails with the core's errno.
+    ///
+    /// Fails with [`ENOTTY`] for `VFIO_DEVICE_IOEVENTFD`: the core's ioeventfds use its mapping of
+    /// a BAR without a lock, and [`IoShared::add_ioeventfd`] replaces them.
     pub(crate) fn core_ioctl(&self, cmd: u32, arg: usize) -> Result<c_long> {
         if cmd == bindings::VFIO_DEVICE_IOEVENTFD {
-            return self.core_ioeventfd(arg);
+            return Err(ENOTTY);
         }
-        // SAFETY: The device is open. Of the core's ioctls only `VFIO_DEVICE_IOEVENTFD` uses a
-        // mapping of a BAR.
+        // SAFETY: The device is open. No other ioctl of the core uses a mapping of a BAR.
         long_result(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
-    }
-
-    /// Lets the core add or remove an ioeventfd. This takes the io lock for reading.
-    #[inline(never)]
-    fn core_ioeventfd(&self, arg: usize) -> Result<c_long> {
-        let io = self.io_shared()?;
-        io.core_ioctl(bindings::VFIO_DEVICE_IOEVENTFD, arg)
     }
 
     /// Lets the core transfer at the file offset of `transfer`, as with vfio-pci. It fails with the

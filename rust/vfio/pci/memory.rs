@@ -126,6 +126,41 @@ impl<T: Operations> Drop for MemoryExclusive<'_, T> {
     }
 }
 
+/// The memory lock of a device, held for reading by code that needs no data under it.
+#[must_use = "the lock is released with the guard"]
+pub(super) struct MemoryHeld(
+    // The thread that took a semaphore must release it. The raw pointer prevents moves to another
+    // thread.
+    *mut rw_semaphore,
+);
+
+impl MemoryHeld {
+    /// Takes the lock for reading.
+    pub(super) fn new(core: &CoreDevice) -> Self {
+        let lock = core.memory_lock();
+        // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
+        unsafe { kernel::bindings::down_read(lock) };
+        Self(lock)
+    }
+
+    /// Takes the lock for reading if no thread holds it for writing or waits for that, or returns
+    /// `None`. This does not sleep.
+    pub(super) fn try_new(core: &CoreDevice) -> Option<Self> {
+        let lock = core.memory_lock();
+        // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
+        let taken = unsafe { kernel::bindings::down_read_trylock(lock) } != 0;
+        // `then_some()` would make a guard and drop it even without the lock.
+        taken.then(|| Self(lock))
+    }
+}
+
+impl Drop for MemoryHeld {
+    fn drop(&mut self) {
+        // SAFETY: The guard exists because this thread took the semaphore for reading.
+        unsafe { kernel::bindings::up_read(self.0) };
+    }
+}
+
 /// The memory lock of a device, held for writing. The device need not be open.
 #[must_use = "the lock is released with the guard"]
 pub(super) struct MemoryLocked(

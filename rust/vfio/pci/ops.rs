@@ -8,6 +8,7 @@ use super::{
     debugfs::Description,
     device::Opened,
     export::Exports,
+    ioeventfd::Ioeventfds,
     memory,
     reset::Gate,
     Device,
@@ -47,6 +48,7 @@ use kernel::{
     },
     prelude::*,
     static_lock_class,
+    sync::Mutex,
     uaccess::UserPtr, //
 };
 
@@ -107,12 +109,21 @@ impl<D: Driver> DeviceOps<D> {
         let gate = unsafe { &raw mut (*device).gate };
         // SAFETY: As for `owners`.
         unsafe { raw_init(gate, Gate::new()) };
+        // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
+        let ioeventfds = unsafe { &raw mut (*device).ioeventfds };
+        let init = Mutex::new(
+            Ioeventfds::default(),
+            c"vfio_ioeventfds",
+            static_lock_class!(),
+        );
+        // SAFETY: As for `owners`.
+        unsafe { raw_init(ioeventfds, init) };
         // SAFETY: The core device is the first field, and `vfio_pci_core_init_dev()` has not been
         // called on it.
         unsafe { D::settings().apply(vdev.cast()) };
         // SAFETY: `vdev` is the device that VFIO is allocating. If this fails, VFIO frees the
-        // memory. The fields initialised above need no drop: they are locks, a condition variable
-        // and an array without mappings.
+        // memory. The fields initialised above need no drop: they are locks, a condition variable,
+        // an array without mappings and an empty vector.
         unsafe { bindings::vfio_pci_core_init_dev(vdev) }
     }
 
@@ -121,7 +132,7 @@ impl<D: Driver> DeviceOps<D> {
     /// See [`DeviceOps`].
     unsafe extern "C" fn release(vdev: *mut bindings::vfio_device) {
         // SAFETY: `init` succeeded for `vdev`, and no reference to it is left. `close_device` has
-        // dropped the driver's mappings, so no field of the driver's needs a drop.
+        // dropped the driver's mappings and ioeventfds, so no field of the driver's needs a drop.
         unsafe { bindings::vfio_pci_core_release_dev(vdev) };
     }
 
@@ -185,6 +196,9 @@ impl<D: Driver> DeviceOps<D> {
         // SAFETY: The device is open until `open` is dropped below.
         unsafe { Device::<D::Device>::open_from_raw(vdev) }.revoke_exports();
         memory::zap_bars(&device.core);
+        // The ioeventfds that are left end here, while the device is still open. The drop waits for
+        // their writes.
+        drop(core::mem::take(&mut *device.ioeventfds.lock()));
         // SAFETY: The last file of the device has been closed, so no mapping of it is left, and no
         // entry of a mapping of an export. `vfio_pci_core_close_device()`, which disables the core,
         // follows.

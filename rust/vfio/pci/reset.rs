@@ -73,7 +73,8 @@ const WRITERS: u32 = 25;
 /// The point at which accesses to the BARs wait while somebody other than VFIO resets the device.
 ///
 /// While the gate is closed, no page-table entry is made. Faults wait until the gate is open.
-/// read() and write() on BARs wait as well, before they begin and after every 4 KiB.
+/// read() and write() on BARs wait as well, before they begin and after every 4 KiB. A signalled
+/// ioeventfd waits for the end of a reset, and does not write during a recovery.
 ///
 /// # Invariants
 ///
@@ -116,9 +117,16 @@ impl Gate {
     #[inline]
     pub(super) fn pass(&self) -> Result {
         if self.is_closed() {
-            return self.wait();
+            return self.wait(RESET | RECOVERY);
         }
         Ok(())
+    }
+
+    /// Waits until no reset is in progress. The caller must not hold the memory lock.
+    ///
+    /// Fails with [`EIO`] if the device recovers from an error, or if the recovery has failed.
+    pub(super) fn pass_reset(&self) -> Result {
+        self.wait(RESET)
     }
 
     /// Returns whether the gate is open, without waiting.
@@ -134,11 +142,11 @@ impl Gate {
 
     #[cold]
     #[inline(never)]
-    fn wait(&self) -> Result {
+    fn wait(&self, awaited: u32) -> Result {
         let mut changing = self.changing.lock();
         loop {
             let reasons = self.reasons.load(Relaxed);
-            if reasons & (RESET | RECOVERY) != 0 {
+            if reasons & awaited != 0 {
                 self.changed.wait(&mut changing);
             } else if reasons != 0 {
                 return Err(EIO);

@@ -5,6 +5,7 @@
 use super::super::facts::{overlap, Attribute, LIMIT, SLOTS};
 use super::{busy, size, Device, Frame, Region, Request, SHARED};
 use libc::{EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP, EOVERFLOW, EPERM};
+use std::ops::Range;
 
 /// The subregion that a request returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +29,15 @@ impl Device {
         Ok(number)
     }
 
-    /// Returns whether an ioeventfd prevents write combining in the BAR.
-    fn is_in_use(&self, bar: usize) -> bool {
-        !self.is_taken(bar) && !self.events.is_empty()
+    /// Returns whether an ioeventfd writes to a byte of `span`, and so keeps the type of its page.
+    fn has_event(&self, bar: usize, span: &Range<u64>) -> bool {
+        let mut events = self.events.iter().filter(|event| event.bar == bar);
+        events.any(|event| overlap(&(event.at..event.at + u64::from(event.count)), span))
+    }
+
+    /// Returns whether pages with `attribute` have another type than the rest of the BAR.
+    fn differs(&self, bar: usize, attribute: Attribute) -> bool {
+        attribute.combines() != self.windows[bar].combines()
     }
 
     /// Returns the result of `VFIO_SUBREGION_CREATE`: a subregion, or an errno and the index of the
@@ -87,7 +94,7 @@ impl Device {
         if self.live().count() >= usize::try_from(LIMIT).unwrap_or(0) {
             return Err(plain(ENOSPC));
         }
-        if attribute.combines() && self.is_in_use(bar) {
+        if self.differs(bar, attribute) && self.has_event(bar, &span) {
             return Err(busy(busy::IOEVENTFD));
         }
         frame.can_answer().map_err(plain)?;
@@ -106,7 +113,12 @@ impl Device {
     /// Returns the result of `VFIO_SUBREGION_DESTROY`.
     pub fn destroy(&self, frame: &Frame, index: u32) -> Result<&Region, i32> {
         frame.check(size::DESTROY)?;
-        self.region(index).ok_or(ENOENT)
+        let region = self.region(index).ok_or(ENOENT)?;
+        let ends = region.shares < 2 && self.differs(region.bar, region.attribute);
+        if ends && self.has_event(region.bar, &region.span) {
+            return Err(EBUSY);
+        }
+        Ok(region)
     }
 
     /// Returns the result of `VFIO_SUBREGION_QUERY`: a bit for each attribute.
@@ -115,7 +127,6 @@ impl Device {
         let attributes = if index < 6 {
             match self.parent(index) {
                 Ok(bar) if self.kept(bar).contains(&(0..self.facts.bars[bar].len)) => 0,
-                Ok(bar) if self.is_in_use(bar) => 0b1011,
                 Ok(_) => 0b1111,
                 Err(_) => 0,
             }
@@ -133,10 +144,11 @@ impl Device {
         let Ok(bar) = self.parent(index) else {
             return 0;
         };
+        let whole = 0..self.facts.bars[bar].len;
         let reasons = [
             (!self.claims(bar).is_empty(), busy::SUBREGION),
             (!self.kept(bar).is_empty(), busy::STRAY),
-            (self.is_in_use(bar), busy::IOEVENTFD),
+            (self.has_event(bar, &whole), busy::IOEVENTFD),
             (mapped(bar), busy::MAPPED),
         ];
         let there = reasons.iter().filter(|(there, _)| *there);
@@ -177,18 +189,18 @@ impl Device {
             frame.can_answer().map_err(plain)?;
             return Ok((bar, attribute));
         }
-        let changes_type = before.combines() != attribute.combines();
+        let changes_type = self.differs(bar, attribute);
         if changes_type && !self.claims(bar).is_empty() {
             return Err(busy(busy::SUBREGION));
         }
         if mapped(bar) {
             return Err(busy(busy::MAPPED));
         }
-        if attribute.combines() && self.is_in_use(bar) {
+        let whole = 0..self.facts.bars[bar].len;
+        if changes_type && self.has_event(bar, &whole) {
             return Err(busy(busy::IOEVENTFD));
         }
         frame.can_answer().map_err(plain)?;
-        let whole = 0..self.facts.bars[bar].len;
         if changes_type && self.is_held(bar, &whole, attribute) {
             return Err(busy(busy::TYPE));
         }

@@ -167,20 +167,26 @@ fn an_offset_is_not_given_out_again_while_it_is_used_or_mapped() {
 
 // contract: fuzz.model
 #[test]
-fn ioeventfds_keep_write_combining_away_until_the_bar_is_taken() {
+fn an_ioeventfd_keeps_the_type_of_its_page() {
     let mut device = Device::new(facts());
     device.events.push(IoEvent {
-        bar: 0,
-        at: 0,
+        bar: 2,
+        at: PAGE - 4,
         count: 4,
         data: 0,
         eventfd: 0,
     });
-    assert_eq!(device.query(&frame(size::QUERY), 2), Ok(0b1011));
+    assert_eq!(device.query(&frame(size::QUERY), 2), Ok(0b1111));
+    assert_eq!(device.busy(2, |_| false), busy::IOEVENTFD);
     assert_eq!(create(&mut device, &request(2, 2, 0, PAGE)), Err(EBUSY));
     assert_eq!(create(&mut device, &request(2, 1, 0, PAGE)), Ok(()));
-    device.events.clear();
     assert_eq!(create(&mut device, &request(2, 2, PAGE, PAGE)), Ok(()));
+    assert!(device.destroy(&frame(size::DESTROY), REGIONS).is_ok());
+    device.events[0].at = PAGE;
+    let wc = REGIONS + 1;
+    assert_eq!(device.destroy(&frame(size::DESTROY), wc), Err(EBUSY));
+    device.events.clear();
+    assert!(device.destroy(&frame(size::DESTROY), wc).is_ok());
 }
 
 // contract: fuzz.model
@@ -289,13 +295,13 @@ fn pages_of_a_subregion_are_kept_once_it_is_destroyed() {
     create(&mut device, &request(2, 2, 0, 8 * PAGE)).unwrap();
     let others = foreign([(6, 2, Mem::WriteCombining)]);
     device.see(&others);
-    assert!(device.kept(2).is_empty() && !device.is_unsettled(2));
+    assert!(device.kept(2).is_empty());
     device.remove(REGIONS);
     device.find_strays();
     assert_eq!(device.kept(2).all(), [6 * PAGE..8 * PAGE]);
     // No ioctl has checked since these mappings ended.
     device.see(&ForeignMappings::default());
-    assert!(device.kept(2).is_empty() && device.is_unsettled(2));
+    assert!(device.kept(2).is_empty());
     let none = ForeignMappings::default();
     let get = |device: &Device, page| {
         foreign_type(Some(device), &none, 2, &(page * PAGE..(page + 1) * PAGE))

@@ -87,21 +87,8 @@ impl World {
                 data,
                 eventfd,
             } => {
-                // Unless the driver has checked since, it may or may not have given the BAR back.
-                let unsettled = |bar| !device.is_taken(bar) && device.is_unsettled(bar);
-                let refused = outcome.ret == -i64::from(EBUSY);
-                if matches!(Place::of(offset), Place::Bar(bar, _) if refused && unsettled(bar)) {
-                    return Ok(());
-                }
                 let expected = self.io_eventfd(offset, count, data, eventfd);
-                expect(outcome, expected.map(|()| 0))?;
-                if let (Ok(()), Place::Bar(bar, _), Some(device)) =
-                    (expected, Place::of(offset), &mut self.device)
-                {
-                    // The driver has given it back.
-                    device.settle(bar);
-                }
-                Ok(())
+                expect(outcome, expected.map(|()| 0))
             }
             Op::DmaBuf {
                 region,
@@ -133,8 +120,12 @@ impl World {
         if range.end > facts.bars[bar].len || overlap(&range, &facts.bars[bar].msix) {
             return Err(EINVAL);
         }
-        if device.is_taken(bar) {
-            return Err(EBUSY);
+        if eventfd.is_some() {
+            // The driver checks for strays.
+            device.settle(bar);
+            if device.keeps(bar, &range) {
+                return Err(EBUSY);
+            }
         }
         let known = device.events.iter().position(|event| {
             (event.bar, event.at, event.count, event.data) == (bar, at, count, data)

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! ioeventfds: writes of a fixed value to a BAR, one each time an eventfd is signalled.
+//!
+//! vfio-pci-core makes ioeventfds that keep an address in its mapping of the BAR and use it without
+//! a lock, so that the mapping could not be removed. This module makes them in its place. Each
+//! ioeventfd on a memory BAR has a kernel mapping of its own, with the type that the pages have
+//! when it is made. The owner of the BAR can therefore change at any time; the type of these pages
+//! must not change while the ioeventfd exists ([`super::Io::has_ioeventfd`]).
+//!
+//! The kernel calls an ioeventfd in the thread that signals the eventfd, with a spinlock held. If
+//! the memory lock or the gate are not free at that moment, it calls the ioeventfd again from a
+//! kernel thread, which waits. As with vfio-pci, a write is lost while memory decoding is off. A
+//! write is also lost while the device recovers from a PCIe error: the kernel thread must not wait
+//! for that, because VFIO waits for the thread when a user removes an ioeventfd, of this or of
+//! another device.
+
+use super::{
+    bar_owners::core_map,
+    memory::MemoryHeld,
+    reset::Gate,
+    Bar,
+    CoreDevice,
+    Io,
+    IoShared,
+    Operations, //
+};
+use crate::{
+    bindings,
+    compat::{
+        IoMap,
+        MemType, //
+    }, //
+};
+use core::{
+    cell::UnsafeCell,
+    ffi::c_void,
+    marker::PhantomPinned,
+    ops::Range,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
+
+/// The maximum number of ioeventfds of a device: that of vfio-pci-core (`VFIO_PCI_IOEVENTFD_MAX`).
+const MAX: usize = 1000;
+
+/// The number of bytes of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    One,
+    Two,
+    Four,
+    Eight,
+}
+
+impl Width {
+    /// Returns the width of `bytes` bytes, or `None` if there is none.
+    pub(crate) fn of(bytes: u64) -> Option<Self> {
+        match bytes {
+            1 => Some(Self::One),
+            2 => Some(Self::Two),
+            4 => Some(Self::Four),
+            8 => Some(Self::Eight),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of bytes.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Self::One => 1,
+            Self::Two => 2,
+            Self::Four => 4,
+            Self::Eight => 8,
+        }
+    }
+}
+
+/// A write to a BAR. A device has at most one ioeventfd for each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BarWrite {
+    /// The BAR's number.
+    pub(crate) bar: usize,
+    /// The offset of the first byte in the BAR.
+    pub(crate) at: u64,
+    pub(crate) width: Width,
+    /// The value. A write of less than 8 bytes has its low bytes.
+    pub(crate) value: u64,
+}
+
+impl BarWrite {
+    /// Returns the bytes of the BAR that the write changes.
+    pub(crate) fn bytes(&self) -> Range<u64> {
+        self.at..self.at.saturating_add(self.width.bytes())
+    }
+}
+
+/// The ioeventfds of a device.
+#[derive(Default)]
+pub(super) struct Ioeventfds(KVVec<Pin<KBox<Ioeventfd>>>);
+
+impl Ioeventfds {
+    fn position(&self, write: BarWrite) -> Option<usize> {
+        self.0.iter().position(|event| event.write == write)
+    }
+
+    /// Returns whether one of them writes to a byte of `bytes` of the BAR `bar`.
+    pub(super) fn any(&self, bar: usize, bytes: Range<u64>) -> bool {
+        self.0.iter().any(|event| {
+            let own = event.write.bytes();
+            event.write.bar == bar && own.start < bytes.end && bytes.start < own.end
+        })
+    }
+}
+
+/// The place at which an ioeventfd writes.
+enum Place {
+    /// The first byte of a mapping that has this type.
+    Memory(IoMap, MemType),
+    /// I/O ports, in the form of the core's mapping of their BAR.
+    Ports(NonNull<c_void>),
+}
+
+/// An ioeventfd. It writes each time its eventfd is signalled, until it is dropped.
+///
+/// # Invariants
+///
+/// - `core` and `gate` are those of one device, which is open and does not move.
+/// - `place` has the bytes of `write`, in a BAR of that device.
+struct Ioeventfd {
+    core: NonNull<CoreDevice>,
+    gate: NonNull<Gate>,
+    write: BarWrite,
+    place: Place,
+    /// VFIO's part, or null while the ioeventfd waits for no signal. `virqfd_lock` of VFIO protects
+    /// it.
+    virqfd: UnsafeCell<*mut bindings::virqfd>,
+    /// VFIO keeps the address of the ioeventfd and of `virqfd`.
+    _pin: PhantomPinned,
+}
+
+// SAFETY: All fields but the pointers can be used by any thread. The device, its gate and VFIO's
+// part of the ioeventfd can as well, and the pointers do not belong to a thread.
+unsafe impl Send for Ioeventfd {}
+
+// SAFETY: Shared references give access to fields that do not change. Only VFIO uses `virqfd`.
+unsafe impl Sync for Ioeventfd {}
+
+impl Ioeventfd {
+    /// Makes the write. The caller holds the memory lock, the gate is open, and memory decoding is
+    /// on, unless the BAR has I/O ports.
+    fn perform(&self) {
+        let core = self.core().as_ptr();
+        let (io, mem) = match &self.place {
+            Place::Memory(map, mem) => (map.as_ptr(), *mem),
+            Place::Ports(io) => (io.as_ptr(), MemType::Noncached),
+        };
+        // CAST: A write of less than 8 bytes has the low bytes of the value.
+        let _ = match self.write.width {
+            // SAFETY: The core device is valid, and `io` leads to bytes of a BAR of it, by the
+            // type's invariants. The function does not check memory decoding.
+            Width::One => unsafe {
+                bindings::vfio_pci_core_iowrite8(core, false, self.write.value as u8, io)
+            },
+            // SAFETY: As above.
+            Width::Two => unsafe {
+                bindings::vfio_pci_core_iowrite16(core, false, self.write.value as u16, io)
+            },
+            // SAFETY: As above.
+            Width::Four => unsafe {
+                bindings::vfio_pci_core_iowrite32(core, false, self.write.value as u32, io)
+            },
+            // SAFETY: As above.
+            Width::Eight => unsafe {
+                bindings::vfio_pci_core_iowrite64(core, false, self.write.value, io)
+            },
+        };
+        if mem == MemType::WriteCombining {
+            // The store must not wait in the CPU for others that it could be combined with.
+            // SAFETY: The function may be called in any context.
+            unsafe { bindings::vfio_rs_wmb() };
+        }
+    }
+
+    fn core(&self) -> &CoreDevice {
+        // SAFETY: The device is open, by the type's invariant.
+        unsafe { self.core.as_ref() }
+    }
+
+    fn gate(&self) -> &Gate {
+        // SAFETY: As in `core`.
+        unsafe { self.gate.as_ref() }
+    }
+
+    /// Makes the write if memory decoding is on. The gate is open.
+    fn perform_locked(&self, lock: &MemoryHeld) {
+        if self.core().is_memory_enabled(lock) {
+            self.perform();
+        }
+    }
+
+    /// Makes the write unless it would have to wait. Returns whether it must be made by a thread
+    /// that can.
+    fn signalled(&self) -> bool {
+        if matches!(self.place, Place::Ports(_)) {
+            self.perform();
+            return false;
+        }
+        // Signals must not take the lock again and again while a reset begins.
+        if self.gate().is_closed() {
+            return true;
+        }
+        match MemoryHeld::try_new(self.core()) {
+            Some(lock) if !self.gate().is_closed() => {
+                self.perform_locked(&lock);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Waits until the write is possible, and makes it.
+    fn perform_later(&self) {
+        while self.gate().pass_reset().is_ok() {
+            let lock = MemoryHeld::new(self.core());
+            if !self.gate().is_closed() {
+                return self.perform_locked(&lock);
+            }
+        }
+    }
+
+    /// Called by VFIO when the eventfd is signalled. Returns whether VFIO must call
+    /// [`Self::thread`].
+    ///
+    /// # Safety
+    ///
+    /// `event` must point to an ioeventfd.
+    unsafe extern "C" fn handler(event: *mut c_void, _: *mut c_void) -> c_int {
+        // SAFETY: The caller guarantees this.
+        let event: &Self = unsafe { &*event.cast() };
+        event.signalled().into()
+    }
+
+    /// Called by VFIO in a kernel thread, after [`Self::handler`] has asked for it.
+    ///
+    /// # Safety
+    ///
+    /// `event` must point to an ioeventfd.
+    unsafe extern "C" fn thread(event: *mut c_void, _: *mut c_void) {
+        // SAFETY: The caller guarantees this.
+        let event: &Self = unsafe { &*event.cast() };
+        event.perform_later();
+    }
+}
+
+impl Drop for Ioeventfd {
+    fn drop(&mut self) {
+        // SAFETY: The field is null or has what `vfio_virqfd_enable()` has stored. The function
+        // returns after the last call of the handler and of the thread, even if the eventfd has
+        // been closed before, and the last use of the field.
+        unsafe { bindings::vfio_virqfd_disable(self.virqfd.get()) };
+    }
+}
+
+impl<T: Operations> IoShared<'_, T> {
+    /// Makes an ioeventfd for `write` to the BAR `bar`, whose pages there have the type `mem`. It
+    /// waits for the eventfd `fd`.
+    ///
+    /// The type must not change while the ioeventfd exists; see [`super::Io::has_ioeventfd`].
+    ///
+    /// Fails with [`EINVAL`] if the write leaves the BAR, or if `fd` is not an eventfd. Fails with
+    /// [`EEXIST`] if there is an ioeventfd for this write. Fails with [`ENOSPC`] if there are too
+    /// many. Fails with [`EBUSY`] if another mapping gives a page another type. Fails with
+    /// [`ENOMEM`] if the kernel has no memory. Fails with [`EBADF`] if `fd` is not open.
+    pub(crate) fn add_ioeventfd(
+        &self,
+        bar: Bar<'_>,
+        write: BarWrite,
+        mem: MemType,
+        fd: c_int,
+    ) -> Result {
+        let mut events = self.device().ioeventfds().lock();
+        if events.position(write).is_some() {
+            return Err(EEXIST);
+        }
+        if events.0.len() >= MAX {
+            return Err(ENOSPC);
+        }
+        if write.bar != bar.index() || write.bytes().end > bar.len() {
+            return Err(EINVAL);
+        }
+        let core = self.device().core();
+        let place = if bar.is_memory() {
+            let map = IoMap::with_type(bar.range(write.bytes())?, mem)?;
+            Place::Memory(map, mem)
+        } else {
+            let io = core_map(core, bar).ok_or(ENODEV)?;
+            let io = io.as_ptr().wrapping_byte_add(usize::try_from(write.at)?);
+            Place::Ports(NonNull::new(io).ok_or(EINVAL)?)
+        };
+        events.0.reserve(1, GFP_KERNEL_ACCOUNT)?;
+        // INVARIANT: The device is open while it has ioeventfds, and VFIO never moves it. The
+        // mapping has the bytes of the write. The driver cannot become the owner of a BAR of I/O
+        // ports, so the core's mapping of one exists until the device is closed.
+        let event = Ioeventfd {
+            core: core.into(),
+            gate: self.device().gate().into(),
+            write,
+            place,
+            virqfd: UnsafeCell::new(core::ptr::null_mut()),
+            _pin: PhantomPinned,
+        };
+        let event = KBox::pin(event, GFP_KERNEL_ACCOUNT)?;
+        let pointer = core::ptr::from_ref(&*event).cast_mut().cast();
+        // SAFETY: `event` stays at its address until it is dropped, and the drop ends all calls of
+        // the functions. They expect a pointer to an ioeventfd. The field is null.
+        to_result(unsafe {
+            bindings::vfio_virqfd_enable(
+                pointer,
+                Some(Ioeventfd::handler),
+                Some(Ioeventfd::thread),
+                core::ptr::null_mut(),
+                event.virqfd.get(),
+                fd,
+            )
+        })?;
+        // This cannot fail, since there is room.
+        Ok(events.0.push(event, GFP_KERNEL_ACCOUNT)?)
+    }
+
+    /// Removes the ioeventfd for `write`.
+    ///
+    /// Fails with [`ENODEV`] if there is none.
+    pub(crate) fn remove_ioeventfd(&self, write: BarWrite) -> Result {
+        let mut events = self.device().ioeventfds().lock();
+        let position = events.position(write).ok_or(ENODEV)?;
+        let event = events.0.remove(position).map_err(|_| ENODEV)?;
+        // The drop waits for writes in progress.
+        drop(event);
+        Ok(())
+    }
+}
