@@ -77,8 +77,8 @@ taint_result() {
 	local known taint
 	# An out-of-tree module.
 	known=$((4096 | $1))
-	# An unsigned module; the kernels built here do not check signatures.
-	[ "$RECIPE" != shipped ] || known=$((known | 8192))
+	# An unsigned module; the kernels built here do not check signatures, and rig/vm --secure-boot signs.
+	[ "$RECIPE" != shipped ] || [ -n "${SECURE_BOOT-}" ] || known=$((known | 8192))
 	# A kernel that ran unit tests.
 	[ ! -d $KUNIT ] || known=$((known | 262144))
 

@@ -89,3 +89,12 @@ load_and_bind() {
 		bind "$device" "$DRIVER" || return
 	done
 }
+
+# Whether the sample gets a write-combining subregion, which the kernel's vfio-pci does not support, from
+# the driver $1.
+wc_with() {
+	bind "$DEV_IVSHMEM" "$1" || return
+	/samples/wc_ring --oracle "$DEV_IVSHMEM" >/tmp/wc
+	cat /tmp/wc
+	grep -q '^[0-9]* .* WC  *WC  *WC ' /tmp/wc
+}
