@@ -49,6 +49,24 @@ TEST_F(noiommu, the_last_close_leaves_nothing)
 	EXPECT_EQ(0, subregion_count(&self->dev));
 }
 
+/* contract: userspace.hardware */
+TEST_F(noiommu, a_program_in_rust_opens_it)
+{
+	int status = -1;
+	pid_t child;
+
+	if (access("/samples/rust_ring", X_OK))
+		SKIP(return, "the machine has no samples in Rust");
+	vfio_device_close(&self->dev);
+	child = fork();
+	if (!child) {
+		execl("/samples/rust_ring", "rust_ring", self->dev.bdf, NULL);
+		_exit(127);
+	}
+	EXPECT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_EQ(0, status);
+}
+
 /* contract: userspace.messages */
 TEST_F(noiommu, a_device_without_a_group_needs_an_iommu)
 {
