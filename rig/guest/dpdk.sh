@@ -144,3 +144,27 @@ end_job() {
 	taint_result 0
 	exit "$ktap_failed"
 }
+
+# Bursts that testpmd sends by each port when its work is counted; each has 32 packets.
+BURSTS=16
+
+# Counts the writes of testpmd on IGB, by the command that the other arguments begin, and prints them
+# under the name $1 (rig/vm --trace). Each port sends all of its packets, for which the other one's
+# ring has room, and then takes those of the other, so that the work is the same each time.
+# Interrupts for the link would come at any time.
+counted_writes() {
+	local title=$1 result=0
+	shift
+	options='--rxd=1024 --txd=1024 --no-lsc-interrupt' launch "$IGB" "$@" && tell 'set fwd rxonly' || return
+	/tools/wctrace_run --begin "$(echo "$IGB" | xargs | tr ' ' ,)" || return
+	tell "start tx_first $BURSTS" && sleep "$SECONDS_LONG" && tell stop || result=1
+	/tools/wctrace_run --end "$title"
+	quit && [ "$result" = 0 ]
+}
+
+# With registers in strict and in write-combining memory.
+testpmd_strict() { counted_writes 'testpmd, registers strict'; }
+testpmd_wc() {
+	counted_writes 'testpmd, registers WC' /tools/vfio-wc --bar "${IGB%%[!0-9a-f:.]*}=0" \
+		--bar "${IGB##*[!0-9a-f:.]}=0" --
+}

@@ -25,12 +25,16 @@
 
 static const char usage[] =
 	"Usage: wctrace_run [--all-cpus] [--count NAME] DEVICE[,DEVICE]... PROGRAM [ARGUMENT]...\n"
+	"       wctrace_run --begin DEVICE[,DEVICE]...\n"
+	"       wctrace_run --end NAME\n"
 	"\n"
 	"Runs PROGRAM on one CPU, and has the plugin of rig/vm --trace follow its stores to all\n"
 	"memory BARs of the devices, which are PCI addresses. The status is the program's.\n"
 	"\n"
 	"  --all-cpus    does not keep the program on one CPU\n"
-	"  --count NAME  prints NAME and sums for rig/writes, which makes tables of them\n";
+	"  --count NAME  prints NAME and sums for rig/writes, which makes tables of them\n"
+	"  --begin       begins a trace of programs that are already running\n"
+	"  --end NAME    ends it, and prints NAME and sums\n";
 
 static int fail(const char *what, const char *why)
 {
@@ -63,6 +67,17 @@ static int trace_device(const char *address)
 	}
 	fclose(file);
 	return found ? 0 : fail(address, "the device has no memory BAR");
+}
+
+/* Asks it to trace the devices of the list @addresses. */
+static int trace_devices(char *addresses)
+{
+	char *device;
+	int status = 0;
+
+	for (device = strtok(addresses, ","); device && !status; device = strtok(NULL, ","))
+		status = trace_device(device);
+	return status;
 }
 
 /* Where the executable of @pid was loaded. */
@@ -111,7 +126,6 @@ int main(int argc, char **argv)
 	const char *name = NULL;
 	bool one_cpu = true;
 	int at = 1, status;
-	char *device;
 	pid_t child;
 
 	if (at < argc && !strcmp(argv[at], "--help")) {
@@ -132,6 +146,13 @@ int main(int argc, char **argv)
 	}
 	if (wctrace(WCTRACE_STATE, 0, 0) == 0)
 		return fail("no plugin answers", "use rig/vm --trace");
+	if (!strcmp(argv[at], "--begin"))
+		return trace_devices(argv[at + 1]);
+	if (!strcmp(argv[at], "--end")) {
+		wctrace(WCTRACE_STOP, 0, 0);
+		print_counts(argv[at + 1]);
+		return 0;
+	}
 	if (one_cpu && stay_on_this_cpu())
 		return fail("sched_setaffinity", strerror(errno));
 
@@ -151,12 +172,10 @@ int main(int argc, char **argv)
 		return WIFEXITED(status) ? WEXITSTATUS(status) : 125;
 
 	wctrace(WCTRACE_BASE, load_address(child), 0);
-	for (device = strtok(argv[at], ","); device; device = strtok(NULL, ",")) {
-		status = trace_device(device);
-		if (status) {
-			kill(child, SIGKILL);
-			return status;
-		}
+	status = trace_devices(argv[at]);
+	if (status) {
+		kill(child, SIGKILL);
+		return status;
 	}
 	if (ptrace(PTRACE_DETACH, child, NULL, NULL))
 		return fail("ptrace", strerror(errno));
