@@ -9,6 +9,7 @@
 //! - [`driver`]: the driver's name, its ids, and the devices that it refuses
 //! - [`device`]: an open device, with one file for each operation
 //! - [`segments`]: the segments of a BAR, and changes of their memory type
+//! - [`trace`]: the tracepoints
 //! - [`wire`]: conversion of user structures and errnos
 //! - [`storage`]: the table of [`region`] in the kernel's memory
 //! - [`params`]: the module parameters
@@ -17,7 +18,7 @@
 //! - [`bindings`]: bindings that bindgen generates from C headers
 //! - [`region`]: the rules of subregions, which use `core` only
 //!
-//! Unsafe code occurs in [`vfio`], [`params`], [`compat`] and [`bindings`] only.
+//! Unsafe code occurs in [`trace`], [`vfio`], [`params`], [`compat`] and [`bindings`] only.
 
 mod bindings;
 mod compat;
@@ -27,6 +28,7 @@ mod params;
 mod region;
 mod segments;
 mod storage;
+mod trace;
 mod vfio;
 mod wire;
 

@@ -499,7 +499,7 @@ fn attribute(raw: u32) -> Option<Attribute> {
 }
 
 /// Returns the number of an attribute in the user interface.
-fn attribute_number(attribute: Attribute) -> u32 {
+pub(crate) fn attribute_number(attribute: Attribute) -> u32 {
     match attribute {
         Attribute::Noncached => bindings::VFIO_SUBREGION_ATTR_NONCACHED,
         Attribute::Device => bindings::VFIO_SUBREGION_ATTR_DEVICE,

@@ -64,4 +64,14 @@ bool subregion_param_enable_sriov(void);
 bool subregion_param_disable_denylist(void);
 const struct pci_device_id *subregion_id_table(void);
 
+/* trace.c */
+void subregion_trace_create(const char *device, u32 index, u32 bar, u64 offset, u64 size,
+			    u32 attribute);
+void subregion_trace_destroy(const char *device, u32 index, u32 bar, u64 offset, u64 size,
+			     u32 attribute);
+void subregion_trace_attribute(const char *device, u32 bar, u32 attribute);
+void subregion_trace_export(const char *device, u32 index, u32 flags);
+void subregion_trace_fault_refused(const char *device, u64 offset);
+void subregion_trace_fault_revoked(const char *device, u64 offset);
+
 #endif /* SUBREGION_HELPERS_H */

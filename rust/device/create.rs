@@ -31,6 +31,7 @@ use crate::{
         RestType, //
     },
     storage,
+    trace,
     vfio::pci::{
         Bar,
         Io,
@@ -102,9 +103,12 @@ fn try_create(
     };
     // All later failures are undone. The write to userspace comes before them, because it cannot be
     // undone.
-    reply.created(device.data().index(plan.id()), plan.region(), mem)?;
+    let (index, region) = (device.data().index(plan.id()), *plan.region());
+    reply.created(index, &region, mem)?;
     device.data().record_subregion(request.parent);
-    commit(device, bar, plan, (memory, slot_memory), change)
+    commit(device, bar, plan, (memory, slot_memory), change)?;
+    trace::create(device.core().name(), index, &region);
+    Ok(())
 }
 
 /// Shares the subregion `id`, which overlaps the request, if both were made for that and are

@@ -13,6 +13,7 @@ use crate::{
         Change,
         RestType, //
     },
+    trace,
     wire::{
         self,
         Failure, //
@@ -50,6 +51,7 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let removed = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
     let region = removed.region;
     table.zap(region.file_offset(), region.span().len());
+    trace::destroy(device.core().name(), request.index, &region);
     if !changes_type {
         // Free the memory after releasing the lock.
         drop(table);

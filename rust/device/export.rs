@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     region::RegionId,
+    trace,
     vfio::pci::{
         self,
         Access,
@@ -41,6 +42,7 @@ pub(super) fn export(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     // The write to userspace comes first because the file cannot be taken back.
     reply.write(file.fd())?;
     file.install();
+    trace::export(device.core().name(), request.index, request.open_flags);
     Ok(())
 }
 

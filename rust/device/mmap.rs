@@ -19,6 +19,7 @@ use crate::{
         Target,
     },
     segments,
+    trace,
     vfio::pci::{
         CountedMapping,
         Fault,
@@ -81,33 +82,35 @@ fn mmap_with_attribute(
 
 /// Handles an access to a page that has no page-table entry.
 pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutcome {
+    // An entry that would leave the VMA is a huge one.
     let Some(offset) = fault.file_offset() else {
         return fault.refuse();
     };
     // The lock is held until the entry exists; see device.rs.
     let table = fault.memory_shared();
     match target(device, offset) {
-        Target::Other => fault.refuse(),
+        Target::Other => refuse(device, fault, offset),
         Target::Bar(bar, at) => {
             let Ok(span) = Span::new(at, fault.len()) else {
-                return fault.refuse();
+                return refuse(device, fault, offset);
             };
             match table.claim_kind(bar, span) {
-                None => fault.map(&table, bar.index(), at),
+                None => traced(device, offset, fault.map(&table, bar.index(), at)),
                 Some(ClaimKind::Stray) if fault.is_single_page() => {
                     drop(table);
                     fault_stray(device, fault, bar, span)
                 }
-                Some(_) => fault.refuse(),
+                Some(_) => refuse(device, fault, offset),
             }
         }
         Target::Slot(bar, slot) => {
             let slots = Span::new(slot, fault.len()).ok();
             match slots.and_then(|slots| table.resolve(bar, slots)) {
                 Some((span, region)) if fault.may_reach(region.id()) => {
-                    fault.map(&table, bar.index(), span.start())
+                    let outcome = fault.map(&table, bar.index(), span.start());
+                    traced(device, offset, outcome)
                 }
-                _ => fault.refuse(),
+                _ => refuse(device, fault, offset),
             }
         }
     }
@@ -128,11 +131,39 @@ fn fault_stray(
     if let (Some(mut io), Some(bar)) = (device.try_io_exclusive(), device.bar(bar.index())) {
         segments::end_stray_page(device, &mut io, bar, span.start());
     }
+    let offset = bar.window_start().saturating_add(span.start());
     let table = fault.memory_shared();
     match table.claim_kind(bar, span) {
-        None => fault.map(&table, bar.index(), span.start()),
-        Some(_) => fault.refuse(),
+        None => traced(device, offset, fault.map(&table, bar.index(), span.start())),
+        Some(_) => refuse(device, fault, offset),
     }
+}
+
+/// Refuses a fault for this driver's reasons. After the refusal of a huge entry the memory manager
+/// asks for smaller ones, and a refusal can have to wait; neither is reported.
+#[cold]
+#[inline(never)]
+fn refuse(device: &OpenDevice, fault: &Fault<'_, State>, offset: u64) -> FaultOutcome {
+    let outcome = fault.refuse();
+    if outcome.is_sigbus() {
+        trace::fault_refused(device.core().name(), offset);
+    }
+    outcome
+}
+
+/// Returns `outcome`, after reporting it if the core has refused the entry.
+#[inline]
+fn traced(device: &OpenDevice, offset: u64, outcome: FaultOutcome) -> FaultOutcome {
+    if outcome.is_sigbus() {
+        revoked(device, offset);
+    }
+    outcome
+}
+
+#[cold]
+#[inline(never)]
+fn revoked(device: &OpenDevice, offset: u64) {
+    trace::fault_revoked(device.core().name(), offset);
 }
 
 /// Completes a mapping of a region that has `attribute`.

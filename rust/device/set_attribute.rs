@@ -20,6 +20,7 @@ use crate::{
         Change,
         RestType, //
     },
+    trace,
     vfio::pci::Io,
     wire::{
         self,
@@ -101,6 +102,7 @@ fn try_set(
     };
     if done.is_ok() {
         table.set_attribute(request.bar, attribute);
+        trace::attribute(device.core().name(), request.bar, attribute);
     }
     if let Some(segments) = change.segments() {
         segments.record_stray(bar, &mut table, whole, memory);

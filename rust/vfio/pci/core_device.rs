@@ -13,8 +13,10 @@ use kernel::{
         pci_dev,
         rw_semaphore, //
     },
+    device,
     pci,
     prelude::*,
+    str::CStr,
     types::Opaque, //
 };
 
@@ -90,6 +92,12 @@ impl CoreDevice {
         // SAFETY: The pointer is valid as long as `self`. `pci::Device` is a transparent wrapper of
         // `struct pci_dev`.
         unsafe { &*self.pdev().cast() }
+    }
+
+    /// Returns the name of the PCI device, which is its address.
+    pub(crate) fn name(&self) -> &CStr {
+        let device: &device::Device = self.pci().as_ref();
+        device.name()
     }
 
     /// Returns the number of region indices that the core uses. It does not change while the device

@@ -185,6 +185,15 @@ const LARGEST_ORDER: c_uint = bindings::PMD_ORDER;
 #[must_use = "the memory manager needs the result"]
 pub(crate) struct FaultOutcome(Outcome);
 
+impl FaultOutcome {
+    /// Returns whether the access ends in SIGBUS.
+    #[inline]
+    pub(crate) fn is_sigbus(self) -> bool {
+        matches!(self.0, Outcome::Done(answer)
+            if answer & kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS != 0)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Outcome {
     /// The fault is over, and this is the result for the memory manager.

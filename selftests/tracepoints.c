@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The tracepoints of the driver, as ftrace and perf see them.
+ */
+#include <inttypes.h>
+#include <linux/perf_event.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "fixture.h"
+
+#define TRACING		"/sys/kernel/tracing"
+/* A buffer of its own, which other users of tracing do not share. */
+#define INSTANCE	TRACING "/instances/subregion"
+#define TEXT		(64 * KIB)
+#define LINE		256
+
+enum { CREATE, DESTROY, ATTRIBUTE, EXPORT, REFUSED, REVOKED, EVENTS };
+
+static const char *const names[EVENTS] = {
+	[CREATE] = "subregion_create",
+	[DESTROY] = "subregion_destroy",
+	[ATTRIBUTE] = "subregion_attribute",
+	[EXPORT] = "subregion_export",
+	[REFUSED] = "subregion_fault_refused",
+	[REVOKED] = "subregion_fault_revoked",
+};
+
+FIXTURE(tracepoints) {
+	struct vfio_device dev;
+	char system[64];
+	/* What each event must say. */
+	char lines[EVENTS][LINE];
+	char text[TEXT];
+};
+
+FIXTURE_SETUP(tracepoints)
+{
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	/* The directory has the name of the module. */
+	snprintf(self->system, sizeof(self->system), "%s", vfio_driver());
+	for (char *at = self->system; *at; at++)
+		if (*at == '-')
+			*at = '_';
+	mount("tracefs", TRACING, "tracefs", 0, NULL);
+	if (access(TRACING "/events", F_OK))
+		SKIP(return, "the kernel has no tracing");
+	ASSERT_EQ(0, mkdir(INSTANCE, 0700));
+}
+
+FIXTURE_TEARDOWN(tracepoints)
+{
+	rmdir(INSTANCE);
+	vfio_device_close(&self->dev);
+}
+
+/* Reads the events so far. */
+static void read_trace(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) * self)
+{
+	int fd = open(INSTANCE "/trace", O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
+	ssize_t done;
+
+	ASSERT_LE(0, fd);
+	do {
+		done = read(fd, self->text + length, sizeof(self->text) - 1 - length);
+		ASSERT_LE(0, done);
+		length += done;
+	} while (done);
+	self->text[length] = '\0';
+	close(fd);
+}
+
+/* Switches an event on or off. */
+static void set(struct __test_metadata *_metadata, const char *system, const char *name,
+		const char *value)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), INSTANCE "/events/%s/%s/enable", system, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd) TH_LOG("%s: %s", path, strerror(errno));
+	ASSERT_EQ(1, write(fd, value, 1));
+	close(fd);
+}
+
+/* Causes each event, and writes down what its line must say. */
+static void cause(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) * self)
+{
+	struct vfio_device *dev = &self->dev;
+	struct vfio_region_info info;
+	struct vfio_subregion_create sub;
+	char *bar, *map;
+	int fd;
+
+	ASSERT_EQ(0, vfio_region_info(dev, BAR2, &info));
+	bar = fixture_map(_metadata, dev, info.offset, info.size, 2 * MIB);
+	sub = fixture_create(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, 64 * KIB);
+	fd = subregion_export(dev, sub.index, O_RDWR);
+	ASSERT_LE(0, fd);
+	close(fd);
+	/* Claimed pages cannot be reached through the BAR. */
+	EXPECT_SIGBUS(bar + MIB + 4 * KIB);
+	map = fixture_map(_metadata, dev, sub.mmap_offset, sub.size, 0);
+	ASSERT_EQ(0, vfio_set_memory(dev, false));
+	EXPECT_SIGBUS(map);
+	ASSERT_EQ(0, vfio_set_memory(dev, true));
+	munmap(map, sub.size);
+	munmap(bar, info.size);
+	ASSERT_EQ(0, subregion_destroy(dev, sub.index));
+	ASSERT_EQ(0, region_set_attr(dev, BAR2, VFIO_SUBREGION_ATTR_WC));
+	ASSERT_EQ(0, region_set_attr(dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED));
+
+	snprintf(self->lines[CREATE], LINE,
+		 "subregion_create: device=%s index=%u bar=2 offset=0x100000 size=0x10000 attribute=DEVICE\n",
+		 dev->bdf, sub.index);
+	snprintf(self->lines[DESTROY], LINE,
+		 "subregion_destroy: device=%s index=%u bar=2 offset=0x100000 size=0x10000 attribute=DEVICE\n",
+		 dev->bdf, sub.index);
+	snprintf(self->lines[ATTRIBUTE], LINE,
+		 "subregion_attribute: device=%s bar=2 attribute=WC\n", dev->bdf);
+	snprintf(self->lines[EXPORT], LINE, "subregion_export: device=%s index=%u flags=0x%x\n",
+		 dev->bdf, sub.index, O_RDWR);
+	snprintf(self->lines[REFUSED], LINE, "subregion_fault_refused: device=%s offset=0x%llx\n",
+		 dev->bdf, (unsigned long long)info.offset + MIB + 4 * KIB);
+	snprintf(self->lines[REVOKED], LINE, "subregion_fault_revoked: device=%s offset=0x%llx\n",
+		 dev->bdf, (unsigned long long)sub.mmap_offset);
+}
+
+/* contract: outside.tracepoints */
+TEST_F(tracepoints, each_is_seen_while_it_is_on_and_no_other)
+{
+	unsigned int on, other;
+	char head[96];
+	int fd;
+
+	for (on = 0; on < EVENTS; on++) {
+		set(_metadata, self->system, names[on], "1");
+		cause(_metadata, self);
+		set(_metadata, self->system, names[on], "0");
+		read_trace(_metadata, self);
+		EXPECT_NE(NULL, strstr(self->text, self->lines[on]))
+			TH_LOG("no %s in: %s", self->lines[on], self->text);
+		for (other = 0; other < EVENTS; other++) {
+			snprintf(head, sizeof(head), " %s: ", names[other]);
+			EXPECT_EQ(other == on, !!strstr(self->text, head))
+				TH_LOG("%s is on: %s", names[on], self->text);
+		}
+		/* This empties the buffer. */
+		fd = open(INSTANCE "/trace", O_WRONLY | O_TRUNC | O_CLOEXEC);
+		ASSERT_LE(0, fd);
+		close(fd);
+	}
+}
+
+/* contract: outside.tracepoints */
+TEST_F(tracepoints, perf_counts_each)
+{
+	static const uint64_t counts[EVENTS] = {
+		[CREATE] = 1, [DESTROY] = 1, [ATTRIBUTE] = 2,
+		[EXPORT] = 1, [REFUSED] = 1, [REVOKED] = 1,
+	};
+	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr) };
+	int fds[EVENTS];
+	unsigned int n;
+	char path[256];
+	uint64_t count;
+	FILE *file;
+
+	for (n = 0; n < EVENTS; n++) {
+		snprintf(path, sizeof(path), TRACING "/events/%s/%s/id", self->system, names[n]);
+		file = fopen(path, "re");
+		if (!file)
+			SKIP(return, "the kernel has no perf");
+		ASSERT_EQ(1, fscanf(file, "%" SCNu64, &count));
+		fclose(file);
+		attr.config = count;
+		fds[n] = syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+		ASSERT_LE(0, fds[n]) TH_LOG("%s: %s", names[n], strerror(errno));
+	}
+	cause(_metadata, self);
+	for (n = 0; n < EVENTS; n++) {
+		ASSERT_EQ(sizeof(count), read(fds[n], &count, sizeof(count)));
+		EXPECT_EQ(counts[n], count) TH_LOG("%s", names[n]);
+		close(fds[n]);
+	}
+}
+
+TEST_HARNESS_MAIN
