@@ -13,8 +13,8 @@
 //! no two calls for one device overlap. The caller may also hold the lock of the device's
 //! configuration space.
 //!
-//! None of these calls waits until it gets the memory lock, because two kinds of threads hold it for
-//! writing until after the call:
+//! None of these calls waits until it gets the memory lock, because two kinds of threads hold it
+//! for writing until after the call:
 //!
 //! - A thread that resets the device through VFIO, which is the calling thread, or a thread that
 //!   resets another function of the same slot.
@@ -22,9 +22,10 @@
 //!
 //! [`exclude_faults`] explains how the calls exclude faults without the lock.
 //!
-//! A call must not depend on the user's threads either, which can hold the lock for reading in turn,
-//! so that somebody always holds it. While a call tries to get the lock, other threads therefore do
-//! not take it ([`Gate::give_way`]), and faults, which do take it, then wait at the gate.
+//! A call must not depend on the user's threads either, which can hold the lock for reading in
+//! turn, so that somebody always holds it. While a call tries to get the lock, other threads
+//! therefore do not take it ([`Gate::give_way`]), and faults, which do take it, then wait at the
+//! gate.
 //!
 //! The memory lock and the inode of the mappings exist from the allocation of the device to its
 //! release. The calls therefore work whether the device is open or closed.
@@ -156,8 +157,8 @@ impl Gate {
         }
     }
 
-    /// Waits while another thread, which has closed the gate, tries to get the memory lock. That does
-    /// not take long, because the thread waits only for those that have the lock already.
+    /// Waits while another thread, which has closed the gate, tries to get the memory lock. That
+    /// does not take long, because the thread waits only for those that have the lock already.
     ///
     /// The caller must not hold the memory lock.
     #[inline]
