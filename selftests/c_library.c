@@ -22,6 +22,7 @@
 #define GPIE	0x1514
 #define EICS	0x1520
 #define EIMS	0x1524
+#define EICR	0x1580
 #define IVAR0	0x1700
 
 FIXTURE(c_library) {
@@ -136,6 +137,14 @@ static bool signalled(int fd, int milliseconds)
 	return poll(&wait, 1, milliseconds) == 1 && read(fd, &count, sizeof(count)) > 0;
 }
 
+/* Makes the device raise its first vector, also if it has done so before. */
+static void raise_interrupt(struct __test_metadata *_metadata, FIXTURE_DATA(c_library) * self)
+{
+	write_register(_metadata, self, EICR, UINT32_MAX);
+	write_register(_metadata, self, EIMS, 1);
+	write_register(_metadata, self, EICS, 1);
+}
+
 /* contract: userspace.c-library */
 TEST_F(c_library, interrupts_of_the_device_signal_an_eventfd_until_they_are_disabled)
 {
@@ -146,12 +155,12 @@ TEST_F(c_library, interrupts_of_the_device_signal_an_eventfd_until_they_are_disa
 		TH_LOG("%s", vfio_subregion_error());
 	write_register(_metadata, self, GPIE, 0x10);
 	write_register(_metadata, self, IVAR0, 0x80);
-	write_register(_metadata, self, EIMS, 1);
-	write_register(_metadata, self, EICS, 1);
+	raise_interrupt(_metadata, self);
+	EXPECT_TRUE(signalled(self->eventfd, 2000));
+	raise_interrupt(_metadata, self);
 	EXPECT_TRUE(signalled(self->eventfd, 2000));
 	EXPECT_EQ(0, vfio_subregion_irq_disable(self->device, VFIO_PCI_MSIX_IRQ_INDEX));
-	write_register(_metadata, self, EIMS, 1);
-	write_register(_metadata, self, EICS, 1);
+	raise_interrupt(_metadata, self);
 	EXPECT_FALSE(signalled(self->eventfd, 100));
 	EXPECT_FAILURE(vfio_subregion_irq_enable(self->device, VFIO_PCI_MSIX_IRQ_INDEX, eventfds,
 						 MANY),
