@@ -52,7 +52,7 @@ TEST_F(ioeventfd_stock, each_wrong_field_has_its_error)
 		{ "two widths", { 32, 3, self->window, 0, self->eventfd, 0 }, EINVAL },
 		{ "another flag", { 32, 0x14, self->window, 0, self->eventfd, 0 }, EINVAL },
 		{ "a negative eventfd", { 32, 4, self->window, 0, -2, 0 }, EINVAL },
-		{ "the end of the BAR", { 32, 4, self->window + size, 0, self->eventfd, 0 }, EINVAL },
+		{ "the BAR's end", { 32, 4, self->window + size, 0, self->eventfd, 0 }, EINVAL },
 		{ "beyond it", { 32, 8, self->window + size - 4, 0, self->eventfd, 0 }, EINVAL },
 		{ "no such BAR", { 32, 4, 4 * bar, 0, self->eventfd, 0 }, EINVAL },
 		{ "the ROM", { 32, 4, 6 * bar, 0, self->eventfd, 0 }, EINVAL },
