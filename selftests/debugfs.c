@@ -36,18 +36,7 @@ FIXTURE_TEARDOWN(debugfs)
 /* Reads the file anew; returns its text. */
 static const char *state(struct __test_metadata *_metadata, FIXTURE_DATA(debugfs) * self)
 {
-	int fd = open(self->path, O_RDONLY | O_CLOEXEC);
-	size_t length = 0;
-	ssize_t done;
-
-	ASSERT_LE(0, fd) TH_LOG("%s: %s", self->path, strerror(errno));
-	do {
-		done = read(fd, self->text + length, sizeof(self->text) - 1 - length);
-		ASSERT_LE(0, done);
-		length += done;
-	} while (done);
-	self->text[length] = '\0';
-	close(fd);
+	fixture_read(_metadata, self->path, self->text, sizeof(self->text));
 	return self->text;
 }
 

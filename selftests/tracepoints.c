@@ -56,23 +56,6 @@ FIXTURE_TEARDOWN(tracepoints)
 	vfio_device_close(&self->dev);
 }
 
-/* Reads the events so far. */
-static void read_trace(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) * self)
-{
-	int fd = open(INSTANCE "/trace", O_RDONLY | O_CLOEXEC);
-	size_t length = 0;
-	ssize_t done;
-
-	ASSERT_LE(0, fd);
-	do {
-		done = read(fd, self->text + length, sizeof(self->text) - 1 - length);
-		ASSERT_LE(0, done);
-		length += done;
-	} while (done);
-	self->text[length] = '\0';
-	close(fd);
-}
-
 /* Switches an event on or off. */
 static void set(struct __test_metadata *_metadata, const char *system, const char *name,
 		const char *value)
@@ -141,7 +124,7 @@ TEST_F(tracepoints, each_is_seen_while_it_is_on_and_no_other)
 		set(_metadata, self->system, names[on], "1");
 		cause(_metadata, self);
 		set(_metadata, self->system, names[on], "0");
-		read_trace(_metadata, self);
+		fixture_read(_metadata, INSTANCE "/trace", self->text, sizeof(self->text));
 		EXPECT_NE(NULL, strstr(self->text, self->lines[on]))
 			TH_LOG("no %s in: %s", self->lines[on], self->text);
 		for (other = 0; other < EVENTS; other++) {

@@ -183,6 +183,24 @@ static inline char *fixture_map_bar(struct __test_metadata *_metadata, struct vf
 	return fixture_map(_metadata, dev, info.offset, info.size, align);
 }
 
+/* Reads the file @path into @text, at most @size - 1 bytes. */
+static inline void fixture_read(struct __test_metadata *_metadata, const char *path, char *text,
+				size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
+	ssize_t done;
+
+	ASSERT_LE(0, fd) TH_LOG("%s: %s", path, strerror(errno));
+	do {
+		done = read(fd, text + length, size - 1 - length);
+		ASSERT_LE(0, done);
+		length += done;
+	} while (done);
+	text[length] = '\0';
+	close(fd);
+}
+
 /** fixture_join() - waits for the end of a child, which fails the test by its exit status */
 static inline void fixture_join(struct __test_metadata *_metadata, pid_t child)
 {
