@@ -429,6 +429,8 @@ argument! {
 
 /// Reads the structure at the user address `arg`, and checks the fields that all structures have.
 ///
+/// All structures have the length of their first version, which is also the minimum.
+///
 /// Fails with [`Failure::Malformed`] if `argsz` is too small, or if a reserved field or a flag is
 /// not zero. Fails with [`Failure::TooLong`] if `argsz` is too large, or if a byte after the known
 /// ones is not zero. Fails with [`EFAULT`] if the address is invalid.
