@@ -115,6 +115,29 @@ TEST_F(debugfs, shows_the_attribute_of_a_bar)
 }
 
 /* contract: outside.state */
+TEST_F(debugfs, shows_a_stray)
+{
+	const char *line = "stray bar=2 offset=0x401000 size=0x1000\n";
+	struct vfio_subregion_create sub;
+	char *kept;
+
+	if (!memtype_tracked())
+		SKIP(return, NO_MEMTYPES);
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, 2 * MIB);
+	kept = pci_map_resource(self->dev.bdf, 2, "_wc", 4 * MIB + 4 * KIB, 4 * KIB);
+	if (kept == MAP_FAILED && errno == EINVAL)
+		SKIP(return, "the kernel was not booted with iomem=relaxed");
+	ASSERT_NE(MAP_FAILED, kept) TH_LOG("resource2_wc: %s", strerror(errno));
+	EXPECT_TOUCH(kept, PTE_WC, 0);
+	expect_no_line(_metadata, self, "stray ");
+	fixture_destroy(_metadata, &self->dev, sub.index);
+	expect_line(_metadata, self, line);
+	munmap(kept, 4 * KIB);
+	EXPECT_EQ(0, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
+	expect_no_line(_metadata, self, line);
+}
+
+/* contract: outside.state */
 TEST_F(debugfs, shows_as_many_subregions_as_there_are)
 {
 	unsigned int i, lines = 0;

@@ -161,8 +161,9 @@ TEST_F(dma_buf, of_what_is_no_subregion_is_enodev)
 /* contract: dma-buf.request */
 TEST_F(dma_buf, reads_the_request_only)
 {
-	struct dma_buf_request *request;
+	struct dma_buf_request *request, whole;
 	char *pages;
+	size_t size;
 	int fd;
 
 	pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -178,10 +179,14 @@ TEST_F(dma_buf, reads_the_request_only)
 	request->nr_ranges = 3;
 	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));
 	EXPECT_EQ(-EFAULT, dma_buf(&self->dev, request));
-	request = (void *)(pages + 4 * KIB - sizeof(request->feature));
-	memcpy(request, &(struct vfio_device_feature) { sizeof(*request), VFIO_DEVICE_FEATURE_GET |
-	       FEATURE_DMA_BUF }, sizeof(request->feature));
-	EXPECT_EQ(-EFAULT, dma_buf(&self->dev, request));
+	/* The page ends after each field in turn. */
+	whole = dma_buf_init(self->sub.index);
+	for (size = sizeof(whole.feature); size < offsetof(struct dma_buf_request, ranges[1]);
+	     size += 4) {
+		request = (void *)(pages + 4 * KIB - size);
+		memcpy(request, &whole, size);
+		EXPECT_EQ(-EFAULT, dma_buf(&self->dev, request));
+	}
 	close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, 4 * KIB));
 }
 

@@ -286,6 +286,41 @@ TEST_F(nvme, wc_beside_the_msix_table_is_accepted)
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
 }
 
+/* Expects that 16 bytes at @offset, before the end of the table, are ones whatever is written. */
+static void expect_hidden(struct __test_metadata *_metadata, int fd, uint64_t offset)
+{
+	const uint64_t ones = UINT64_MAX;
+	uint64_t bytes[2] = {};
+
+	EXPECT_EQ(sizeof(bytes), pwrite(fd, bytes, sizeof(bytes), offset));
+	EXPECT_EQ(sizeof(bytes), pread(fd, bytes, sizeof(bytes), offset));
+	EXPECT_EQ(ones, bytes[0]);
+	EXPECT_EQ(ones, bytes[1]);
+}
+
+/* Of the BAR as the core transfers it, as the driver does, and of an export. */
+/* contract: read-write.msix */
+TEST_F(nvme, read_and_write_do_not_reach_the_msix_table)
+{
+	struct vfio_subregion_create sub;
+	struct vfio_region_info info;
+	uint32_t version = 0;
+	int fd;
+
+	ASSERT_EQ(0, vfio_region_info(&self->dev, 0, &info));
+	expect_hidden(_metadata, self->dev.fd, info.offset + 0x2000);
+	fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0x1000, 4 * KIB);
+	expect_hidden(_metadata, self->dev.fd, info.offset + 0x2000);
+	EXPECT_EQ(4, pread(self->dev.fd, &version, 4, info.offset + 8));
+	EXPECT_NE(0, version);
+	EXPECT_NE(UINT32_MAX, version);
+	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_DEVICE, 0x2000, 4 * KIB);
+	expect_hidden(_metadata, self->dev.fd, sub.mmap_offset);
+	fd = fixture_export(_metadata, &self->dev, sub.index, O_RDWR);
+	expect_hidden(_metadata, fd, 0);
+	close(fd);
+}
+
 FIXTURE(limit) {
 	struct vfio_device dev;
 	struct pci_bar bar;
