@@ -211,9 +211,15 @@ static int set_irqs(struct vfio_subregion_device *device, uint32_t index, uint32
 EXPORT int vfio_subregion_irq_enable(struct vfio_subregion_device *device, uint32_t index,
 				     const int *eventfds, uint32_t count)
 {
+	int ret;
+
 	if (!count)
 		return fail(EINVAL,
 			    "no interrupt was named; vfio_subregion_irq_disable() ends them");
+	ret = vfio_dma_attach(&device->vfio);
+	if (ret)
+		return fail(-ret, "the device cannot be attached to an address space: %s",
+			    strerror(-ret));
 	return set_irqs(device, index, VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
 			eventfds, count);
 }

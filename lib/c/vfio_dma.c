@@ -14,13 +14,12 @@
 #include "iommufd.h"
 #include "vfio_dma.h"
 
-/* Makes an address space for a device that was opened by its own file, once. */
-static int attach(struct vfio_device *dev)
+int vfio_dma_attach(struct vfio_device *dev)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
 	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
 
-	if (dev->ioas)
+	if (dev->iommufd < 0 || dev->ioas)
 		return 0;
 	if (ioctl(dev->iommufd, IOMMU_IOAS_ALLOC, &alloc))
 		return -errno;
@@ -42,7 +41,7 @@ static int map_iommufd(struct vfio_device *dev, void *memory, size_t size, uint6
 		.length = size,
 		.iova = iova,
 	};
-	int ret = attach(dev);
+	int ret = vfio_dma_attach(dev);
 
 	if (ret)
 		return ret;

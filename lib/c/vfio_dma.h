@@ -9,9 +9,16 @@
 #include "vfio_open.h"
 
 /**
+ * vfio_dma_attach() - gives a device with an iommufd its address space, once
+ *
+ * Some machines translate the messages of interrupts as well. Returns 0 or a negative errno.
+ */
+int vfio_dma_attach(struct vfio_device *dev);
+
+/**
  * vfio_dma_map() - maps whole pages for the device, at its address @iova
  *
- * The first call for a device with an iommufd makes an address space and attaches the device.
+ * A device with an iommufd is attached to its address space first.
  *
  * Returns 0, or a negative errno after it has described the failure in @error of the device.
  */

@@ -88,6 +88,15 @@ impl Opened {
         Ok(alloc.out_ioas_id)
     }
 
+    /// Attaches a device with an iommufd to its address space. Some machines translate the messages
+    /// of interrupts as well.
+    pub(crate) fn attach(&self) -> Result<(), Errno> {
+        if let Translation::Iommufd { .. } = &self.translation {
+            self.space()?;
+        }
+        Ok(())
+    }
+
     fn unmap(&self, iova: u64, size: u64) -> Result<(), Errno> {
         match &self.translation {
             Translation::Container { container, .. } => {

@@ -180,6 +180,7 @@ impl Opened {
                 format_args!("{count} vectors of {kind:?} cannot be enabled: {errno}"),
             )
         };
+        self.attach().map_err(failed)?;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let vectors = (0..count)
             .map(|_| eventfd(0, flags).map(Interrupt))
