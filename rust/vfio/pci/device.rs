@@ -355,6 +355,7 @@ impl<T: Operations> OpenDevice<T> {
         if cmd == bindings::VFIO_DEVICE_IOEVENTFD {
             return Err(ENOTTY);
         }
+        let _reset = (cmd == bindings::VFIO_DEVICE_RESET).then(|| self.gate().vfio_resets());
         // SAFETY: The device is open. No other ioctl of the core uses a mapping of a BAR.
         long_result(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
     }

@@ -20,7 +20,8 @@
 //!   resets another function of the same slot.
 //! - A thread that writes the command register. It waits for the lock of configuration space.
 //!
-//! [`exclude_faults`] explains how the calls exclude faults without the lock.
+//! [`exclude_faults`] explains how the calls exclude faults without the lock. In a reset by
+//! `VFIO_DEVICE_RESET` there is nothing to do: the core has taken the lock and removed all entries.
 //!
 //! A call must not depend on the user's threads either, which can hold the lock for reading in
 //! turn, so that somebody always holds it. While a call tries to get the lock, other threads
@@ -49,6 +50,7 @@ use kernel::{
         CondVar,
         Mutex, //
     },
+    task::Task,
     time::{
         delay::fsleep,
         Delta, //
@@ -85,6 +87,8 @@ const WRITERS: u32 = 25;
 pub(super) struct Gate {
     /// The reasons for which the gate is closed, as bits; 0 while it is open.
     reasons: Atomic<u32>,
+    /// The address of the task of a thread that resets the device by `VFIO_DEVICE_RESET`, or 0.
+    resetter: Atomic<usize>,
     /// Held while `reasons` changes.
     #[pin]
     changing: Mutex<()>,
@@ -98,6 +102,7 @@ impl Gate {
         // INVARIANT: No reset is in progress, and `MEMORY_LOCKED` is not set.
         pin_init!(Self {
             reasons: Atomic::new(0),
+            resetter: Atomic::new(0),
             changing <- Mutex::new((), c"vfio_gate", static_lock_class!()),
             changed <- CondVar::new(c"vfio_gate_changed", static_lock_class!()),
         })
@@ -202,6 +207,11 @@ impl Gate {
     /// Keeps the memory lock for writing unless a thread holds it for writing already, so that a
     /// read() or write() in progress waits too.
     pub(super) fn reset_prepare(&self, core: &CoreDevice) {
+        if self.resetter.load(Relaxed) == this_task() && memory::is_write_locked(core) {
+            // This thread holds the memory lock, and has removed all entries.
+            self.change(RESET, 0);
+            return;
+        }
         let lock = self.close(core, RESET, 0);
         // TODO(dma-buf): The importers of dma-bufs get no notice of this reset.
         memory::zap_bars(core);
@@ -210,6 +220,14 @@ impl Gate {
             // INVARIANT: This thread holds the lock until `reset_done` releases it.
             self.change(MEMORY_LOCKED, 0);
         }
+    }
+
+    /// Records that the calling thread resets the device by `VFIO_DEVICE_RESET`, until the guard is
+    /// dropped. If several threads do so at the same time, some of the resets do as if they did not
+    /// come from VFIO.
+    pub(super) fn vfio_resets(&self) -> VfioReset<'_> {
+        self.resetter.store(this_task(), Relaxed);
+        VfioReset(self)
     }
 
     /// Opens the gate after a reset. A reset also ends the state after a failed recovery.
@@ -260,6 +278,21 @@ impl Gate {
     pub(super) fn forget_failure(&self) {
         self.change(0, FAILED);
     }
+}
+
+/// A reset by `VFIO_DEVICE_RESET`, which the calling thread does.
+#[must_use = "the reset is forgotten with the guard"]
+pub(super) struct VfioReset<'a>(&'a Gate);
+
+impl Drop for VfioReset<'_> {
+    fn drop(&mut self) {
+        self.0.resetter.store(0, Relaxed);
+    }
+}
+
+/// Returns the address of the task of the calling thread.
+fn this_task() -> usize {
+    core::ptr::from_ref::<Task>(current!()).addr()
 }
 
 /// Waits until no fault that found the gate open can still make a page-table entry. Returns the
