@@ -193,21 +193,14 @@ impl Operations for State {
         mmap::mmap(device, mapping)
     }
 
-    fn mapped(&self, device: &OpenDevice, offset: u64) -> Result {
+    fn copied(&self, device: &OpenDevice, offset: u64) {
         match target(device, offset) {
-            Target::Bar(bar, _) => {
-                if let Some(count) = self.vma_counts.get(bar.index()) {
-                    // The full ordering places the count before the check for an attribute; see
-                    // mmap.rs.
-                    count.fetch_add(1, Full);
-                }
-                Ok(())
-            }
+            Target::Bar(bar, _) => self.count_vma(bar),
             Target::Slot(bar, slot) => {
-                let counted = device.memory_exclusive().add_vma(bar, slot);
-                counted.then_some(()).ok_or(EINVAL)
+                // Another VMA maps the slot, so it exists.
+                device.memory_exclusive().add_vma(bar, slot);
             }
-            Target::Other => Err(EINVAL),
+            Target::Other => (),
         }
     }
 
@@ -257,6 +250,14 @@ impl Operations for State {
 }
 
 impl State {
+    /// Counts a VMA that maps `bar` itself.
+    fn count_vma(&self, bar: region::Bar) {
+        if let Some(count) = self.vma_counts.get(bar.index()) {
+            // The full ordering places the count before the check for an attribute; see mmap.rs.
+            count.fetch_add(1, Full);
+        }
+    }
+
     /// Records that `bar` is about to get a subregion. The caller holds the io lock for writing.
     fn record_subregion(&self, bar: region::Bar) {
         let history = self.history.load(Relaxed);

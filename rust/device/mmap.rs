@@ -32,13 +32,16 @@ use kernel::prelude::*;
 
 /// Handles mmap().
 pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Result {
-    // The mapping is counted before the attribute is read: SET_ATTR fails if it finds the count,
-    // and this function finds an attribute that was set before.
-    let mapping = mapping.count()?;
     let len = mapping.len();
     match target(device, mapping.file_offset()) {
         Target::Other => Err(EINVAL),
         Target::Bar(parent, at) => {
+            // The mapping is counted before the attribute is read: SET_ATTR fails if it finds the
+            // count, and this function finds an attribute that was set before.
+            let (mapping, ()) = mapping.count_by(|| {
+                device.data().count_vma(parent);
+                Ok(())
+            })?;
             let bar = device.bar(parent.index()).ok_or(EINVAL)?;
             let end = at.checked_add(len).ok_or(EINVAL)?;
             if end > bar.mmap_len() {
@@ -55,9 +58,15 @@ pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Resul
         }
         Target::Slot(parent, slot) => {
             let slots = Span::new(slot, len).map_err(|_| EINVAL)?;
-            let region = device.memory_shared().resolve(parent, slots);
-            let (_, region) = region.ok_or(EINVAL)?;
-            map(mapping, region.attribute());
+            let (mapping, attribute) = mapping.count_by(|| {
+                let mut table = device.memory_exclusive();
+                let (_, region) = table.resolve(parent, slots).ok_or(EINVAL)?;
+                table
+                    .add_vma(parent, slot)
+                    .then_some(region.attribute())
+                    .ok_or(EINVAL)
+            })?;
+            map(mapping, attribute);
             Ok(())
         }
     }

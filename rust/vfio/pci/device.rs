@@ -114,14 +114,10 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// Handles mmap(). The caller holds the mmap lock for writing.
     fn mmap(&self, device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result;
 
-    /// Called when a VMA starts mapping the device file at `offset`: by mmap(), or as a copy or a
-    /// part of another VMA. The call may wait only for locks that mmap() may wait for.
-    ///
-    /// If this fails, mmap() fails, and [`Operations::unmapped`] is not called. It must not fail
-    /// while another VMA maps `offset`, because copies cannot fail.
-    fn mapped(&self, _device: &OpenDevice<Self>, _offset: u64) -> Result {
-        Ok(())
-    }
+    /// Called when a VMA starts mapping the device file at `offset` as a copy or a part of another
+    /// one. VMAs of mmap() are counted by [`NewMapping::count_by`]. The call may wait only for locks
+    /// that mmap() may wait for.
+    fn copied(&self, _device: &OpenDevice<Self>, _offset: u64) {}
 
     /// Called when a VMA stops mapping the device file at `offset`, after its page-table entries
     /// have been removed.

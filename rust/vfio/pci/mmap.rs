@@ -96,15 +96,19 @@ impl<'a, T: Operations> NewMapping<'a, T> {
         len(self.vma())
     }
 
-    /// Counts the mapping by [`Operations::mapped`].
+    /// Has `count` count the mapping, and returns its result too. [`Operations::unmapped`] ends it.
     ///
-    /// Fails with [`EINVAL`] if the mapping is private, and with the errors of the operation.
-    pub(crate) fn count(self) -> Result<CountedMapping<'a, T>> {
+    /// Fails with [`EINVAL`] if the mapping is private, and with the errors of `count`.
+    #[inline]
+    pub(crate) fn count_by<R>(
+        self,
+        count: impl FnOnce() -> Result<R>,
+    ) -> Result<(CountedMapping<'a, T>, R)> {
         if self.vma().flags() & flags::SHARED == 0 {
             return Err(EINVAL);
         }
-        self.device.data().mapped(self.device, self.file_offset())?;
-        Ok(CountedMapping(self))
+        let result = count()?;
+        Ok((CountedMapping(self), result))
     }
 }
 
@@ -117,16 +121,6 @@ impl<'a, T: Operations> NewMapping<'a, T> {
 pub(crate) struct CountedMapping<'a, T: Operations>(NewMapping<'a, T>);
 
 impl<T: Operations> CountedMapping<'_, T> {
-    /// Returns the offset in the device file at which the mapping begins.
-    pub(crate) fn file_offset(&self) -> u64 {
-        self.0.file_offset()
-    }
-
-    /// Returns the length in bytes.
-    pub(crate) fn len(&self) -> u64 {
-        self.0.len()
-    }
-
     /// Completes the VMA: it maps device memory with the type `mem`, and [`Operations::fault`]
     /// makes its page-table entries.
     pub(crate) fn map(self, mem: MemType, guest: GuestTypes) {

@@ -76,8 +76,7 @@ impl<T: Operations> Source<T> for OpenDevice<T> {
     }
 
     fn copied(&self, offset: u64) {
-        // A VMA maps this offset already, so the operation cannot fail.
-        let _ = self.data().mapped(self, offset);
+        self.data().copied(self, offset);
     }
 
     fn unmapped(&self, offset: u64) {
