@@ -221,7 +221,7 @@ impl Operations for State {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn fault(&self, device: &OpenDevice, fault: &Fault<'_, Self>) -> FaultOutcome {
         mmap::fault(device, fault)
     }

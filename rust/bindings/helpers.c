@@ -103,27 +103,35 @@ static void populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t table)
 #endif
 
 /*
+ * Adds the table of small entries that __do_fault() has allocated, unless there is a table or a huge
+ * entry by now. This repeats pmd_install() (mm/memory.c), which modules cannot call.
+ */
+static noinline void add_table(struct vm_fault *vmf)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+	spinlock_t *lock = pmd_lock(mm, vmf->pmd);
+
+	if (pmd_none(*vmf->pmd) && vmf->prealloc_pte) {
+		mm_inc_nr_ptes(mm);
+		/* As in pmd_install(): the zeroes of the table become visible before it. */
+		smp_wmb();
+		populate(mm, vmf->pmd, vmf->prealloc_pte);
+		vmf->prealloc_pte = NULL;
+	}
+	spin_unlock(lock);
+}
+
+/*
  * Ensures that a table of small entries exists for a fault of a single page, and returns whether it
- * does. It does not if a huge entry exists. __do_fault() has allocated the memory for the table.
- * This function repeats pmd_install() (mm/memory.c), which modules cannot call.
+ * does. It does not if a huge entry exists.
  */
 bool vfio_rs_fault_has_table(struct vm_fault *vmf)
 {
-	struct mm_struct *mm = vmf->vma->vm_mm;
 	pmd_t pmd = pmdp_get_lockless(vmf->pmd);
 
 	if (unlikely(pmd_none(pmd))) {
-		spinlock_t *lock = pmd_lock(mm, vmf->pmd);
-
-		if (pmd_none(*vmf->pmd) && vmf->prealloc_pte) {
-			mm_inc_nr_ptes(mm);
-			/* As in pmd_install(): the zeroes of the table become visible before it. */
-			smp_wmb();
-			populate(mm, vmf->pmd, vmf->prealloc_pte);
-			vmf->prealloc_pte = NULL;
-		}
-		pmd = *vmf->pmd;
-		spin_unlock(lock);
+		add_table(vmf);
+		pmd = pmdp_get_lockless(vmf->pmd);
 	}
 	return !pmd_none(pmd) && !pmd_leaf(pmd);
 }

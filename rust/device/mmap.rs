@@ -90,6 +90,7 @@ fn mmap_with_attribute(
 }
 
 /// Handles an access to a page that has no page-table entry.
+#[inline(always)]
 pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutcome {
     // An entry that would leave the VMA is a huge one.
     let Some(offset) = fault.file_offset() else {
@@ -97,32 +98,30 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
     };
     // The lock is held until the entry exists; see device.rs.
     let table = fault.memory_shared();
-    match target(device, offset) {
-        Target::Other => refuse(device, fault, offset),
+    let (bar, at) = match target(device, offset) {
+        Target::Other => return refuse(device, fault, offset),
         Target::Bar(bar, at) => {
             let Ok(span) = Span::new(at, fault.len()) else {
                 return refuse(device, fault, offset);
             };
             match table.claim_kind(bar, span) {
-                None => traced(device, offset, fault.map(&table, bar.index(), at)),
+                None => (bar, at),
                 Some(ClaimKind::Stray) if fault.is_single_page() => {
                     drop(table);
-                    fault_stray(device, fault, bar, span)
+                    return fault_stray(device, fault, bar, span);
                 }
-                Some(_) => refuse(device, fault, offset),
+                Some(_) => return refuse(device, fault, offset),
             }
         }
         Target::Slot(bar, slot) => {
             let slots = Span::new(slot, fault.len()).ok();
             match slots.and_then(|slots| table.resolve(bar, slots)) {
-                Some((span, region)) if fault.may_reach(region.id()) => {
-                    let outcome = fault.map(&table, bar.index(), span.start());
-                    traced(device, offset, outcome)
-                }
-                _ => refuse(device, fault, offset),
+                Some((span, region)) if fault.may_reach(region.id()) => (bar, span.start()),
+                _ => return refuse(device, fault, offset),
             }
         }
-    }
+    };
+    traced(device, offset, fault.map(&table, bar.index(), at))
 }
 
 /// Handles an access to the page `span` of `bar`, which was a stray a moment ago.

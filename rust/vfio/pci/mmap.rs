@@ -332,6 +332,7 @@ impl<'a, T: Operations> Fault<'a, T> {
     ///
     /// `memory` must be the lock of the same device. The caller must have held it since before the
     /// decision about the entry.
+    #[inline(always)]
     pub(crate) fn map(
         &self,
         memory: &MemoryShared<'_, T>,

@@ -149,14 +149,26 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
     ///
     /// Only the memory manager may call this, for a fault in a VMA that has these operations.
     unsafe extern "C" fn fault(vmf: *mut vm_fault) -> vm_fault_t {
-        // SAFETY: The caller guarantees the conditions of `huge_fault`, which are the same.
-        unsafe { Self::huge_fault(vmf, 0) }
+        // SAFETY: The caller guarantees the conditions of `handle`, which are the same.
+        unsafe { Self::handle(vmf, 0) }
     }
 
     /// # Safety
     ///
     /// Only the memory manager may call this, for a fault in a VMA that has these operations.
     unsafe extern "C" fn huge_fault(vmf: *mut vm_fault, order: c_uint) -> vm_fault_t {
+        // SAFETY: The caller guarantees the conditions of `handle`, which are the same.
+        unsafe { Self::handle(vmf, order) }
+    }
+
+    /// Handles a fault. The common way of a fault is in this function without a call between the
+    /// modules of the driver, because these would take a quarter of the driver's time.
+    ///
+    /// # Safety
+    ///
+    /// Only the memory manager may call this, for a fault in a VMA that has these operations.
+    #[inline(never)]
+    unsafe fn handle(vmf: *mut vm_fault, order: c_uint) -> vm_fault_t {
         let Some(vmf) = NonNull::new(vmf).filter(|_| order <= LARGEST_ORDER) else {
             return refusal(order);
         };
@@ -164,19 +176,58 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
         // SAFETY: The memory manager keeps the VMA locked during the fault.
         let source = Self::source(unsafe { VmaRef::from_raw(vma) });
-        loop {
-            let Some(device) = source.device() else {
-                return refusal(order);
+        // SAFETY: The caller guarantees the fault in progress, and `source` is that of its VMA.
+        match unsafe { Self::attempt(source, vmf, order) } {
+            Ok(answer) => answer,
+            // SAFETY: As above.
+            Err(device) => unsafe { Self::handle_later(source, device, vmf, order) },
+        }
+    }
+
+    /// Handles a fault after the gate of `device`, which was closed.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::attempt`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn handle_later<'a>(
+        source: &'a S,
+        mut device: S::Device<'a>,
+        vmf: NonNull<vm_fault>,
+        order: c_uint,
+    ) -> vm_fault_t {
+        while S::await_gate(device).is_ok() {
+            // SAFETY: The caller guarantees the conditions.
+            device = match unsafe { Self::attempt(source, vmf, order) } {
+                Ok(answer) => return answer,
+                Err(device) => device,
             };
-            // SAFETY: The caller guarantees the fault in progress and the lock. `complete` has set
-            // up the VMA for the device that the source returns. The order was checked.
-            let fault = unsafe { Fault::from_raw(&device, source.exported(), vmf, order) };
-            if let Outcome::Done(answer) = device.data().fault(&device, &fault).0 {
-                return answer;
-            }
-            if S::await_gate(device).is_err() {
-                return refusal(order);
-            }
+        }
+        refusal(order)
+    }
+
+    /// Handles a fault if the gate of the device is open; otherwise returns the device.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread must handle the fault `vmf`, for an entry of `1 << order` pages, in a VMA
+    /// that has these operations and this source. `order` must be at most [`LARGEST_ORDER`].
+    #[inline(always)]
+    unsafe fn attempt(
+        source: &S,
+        vmf: NonNull<vm_fault>,
+        order: c_uint,
+    ) -> Result<vm_fault_t, S::Device<'_>> {
+        let Some(device) = source.device() else {
+            return Ok(refusal(order));
+        };
+        // SAFETY: The caller guarantees the fault in progress, its lock and the order. `complete`
+        // has set up the VMA for the device that the source returns.
+        let fault = unsafe { Fault::from_raw(&device, source.exported(), vmf, order) };
+        match device.data().fault(&device, &fault).0 {
+            Outcome::Done(answer) => Ok(answer),
+            Outcome::AwaitGate => Err(device),
         }
     }
 
