@@ -166,7 +166,23 @@ impl<'a, T: Operations> IoShared<'a, T> {
     ///
     /// Fails with [`EBUSY`] if the driver owns the BAR. Fails with [`EIO`] if the recovery from an
     /// error has failed. Other errors are those of [`CoreDevice::transfer`].
+    #[inline]
     pub(crate) fn core_transfer(
+        &self,
+        offset: u64,
+        limit: usize,
+        transfer: &mut Transfer<'_>,
+    ) -> Result<usize> {
+        if limit > gated_step(offset) {
+            return self.core_transfer_in_steps(offset, limit, transfer);
+        }
+        self.device.gate().pass()?;
+        // SAFETY: The device is open, and this guard prevents changes of the core's mapping.
+        unsafe { self.device.core().transfer(transfer, offset, limit) }
+    }
+
+    #[inline(never)]
+    fn core_transfer_in_steps(
         &self,
         offset: u64,
         limit: usize,
