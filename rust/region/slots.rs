@@ -135,9 +135,10 @@ impl<S: Stores> Slots<S> {
 
     /// Removes `region`. Returns the memory of its slot if that is free now.
     pub(super) fn remove(&mut self, region: &Subregion) -> Option<SlotMemory<S>> {
-        let (bytes, slot) = self.at_mut(region.slot)?;
+        let end = region.slot.checked_add(region.span.len())?;
+        let slot = self.used.value_mut(end)?;
         slot.attribute = None;
-        (slot.vmas == 0).then(|| self.used.remove(bytes.end()))?
+        (slot.vmas == 0).then(|| self.used.remove(end))?
     }
 
     /// Counts a VMA that maps byte `at`, and returns whether there is a slot.

@@ -194,34 +194,43 @@ impl<S: Stores> Table<S> {
         self.parents.get(bar.index())
     }
 
-    /// Returns the subregion `id`, or `None` if it does not exist.
-    pub(crate) fn get(&self, id: RegionId) -> Option<Subregion> {
+    /// Returns the BAR of the subregion `id` and the position of its entry, or `None` if it does not
+    /// exist.
+    fn find(&self, id: RegionId) -> Option<(Bar, usize)> {
         Bar::all().find_map(|bar| {
             let parent = self.parent(bar)?;
             let at = parent.position(|entry| entry.id < id);
             let entry = parent.entries.elements().get(at)?;
-            let end = entry.slot_end.filter(|_| entry.id == id)?;
-            let (bytes, slot) = parent.slots.at(end.get().checked_sub(1)?)?;
-            slot.region(bar, bytes)
+            (entry.id == id && entry.slot_end.is_some()).then_some((bar, at))
         })
+    }
+
+    /// Returns the subregion of `bar` whose entry is at `at`, or `None` if it does not exist.
+    fn region_at(&self, bar: Bar, at: usize) -> Option<Subregion> {
+        let parent = self.parent(bar)?;
+        let end = parent.entries.elements().get(at)?.slot_end?;
+        let (bytes, slot) = parent.slots.at(end.get().checked_sub(1)?)?;
+        slot.region(bar, bytes)
+    }
+
+    /// Returns the subregion `id`, or `None` if it does not exist.
+    pub(crate) fn get(&self, id: RegionId) -> Option<Subregion> {
+        let (bar, at) = self.find(id)?;
+        self.region_at(bar, at)
     }
 
     /// Returns the entry of the subregion `id` for modification, or `None` if it does not exist.
     fn entry_mut(&mut self, id: RegionId) -> Option<&mut Entry> {
-        let bar = self.get(id)?.bar;
+        let (bar, at) = self.find(id)?;
         let parent = self.parents.get_mut(bar.index())?;
-        let at = parent.position(|entry| entry.id < id);
         parent.entries.elements_mut().get_mut(at)
     }
 
     /// Returns the number of requests that share the subregion `id`, or `None` if it does not exist
     /// or cannot be shared.
     pub(crate) fn shares(&self, id: RegionId) -> Option<u16> {
-        let parent = self.parent(self.get(id)?.bar)?;
-        let entry = parent
-            .entries
-            .elements()
-            .get(parent.position(|entry| entry.id < id))?;
+        let (bar, at) = self.find(id)?;
+        let entry = self.parent(bar)?.entries.elements().get(at)?;
         (entry.shares != 0).then_some(entry.shares)
     }
 
@@ -428,9 +437,10 @@ impl<S: Stores> Table<S> {
     /// Removes the subregion `id`, or returns `None` if it does not exist. Its id is not used
     /// again, and its slot not while it has VMAs.
     pub(crate) fn remove(&mut self, id: RegionId) -> Option<Removed<S>> {
-        let region = self.get(id)?;
-        self.entry_mut(id)?.slot_end = None;
-        let parent = self.parents.get_mut(region.bar.index())?;
+        let (bar, at) = self.find(id)?;
+        let region = self.region_at(bar, at)?;
+        let parent = self.parents.get_mut(bar.index())?;
+        parent.entries.elements_mut().get_mut(at)?.slot_end = None;
         parent.live = parent.live.saturating_sub(1);
         self.live = self.live.saturating_sub(1);
         Some(Removed {
