@@ -18,7 +18,8 @@
 //! 3. The mmap lock or the lock of a VMA, which belong to the memory manager.
 //! 4. The export lock ([`pci::OpenDevice::export`]). It protects the pointer of exports to the open
 //!    device. The last close takes it for writing after lock 1. A thread that holds it only tries
-//!    to take the io lock.
+//!    to take the io lock. The opener lock (vfio/pci/debugfs.rs) has the same place, and no thread
+//!    holds both. It protects the record of the process that opened the device.
 //! 5. The memory lock, which belongs to vfio-pci-core ([`pci::OpenDevice::memory_shared`],
 //!    [`pci::OpenDevice::memory_exclusive`]). It protects the [`Claims`]. The core holds it for
 //!    writing while the device must not be accessed. Code under it must not access user memory.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The administrator sees in debugfs what an open device has, while the program that opened it runs
- * and knows nothing of it. Neither read() nor an open file gets in the way of the program.
+ * The administrator sees in debugfs whether a device is open and what it has, while the program
+ * that opened it runs and knows nothing of it. Neither read() nor an open file gets in the way of
+ * the program, or of the administrator who unbinds the device.
  */
 #include <linux/userfaultfd.h>
 #include <pthread.h>
@@ -151,8 +152,33 @@ TEST_F(debugfs, shows_as_many_subregions_as_there_are)
 	EXPECT_EQ(300, lines);
 }
 
+static void expect_no_file(struct __test_metadata *_metadata, FIXTURE_DATA(debugfs) * self)
+{
+	EXPECT_EQ(-1, access(self->path, F_OK));
+	EXPECT_EQ(ENOENT, errno);
+}
+
+static void expect_module_in_use(struct __test_metadata *_metadata)
+{
+	EXPECT_EQ(-1, syscall(SYS_delete_module, vfio_driver(), O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+}
+
+/* contract: outside.state */
+TEST_F(debugfs, says_that_a_device_is_closed)
+{
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
+	expect_line(_metadata, self, "opened pid=");
+	vfio_device_close(&self->dev);
+	EXPECT_STREQ("closed\n", state(_metadata, self));
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
+	expect_line(_metadata, self, "exports files=0\n");
+	expect_no_line(_metadata, self, "bar ");
+	expect_no_line(_metadata, self, "closed");
+}
+
 /* contract: outside.lifetime */
-TEST_F(debugfs, ends_with_the_last_close_and_an_open_file_keeps_its_text)
+TEST_F(debugfs, exists_while_the_device_is_bound_and_an_open_file_keeps_its_text)
 {
 	char before[64], after[64];
 	int fd = open(self->path, O_RDONLY | O_CLOEXEC);
@@ -160,70 +186,126 @@ TEST_F(debugfs, ends_with_the_last_close_and_an_open_file_keeps_its_text)
 	ASSERT_LE(0, fd);
 	EXPECT_EQ(10, pread(fd, before, 10, 5));
 	vfio_device_close(&self->dev);
-	EXPECT_EQ(-1, access(self->path, F_OK));
-	EXPECT_EQ(ENOENT, errno);
 	EXPECT_EQ(10, pread(fd, after, 10, 5));
 	EXPECT_EQ(0, memcmp(before, after, 10));
 	/* The kernel uses the module's operations when the file is closed. */
-	EXPECT_EQ(-1, syscall(SYS_delete_module, vfio_driver(), O_NONBLOCK));
-	EXPECT_EQ(EWOULDBLOCK, errno);
-	/* The next open has a file of its own. */
-	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
-	expect_line(_metadata, self, "exports files=0\n");
+	expect_module_in_use(_metadata);
+	ASSERT_EQ(0, pci_unbind(self->dev.bdf));
+	expect_no_file(_metadata, self);
+	EXPECT_EQ(10, pread(fd, after, 10, 5));
+	EXPECT_EQ(0, memcmp(before, after, 10));
+	expect_module_in_use(_metadata);
+	/* The next binding has a file of its own. */
+	fixture_bind(_metadata, self->dev.bdf, vfio_driver());
+	EXPECT_STREQ("closed\n", state(_metadata, self));
 	close(fd);
 }
 
+/* contract: outside.lifetime */
+TEST_F(debugfs, shows_which_process_delays_unbinding)
+{
+	char line[64];
+	pid_t child;
+	int status;
+
+	snprintf(line, sizeof(line), "opened pid=%d comm=", getpid());
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		vfio_device_close(&self->dev);
+		_exit(pci_unbind(self->dev.bdf) ? 1 : 0);
+	}
+	usleep(300 * 1000);
+	EXPECT_EQ(0, waitpid(child, &status, WNOHANG)) TH_LOG("the unbind did not wait");
+	expect_line(_metadata, self, line);
+	vfio_device_close(&self->dev);
+	fixture_join(_metadata, child);
+	expect_no_file(_metadata, self);
+	fixture_bind(_metadata, self->dev.bdf, vfio_driver());
+}
+
+/* A thread that reads the file to a page that does not come. */
 struct stalled {
 	pthread_t thread;
-	int fd;
+	int file;
+	int uffd;
 	char *page;
 	ssize_t ret;
 };
 
-static void *stall(void *data)
+static void *read_to_page(void *data)
 {
 	struct stalled *stalled = data;
 
-	stalled->ret = read(stalled->fd, stalled->page, 32);
+	stalled->ret = read(stalled->file, stalled->page, 32);
 	return NULL;
+}
+
+/* Returns false after marking the test as skipped. */
+static bool stall(struct __test_metadata *_metadata, FIXTURE_DATA(debugfs) * self,
+		  struct stalled *stalled)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register absent;
+	struct uffd_msg message;
+
+	stalled->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (stalled->uffd < 0)
+		SKIP(return false, "userfaultfd: %s", strerror(errno));
+	ASSERT_EQ(0, ioctl(stalled->uffd, UFFDIO_API, &api));
+	stalled->page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
+	ASSERT_NE(MAP_FAILED, stalled->page);
+	absent = (struct uffdio_register) {
+		.range = { (uintptr_t)stalled->page, 4 * KIB },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	ASSERT_EQ(0, ioctl(stalled->uffd, UFFDIO_REGISTER, &absent));
+	stalled->file = open(self->path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, stalled->file);
+	ASSERT_EQ(0, pthread_create(&stalled->thread, NULL, read_to_page, stalled));
+	/* It waits for the page from here on. */
+	ASSERT_EQ(sizeof(message), read(stalled->uffd, &message, sizeof(message)));
+	return true;
+}
+
+/* Lets the thread have the page. It reads the text from the time of its open(). */
+static void go_on(struct __test_metadata *_metadata, struct stalled *stalled)
+{
+	struct uffdio_zeropage zero = { .range = { (uintptr_t)stalled->page, 4 * KIB } };
+
+	ASSERT_EQ(0, ioctl(stalled->uffd, UFFDIO_ZEROPAGE, &zero));
+	ASSERT_EQ(0, pthread_join(stalled->thread, NULL));
+	EXPECT_EQ(32, stalled->ret);
+	EXPECT_EQ(0, strncmp(stalled->page, "opened pid=", 11));
+	close(stalled->file);
+	close(stalled->uffd);
 }
 
 /* contract: outside.lifetime */
 TEST_F(debugfs, the_last_close_does_not_wait_for_a_page_of_a_reader)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register absent;
-	struct uffdio_zeropage zero;
-	struct uffd_msg message;
 	struct stalled stalled;
-	int uffd;
 
-	uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (uffd < 0)
-		SKIP(return, "userfaultfd: %s", strerror(errno));
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
-	stalled.page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			    -1, 0);
-	ASSERT_NE(MAP_FAILED, stalled.page);
-	absent = (struct uffdio_register) {
-		.range = { (uintptr_t)stalled.page, 4 * KIB },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &absent));
-	stalled.fd = open(self->path, O_RDONLY | O_CLOEXEC);
-	ASSERT_LE(0, stalled.fd);
-	ASSERT_EQ(0, pthread_create(&stalled.thread, NULL, stall, &stalled));
-	/* It waits for the page from here on. */
-	ASSERT_EQ(sizeof(message), read(uffd, &message, sizeof(message)));
+	if (!stall(_metadata, self, &stalled))
+		return;
 	vfio_device_close(&self->dev);
-	EXPECT_EQ(-1, access(self->path, F_OK));
-	zero = (struct uffdio_zeropage) { .range = absent.range };
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
-	ASSERT_EQ(0, pthread_join(stalled.thread, NULL));
-	EXPECT_EQ(32, stalled.ret);
-	EXPECT_EQ(0, strncmp(stalled.page, "opened pid=", 11));
-	close(stalled.fd);
-	close(uffd);
+	EXPECT_STREQ("closed\n", state(_metadata, self));
+	go_on(_metadata, &stalled);
+}
+
+/* contract: outside.lifetime */
+TEST_F(debugfs, unbinding_does_not_wait_for_a_page_of_a_reader)
+{
+	struct stalled stalled;
+
+	if (!stall(_metadata, self, &stalled))
+		return;
+	vfio_device_close(&self->dev);
+	ASSERT_EQ(0, pci_unbind(self->dev.bdf));
+	expect_no_file(_metadata, self);
+	go_on(_metadata, &stalled);
+	fixture_bind(_metadata, self->dev.bdf, vfio_driver());
 }
 
 /* contract: outside.lifetime */
@@ -240,14 +322,17 @@ struct reader {
 	const char *path;
 	pthread_t thread;
 	atomic_bool stop;
-	atomic_uint read;
+	atomic_uint opened;
+	atomic_uint closed;
 	atomic_uint absent;
+	atomic_uint wrong;
 };
 
 static void *read_again(void *data)
 {
 	struct reader *reader = data;
 	char text[4096];
+	ssize_t length;
 	int fd;
 
 	while (!reader->stop) {
@@ -256,32 +341,44 @@ static void *read_again(void *data)
 			reader->absent++;
 			continue;
 		}
-		if (read(fd, text, sizeof(text)) > 0)
-			reader->read++;
+		length = read(fd, text, sizeof(text));
+		if (length == 7 && !memcmp(text, "closed\n", 7))
+			reader->closed++;
+		else if (length > 11 && !memcmp(text, "opened pid=", 11))
+			reader->opened++;
+		else
+			reader->wrong++;
 		close(fd);
 	}
 	return NULL;
 }
 
 /* contract: outside.lifetime */
-TEST_F(debugfs, is_read_while_subregions_and_open_devices_come_and_go)
+TEST_F(debugfs, is_read_while_subregions_open_devices_and_bindings_come_and_go)
 {
 	struct reader reader = { .path = self->path };
 	struct vfio_subregion_create sub;
 	unsigned int round, i;
 
 	ASSERT_EQ(0, pthread_create(&reader.thread, NULL, read_again, &reader));
-	for (round = 0; round < 20 || !reader.read || !reader.absent; round++) {
+	for (round = 0; round < 20 || !reader.opened || !reader.closed || !reader.absent; round++) {
 		for (i = 0; i < 5; i++) {
 			sub = fixture_create(_metadata, &self->dev, BAR2, i % SUBREGION_ATTRIBUTES,
 					     i * MIB, MIB);
 			fixture_destroy(_metadata, &self->dev, sub.index);
 		}
+		sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, MIB);
+		close(fixture_export(_metadata, &self->dev, sub.index, O_RDWR));
 		vfio_device_close(&self->dev);
+		if (round % 2) {
+			ASSERT_EQ(0, pci_unbind(self->dev.bdf));
+			fixture_bind(_metadata, self->dev.bdf, vfio_driver());
+		}
 		ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
 	}
 	reader.stop = true;
 	ASSERT_EQ(0, pthread_join(reader.thread, NULL));
+	EXPECT_EQ(0, reader.wrong);
 }
 
 TEST_HARNESS_MAIN

@@ -14,7 +14,9 @@
 //!   open().
 //!
 //! A removal still waits for a process that lists the directory: the kernel holds the directory's
-//! lock while getdents() copies names to user memory. Only root can list it.
+//! lock while getdents() copies names to user memory. Only root can list it. A directory should
+//! therefore come and go with a device, whose unbinding waits for other things as well, and not
+//! with each open of it.
 //!
 //! As usual for debugfs, a directory or file that the kernel cannot make is missing, without an
 //! error.

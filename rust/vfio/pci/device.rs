@@ -9,7 +9,10 @@ use super::{
         BARS, //
     },
     bar_owners::BarOwners,
-    debugfs::Description,
+    debugfs::{
+        Description,
+        Opener, //
+    },
     dma_buf,
     driver::dev,
     export::{
@@ -128,7 +131,7 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     fn fault(&self, device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
 
     /// Writes a description of the state for the administrator to `text`, and fails only if that
-    /// does. The caller holds the export lock.
+    /// does. The caller holds the opener lock.
     fn describe(&self, _device: &OpenDevice<Self>, _text: &mut dyn fmt::Write) -> fmt::Result {
         Ok(())
     }
@@ -166,12 +169,17 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 ///
 /// - `core` is at offset 0, where VFIO expects it.
 /// - `open` is initialised from the first open to the last close.
+/// - There is an opener only while the device is open.
 #[repr(C)]
 pub(crate) struct Device<T: Operations> {
     pub(super) core: CoreDevice,
     pub(super) gate: Gate,
     pub(super) owners: RwSemaphore<BarOwners<T::BarMaps>>,
     pub(super) ioeventfds: Mutex<Ioeventfds>,
+    /// The process that opened the device, for debugfs. The lock is the opener lock.
+    pub(super) opener: RwSemaphore<Option<Opener>>,
+    /// The file in debugfs, from probe to remove.
+    pub(super) debug: Mutex<Option<DebugFile<Description<T>>>>,
     pub(super) open: UnsafeCell<MaybeUninit<Opened<T>>>,
 }
 
@@ -184,8 +192,6 @@ pub(super) struct Opened<T: Operations> {
     pub(super) locked: UnsafeCell<T::Locked>,
     pub(super) exports: Arc<Exports<T>>,
     pub(super) data: T,
-    /// The file in debugfs.
-    pub(super) _debug: DebugFile<Description<T>>,
 }
 
 /// A [`Device`] between its first open and its last close.
@@ -328,6 +334,11 @@ impl<T: Operations> OpenDevice<T> {
     /// Ends all exports. The device is being closed.
     pub(super) fn revoke_exports(&self) {
         self.opened().exports.revoke();
+    }
+
+    /// Returns the number of files of exports.
+    pub(super) fn export_files(&self) -> i64 {
+        self.opened().exports.files()
     }
 
     /// Takes the io lock for writing until the guard is dropped.

@@ -3,6 +3,7 @@
 //! The PCI driver of VFIO PCI devices.
 
 use super::{
+    debugfs::Description,
     Device,
     DynamicId,
     IdTable,
@@ -71,7 +72,7 @@ pub(crate) struct Registration<D: Driver> {
     // The fields are dropped in this order, after the driver has been unregistered.
     #[pin]
     driver: Opaque<pci_driver>,
-    /// The directory in debugfs for the files of open devices.
+    /// The directory in debugfs for the files of devices.
     _debug: DebugDir,
     _operations: PhantomData<D>,
 }
@@ -203,22 +204,41 @@ impl<D: Driver> Callbacks<D> {
             D::probe(device)?;
             let core = Device::<D::Device>::alloc::<D>(device)?;
             let core = core.as_ptr().cast::<bindings::vfio_pci_core_device>();
-            // vfio-pci-core requires that the driver data points to its device.
-            // SAFETY: The PCI device is valid, and no other driver uses its driver data.
-            unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core.cast()) };
-            // SAFETY: `Device::alloc` has allocated the core device.
-            unsafe { bindings::vfio_rs_set_pci_ops(core, &PCI_OPS) };
-            // SAFETY: `Device::alloc` has allocated and initialised the core device, and the driver
-            // data and the operations are set.
-            let ret = unsafe { bindings::vfio_pci_core_register_device(core) };
-            if ret != 0 {
-                // SAFETY: As above.
+            // SAFETY: `Device::alloc` has allocated the core device for this PCI device.
+            let registered = unsafe { Self::register(pdev, core) };
+            if registered.is_err() {
+                // SAFETY: The PCI device is valid, and no other driver uses its driver data.
                 unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core::ptr::null_mut()) };
                 // SAFETY: This releases the reference that `Device::alloc` returned.
                 unsafe { bindings::vfio_rs_put_device(core) };
             }
-            to_result(ret).map(|()| 0)
+            registered.map(|()| 0)
         })
+    }
+
+    /// Registers a new device with VFIO, and makes its file in debugfs.
+    ///
+    /// # Safety
+    ///
+    /// The PCI core must be calling `probe` for `pdev`, and [`Device::alloc`] must have allocated
+    /// `core` for it.
+    unsafe fn register(pdev: *mut pci_dev, core: *mut bindings::vfio_pci_core_device) -> Result {
+        // vfio-pci-core requires that the driver data points to its device.
+        // SAFETY: The PCI device is valid, and no other driver uses its driver data.
+        unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core.cast()) };
+        // SAFETY: The device is valid, as the caller guarantees.
+        unsafe { bindings::vfio_rs_set_pci_ops(core, &PCI_OPS) };
+        // SAFETY: The driver data is a device that `Device::alloc` has allocated and initialised.
+        let device = unsafe { Self::device(pdev) };
+        // The file is there before the device can be opened.
+        // SAFETY: If this function fails, it drops the file here, and otherwise `remove` does:
+        // before the caller or `remove` releases the reference of `Device::alloc`.
+        let file = unsafe { Description::file(D::NAME, device) }?;
+        // SAFETY: `Device::alloc` has allocated and initialised the core device, and the driver
+        // data and the operations are set.
+        to_result(unsafe { bindings::vfio_pci_core_register_device(core) })?;
+        *device.debug.lock() = Some(file);
+        Ok(())
     }
 
     /// # Safety
@@ -232,6 +252,9 @@ impl<D: Driver> Callbacks<D> {
         // SAFETY: `probe` registered this device. The call waits until all files of the device are
         // closed.
         unsafe { bindings::vfio_pci_core_unregister_device(core) };
+        // Until now the file shows which process keeps the device open.
+        let file = device.debug.lock().take();
+        drop(file);
         // SAFETY: The PCI device is valid.
         unsafe { kernel::bindings::dev_set_drvdata(dev(pdev), core::ptr::null_mut()) };
         // SAFETY: This releases the reference that `Device::alloc` returned in `probe`.

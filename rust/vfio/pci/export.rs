@@ -154,7 +154,7 @@ impl<T: Operations> Exports<T> {
     }
 
     /// Takes the export lock for reading and returns the device, or `None` if it is not open.
-    pub(super) fn device(&self) -> Option<DeviceRef<'_, T>> {
+    fn device(&self) -> Option<DeviceRef<'_, T>> {
         let lock = self.device.read();
         let device = lock.as_ref()?.0;
         Some(DeviceRef {

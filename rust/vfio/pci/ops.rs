@@ -5,7 +5,7 @@
 use super::{
     bar::Bars,
     bar_owners::BarOwners,
-    debugfs::Description,
+    debugfs::Opener,
     device::Opened,
     export::Exports,
     ioeventfd::Ioeventfds,
@@ -118,12 +118,22 @@ impl<D: Driver> DeviceOps<D> {
         );
         // SAFETY: As for `owners`.
         unsafe { raw_init(ioeventfds, init) };
+        // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
+        let opener = unsafe { &raw mut (*device).opener };
+        let init = RwSemaphore::new(None, c"vfio_opener", static_lock_class!());
+        // SAFETY: As for `owners`.
+        unsafe { raw_init(opener, init) };
+        // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
+        let debug = unsafe { &raw mut (*device).debug };
+        let init = Mutex::new(None, c"vfio_debugfs", static_lock_class!());
+        // SAFETY: As for `owners`.
+        unsafe { raw_init(debug, init) };
         // SAFETY: The core device is the first field, and `vfio_pci_core_init_dev()` has not been
         // called on it.
         unsafe { D::settings().apply(vdev.cast()) };
         // SAFETY: `vdev` is the device that VFIO is allocating. If this fails, VFIO frees the
         // memory. The fields initialised above need no drop: they are locks, a condition variable,
-        // an array without mappings and an empty vector.
+        // an array without mappings, an empty vector and `None`.
         unsafe { bindings::vfio_pci_core_init_dev(vdev) }
     }
 
@@ -132,7 +142,8 @@ impl<D: Driver> DeviceOps<D> {
     /// See [`DeviceOps`].
     unsafe extern "C" fn release(vdev: *mut bindings::vfio_device) {
         // SAFETY: `init` succeeded for `vdev`, and no reference to it is left. `close_device` has
-        // dropped the driver's mappings and ioeventfds, so no field of the driver's needs a drop.
+        // dropped the driver's mappings and ioeventfds, and the driver's remove callback the file in
+        // debugfs, so no field of the driver's needs a drop.
         unsafe { bindings::vfio_pci_core_release_dev(vdev) };
     }
 
@@ -147,7 +158,6 @@ impl<D: Driver> DeviceOps<D> {
         unsafe { &(*device).gate }.forget_failure();
         from_result(|| {
             let exports = Exports::new(core)?;
-            let debug = Description::file(D::NAME, core, exports.clone())?;
             // SAFETY: VFIO holds the lock of the device set, and the device is closed.
             to_result(unsafe { bindings::vfio_pci_core_enable(core.as_ptr()) })?;
             let data = D::Device::open_device(core).inspect_err(|_| {
@@ -164,7 +174,6 @@ impl<D: Driver> DeviceOps<D> {
                 locked: UnsafeCell::new(Default::default()),
                 exports,
                 data,
-                _debug: debug,
             };
             // SAFETY: `device` is valid, and this only computes the address of a field.
             let open = unsafe { &raw const (*device).open };
@@ -175,6 +184,10 @@ impl<D: Driver> DeviceOps<D> {
             let opened = unsafe { Device::<D::Device>::open_from_raw(vdev) };
             // SAFETY: `close_device` revokes the exports before the device is no longer open.
             unsafe { opened.publish_exports() };
+            // SAFETY: `init` has initialised the field.
+            let opener = unsafe { &(*device).opener };
+            // INVARIANT: The device is open.
+            *opener.write() = Some(Opener::current());
             opened.data().opened(opened).inspect_err(|_| {
                 // SAFETY: VFIO holds the lock of the device set, and no other operation has run on
                 // the device.
@@ -191,6 +204,8 @@ impl<D: Driver> DeviceOps<D> {
         let device: *mut Device<D::Device> = vdev.cast();
         // SAFETY: VFIO passes a valid device.
         let device = unsafe { &*device };
+        // Afterwards no thread makes a description of the device.
+        *device.opener.write() = None;
         // Exports can outlive the device file. Afterwards their mappings have no entries and get
         // none, and no call uses the device.
         // SAFETY: The device is open until `open` is dropped below.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The state of devices that other programs have open, from the driver's files in debugfs.
+//! The state of devices that other programs have open, from the driver's files in debugfs. Every
+//! device that is bound to the driver has one; that of a device that is not open says so.
 
 use crate::show::written;
 use serde_json::{
@@ -69,6 +70,11 @@ impl Line {
     }
 }
 
+/// Returns whether the file of a device says that the device is open.
+fn is_open(text: &str) -> bool {
+    text.lines().any(|line| Line::new(line).kind == "opened")
+}
+
 /// Reads the files of all open devices, or of `devices` among them.
 fn read(devices: &[Address]) -> Result<Vec<(Address, String)>, Failure> {
     let mut found = Vec::new();
@@ -90,8 +96,9 @@ fn read(devices: &[Address]) -> Result<Vec<(Address, String)>, Failure> {
             if !devices.is_empty() && !devices.contains(&address) {
                 continue;
             }
-            // The device may be closed at any time.
-            if let Ok(text) = std::fs::read_to_string(entry.path().join("state")) {
+            // The device may be unbound at any time.
+            let text = std::fs::read_to_string(entry.path().join("state"));
+            if let Some(text) = text.ok().filter(|text| is_open(text)) {
                 found.push((address, text));
             }
         }
@@ -204,6 +211,13 @@ mod tests {
         assert_eq!(seen, expected);
         assert_eq!(changes(&now, &now).count(), 0);
         assert_eq!(changes(&now, &[]).count(), 4);
+    }
+
+    #[test]
+    fn a_closed_device_is_not_open() {
+        assert!(is_open("opened pid=7 comm=a\nexports files=0\n"));
+        assert!(!is_open("closed\n"));
+        assert!(!is_open(""));
     }
 
     #[test]
