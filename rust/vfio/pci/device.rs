@@ -176,6 +176,8 @@ pub(crate) struct Device<T: Operations> {
     pub(super) gate: Gate,
     pub(super) owners: RwSemaphore<BarOwners<T::BarMaps>>,
     pub(super) ioeventfds: Mutex<Ioeventfds>,
+    /// The common part of the exports, once there was one since the device was opened.
+    pub(super) exports: Mutex<Option<Arc<Exports<T>>>>,
     /// The process that opened the device, for debugfs. The lock is the opener lock.
     pub(super) opener: RwSemaphore<Option<Opener>>,
     /// The file in debugfs, from probe to remove.
@@ -190,7 +192,6 @@ pub(super) struct Opened<T: Operations> {
     pub(super) memory_lock: *mut rw_semaphore,
     /// Only a thread that holds the memory lock accesses this.
     pub(super) locked: UnsafeCell<T::Locked>,
-    pub(super) exports: Arc<Exports<T>>,
     pub(super) data: T,
 }
 
@@ -318,27 +319,26 @@ impl<T: Operations> OpenDevice<T> {
     /// Fails with [`EMFILE`] or [`ENFILE`] if there are too many open files. Fails with [`ENOMEM`]
     /// if the kernel has no memory.
     pub(crate) fn export(&self, exported: T::Exported, flags: u32) -> Result<NewExport> {
-        NewExport::new(self.opened().exports.clone(), exported, flags)
+        NewExport::new(self.exports()?, exported, flags)
     }
 
-    /// Permits exports. The device has just been opened.
-    ///
-    /// # Safety
-    ///
-    /// The caller must call [`Self::revoke_exports`] before the device is no longer open.
-    pub(super) unsafe fn publish_exports(&self) {
-        // SAFETY: The device is open, and the caller guarantees the rest.
-        unsafe { self.opened().exports.publish(self) };
-    }
-
-    /// Ends all exports. The device is being closed.
-    pub(super) fn revoke_exports(&self) {
-        self.opened().exports.revoke();
+    /// Returns the common part of the exports, which the first export makes.
+    fn exports(&self) -> Result<Arc<Exports<T>>> {
+        let exports = self.0.exports.lock().clone();
+        if let Some(exports) = exports {
+            return Ok(exports);
+        }
+        // SAFETY: The last close revokes the one in the field. If another thread has set the field
+        // meanwhile, the new one is dropped here.
+        let new = unsafe { Exports::new(self) }?;
+        let mut exports = self.0.exports.lock();
+        Ok(exports.get_or_insert_with(|| new.clone()).clone())
     }
 
     /// Returns the number of files of exports.
     pub(super) fn export_files(&self) -> i64 {
-        self.opened().exports.files()
+        let exports = self.0.exports.lock();
+        exports.as_ref().map_or(0, |exports| exports.files())
     }
 
     /// Takes the io lock for writing until the guard is dropped.

@@ -13,7 +13,8 @@
 //! is no longer bound, and would permit resets on its account. All exports of an open device share
 //! an [`Exports`] instead. Its lock, the *export lock*, protects a pointer to the device. A user of
 //! the pointer holds the lock for reading. The last close takes it for writing and clears the
-//! pointer; then it removes the entries of all mappings. The next open makes a new [`Exports`].
+//! pointer; then it removes the entries of all mappings. The first export after the next open makes
+//! a new [`Exports`]. A device without exports has none, and its last close has nothing to remove.
 //!
 //! Three more references keep a mapping of a dead export harmless: the file keeps the `Export`; the
 //! `Exports` keeps the inode through which the entries are found, with its superblock; and the
@@ -29,7 +30,6 @@
 use super::{
     access::Access,
     mmap::map_export,
-    CoreDevice,
     OpenDevice,
     Operations, //
 };
@@ -110,7 +110,7 @@ impl Drop for MappingInode {
 /// The common part of all exports of an open device.
 #[pin_data]
 pub(super) struct Exports<T: Operations> {
-    /// The device, or `None` before it is open and after its last close.
+    /// The device, or `None` after its last close.
     #[pin]
     device: RwSemaphore<Option<Live<T>>>,
     inode: MappingInode,
@@ -119,28 +119,25 @@ pub(super) struct Exports<T: Operations> {
 }
 
 impl<T: Operations> Exports<T> {
-    /// Makes the common part of the exports of a device, which is being opened.
+    /// Makes the common part of the exports of `device`.
     ///
     /// Fails with [`ENOMEM`] if the kernel has no memory.
-    pub(super) fn new(core: &CoreDevice) -> Result<Arc<Self>> {
+    ///
+    /// # Safety
+    ///
+    /// If any thread uses the result, [`Self::revoke`] must be called before `device` is no longer
+    /// open.
+    pub(super) unsafe fn new(device: &OpenDevice<T>) -> Result<Arc<Self>> {
         // SAFETY: The device is valid, and VFIO has set the inode.
-        let inode = unsafe { bindings::vfio_rs_get_inode(core.as_ptr()) };
+        let inode = unsafe { bindings::vfio_rs_get_inode(device.core().as_ptr()) };
         let inode = MappingInode(NonNull::new(inode).ok_or(ENODEV)?);
+        let live = Live(NonNull::from(device));
         let init = pin_init!(Self {
-            device <- RwSemaphore::new(None, c"vfio_exports", static_lock_class!()),
+            device <- RwSemaphore::new(Some(live), c"vfio_exports", static_lock_class!()),
             inode,
             files: Atomic::new(0),
         });
         Arc::pin_init(init, GFP_KERNEL_ACCOUNT)
-    }
-
-    /// Lets threads use the device.
-    ///
-    /// # Safety
-    ///
-    /// `device` must be open, and must remain so until [`Self::revoke`] has been called.
-    pub(super) unsafe fn publish(&self, device: &OpenDevice<T>) {
-        *self.device.write() = Some(Live(NonNull::from(device)));
     }
 
     /// Returns the number of files.
@@ -153,7 +150,7 @@ impl<T: Operations> Exports<T> {
         *self.device.write() = None;
     }
 
-    /// Takes the export lock for reading and returns the device, or `None` if it is not open.
+    /// Takes the export lock for reading and returns the device, or `None` if it has been closed.
     fn device(&self) -> Option<DeviceRef<'_, T>> {
         let lock = self.device.read();
         let device = lock.as_ref()?.0;
@@ -176,7 +173,7 @@ impl<T: Operations> Deref for DeviceRef<'_, T> {
     fn deref(&self) -> &OpenDevice<T> {
         // SAFETY: The pointer was read under the lock, which is still held. The device is open
         // until `Exports::revoke` has taken the lock for writing, as the caller of
-        // `Exports::publish` guarantees.
+        // `Exports::new` guarantees.
         unsafe { self.device.as_ref() }
     }
 }

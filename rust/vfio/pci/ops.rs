@@ -7,7 +7,6 @@ use super::{
     bar_owners::BarOwners,
     debugfs::Opener,
     device::Opened,
-    export::Exports,
     ioeventfd::Ioeventfds,
     memory,
     reset::Gate,
@@ -119,6 +118,11 @@ impl<D: Driver> DeviceOps<D> {
         // SAFETY: As for `owners`.
         unsafe { raw_init(ioeventfds, init) };
         // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
+        let exports = unsafe { &raw mut (*device).exports };
+        let init = Mutex::new(None, c"vfio_exports", static_lock_class!());
+        // SAFETY: As for `owners`.
+        unsafe { raw_init(exports, init) };
+        // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
         let opener = unsafe { &raw mut (*device).opener };
         let init = RwSemaphore::new(None, c"vfio_opener", static_lock_class!());
         // SAFETY: As for `owners`.
@@ -142,8 +146,8 @@ impl<D: Driver> DeviceOps<D> {
     /// See [`DeviceOps`].
     unsafe extern "C" fn release(vdev: *mut bindings::vfio_device) {
         // SAFETY: `init` succeeded for `vdev`, and no reference to it is left. `close_device` has
-        // dropped the driver's mappings and ioeventfds, and the driver's remove callback the file in
-        // debugfs, so no field of the driver's needs a drop.
+        // dropped the driver's mappings, ioeventfds and exports, and the driver's remove callback
+        // the file in debugfs, so no field of the driver's needs a drop.
         unsafe { bindings::vfio_pci_core_release_dev(vdev) };
     }
 
@@ -157,7 +161,6 @@ impl<D: Driver> DeviceOps<D> {
         // SAFETY: `init` has initialised the field.
         unsafe { &(*device).gate }.forget_failure();
         from_result(|| {
-            let exports = Exports::new(core)?;
             // SAFETY: VFIO holds the lock of the device set, and the device is closed.
             to_result(unsafe { bindings::vfio_pci_core_enable(core.as_ptr()) })?;
             let data = D::Device::open_device(core).inspect_err(|_| {
@@ -172,7 +175,6 @@ impl<D: Driver> DeviceOps<D> {
                 bars: unsafe { Bars::new(core) },
                 memory_lock: core.memory_lock(),
                 locked: UnsafeCell::new(Default::default()),
-                exports,
                 data,
             };
             // SAFETY: `device` is valid, and this only computes the address of a field.
@@ -182,8 +184,6 @@ impl<D: Driver> DeviceOps<D> {
             unsafe { UnsafeCell::raw_get(open).write(MaybeUninit::new(opened)) };
             // SAFETY: All fields are initialised, and remain so until `close_device`.
             let opened = unsafe { Device::<D::Device>::open_from_raw(vdev) };
-            // SAFETY: `close_device` revokes the exports before the device is no longer open.
-            unsafe { opened.publish_exports() };
             // SAFETY: `init` has initialised the field.
             let opener = unsafe { &(*device).opener };
             // INVARIANT: The device is open.
@@ -206,11 +206,13 @@ impl<D: Driver> DeviceOps<D> {
         let device = unsafe { &*device };
         // Afterwards no thread makes a description of the device.
         *device.opener.write() = None;
-        // Exports can outlive the device file. Afterwards their mappings have no entries and get
-        // none, and no call uses the device.
-        // SAFETY: The device is open until `open` is dropped below.
-        unsafe { Device::<D::Device>::open_from_raw(vdev) }.revoke_exports();
-        memory::zap_bars(&device.core);
+        let exports = device.exports.lock().take();
+        if let Some(exports) = exports {
+            // Exports can outlive the device file. Afterwards their mappings have no entries and
+            // get none, and no call uses the device.
+            exports.revoke();
+            memory::zap_bars(&device.core);
+        }
         // The ioeventfds that are left end here, while the device is still open. The drop waits for
         // their writes.
         drop(core::mem::take(&mut *device.ioeventfds.lock()));
