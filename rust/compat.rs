@@ -12,6 +12,7 @@ mod nospec;
 mod older;
 mod phys;
 mod pm;
+mod read_once;
 mod reservation;
 mod result;
 mod rwsem;
@@ -35,13 +36,15 @@ pub(crate) use self::older::{
 };
 pub(crate) use self::phys::PhysRange;
 pub(crate) use self::pm::PowerGuard;
+pub(crate) use self::read_once::read_once;
 pub(crate) use self::reservation::{
     Reservation, //
     TypeCheck,
 };
 pub(crate) use self::result::{
     int_result,
-    long_result, //
+    long_result,
+    LongResult, //
 };
 pub(crate) use self::rwsem::{
     ReadGuard,

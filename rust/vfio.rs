@@ -11,3 +11,4 @@ pub(crate) mod pci;
 
 pub(crate) use self::info::RegionInfo;
 pub(crate) use self::transfer::Transfer;
+pub(crate) use crate::compat::LongResult;

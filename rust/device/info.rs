@@ -15,7 +15,10 @@ use crate::{
         RegionId, //
     },
     storage::Claims,
-    vfio::RegionInfo,
+    vfio::{
+        LongResult,
+        RegionInfo, //
+    },
     wire, //
 };
 use kernel::prelude::*;
@@ -24,35 +27,36 @@ use kernel::prelude::*;
 const CHUNK: usize = 64;
 
 /// Handles `VFIO_DEVICE_GET_INFO`.
-pub(super) fn get_info(device: &OpenDevice, arg: usize) -> Result<c_long> {
-    let done = device.core_ioctl(bindings::VFIO_DEVICE_GET_INFO, arg)?;
-    if device.data().any_ever_changed() {
-        add_subregions(device, arg)?;
+#[inline]
+pub(super) fn get_info(device: &OpenDevice, arg: usize) -> LongResult {
+    if !device.data().any_ever_changed() {
+        return device.core_ioctl(bindings::VFIO_DEVICE_GET_INFO, arg);
     }
-    Ok(done)
+    get_info_with_subregions(device, arg)
 }
 
-/// Counts the subregions in the reply to `VFIO_DEVICE_GET_INFO`.
+/// Handles `VFIO_DEVICE_GET_INFO`, and counts the subregions in the reply.
 #[inline(never)]
-fn add_subregions(device: &OpenDevice, arg: usize) -> Result {
-    let subregions = device.memory_shared().created();
-    wire::put_num_regions(arg, device.data().first_index.saturating_add(subregions))
+fn get_info_with_subregions(device: &OpenDevice, arg: usize) -> LongResult {
+    let count_subregions = |done| {
+        let subregions = device.memory_shared().created();
+        wire::put_num_regions(arg, device.data().first_index.saturating_add(subregions))?;
+        Ok(done)
+    };
+    let done = device.core_ioctl(bindings::VFIO_DEVICE_GET_INFO, arg);
+    done.into_result().and_then(count_subregions).into()
 }
 
-/// Handles `VFIO_DEVICE_GET_REGION_INFO`.
+/// Handles `VFIO_DEVICE_GET_REGION_INFO`, unless the core alone describes the region.
 pub(super) fn get_region_info(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
     if let Some(number) = info.index().checked_sub(device.data().first_index) {
         return subregion_info(device, number, info);
     }
     device.core_get_region_info(info)?;
-    if !device.data().any_ever_changed() {
-        return Ok(());
-    }
     add_claims(device, info)
 }
 
 /// Describes the subregion with the number `number`, which may have been destroyed.
-#[inline(never)]
 fn subregion_info(device: &OpenDevice, number: u32, info: &mut RegionInfo<'_>) -> Result {
     let region = {
         let table = device.memory_shared();
@@ -73,7 +77,6 @@ fn subregion_info(device: &OpenDevice, number: u32, info: &mut RegionInfo<'_>) -
 }
 
 /// Adds the capability that lists the claims and the attribute of a BAR, if the BAR has any.
-#[inline(never)]
 fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
     let bar = match region::Bar::new(u64::from(info.index())) {
         Some(bar) if device.data().ever_changed(bar) => bar,

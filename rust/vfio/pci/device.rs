@@ -39,11 +39,11 @@ use crate::{
     bindings,
     compat::{
         int_result,
-        long_result,
         DebugFile,
         RwSemaphore, //
     },
     vfio::{
+        LongResult,
         RegionInfo,
         Transfer, //
     }, //
@@ -100,8 +100,14 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     }
 
     /// Handles an ioctl that VFIO does not handle itself.
-    fn ioctl(&self, device: &OpenDevice<Self>, cmd: u32, arg: usize) -> Result<c_long> {
+    fn ioctl(&self, device: &OpenDevice<Self>, cmd: u32, arg: usize) -> LongResult {
         device.core_ioctl(cmd, arg)
+    }
+
+    /// Returns whether the core alone describes the region `index`, which can be any number. If so,
+    /// [`Operations::get_region_info`] is not called.
+    fn core_describes(&self, _index: u32) -> bool {
+        true
     }
 
     /// Describes a region for `VFIO_DEVICE_GET_REGION_INFO`.
@@ -358,13 +364,33 @@ impl<T: Operations> OpenDevice<T> {
     ///
     /// Fails with [`ENOTTY`] for `VFIO_DEVICE_IOEVENTFD`: the core's ioeventfds use its mapping of
     /// a BAR without a lock, and [`IoShared::add_ioeventfd`] replaces them.
-    pub(crate) fn core_ioctl(&self, cmd: u32, arg: usize) -> Result<c_long> {
-        if cmd == bindings::VFIO_DEVICE_IOEVENTFD {
-            return Err(ENOTTY);
+    pub(crate) fn core_ioctl(&self, cmd: u32, arg: usize) -> LongResult {
+        match cmd {
+            bindings::VFIO_DEVICE_IOEVENTFD => Err(ENOTTY).into(),
+            bindings::VFIO_DEVICE_RESET => self.core_reset(arg),
+            // SAFETY: `cmd` is another ioctl.
+            _ => unsafe { self.call_core(cmd, arg) },
         }
-        let _reset = (cmd == bindings::VFIO_DEVICE_RESET).then(|| self.gate().vfio_resets());
-        // SAFETY: The device is open. No other ioctl of the core uses a mapping of a BAR.
-        long_result(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
+    }
+
+    /// Lets the core reset the device. This function is not inlined, so that other ioctls do not
+    /// save registers for it.
+    #[inline(never)]
+    fn core_reset(&self, arg: usize) -> LongResult {
+        let _reset = self.gate().vfio_resets();
+        // SAFETY: The ioctl is not `VFIO_DEVICE_IOEVENTFD`.
+        unsafe { self.call_core(bindings::VFIO_DEVICE_RESET, arg) }
+    }
+
+    /// Calls the core's ioctl.
+    ///
+    /// # Safety
+    ///
+    /// `cmd` must not be `VFIO_DEVICE_IOEVENTFD`, the only one that keeps a mapping of a BAR.
+    unsafe fn call_core(&self, cmd: u32, arg: usize) -> LongResult {
+        // SAFETY: The device is open. The caller guarantees that the ioctl uses no mapping of a
+        // BAR.
+        LongResult::new(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
     }
 
     /// Lets the core transfer at the file offset of `transfer`, as with vfio-pci. It fails with the

@@ -13,6 +13,7 @@ use super::{
     Device,
     Driver,
     NewMapping,
+    OpenDevice,
     Operations, //
 };
 use crate::{
@@ -296,10 +297,7 @@ impl<D: Driver> DeviceOps<D> {
     ) -> c_long {
         // SAFETY: VFIO keeps the device open during the call.
         let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
-        match device.data().ioctl(device, cmd, arg) {
-            Ok(ret) => ret,
-            Err(error) => error.to_errno() as c_long,
-        }
+        device.data().ioctl(device, cmd, arg).into_raw()
     }
 
     /// # Safety
@@ -312,6 +310,27 @@ impl<D: Driver> DeviceOps<D> {
     ) -> c_int {
         // SAFETY: VFIO keeps the device open during the call.
         let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
+        // SAFETY: VFIO passes a valid structure.
+        let index = unsafe { (*info).index };
+        if device.data().core_describes(index) {
+            // SAFETY: The device is open, and the other pointers are those that VFIO passes.
+            return unsafe { bindings::vfio_pci_ioctl_get_region_info(vdev, info, caps) };
+        }
+        // SAFETY: VFIO passes both pointers.
+        unsafe { Self::region_info(device, info, caps) }
+    }
+
+    /// Lets the driver describe a region.
+    ///
+    /// # Safety
+    ///
+    /// `info` and `caps` must be those of a call of `get_region_info_caps` for `device`.
+    #[inline(never)]
+    unsafe fn region_info(
+        device: &OpenDevice<D::Device>,
+        info: *mut bindings::vfio_region_info,
+        caps: *mut bindings::vfio_info_cap,
+    ) -> c_int {
         // SAFETY: VFIO passes a structure that no other code accesses during the call.
         let info = unsafe { &mut *info };
         // SAFETY: As above.
