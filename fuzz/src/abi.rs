@@ -45,6 +45,7 @@ pub const CREATE: u32 = own(0);
 pub const DESTROY: u32 = own(1);
 pub const QUERY: u32 = own(2);
 pub const SET_ATTR: u32 = own(3);
+pub const EXPORT: u32 = own(4);
 
 /// The offset of the command register in configuration space, and its bit Memory Space.
 pub const COMMAND: u64 = 4;

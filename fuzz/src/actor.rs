@@ -12,7 +12,7 @@ mod memory;
 
 use self::known::Known;
 use crate::model::{Attribute, Facts, Request, Space, REGIONS};
-use crate::op::{pattern, Advice, Op, Outcome};
+use crate::op::{pattern, Advice, Op, Outcome, Via};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
 use crate::shared::{Made, Record, Shared, ROUND};
@@ -32,6 +32,8 @@ pub struct Actor {
     rng: Rng,
     space: Space,
     known: VecDeque<Known>,
+    /// The exports that it has: the descriptor and the subregion.
+    exports: VecDeque<(i32, Known)>,
     /// The values that it wrote to its own bytes: the BAR, the offset and the value.
     cells: VecDeque<(usize, u64, u64)>,
     record: Record,
@@ -59,6 +61,7 @@ impl Actor {
             rng: Rng::new(0, 0),
             space: Space::default(),
             known: VecDeque::new(),
+            exports: VecDeque::new(),
             cells: VecDeque::new(),
             record: Record::default(),
             sleepy,
@@ -134,13 +137,23 @@ impl Actor {
             Op::IoEventfd { .. } => {
                 _ = self.expect(op, ret, &[EBUSY, EEXIST, ENODEV]);
             }
+            Op::Export(_, index, _) => {
+                if self.expect(op, ret, &[ENOENT]) {
+                    self.exported(index);
+                }
+            }
+            Op::CloseExport(fd) => {
+                self.exports.retain(|(other, _)| *other != fd);
+                self.exactly(op, ret, Ok(0));
+            }
             Op::Map {
+                via,
                 at,
                 len,
                 offset,
                 write,
                 ..
-            } => self.mapped(op, ret, &(at..at + len), offset, write),
+            } => self.mapped((op, ret), via, &(at..at + len), offset, write),
             Op::Unmap { at, len } => {
                 self.space.unmap(&(at..at + len));
                 self.exactly(op, ret, Ok(0));
@@ -175,16 +188,18 @@ impl Actor {
                 self.exactly(op, ret, expected.map(|()| 0));
             }
             Op::Touch { at, access } => self.touched(op, at, access),
-            Op::Read { offset, .. } => {
-                let done = self.expect(op, ret, &[EINVAL, EIO]);
-                if let (true, Some((bar, at))) = (done, self.byte(offset)) {
+            Op::Read { via, offset, .. } => {
+                let done = self.expect(op, ret, errors(via));
+                if let (true, Some((bar, at))) = (done, self.byte_via(via, offset)) {
                     let value = self.outcome.u64_at(0);
                     self.compare(op, bar, at, value, 8);
                 }
             }
-            Op::Write { offset, what, .. } => {
-                let done = self.expect(op, ret, &[EINVAL, EIO]);
-                if let (true, Some((bar, at))) = (done, self.byte(offset)) {
+            Op::Write {
+                via, offset, what, ..
+            } => {
+                let done = self.expect(op, ret, errors(via));
+                if let (true, Some((bar, at))) = (done, self.byte_via(via, offset)) {
                     let bytes = pattern(what, 8);
                     let value = u64::from_le_bytes(std::array::from_fn(|n| bytes[n]));
                     self.wrote(bar, at, value);
@@ -232,5 +247,13 @@ impl Actor {
             bar: request.parent as usize,
             start: request.offset,
         });
+    }
+}
+
+/// Returns the errors of `pread()` and `pwrite()`.
+fn errors(via: Via) -> &'static [i32] {
+    match via {
+        Via::Device => &[EINVAL, EIO],
+        Via::Export(_) => &[ENODEV, EIO],
     }
 }

@@ -12,7 +12,7 @@ use crate::failure::{Failure, Log};
 use crate::model::{
     overlap, Attribute, Content, Device, Facts, Process, Region, World, BARS, REGIONS,
 };
-use crate::op::{Access, Fixed, Op, Outcome, Step};
+use crate::op::{Access, Fixed, Op, Outcome, Step, Via};
 use crate::oracle::{Oracle, ADDRESSES};
 use crate::rng::{mix, Rng};
 use crate::shared::{Record, Shared, ACTORS, GROUPS, QUIT, THREADS};
@@ -273,6 +273,7 @@ impl Concurrent {
         let at = ADDRESSES.start;
         let len = self.world.facts.page;
         self.step(Op::Map {
+            via: Via::Device,
             at,
             len,
             offset,

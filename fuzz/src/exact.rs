@@ -59,10 +59,14 @@ impl Exact {
         }
         let mut hands: [Option<Hand>; PROCESSES] = Default::default();
         hands[0] = Some(Hand::new(pid)?);
+        let mut world = World::new(facts);
+        if let Some(first) = &mut world.processes[0] {
+            first.pid = pid;
+        }
         Ok(Self {
             foreign: Mappings::new(&common.target),
             common,
-            world: World::new(facts),
+            world,
             hands,
             oracle: Oracle::open()?,
             outcome: Box::new(Outcome::EMPTY),

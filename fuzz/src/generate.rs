@@ -2,18 +2,21 @@
 
 //! Chooses the next operation: usually a valid one, often an edge case, sometimes nonsense.
 
+mod exports;
 mod foreign;
 mod ioctls;
 mod memory;
 mod ranges;
 
 use crate::model::{World, PROCESSES};
-use crate::op::{Op, Step};
+use crate::op::{Op, Step, Via};
 use crate::oracle::ADDRESSES;
 use crate::rng::Rng;
 
 /// The approximate number of subregions at a time.
 const CROWD: usize = 20;
+/// While there are exports, one operation in this number begins the last close of the device.
+const CLOSES: u64 = 400;
 
 /// Chooses operations.
 pub struct Generator {
@@ -22,6 +25,8 @@ pub struct Generator {
     slow: u64,
     /// Whether there are foreign mappings of BARs too.
     others: bool,
+    /// Whether the processes are closing the device.
+    closing: bool,
 }
 
 /// The weight of an operation, and the function that chooses its arguments.
@@ -46,6 +51,12 @@ const CHOICES: &[Choice] = &[
     (16, Generator::signal),
     (12, Generator::dma_buf),
     (4, |_, _, _| Some(Op::DropDmaBufs)),
+    (24, Generator::export),
+    (6, Generator::close_export),
+    (8, Generator::take_export),
+    (50, Generator::map_export),
+    (30, Generator::read_export),
+    (30, Generator::write_export),
     (90, Generator::map),
     (40, Generator::unmap),
     (40, Generator::remap),
@@ -66,7 +77,12 @@ impl Generator {
     #[must_use]
     pub fn new(mut rng: Rng, slow: u64) -> Self {
         let others = rng.once_in(2);
-        Self { rng, slow, others }
+        Self {
+            rng,
+            slow,
+            others,
+            closing: false,
+        }
     }
 
     /// Chooses the next operation.
@@ -75,6 +91,9 @@ impl Generator {
     ///
     /// If there is no process.
     pub fn next(&mut self, world: &World) -> Step {
+        if let Some(step) = self.last_close(world) {
+            return step;
+        }
         let present: Vec<u32> = world.present().map(|(who, _)| who).collect();
         let who = self.rng.pick(&present);
         let op = self
@@ -103,7 +122,12 @@ impl Generator {
     /// Undoes states in which most other operations do nothing.
     fn repair(&mut self, world: &World, who: u32) -> Option<Op> {
         let process = world.process(who)?;
-        let often = if world.can_open() { 48 } else { 1 };
+        let often = match world.device {
+            _ if !world.can_open() => 1,
+            // Exports that have ended are used for a while.
+            None if !process.exports.is_empty() => 8,
+            _ => 48,
+        };
         if !process.open && self.rng.below(64) < often {
             return Some(Op::Open);
         }
@@ -160,10 +184,29 @@ impl Generator {
 
 /// Returns whether an operation uses a descriptor of the device.
 fn needs_descriptor(op: Op) -> bool {
-    let is_map = matches!(op, Op::Map { .. });
+    let is_map = matches!(
+        op,
+        Op::Map {
+            via: Via::Device,
+            ..
+        }
+    );
     let needs_none = matches!(
         op,
-        Op::Touch { .. } | Op::Fork(_) | Op::Exit | Op::Foreign(_)
+        Op::Touch { .. }
+            | Op::Fork(_)
+            | Op::Exit
+            | Op::Foreign(_)
+            | Op::CloseExport(_)
+            | Op::Take { .. }
+            | Op::Read {
+                via: Via::Export(_),
+                ..
+            }
+            | Op::Write {
+                via: Via::Export(_),
+                ..
+            }
     );
     is_map || !(op.is_of_memory() || needs_none)
 }

@@ -30,6 +30,15 @@ pub enum Advice {
     Populate,
 }
 
+/// The file of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// That of the device.
+    Device,
+    /// The export with this descriptor.
+    Export(i32),
+}
+
 /// An access to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -107,8 +116,15 @@ pub enum Op {
     DmaBuf { region: u32, offset: u64, len: u64 },
     /// Closes all dma-bufs
     DropDmaBufs,
+    /// `VFIO_SUBREGION_EXPORT` of an index, with open flags
+    Export(Frame, u32, u32),
+    /// Closes an export
+    CloseExport(i32),
+    /// `pidfd_getfd()` of an export of another process
+    Take { pid: i64, fd: i32 },
     /// `mmap()`
     Map {
+        via: Via,
         at: u64,
         len: u64,
         offset: u64,
@@ -141,9 +157,14 @@ pub enum Op {
     /// A load or a store
     Touch { at: u64, access: Access },
     /// `pread()`
-    Read { offset: u64, len: u32 },
+    Read { via: Via, offset: u64, len: u32 },
     /// `pwrite()` of bytes that are derived from a number
-    Write { offset: u64, len: u32, what: u64 },
+    Write {
+        via: Via,
+        offset: u64,
+        len: u32,
+        what: u64,
+    },
     /// `fork()`: the child is the process with this number
     Fork(u32),
     /// Ends the process

@@ -145,8 +145,7 @@ fn check(
     let Some(vma) = vma.filter(|_| entry.covered) else {
         return Err("it is not within one VMA".into());
     };
-    let offset = vma.offset_of(entry.range.start);
-    let extent = device.and_then(|device| device.extent(offset, len));
+    let extent = device.and_then(|device| device.extent_of(vma, entry.range.start, len));
     let Some((bar, at, mem)) = extent else {
         return Err("an access to these pages must raise SIGBUS".into());
     };

@@ -20,7 +20,7 @@ pub use self::{
 
 use std::ffi::{c_int, c_ulong};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Makes accesses return the signal that they raise, and ensures that no child outlives this
 /// program.
@@ -83,6 +83,25 @@ pub fn signal(fd: RawFd) -> i64 {
 pub fn close(fd: RawFd) -> i64 {
     // SAFETY: descriptors of devices are kept as numbers, without an owner.
     result(unsafe { libc::close(fd) }.into())
+}
+
+/// The file status flags of a descriptor, and the flags of the descriptor in the upper half.
+pub fn file_flags(fd: RawFd) -> u64 {
+    // SAFETY: the arguments are numbers.
+    let status = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    // SAFETY: the arguments are numbers.
+    let own = unsafe { libc::fcntl(fd, libc::F_GETFD) };
+    u64::from(status as u32) | u64::from(own as u32) << 32
+}
+
+/// A copy of a descriptor of another process.
+pub fn take(pid: i64, fd: RawFd) -> i64 {
+    let Ok(process) = pidfd(pid) else {
+        return -i64::from(libc::ESRCH);
+    };
+    let (process, flags) = (process.as_raw_fd(), 0);
+    // SAFETY: the arguments are numbers.
+    result(unsafe { libc::syscall(libc::SYS_pidfd_getfd, process, fd, flags) })
 }
 
 /// An eventfd that no thread waits for.

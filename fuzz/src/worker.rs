@@ -5,7 +5,7 @@
 use crate::abi::{self, Bytes};
 use crate::mailbox::Mailbox;
 use crate::model::{size, Facts, Frame, Where, CONFIG, EVENTFDS, PROCESSES, WINDOW_SHIFT};
-use crate::op::{pattern, Access, Advice, Fixed, Op, Outcome};
+use crate::op::{pattern, Access, Advice, Fixed, Op, Outcome, Via};
 use crate::sys::{self, Arena};
 use crate::target::Target;
 use libc::{MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, PROT_READ, PROT_WRITE};
@@ -101,16 +101,31 @@ impl Worker {
             Op::Create(..) | Op::Destroy(..) | Op::Query(..) | Op::SetAttr(..) => {
                 self.own_ioctl(op, outcome)
             }
+            Op::Export(..) => {
+                let ret = self.own_ioctl(op, outcome);
+                if ret == 0 {
+                    outcome.value = sys::file_flags(outcome.u32_at(16) as i32);
+                }
+                ret
+            }
+            Op::CloseExport(fd) => sys::close(fd),
+            Op::Take { pid, fd } => sys::take(pid, fd),
+            Op::Map { via, .. } => memory(self.descriptor(via), op),
             op if op.is_of_memory() => memory(self.fd, op),
             Op::Touch { at, access } => {
                 touch(at, access, outcome);
                 0
             }
-            Op::Read { offset, len } => {
+            Op::Read { via, offset, len } => {
                 let buffer = &mut outcome.bytes[..len as usize];
-                sys::read_at(self.fd, buffer, offset)
+                sys::read_at(self.descriptor(via), buffer, offset)
             }
-            Op::Write { offset, len, what } => sys::write_at(self.fd, &pattern(what, len), offset),
+            Op::Write {
+                via,
+                offset,
+                len,
+                what,
+            } => sys::write_at(self.descriptor(via), &pattern(what, len), offset),
             Op::Signal(number) => sys::signal(self.common.eventfds[number as usize].as_raw_fd()),
             Op::DmaBuf { .. } => {
                 let ret = self.vfio_ioctl(op, outcome);
@@ -140,6 +155,13 @@ impl Worker {
             Op::FunctionReset | Op::Memory(_) | Op::Sleep(_) => self.change_config(op),
             _ => self.vfio_ioctl(op, outcome),
         };
+    }
+
+    fn descriptor(&self, via: Via) -> RawFd {
+        match via {
+            Via::Device => self.fd,
+            Via::Export(fd) => fd,
+        }
     }
 
     /// Does one of VFIO's ioctls.
@@ -236,6 +258,11 @@ impl Worker {
                     .u32(frame.reserved);
                 (abi::SET_ATTR, size::SET_ATTR, frame, bytes)
             }
+            Op::Export(frame, index, flags) => {
+                let bytes = head(&frame).u32(index).u32(flags);
+                let bytes = bytes.u32(0).u32(frame.reserved);
+                (abi::EXPORT, size::EXPORT, frame, bytes)
+            }
             _ => return 0,
         };
         let mut bytes = bytes.0;
@@ -301,6 +328,7 @@ fn memory(fd: RawFd, op: Op) -> i64 {
             write,
             shared,
             fixed,
+            ..
         } => {
             let flags = match fixed {
                 Fixed::Over => MAP_FIXED,

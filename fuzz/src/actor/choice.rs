@@ -4,15 +4,19 @@
 
 use super::Actor;
 use crate::model::{size, window, Frame, Request, Vma, Where, BARS, LARGE, REGIONS};
-use crate::op::{Access, Advice, Fixed, Op};
+use crate::op::{Access, Advice, Fixed, Op, Via};
 use crate::oracle::ADDRESSES;
 use crate::shared::{ACTORS, VMAS};
 use std::ops::Range;
 
 /// The weights of the operations: see [`Actor::choose`].
 const WEIGHTS: &[u32] = &[
-    70, 50, 10, 40, 20, 60, 30, 20, 14, 10, 160, 40, 40, 8, 16, 10, 8, 10, 12, 8, 2, 4, 8,
+    70, 50, 10, 40, 20, 60, 30, 20, 14, 10, 160, 40, 40, 8, 16, 10, 8, 10, 12, 8, 2, 4, 8, 16, 30,
+    30,
 ];
+
+/// The maximum number of exports of a thread.
+const EXPORTS: usize = 4;
 
 impl Actor {
     /// Chooses an operation.
@@ -70,13 +74,19 @@ impl Actor {
             11 => {
                 let bar = self.ram()?;
                 let offset = window(bar, self.cell(bar));
-                Op::Read { offset, len: 8 }
+                let via = Via::Device;
+                Op::Read {
+                    via,
+                    offset,
+                    len: 8,
+                }
             }
             12 => {
                 let bar = self.ram()?;
                 let offset = window(bar, self.cell(bar));
                 let what = self.rng.next();
                 Op::Write {
+                    via: Via::Device,
                     offset,
                     len: 8,
                     what,
@@ -100,13 +110,78 @@ impl Actor {
                     on: self.rng.once_in(2),
                 }
             }
-            _ => {
+            22 => {
                 let piece = self.piece().filter(|_| self.facts.nodes)?;
                 Op::Bind {
                     at: piece.start,
                     len: piece.end - piece.start,
                     node: self.rng.once_in(2),
                 }
+            }
+            23 => self.export_or_close(),
+            24 => self.map_export()?,
+            _ => self.transfer_export()?,
+        })
+    }
+
+    fn export_or_close(&mut self) -> Op {
+        match self.exports.front() {
+            Some((fd, _)) if self.exports.len() == EXPORTS => Op::CloseExport(*fd),
+            _ => Op::Export(frame(size::EXPORT), self.index(), libc::O_RDWR as u32),
+        }
+    }
+
+    /// One of the exports: the descriptor, the BAR, and the number of bytes.
+    fn any_export(&mut self) -> Option<(Via, usize, u64)> {
+        if self.exports.is_empty() {
+            return None;
+        }
+        let (fd, known) = &self.exports[self.rng.index(self.exports.len())];
+        let len = known.slot.end - known.slot.start;
+        Some((Via::Export(*fd), known.bar, len))
+    }
+
+    fn map_export(&mut self) -> Option<Op> {
+        let (via, _, len) = self.any_export().filter(|_| self.space.len() + 4 <= VMAS)?;
+        let page = self.facts.page;
+        let offset = match self.rng.below(3) {
+            0 => self.rng.below(len / page) * page,
+            _ => 0,
+        };
+        let len = len - offset;
+        let at = self.address(offset, len)?;
+        Some(Op::Map {
+            via,
+            at,
+            len,
+            offset,
+            write: !self.rng.once_in(8),
+            shared: true,
+            fixed: Fixed::Over,
+        })
+    }
+
+    /// `pread()` or `pwrite()` of its own bytes on a page of an export.
+    fn transfer_export(&mut self) -> Option<Op> {
+        let (via, bar, len) = self.any_export()?;
+        if !self.facts.bars[bar].ram {
+            return None;
+        }
+        let page = self.facts.page;
+        let offset = self.rng.below(len / page) * page + 64 + 8 * self.number as u64;
+        let what = self.rng.next();
+        Some(if self.rng.once_in(2) {
+            Op::Read {
+                via,
+                offset,
+                len: 8,
+            }
+        } else {
+            Op::Write {
+                via,
+                offset,
+                len: 8,
+                what,
             }
         })
     }
@@ -237,6 +312,7 @@ impl Actor {
         let (offset, len) = (offset + skip, len - skip);
         let at = self.address(offset, len)?;
         Some(Op::Map {
+            via: Via::Device,
             at,
             len,
             offset,
@@ -292,7 +368,7 @@ impl Actor {
         let len = vma.range.end - vma.range.start;
         let page = self.facts.page;
         let mine = self
-            .byte(vma.offset)
+            .byte_at(&vma, vma.range.start)
             .filter(|(bar, _)| self.facts.bars[*bar].ram);
         let Some((bar, from)) = mine else {
             let at = vma.range.start + self.rng.below(len / page) * page;

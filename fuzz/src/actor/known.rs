@@ -3,8 +3,9 @@
 //! A thread's knowledge of the device: the subregions that it has seen, and its own bytes.
 
 use super::Actor;
-use crate::model::{Attribute, Mem, Place, REGIONS};
-use crate::op::Op;
+use crate::model::{Attribute, Mem, Place, Vma, REGIONS};
+use crate::op::{Op, Via};
+use crate::sys;
 use std::ops::Range;
 
 /// The number of subregions that a thread remembers, its own and those of others.
@@ -55,6 +56,44 @@ impl Actor {
     /// Returns the subregion at a file offset, if the thread remembers it.
     pub(super) fn slot(&self, offset: u64) -> Option<&Known> {
         self.known.iter().find(|known| known.slot.contains(&offset))
+    }
+
+    /// Records a new export, or closes it if the thread does not know the subregion.
+    pub(super) fn exported(&mut self, index: u32) {
+        let fd = self.outcome.u32_at(16) as i32;
+        let known = self.known.iter().find(|known| known.index == index);
+        match known {
+            Some(known) => self.exports.push_back((fd, known.clone())),
+            None => _ = sys::close(fd),
+        }
+    }
+
+    /// Returns the subregion of an export.
+    pub(super) fn export(&self, fd: i32) -> Option<&Known> {
+        let found = self.exports.iter().find(|(other, _)| *other == fd);
+        found.map(|(_, known)| known)
+    }
+
+    /// Returns the BAR and the byte at an offset of a file, if the thread remembers them.
+    pub(super) fn byte_via(&self, via: Via, offset: u64) -> Option<(usize, u64)> {
+        match via {
+            Via::Device => self.byte(offset),
+            Via::Export(fd) => {
+                let known = self.export(fd)?;
+                Some((known.bar, known.start + offset))
+            }
+        }
+    }
+
+    /// Returns the BAR and the byte at an address, if the thread remembers them. The offsets of a
+    /// mapping of an export can be those of another subregion by now.
+    pub(super) fn byte_at(&self, vma: &Vma, address: u64) -> Option<(usize, u64)> {
+        let offset = vma.offset_of(address);
+        let Some(to) = &vma.export else {
+            return self.byte(offset);
+        };
+        let known = self.known.iter().find(|known| known.index == to.index)?;
+        Some((known.bar, known.start + (offset - known.slot.start)))
     }
 
     /// Returns the BAR and the byte at a file offset, if the thread remembers them.

@@ -3,27 +3,37 @@
 //! A thread's expectations of its own memory and of a child's.
 
 use super::Actor;
-use crate::model::{Mem, Place, Vma};
-use crate::op::{Access, Op};
+use crate::model::{Exported, Mem, Place, Vma};
+use crate::op::{Access, Op, Via};
 use crate::sys;
-use libc::{EINVAL, SIGBUS, SIGSEGV};
+use libc::{EINVAL, ENODEV, SIGBUS, SIGSEGV};
 use std::ops::Range;
 
 impl Actor {
     pub(super) fn mapped(
         &mut self,
-        op: Op,
-        ret: i64,
+        (op, ret): (Op, i64),
+        via: Via,
         range: &Range<u64>,
         offset: u64,
         write: bool,
     ) {
         self.space.unmap(range);
-        if !self.expect(op, ret, &[EINVAL]) {
+        let error = match via {
+            Via::Device => EINVAL,
+            Via::Export(_) => ENODEV,
+        };
+        if !self.expect(op, ret, &[error]) {
             return;
         }
-        let mem = match Place::of(offset) {
-            Place::Bar(bar, _) => self.window(bar),
+        let export = match via {
+            Via::Device => None,
+            Via::Export(fd) => self.export(fd).cloned(),
+        };
+        let offset = offset + export.as_ref().map_or(0, |known| known.slot.start);
+        let mem = match (&export, Place::of(offset)) {
+            (Some(known), _) => Some(known.mem),
+            (None, Place::Bar(bar, _)) => self.window(bar),
             _ => self.slot(offset).map(|known| known.mem),
         };
         let Some(mem) = mem else {
@@ -37,6 +47,11 @@ impl Actor {
             write,
             inherited: true,
             bound: false,
+            export: export.map(|known| Exported {
+                session: 0,
+                index: known.index,
+                write: true,
+            }),
         });
     }
 
@@ -55,7 +70,7 @@ impl Actor {
         if signal != 0 {
             return;
         }
-        let Some((bar, byte)) = self.byte(vma.offset_of(at)) else {
+        let Some((bar, byte)) = self.byte_at(&vma, at) else {
             return;
         };
         match access {

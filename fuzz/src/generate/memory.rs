@@ -4,12 +4,19 @@
 
 use super::Generator;
 use crate::model::{window, Place, Vma, World, CONFIG, LARGE, SLOTS, WINDOW_SHIFT};
-use crate::op::{Access, Advice, Fixed, Op, BYTES};
+use crate::op::{Access, Advice, Fixed, Op, Via, BYTES};
 use crate::oracle::ADDRESSES;
 use std::ops::Range;
 
 /// The approximate number of VMAs of a process.
-const VMAS: usize = 12;
+pub(super) const VMAS: usize = 12;
+
+/// Returns the offset and the length of an access to registers, which have a width, and of which
+/// reading many takes long. An access of another width can crash an arm64 kernel, which takes the
+/// device's refusal for a hardware error.
+pub(super) fn register(offset: u64, len: u32) -> (u64, u32) {
+    (offset & !3, if len == 0 { 0 } else { 4 })
+}
 
 impl Generator {
     /// Returns the offset of a few bytes in a BAR: one of a small number of offsets, so that
@@ -68,6 +75,7 @@ impl Generator {
         }
         let at = self.address(world, offset, len);
         Some(Op::Map {
+            via: Via::Device,
             at,
             len,
             offset,
@@ -78,7 +86,7 @@ impl Generator {
     }
 
     /// Returns an address for a mapping, usually one that allows large entries for the offset.
-    fn address(&mut self, world: &World, offset: u64, len: u64) -> u64 {
+    pub(super) fn address(&mut self, world: &World, offset: u64, len: u64) -> u64 {
         let blocks = (ADDRESSES.end - ADDRESSES.start) / LARGE;
         // Most mappings are near each other, so that they overlap.
         let block = match self.rng.below(3) {
@@ -254,6 +262,16 @@ impl Generator {
     /// Returns an offset and a length for `pread()` or `pwrite()`.
     fn bytes(&mut self, world: &World) -> (u64, u32) {
         let (start, size) = self.region(world);
+        let (at, len) = self.bytes_within(size);
+        let offset = start + at;
+        if self.rng.once_in(100) {
+            return (offset | 1 << 63, len);
+        }
+        (offset, len)
+    }
+
+    /// Returns an offset and a length for `pread()` or `pwrite()` of `size` bytes.
+    pub(super) fn bytes_within(&mut self, size: u64) -> (u64, u32) {
         let len = match self.rng.below(16) {
             0 => 0,
             1 => u32::try_from(1 + self.rng.index(BYTES - 1)).unwrap_or(1),
@@ -268,26 +286,20 @@ impl Generator {
             4 => self.cell(size) + self.rng.below(16),
             _ => self.cell(size),
         };
-        let offset = start + at;
-        if self.rng.once_in(100) {
-            return (offset | 1 << 63, len);
-        }
-        (offset, len)
+        (at, len)
     }
 
     pub(super) fn read(&mut self, world: &World, _: u32) -> Option<Op> {
         let (offset, len) = self.bytes(world);
         let (offset, len) = match Place::of(offset) {
-            // Registers have a width, and reading many of them takes long. An access of another
-            // width can crash an arm64 kernel, which takes the device's refusal for a hardware
-            // error.
             Place::Bar(bar, _) | Place::Slot(bar) if !world.facts.bars[bar].ram => {
-                (offset & !3, if len == 0 { 0 } else { 4 })
+                register(offset, len)
             }
             Place::Other(CONFIG, at) if at >= 256 => return None,
             _ => (offset, len),
         };
-        Some(Op::Read { offset, len })
+        let via = Via::Device;
+        Some(Op::Read { via, offset, len })
     }
 
     pub(super) fn write(&mut self, world: &World, _: u32) -> Option<Op> {
@@ -297,6 +309,11 @@ impl Generator {
             Place::Other(index, _) => index != CONFIG,
         };
         let what = self.rng.next();
-        may.then_some(Op::Write { offset, len, what })
+        may.then_some(Op::Write {
+            via: Via::Device,
+            offset,
+            len,
+            what,
+        })
     }
 }

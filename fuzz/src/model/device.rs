@@ -56,6 +56,8 @@ pub struct IoEvent {
 #[derive(Clone, Debug)]
 pub struct Device {
     facts: Arc<Facts>,
+    /// The number of times that the device was opened before.
+    pub session: u32,
     /// All existing and destroyed subregions, in the order of their indices.
     pub regions: Vec<Option<Region>>,
     /// The attribute of each BAR's own window.
@@ -78,6 +80,7 @@ impl Device {
     pub fn new(facts: Arc<Facts>) -> Self {
         Self {
             facts,
+            session: 0,
             regions: Vec::new(),
             windows: [Attribute::Noncached; 6],
             strays: Strays::default(),

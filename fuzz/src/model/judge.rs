@@ -2,13 +2,16 @@
 
 //! Checks the result of an operation, and applies the operation to the world.
 
+mod export;
 mod foreign;
 mod memory;
 mod transfer;
 mod vfio;
 
+pub use self::transfer::Transferred;
+
 use super::{overlap, window, Created, World, BARS, LIMIT};
-use crate::op::{Op, Outcome, Step};
+use crate::op::{Op, Outcome, Step, Via};
 use libc::{c_int, EBADF, EBUSY, EEXIST, EINVAL, ENOSPC, ENOTTY};
 
 /// An error, if there is one.
@@ -85,12 +88,35 @@ impl World {
             Op::Read { offset, .. } | Op::Write { offset, .. } if offset >> 63 != 0 => {
                 expect(outcome, Err(EINVAL))
             }
+            Op::CloseExport(_) | Op::Take { .. } => self.pass_export(step.who, step.op, outcome),
+            Op::Read {
+                via: Via::Export(fd),
+                offset,
+                len,
+            } => {
+                let expected = self.transfer_export(step.who, fd, (offset, len), false);
+                self.read(expected, outcome)
+            }
+            Op::Write {
+                via: Via::Export(fd),
+                offset,
+                len,
+                what,
+            } => {
+                let expected = self.transfer_export(step.who, fd, (offset, len), true);
+                self.write(expected, (len, what), outcome)
+            }
             _ if !open => expect(outcome, Err(EBADF)),
+            Op::Export(frame, index, flags) => {
+                self.judge_export(step.who, (&frame, index, flags), outcome)
+            }
             Op::Create(..) | Op::Destroy(..) | Op::Query(..) | Op::SetAttr(..) => {
                 self.judge_own(step.op, outcome)
             }
-            Op::Read { offset, len } => self.read(offset, len, outcome),
-            Op::Write { offset, len, what } => self.write(offset, len, what, outcome),
+            Op::Read { offset, len, .. } => self.read(self.transfer(offset, len, false), outcome),
+            Op::Write {
+                offset, len, what, ..
+            } => self.write(self.transfer(offset, len, true), (len, what), outcome),
             _ => self.judge_vfio(step.op, outcome),
         };
         self.settle();

@@ -5,6 +5,7 @@
 
 mod content;
 mod device;
+mod export;
 mod facts;
 mod judge;
 mod ranges;
@@ -15,6 +16,7 @@ mod world;
 pub use self::{
     content::Content,
     device::{size, Created, Device, Frame, IoEvent, Region, Request, Where, SHARED},
+    export::{Export, Exported},
     facts::{
         overlap, window, Arch, Attribute, Bar, Facts, Mem, Place, BARS, CONFIG, LARGE, LIMIT,
         REGIONS, SLOTS, WINDOW_SHIFT,

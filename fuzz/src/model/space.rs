@@ -2,17 +2,17 @@
 
 //! The mappings of a process, as the memory manager keeps them.
 
-use super::{facts::LARGE, ranges::Ranges, Mem};
-use libc::{EFAULT, EINVAL, ENOMEM};
+use super::{facts::LARGE, ranges::Ranges, Exported, Mem};
+use libc::{EACCES, EFAULT, EINVAL, ENOMEM};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// A mapped range of a device file. The memory manager never joins two of these.
+/// A mapped range of a device file, or of an export. The memory manager never joins two of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vma {
     /// The addresses.
     pub range: Range<u64>,
-    /// The offset of the first byte in the file.
+    /// The offset of the first byte in the device file.
     pub offset: u64,
     /// The type of its entries.
     pub mem: Mem,
@@ -24,6 +24,8 @@ pub struct Vma {
     pub inherited: bool,
     /// Whether it is bound to a node.
     pub bound: bool,
+    /// The target of the export that it maps, if it does not map the device.
+    pub export: Option<Exported>,
 }
 
 impl Vma {
@@ -69,6 +71,12 @@ impl Space {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.vmas.is_empty()
+    }
+
+    /// Returns whether any VMA maps the device, which then remains open.
+    #[must_use]
+    pub fn uses_device(&self) -> bool {
+        self.vmas().any(|vma| vma.export.is_none())
     }
 
     /// Returns the VMA that covers `address`.
@@ -175,11 +183,19 @@ impl Space {
             vma.read = read;
             vma.write = write;
         };
-        if self.change(range, true, &change) {
-            Ok(())
-        } else {
-            Err(ENOMEM)
+        let read_only = |vma: &&Vma| vma.export.is_some_and(|to| !to.write);
+        // The kernel changes the VMAs before the first one that cannot be writable.
+        let refused = self
+            .vmas()
+            .filter(|vma| write && vma.range.end > range.start)
+            .find(read_only)
+            .map(|vma| vma.range.start.max(range.start))
+            .filter(|at| *at < range.end);
+        let end = refused.unwrap_or(range.end);
+        if !self.change(&(range.start..end), true, &change) {
+            return Err(ENOMEM);
         }
+        refused.map_or(Ok(()), |_| Err(EACCES))
     }
 
     /// `madvise()` of `MADV_DONTFORK`.

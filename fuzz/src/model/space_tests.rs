@@ -13,6 +13,7 @@ fn vma(range: Range<u64>, offset: u64) -> Vma {
         write: true,
         inherited: true,
         bound: false,
+        export: None,
     }
 }
 
@@ -125,4 +126,33 @@ fn revoking_bytes_of_the_file_is_of_all_that_shows_them() {
     assert!(!space.may_be_live(&(0x11000..0x12000)));
     assert!(!space.may_be_live(&(0x40000..0x41000)));
     assert!(space.may_be_live(&(0x41000..0x42000)));
+}
+
+// contract: fuzz.model
+#[test]
+fn protect_stops_at_a_mapping_of_a_read_only_export() {
+    let mut space = space();
+    let mut export = vma(0x14000..0x16000, 0);
+    export.write = false;
+    export.export = Some(Exported {
+        session: 0,
+        index: 9,
+        write: false,
+    });
+    space.map(export);
+    assert_eq!(
+        space.protect(&(0x10000..0x14000), false, false),
+        Ok(()),
+        "the end is before the export"
+    );
+    assert_eq!(space.protect(&(0x10000..0x20000), true, true), Err(EACCES));
+    assert!(space.find(0x10000).unwrap().write);
+    assert!(!space.find(0x14000).unwrap().write);
+    space.unmap(&(0x13000..0x14000));
+    assert_eq!(space.protect(&(0x10000..0x20000), true, true), Err(ENOMEM));
+    assert_eq!(space.protect(&(0x15000..0x16000), false, false), Ok(()));
+    assert!(space.uses_device());
+    space.unmap(&(0x10000..0x14000));
+    space.unmap(&(0x16000..0x20000));
+    assert!(!space.uses_device());
 }

@@ -2,7 +2,9 @@
 
 //! The device, and all processes that use it.
 
-use super::{Content, Device, Facts, ForeignMappings, Place, Space, Vma, BARS, WINDOW_SHIFT};
+use super::{
+    Content, Device, Export, Facts, ForeignMappings, Place, Space, Vma, BARS, WINDOW_SHIFT,
+};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,7 +18,11 @@ pub const EVENTFDS: usize = 4;
 pub struct Process {
     /// Whether it has a descriptor of the device.
     pub open: bool,
-    /// Its mappings of the device.
+    /// Its id.
+    pub pid: i64,
+    /// Its descriptors of exports.
+    pub exports: Vec<Export>,
+    /// Its mappings of the device and of exports.
     pub space: Space,
 }
 
@@ -27,6 +33,8 @@ pub struct World {
     pub facts: Arc<Facts>,
     /// The device while it is open.
     pub device: Option<Device>,
+    /// The number of times that it was opened.
+    opened: u32,
     /// The processes.
     pub processes: [Option<Process>; PROCESSES],
     /// The foreign mappings.
@@ -46,6 +54,7 @@ impl World {
         Self {
             facts,
             device: None,
+            opened: 0,
             processes,
             foreign: ForeignMappings::default(),
             content: Content::default(),
@@ -58,6 +67,8 @@ impl World {
         if self.device.is_none() {
             let mut device = Device::new(self.facts.clone());
             device.see(&self.foreign);
+            device.session = self.opened;
+            self.opened += 1;
             self.device = Some(device);
         }
     }
@@ -96,10 +107,11 @@ impl World {
             .any(|(_, process)| process.space.vmas().any(maps))
     }
 
-    /// Returns the ranges of the device file that any process maps.
+    /// Returns the ranges of the device file that any process maps through it.
     #[must_use]
     pub fn mapped_offsets(&self) -> Vec<Range<u64>> {
         let all = self.present().flat_map(|(_, process)| process.space.vmas());
+        let all = all.filter(|vma| vma.export.is_none());
         all.map(|vma| vma.offset..vma.offset + (vma.range.end - vma.range.start))
             .collect()
     }
@@ -119,7 +131,7 @@ impl World {
 
     /// Records that the device is closed if no process uses it.
     pub fn settle(&mut self) {
-        let used = |process: &Process| process.open || !process.space.is_empty();
+        let used = |process: &Process| process.open || process.space.uses_device();
         if self.present().any(|(_, process)| used(process)) {
             return;
         }
@@ -127,6 +139,8 @@ impl World {
             for event in device.events {
                 self.pending[event.eventfd] = false;
             }
+            // Only exports have mappings now.
+            self.revoke_all();
         }
     }
 

@@ -2,9 +2,12 @@
 
 //! The results of this driver's ioctls, after the driver has checked for strays.
 
+use super::super::export::Exported;
 use super::super::facts::{overlap, Attribute, LIMIT, SLOTS};
 use super::{busy, size, Device, Frame, Region, Request, SHARED};
-use libc::{EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP, EOVERFLOW, EPERM};
+use libc::{
+    EBUSY, EEXIST, EINVAL, ENOENT, ENOSPC, EOPNOTSUPP, EOVERFLOW, EPERM, O_CLOEXEC, O_RDWR,
+};
 use std::ops::Range;
 
 /// The subregion that a request returns.
@@ -119,6 +122,21 @@ impl Device {
             return Err(EBUSY);
         }
         Ok(region)
+    }
+
+    /// Returns the result of `VFIO_SUBREGION_EXPORT`.
+    pub fn export(&self, frame: &Frame, index: u32, flags: u32) -> Result<Exported, i32> {
+        frame.check(size::EXPORT)?;
+        if flags & !(O_RDWR | O_CLOEXEC) as u32 != 0 {
+            return Err(EINVAL);
+        }
+        self.region(index).ok_or(ENOENT)?;
+        frame.can_answer()?;
+        Ok(Exported {
+            session: self.session,
+            index,
+            write: flags & O_RDWR as u32 != 0,
+        })
     }
 
     /// Returns the result of `VFIO_SUBREGION_QUERY`: a bit for each attribute.

@@ -71,6 +71,8 @@ pub mod size {
     pub const QUERY: u32 = 40;
     /// `struct vfio_region_set_attr`
     pub const SET_ATTR: u32 = 24;
+    /// `struct vfio_subregion_export`
+    pub const EXPORT: u32 = 24;
 }
 
 /// `VFIO_SUBREGION_CREATE_SHARED`

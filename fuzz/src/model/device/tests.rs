@@ -241,6 +241,34 @@ fn strict_pages_of_a_wc_bar_are_kept_once_their_subregion_is_destroyed() {
 
 // contract: fuzz.model
 #[test]
+fn an_export_ends_with_its_subregion_and_with_its_open_device() {
+    let mut device = Device::new(facts());
+    assert_eq!(create(&mut device, &request(2, 2, 0, PAGE)), Ok(()));
+    let read_write = libc::O_RDWR as u32;
+    let new = |device: &Device, flags| device.export(&frame(size::EXPORT), REGIONS, flags);
+    assert_eq!(new(&device, 1), Err(EINVAL));
+    assert!(!new(&device, 0).unwrap().write);
+    let export = new(&device, read_write).unwrap();
+    assert!(export.write);
+    assert_eq!(device.exported(&export), device.region(REGIONS));
+    let mut read_only = frame(size::EXPORT);
+    read_only.place = Where::ReadOnly;
+    assert_eq!(device.export(&read_only, REGIONS, 0), Err(EFAULT));
+    assert_eq!(device.export(&read_only, REGIONS + 1, 0), Err(ENOENT));
+    let again = Device {
+        session: 1,
+        ..device.clone()
+    };
+    assert_eq!(again.exported(&export), None);
+    device.remove(REGIONS);
+    assert_eq!(device.exported(&export), None);
+    assert_eq!(new(&device, read_write), Err(ENOENT));
+    assert_eq!(create(&mut device, &request(2, 2, 0, PAGE)), Ok(()));
+    assert_eq!(device.exported(&export), None);
+}
+
+// contract: fuzz.model
+#[test]
 fn a_page_has_the_type_of_whoever_has_it() {
     let mut device = Device::new(facts());
     create(&mut device, &request(2, 2, PAGE, 2 * PAGE)).unwrap();

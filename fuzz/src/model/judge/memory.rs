@@ -4,8 +4,8 @@
 
 use super::super::{overlap, Device, Process, Space, Vma};
 use super::{expect, show, Verdict, World};
-use crate::op::{Access, Advice, Fixed, Op, Outcome};
-use libc::{EBADF, EEXIST, EFAULT, EINVAL, ENOMEM, EOVERFLOW, SIGBUS, SIGSEGV};
+use crate::op::{Access, Advice, Fixed, Op, Outcome, Via};
+use libc::{EACCES, EBADF, EEXIST, EFAULT, EINVAL, ENOMEM, EOVERFLOW, SIGBUS, SIGSEGV};
 use std::ops::Range;
 
 impl World {
@@ -18,6 +18,7 @@ impl World {
     ) -> Verdict {
         match op {
             Op::Map {
+                via,
                 at,
                 len,
                 offset,
@@ -25,9 +26,13 @@ impl World {
                 shared,
                 fixed,
             } => {
-                if !open {
+                let export = match via {
+                    Via::Device => open.then_some(None),
+                    Via::Export(fd) => self.export(who, fd).map(Some),
+                };
+                let Some(export) = export else {
                     return expect(outcome, Err(EBADF));
-                }
+                };
                 let range = at..at + len;
                 let free = self.process(who).is_some_and(|p| p.space.is_free(&range));
                 if len == 0 {
@@ -39,18 +44,21 @@ impl World {
                 if fixed == Fixed::Free && !free {
                     return expect(outcome, Err(EEXIST));
                 }
+                if shared && write && export.is_some_and(|to| !to.write) {
+                    return expect(outcome, Err(EACCES));
+                }
                 // The old mapping is gone before the kernel asks the driver.
-                let mem = if shared {
-                    self.mappable(offset, len)
-                } else {
-                    Err(EINVAL)
+                let found = match &export {
+                    Some(to) => self.mappable_export(to, offset, len, shared),
+                    None if shared => self.mappable(offset, len).map(|mem| (mem, offset)),
+                    None => Err(EINVAL),
                 };
                 let space = self
                     .space(who)
                     .ok_or("the model is wrong: no such process")?;
                 space.unmap(&range);
-                expect(outcome, mem.map(|_| at as i64))?;
-                if let Ok(mem) = mem {
+                expect(outcome, found.map(|_| at as i64))?;
+                if let Ok((mem, offset)) = found {
                     space.map(Vma {
                         range,
                         offset,
@@ -59,6 +67,7 @@ impl World {
                         write,
                         inherited: true,
                         bound: false,
+                        export,
                     });
                 }
                 Ok(())
@@ -149,8 +158,7 @@ impl World {
         let (signal, found) = match vma.filter(allowed) {
             None => (SIGSEGV, None),
             Some(vma) => {
-                let found =
-                    device.and_then(|device| device.extent(vma.offset_of(page), self.facts.page));
+                let found = device.and_then(|device| device.extent_of(&vma, page, self.facts.page));
                 match found.filter(|_| device.is_some_and(Device::can_fault)) {
                     None => (SIGBUS, None),
                     found => (0, found),
@@ -178,6 +186,8 @@ impl World {
             .ok_or("the model is wrong: no such process")?;
         let process = Process {
             open: parent.open,
+            pid: outcome.ret,
+            exports: parent.exports.clone(),
             space: parent.space.fork(),
         };
         self.processes[child as usize] = Some(process);

@@ -7,6 +7,10 @@ use super::{expect, Verdict, World};
 use crate::op::{pattern, Access, Outcome};
 use libc::{EBADF, EFAULT, EINVAL, EIO};
 
+/// The result of a transfer: the number of bytes, and the BAR and the byte that they reach; or an
+/// errno.
+pub type Transferred = Result<(i64, Option<(usize, u64)>), i32>;
+
 impl World {
     pub(super) fn signal(&mut self, eventfd: u32, outcome: &Outcome) -> Verdict {
         let device = self.device.as_ref();
@@ -57,12 +61,7 @@ impl World {
     }
 
     /// Returns the results of `pread()` and `pwrite()`, and the BAR that they reach.
-    fn transfer(
-        &self,
-        offset: u64,
-        len: u32,
-        write: bool,
-    ) -> Result<(i64, Option<(usize, u64)>), i32> {
+    pub(in super::super) fn transfer(&self, offset: u64, len: u32, write: bool) -> Transferred {
         if len == 0 {
             return Ok((0, None));
         }
@@ -87,20 +86,29 @@ impl World {
             }
             Place::Bar(..) | Place::Slot(..) => {
                 let (bar, at, rest) = self.bytes_at(offset).ok_or(EINVAL)?;
-                let len = u64::from(len).min(rest);
-                let facts = &self.facts.bars[bar];
-                // The MSI-X table is hidden, and not accessed.
-                let hidden = facts.msix.start <= at && at + len <= facts.msix.end;
-                if facts.memory && !device.is_decoded() && !hidden {
-                    return Err(EIO);
-                }
-                Ok((len as i64, Some((bar, at))))
+                self.reach(device, bar, at, u64::from(len).min(rest))
             }
         }
     }
 
-    pub(super) fn read(&mut self, offset: u64, len: u32, outcome: &Outcome) -> Verdict {
-        let expected = self.transfer(offset, len, false);
+    /// Returns the results of `pread()` and `pwrite()` of existing bytes of a BAR.
+    pub(in super::super) fn reach(
+        &self,
+        device: &Device,
+        bar: usize,
+        at: u64,
+        len: u64,
+    ) -> Transferred {
+        let facts = &self.facts.bars[bar];
+        // The MSI-X table is hidden, and not accessed.
+        let hidden = facts.msix.start <= at && at + len <= facts.msix.end;
+        if facts.memory && !device.is_decoded() && !hidden {
+            return Err(EIO);
+        }
+        Ok((len as i64, Some((bar, at))))
+    }
+
+    pub(super) fn read(&mut self, expected: Transferred, outcome: &Outcome) -> Verdict {
         expect(outcome, expected.map(|(len, _)| len))?;
         if let Ok((len, Some((bar, at)))) = expected {
             if self.facts.bars[bar].ram {
@@ -111,8 +119,12 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn write(&mut self, offset: u64, len: u32, what: u64, outcome: &Outcome) -> Verdict {
-        let expected = self.transfer(offset, len, true);
+    pub(super) fn write(
+        &mut self,
+        expected: Transferred,
+        (len, what): (u32, u64),
+        outcome: &Outcome,
+    ) -> Verdict {
         expect(outcome, expected.map(|(len, _)| len))?;
         if let Ok((done, Some((bar, at)))) = expected {
             if self.facts.bars[bar].ram {
