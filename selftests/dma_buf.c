@@ -75,70 +75,166 @@ TEST_F(dma_buf, has_any_pages_of_a_subregion_of_every_attribute)
 }
 
 /* contract: dma-buf.range */
-TEST_F(dma_buf, beyond_the_end_of_the_subregion_is_einval)
+TEST_F(dma_buf, has_nothing_beyond_the_end_of_the_subregion)
 {
-	static const uint64_t ranges[][2] = {
-		{ CLAIM_SIZE, 4 * KIB },
-		{ 0, CLAIM_SIZE + 4 * KIB },
-		{ CLAIM_SIZE - 4 * KIB, 8 * KIB },
+	static const struct {
+		uint64_t offset;
+		uint64_t length;
+		int error;
+	} ranges[] = {
+		{ CLAIM_SIZE, 4 * KIB, EINVAL },
+		{ 0, CLAIM_SIZE + 4 * KIB, EINVAL },
+		{ CLAIM_SIZE - 4 * KIB, 8 * KIB, EINVAL },
+		{ 4 * KIB, -(uint64_t)4 * KIB, EINVAL },
 		/* The wrapped end lies in the subregion. */
-		{ -(uint64_t)CLAIM, CLAIM + 4 * KIB },
-		{ 4 * KIB, -(uint64_t)4 * KIB },
-		{ -(uint64_t)4 * KIB, 8 * KIB },
+		{ -(uint64_t)CLAIM, CLAIM + 4 * KIB, EOVERFLOW },
+		{ -(uint64_t)4 * KIB, 8 * KIB, EOVERFLOW },
 	};
 	struct dma_buf_request request;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(ranges); i++) {
 		request = dma_buf_init(self->sub.index);
-		request.ranges[0].offset = ranges[i][0];
-		request.ranges[0].length = ranges[i][1];
-		expect_no_dma_buf(_metadata, &self->dev, self->sub.index, &request, EINVAL);
+		request.ranges[0].offset = ranges[i].offset;
+		request.ranges[0].length = ranges[i].length;
+		expect_no_dma_buf(_metadata, &self->dev, self->sub.index, &request,
+				  ranges[i].error);
 		/* As the second range. */
 		request.nr_ranges = 2;
 		request.ranges[1] = request.ranges[0];
 		request.ranges[0].offset = 0;
 		request.ranges[0].length = 4 * KIB;
-		expect_no_dma_buf(_metadata, &self->dev, self->sub.index, &request, EINVAL);
+		expect_no_dma_buf(_metadata, &self->dev, self->sub.index, &request,
+				  ranges[i].error);
 	}
 }
 
-/* contract: dma-buf.einval */
-TEST_F(dma_buf, every_other_wrong_field_fails_as_for_a_bar)
-{
-	const uint32_t index[] = { BAR2, self->sub.index };
-	struct dma_buf_request request;
-	unsigned int i;
+/* Wrong fields of a request, and what the kernel says to each of them alone. */
+enum wrong {
+	SHORT, SET, UNKNOWN_FLAG, NO_RANGES, TOO_MANY_RANGES, A_MISSING_RANGE, AN_ODD_OFFSET,
+	AN_ODD_LENGTH, NO_LENGTH, BEHIND_THE_END, ACROSS_THE_END, AN_OFFSET_THAT_WRAPS,
+	A_LENGTH_THAT_WRAPS, A_LONG_LENGTH, A_SECOND_ODD_OFFSET, A_SECOND_BEHIND_THE_END,
+	A_SECOND_THAT_WRAPS, WRONGS
+};
 
-	for (i = 0; i < ARRAY_SIZE(index); i++) {
-		request = dma_buf_init(index[i]);
-		request.ranges[0].offset = 4;
-		expect_no_dma_buf(_metadata, &self->dev, index[i], &request, EINVAL);
-		request = dma_buf_init(index[i]);
-		request.ranges[0].length = 4;
-		expect_no_dma_buf(_metadata, &self->dev, index[i], &request, EINVAL);
-		request = dma_buf_init(index[i]);
-		request.ranges[0].length = 0;
-		expect_no_dma_buf(_metadata, &self->dev, index[i], &request, EINVAL);
-		request = dma_buf_init(index[i]);
-		request.nr_ranges = 0;
-		expect_no_dma_buf(_metadata, &self->dev, index[i], &request, EINVAL);
-		request = dma_buf_init(index[i]);
-		request.nr_ranges = UINT32_MAX;
-		expect_no_dma_buf(_metadata, &self->dev, index[i], &request, ENOMEM);
-		request = dma_buf_init(index[i]);
-		request.flags = 1;
-		expect_no_dma_buf(_metadata, &self->dev, index[i], &request, EINVAL);
-		request = dma_buf_init(index[i]);
-		request.feature.argsz = sizeof(request.feature) + 12;
-		expect_no_dma_buf(_metadata, &self->dev, index[i], &request, EINVAL);
-		request = dma_buf_init(index[i]);
-		request.feature.flags = VFIO_DEVICE_FEATURE_SET | FEATURE_DMA_BUF;
-		expect_no_dma_buf(_metadata, &self->dev, index[i], &request, EINVAL);
-		request.feature.flags = VFIO_DEVICE_FEATURE_GET | VFIO_DEVICE_FEATURE_PROBE |
-					FEATURE_DMA_BUF;
-		EXPECT_EQ(0, ioctl(self->dev.fd, VFIO_DEVICE_FEATURE, &request));
+static const int errors[WRONGS] = {
+	[SHORT] = EINVAL,
+	[SET] = EINVAL,
+	[UNKNOWN_FLAG] = EINVAL,
+	[NO_RANGES] = EINVAL,
+	[TOO_MANY_RANGES] = ENOMEM,
+	[A_MISSING_RANGE] = EFAULT,
+	[AN_ODD_OFFSET] = EINVAL,
+	[AN_ODD_LENGTH] = EINVAL,
+	[NO_LENGTH] = EINVAL,
+	[BEHIND_THE_END] = EINVAL,
+	[ACROSS_THE_END] = EINVAL,
+	[AN_OFFSET_THAT_WRAPS] = EOVERFLOW,
+	[A_LENGTH_THAT_WRAPS] = EINVAL,
+	[A_LONG_LENGTH] = EINVAL,
+	[A_SECOND_ODD_OFFSET] = EINVAL,
+	[A_SECOND_BEHIND_THE_END] = EINVAL,
+	[A_SECOND_THAT_WRAPS] = EOVERFLOW,
+};
+
+/* Makes a field of the request for a region of @size bytes wrong. */
+static void make_wrong(struct dma_buf_request *request, enum wrong wrong, uint64_t size)
+{
+	if (wrong >= A_SECOND_ODD_OFFSET) {
+		request->nr_ranges = 2;
+		request->ranges[1].length = 4 * KIB;
 	}
+	switch (wrong) {
+	case SHORT:
+		request->feature.argsz = sizeof(request->feature) + 12;
+		break;
+	case SET:
+		request->feature.flags = VFIO_DEVICE_FEATURE_SET | FEATURE_DMA_BUF;
+		break;
+	case UNKNOWN_FLAG:
+		request->flags = 1;
+		break;
+	case NO_RANGES:
+		request->nr_ranges = 0;
+		break;
+	case TOO_MANY_RANGES:
+		request->nr_ranges = UINT32_MAX;
+		break;
+	case A_MISSING_RANGE:
+		request->nr_ranges = 3;
+		break;
+	case AN_ODD_OFFSET:
+		request->ranges[0].offset |= 4;
+		break;
+	case AN_ODD_LENGTH:
+		request->ranges[0].length |= 4;
+		break;
+	case NO_LENGTH:
+		request->ranges[0].length = 0;
+		break;
+	case BEHIND_THE_END:
+		request->ranges[0].offset = size;
+		break;
+	case ACROSS_THE_END:
+		request->ranges[0].length = size + 4 * KIB;
+		break;
+	case AN_OFFSET_THAT_WRAPS:
+		request->ranges[0].offset = -(uint64_t)4 * KIB;
+		break;
+	case A_LENGTH_THAT_WRAPS:
+		request->ranges[0].length = -(uint64_t)4 * KIB;
+		break;
+	case A_LONG_LENGTH:
+		request->ranges[0].length = 1ULL << 62;
+		break;
+	case A_SECOND_ODD_OFFSET:
+		request->ranges[1].offset = 4;
+		break;
+	case A_SECOND_BEHIND_THE_END:
+		request->ranges[1].offset = size;
+		break;
+	case A_SECOND_THAT_WRAPS:
+		request->ranges[1].offset = -(uint64_t)4 * KIB;
+		break;
+	case WRONGS:
+		break;
+	}
+}
+
+/* Any two fields of a request, or only one, are wrong; the memory ends behind the second range. */
+/* contract: dma-buf.errno */
+TEST_F(dma_buf, wrong_fields_fail_as_for_a_bar)
+{
+	struct pci_bar bar = fixture_bar(_metadata, &self->dev, BAR2);
+	struct dma_buf_request *request;
+	enum wrong first, second;
+	int of_bar, of_region;
+	char *pages;
+
+	pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, pages);
+	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));
+	request = (void *)(pages + 4 * KIB - sizeof(*request));
+	for (first = 0; first < WRONGS; first++) {
+		for (second = 0; second < WRONGS; second++) {
+			*request = dma_buf_init(BAR2);
+			make_wrong(request, first, bar.size);
+			make_wrong(request, second, bar.size);
+			of_bar = dma_buf(&self->dev, request);
+			*request = dma_buf_init(self->sub.index);
+			make_wrong(request, first, CLAIM_SIZE);
+			make_wrong(request, second, CLAIM_SIZE);
+			of_region = dma_buf(&self->dev, request);
+			EXPECT_GT(0, of_bar);
+			EXPECT_EQ(of_bar, of_region) TH_LOG("fields %u and %u", first, second);
+			if (first == second)
+				EXPECT_EQ(-errors[first], of_region) TH_LOG("field %u", first);
+		}
+	}
+	*request = dma_buf_init(self->sub.index);
+	request->feature.flags |= VFIO_DEVICE_FEATURE_PROBE;
+	EXPECT_EQ(0, dma_buf(&self->dev, request));
+	close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, 4 * KIB));
 }
 
 /* contract: dma-buf.enodev */

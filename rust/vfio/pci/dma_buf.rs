@@ -25,6 +25,7 @@ use core::{
     ops::Range, //
 };
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     uaccess::{
         UserPtr,
@@ -68,7 +69,7 @@ impl Request {
 
 /// Handles `VFIO_DEVICE_FEATURE_DMA_BUF`.
 ///
-/// Fails with [`EINVAL`] if a range leaves a region of the driver. Other errors are the core's.
+/// All errors are those that the core has for a BAR, and it checks in the same order.
 #[inline(never)]
 pub(super) fn feature<T: Operations>(
     device: &OpenDevice<T>,
@@ -110,6 +111,11 @@ fn request<T: Operations>(
     let open_flags = head.read::<u32>()?;
     let flags = head.read::<u32>()?;
     let ranges = head.read::<u32>()?;
+    if flags != 0 || ranges == 0 {
+        // The core refuses this before it looks at the region.
+        return Ok(Request::Users(arg.as_mut_ptr()));
+    }
+    let bar_len = device.bar(range.bar).ok_or(ENODEV)?.len();
     // CAST: `usize` has at least 32 bits.
     let count = ranges as usize;
     if count > MAX_RANGES {
@@ -126,13 +132,29 @@ fn request<T: Operations>(
     for _ in 0..count {
         let offset = from.read::<u64>()?;
         let length = from.read::<u64>()?;
-        let start = range.bytes.start.checked_add(offset).ok_or(EINVAL)?;
-        let end = start.checked_add(length).ok_or(EINVAL)?;
-        if end > range.bytes.end {
-            return Err(EINVAL);
-        }
-        to.write(&start)?;
+        to.write(&translated(&range.bytes, bar_len, offset, length))?;
         to.write(&length)?;
     }
     Ok(Request::Translated(memory))
+}
+
+/// Returns the offset in the BAR, which has `bar_len` bytes, for `length` bytes from `offset` of a
+/// region with `bytes` of the BAR.
+///
+/// The core checks all fields of the request before it checks that the ranges are in the BAR. A
+/// range that leaves the region therefore becomes one that leaves the BAR, and differs in nothing
+/// else that the core checks.
+fn translated(bytes: &Range<u64>, bar_len: u64, offset: u64, length: u64) -> u64 {
+    // A BAR lies at a multiple of its size. An offset that overflows here also does so when the
+    // core adds it to the address of the BAR.
+    let Some(start) = bytes.start.checked_add(offset) else {
+        return offset;
+    };
+    match start.checked_add(length) {
+        Some(end) if bytes.end < end && end <= bar_len => {
+            // CAST: `u64` has at least as many bits as `usize`.
+            bar_len.saturating_add(start % PAGE_SIZE as u64)
+        }
+        _ => start,
+    }
 }

@@ -157,32 +157,24 @@ impl World {
         }
     }
 
-    /// Returns the result of `VFIO_DEVICE_FEATURE_DMA_BUF`.
+    /// Returns the result of `VFIO_DEVICE_FEATURE_DMA_BUF`: that for a range of physical addresses.
     fn dma_buf(&self, region: u32, offset: u64, len: u64) -> Result<(), i32> {
         let page = self.facts.page;
         let device = self.device.as_ref();
-        if let Some(region) = device.and_then(|device| device.region(region)) {
-            let size = region.span.end - region.span.start;
-            let fits = offset.checked_add(len).is_some_and(|end| end <= size);
-            if len == 0 || offset % page != 0 || len % page != 0 || !fits {
-                return Err(EINVAL);
-            }
-            return Ok(());
-        }
-        let bar = self
-            .facts
-            .bars
-            .get(region as usize)
-            .filter(|bar| bar.len != 0);
-        let Some(bar) = bar else {
-            return Err(ENODEV);
+        let (bar, span) = if let Some(region) = device.and_then(|device| device.region(region)) {
+            (&self.facts.bars[region.bar], region.span.clone())
+        } else {
+            let bar = self.facts.bars.get(region as usize);
+            let bar = bar.filter(|bar| bar.len != 0).ok_or(ENODEV)?;
+            (bar, 0..bar.len)
         };
         if len == 0 || offset % page != 0 || len % page != 0 || len >> 63 != 0 || !bar.memory {
             return Err(EINVAL);
         }
-        let start = bar.phys.checked_add(offset).ok_or(EOVERFLOW)?;
-        let end = start.checked_add(len).ok_or(EOVERFLOW)?;
-        if end > bar.phys + bar.len {
+        let start = bar.phys + span.start;
+        let end = start.checked_add(offset).ok_or(EOVERFLOW)?;
+        let end = end.checked_add(len).ok_or(EOVERFLOW)?;
+        if end > bar.phys + span.end {
             return Err(EINVAL);
         }
         Ok(())
