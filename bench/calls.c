@@ -73,11 +73,11 @@ static void measure_info(struct vfio_device *dev)
 	say_least("GET_REGION_INFO", "bar", 0, &region_info);
 }
 
-static void measure_transfer(struct vfio_device *dev, size_t size)
+void measure_transfer(int fd, const char *subject, uint64_t offset, size_t size)
 {
-	uint64_t begin, at = vfio_offset(dev, BAR2, 0);
 	struct least reading = { }, writing = { };
 	static char buffer[MIB];
+	uint64_t begin;
 	/* A mebibyte takes 262,144 accesses of 4 bytes. */
 	unsigned int i, times = size > 4 ? 3 : REPEAT;
 	bool whole = true;
@@ -86,21 +86,23 @@ static void measure_transfer(struct vfio_device *dev, size_t size)
 	memset(buffer, 1, sizeof(buffer));
 	for (i = 0; i < times; i++) {
 		begin = meter_ticks();
-		whole &= pwrite(dev->fd, buffer, size, at) == (ssize_t)size;
+		whole &= pwrite(fd, buffer, size, offset) == (ssize_t)size;
 		least_add(&writing, meter_ticks_since(begin));
 		begin = meter_ticks();
-		whole &= pread(dev->fd, buffer, size, at) == (ssize_t)size;
+		whole &= pread(fd, buffer, size, offset) == (ssize_t)size;
 		least_add(&reading, meter_ticks_since(begin));
 	}
 	if (!whole)
 		give_up("%zu bytes cannot be read and written", size);
-	say_least("read", "bar", size, &reading);
-	say_least("write", "bar", size, &writing);
+	say_least("read", subject, size, &reading);
+	say_least("write", subject, size, &writing);
 }
 
 void measure_calls(struct vfio_device *dev)
 {
+	uint64_t bar = vfio_offset(dev, BAR2, 0);
+
 	measure_info(dev);
-	measure_transfer(dev, 4);
-	measure_transfer(dev, MIB);
+	measure_transfer(dev->fd, "bar", bar, 4);
+	measure_transfer(dev->fd, "bar", bar, MIB);
 }

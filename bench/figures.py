@@ -57,6 +57,11 @@ class Figures:
         values = (self.ours if driver == OURS else self.stock).get(key)
         return min(values) if values else None
 
+    def owner(self, key):
+        """The figure of the same subregion without an export, if the key is of one."""
+        row, subject, at, unit = key
+        return self.least(OURS, (row, "WC", at, unit)) if subject == "export" else None
+
     def base(self, key):
         """The figure of vfio-pci for comparison: the same, that of the BAR, or one without a size."""
         row, subject, at, unit = key

@@ -10,7 +10,7 @@
 
 #define BAR2	VFIO_PCI_BAR2_REGION_INDEX
 
-static const uint64_t sizes[] = { 4 * KIB, 2 * MIB, 64 * MIB, GIB, 4 * GIB };
+const uint64_t map_sizes[MAP_SIZES] = { 4 * KIB, 2 * MIB, 64 * MIB, GIB, 4 * GIB };
 
 static void say_entries(const char *subject, const char *map, uint64_t size)
 {
@@ -38,8 +38,7 @@ static char *find_room(uint64_t offset, uint64_t size)
 	return room + ((offset - (uintptr_t)room) & (GIB - 1));
 }
 
-static void measure_map(struct vfio_device *dev, const char *subject, uint64_t offset,
-			uint64_t size)
+void measure_map(int fd, const char *subject, uint64_t offset, uint64_t size)
 {
 	struct least mapping = { }, first = { }, second = { }, unmapping = { };
 	char *map, *room = find_room(offset, size);
@@ -48,8 +47,7 @@ static void measure_map(struct vfio_device *dev, const char *subject, uint64_t o
 
 	for (i = 0; i < times; i++) {
 		begin = meter_ticks();
-		map = mmap(room, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, dev->fd,
-			   offset);
+		map = mmap(room, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, offset);
 		least_add(&mapping, meter_ticks_since(begin));
 		if (map == MAP_FAILED)
 			give_up("mmap: %s", strerror(errno));
@@ -92,7 +90,7 @@ static void measure_subregion(struct vfio_device *dev, const struct subregion_at
 	ret = subregion_create(dev, &sub);
 	if (ret)
 		give_up("no %s subregion: %s", attribute->name, strerror(-ret));
-	measure_map(dev, attribute->name, sub.mmap_offset, size);
+	measure_map(dev->fd, attribute->name, sub.mmap_offset, size);
 	if (subregion_destroy(dev, sub.index))
 		give_up("a subregion cannot be destroyed");
 }
@@ -102,11 +100,11 @@ void measure_maps(struct vfio_device *dev)
 	unsigned int i, attribute;
 
 	/* The BAR first, before it has ever had a subregion. */
-	for (i = 0; i < ARRAY_SIZE(sizes); i++)
-		measure_map(dev, "bar", vfio_offset(dev, BAR2, 0), sizes[i]);
+	for (i = 0; i < MAP_SIZES; i++)
+		measure_map(dev->fd, "bar", vfio_offset(dev, BAR2, 0), map_sizes[i]);
 	if (!has_subregions(dev))
 		return;
-	for (i = 0; i < ARRAY_SIZE(sizes); i++)
+	for (i = 0; i < MAP_SIZES; i++)
 		for (attribute = 0; attribute < SUBREGION_ATTRIBUTES; attribute++)
-			measure_subregion(dev, &subregion_attributes[attribute], sizes[i]);
+			measure_subregion(dev, &subregion_attributes[attribute], map_sizes[i]);
 }

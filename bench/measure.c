@@ -39,6 +39,9 @@ int main(int argc, char **argv)
 	open_device(&dev, argv[1]);
 	measure_calls(&dev);
 	measure_maps(&dev);
+	measure_ioeventfds(&dev);
+	if (has_subregions(&dev))
+		measure_exports(&dev);
 	vfio_device_close(&dev);
 	measure_memory(argv[1]);
 

@@ -16,8 +16,24 @@ void measure_open(const char *bdf);
 /** measure_calls() - calls that every driver supports: info, reads, writes */
 void measure_calls(struct vfio_device *dev);
 
+/* The sizes of the mappings that are measured. */
+#define MAP_SIZES	5
+extern const uint64_t map_sizes[MAP_SIZES];
+
+/** measure_map() - mapping and touching @size bytes of a file; @subject is their name in the figures */
+void measure_map(int fd, const char *subject, uint64_t offset, uint64_t size);
+
 /** measure_maps() - mapping and touching the BAR, and subregions with every attribute */
 void measure_maps(struct vfio_device *dev);
+
+/** measure_transfer() - pread() and pwrite() of @size bytes of a file */
+void measure_transfer(int fd, const char *subject, uint64_t offset, size_t size);
+
+/** measure_exports() - exports: making one, and all that its owner can do with the subregion too */
+void measure_exports(struct vfio_device *dev);
+
+/** measure_ioeventfds() - ioeventfds on the BAR, and on write-combining and strict subregions */
+void measure_ioeventfds(struct vfio_device *dev);
 
 /** measure_growth() - costs with many subregions; with vfio-pci, the operations that it has */
 void measure_growth(struct vfio_device *dev);
