@@ -103,8 +103,8 @@ static void populate(struct mm_struct *mm, pmd_t *pmd, pgtable_t table)
 #endif
 
 /*
- * Adds the table of small entries that __do_fault() has allocated, unless there is a table or a huge
- * entry by now. This repeats pmd_install() (mm/memory.c), which modules cannot call.
+ * Adds the table of small entries that __do_fault() has allocated, unless there is a table or a
+ * huge entry by now. This repeats pmd_install() (mm/memory.c), which modules cannot call.
  */
 static noinline void add_table(struct vm_fault *vmf)
 {

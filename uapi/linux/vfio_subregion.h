@@ -18,14 +18,14 @@
  *
  * Each ioctl takes a structure that begins with @argsz and @flags. The caller sets @argsz to the
  * number of bytes that it provides. A later version can add fields at the end of a structure, whose
- * first version remains the minimum. A kernel that knows a shorter structure accepts a longer one if
- * all bytes that it does not know are zero. An ioctl that fails changes nothing. After a failure
+ * first version remains the minimum. A kernel that knows a shorter structure accepts a longer one
+ * if all bytes that it does not know are zero. An ioctl that fails changes nothing. After a failure
  * the output fields are undefined, unless an error below defines one.
  *
  * * EINVAL: @argsz is smaller than the first version of the structure; a flag or an attribute is
- *   unknown; a reserved field is not zero; the parent is not a memory BAR of whole pages that can be
- *   mmapped; @size is zero; @offset or @size is not a multiple of the granule; or the range leaves
- *   the BAR
+ *   unknown; a reserved field is not zero; the parent is not a memory BAR of whole pages that can
+ *   be mmapped; @size is zero; @offset or @size is not a multiple of the granule; or the range
+ *   leaves the BAR
  * * E2BIG: @argsz is larger than the structure and a byte beyond it is not zero, or @argsz is
  *   larger than 4096
  * * EOVERFLOW: the sum of @offset and @size overflows

@@ -124,8 +124,8 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     fn mmap(&self, device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result;
 
     /// Called when a VMA starts mapping the device file at `offset` as a copy or a part of another
-    /// one. VMAs of mmap() are counted by [`NewMapping::count_by`]. The call may wait only for locks
-    /// that mmap() may wait for.
+    /// one. VMAs of mmap() are counted by [`NewMapping::count_by`]. The call may wait only for
+    /// locks that mmap() may wait for.
     fn copied(&self, _device: &OpenDevice<Self>, _offset: u64) {}
 
     /// Called when a VMA stops mapping the device file at `offset`, after its page-table entries
