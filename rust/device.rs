@@ -180,6 +180,7 @@ impl Operations for State {
                 ioeventfd::ioeventfd(device, arg).map_err(Failure::from)
             }
             bindings::VFIO_DEVICE_GET_INFO => return info::get_info(device, arg),
+            // TODO(unattached): on arm64, VFIO_DEVICE_SET_IRQS before the device is attached.
             _ => return device.core_ioctl(cmd, arg),
         };
         done.map(|()| 0).map_err(Error::from).into()
