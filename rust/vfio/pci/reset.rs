@@ -38,6 +38,7 @@ use super::{
     },
     CoreDevice, //
 };
+use crate::compat::read_once;
 use kernel::{
     prelude::*,
     static_lock_class,
@@ -114,7 +115,7 @@ impl Gate {
     /// until it releases the lock.
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
-        self.reasons.load(Relaxed) != 0
+        read_once(&self.reasons) != 0
     }
 
     /// Waits until the gate is open. The caller must not hold the memory lock.
@@ -168,7 +169,7 @@ impl Gate {
     /// The caller must not hold the memory lock.
     #[inline]
     pub(super) fn give_way(&self) {
-        if self.reasons.load(Relaxed) & CLOSING != 0 {
+        if read_once(&self.reasons) & CLOSING != 0 {
             self.wait_until_closed();
         }
     }
