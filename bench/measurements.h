@@ -20,7 +20,7 @@ void measure_calls(struct vfio_device *dev);
 #define MAP_SIZES	5
 extern const uint64_t map_sizes[MAP_SIZES];
 
-/** measure_map() - mapping and touching @size bytes of a file; @subject is their name in the figures */
+/** measure_map() - mapping and touching @size bytes of a file, with the name @subject */
 void measure_map(int fd, const char *subject, uint64_t offset, uint64_t size);
 
 /** measure_maps() - mapping and touching the BAR, and subregions with every attribute */

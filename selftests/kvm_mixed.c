@@ -7,7 +7,7 @@
 
 #include "fixture_vm.h"
 
-/* The parts of a BAR: mapped through the window of the BAR, by a subregion, or by an export of one. */
+/* The parts of a BAR: mapped through the BAR itself, by a subregion, or by an export of one. */
 struct part {
 	uint64_t at;
 	uint64_t size;

@@ -194,8 +194,8 @@ impl<S: Stores> Table<S> {
         self.parents.get(bar.index())
     }
 
-    /// Returns the BAR of the subregion `id` and the position of its entry, or `None` if it does not
-    /// exist.
+    /// Returns the BAR of the subregion `id` and the position of its entry, or `None` if the
+    /// subregion does not exist.
     fn find(&self, id: RegionId) -> Option<(Bar, usize)> {
         Bar::all().find_map(|bar| {
             let parent = self.parent(bar)?;
