@@ -50,9 +50,13 @@ const MAX: usize = 1000;
 /// The number of bytes of a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
+    /// 1 byte.
     One,
+    /// 2 bytes.
     Two,
+    /// 4 bytes.
     Four,
+    /// 8 bytes.
     Eight,
 }
 
@@ -86,6 +90,7 @@ pub(crate) struct BarWrite {
     pub(crate) bar: usize,
     /// The offset of the first byte in the BAR.
     pub(crate) at: u64,
+    /// The number of bytes.
     pub(crate) width: Width,
     /// The value. A write of less than 8 bytes has its low bytes.
     pub(crate) value: u64,
