@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
-/* What ./generate gives to bindgen. Numbers of ioctls are function-like macros, which bindgen skips. */
+/* The input of bindgen; see ./generate. Numbers of ioctls are macros that bindgen skips. */
 #include <linux/iommufd.h>
 #include <linux/vfio_subregion.h>
 

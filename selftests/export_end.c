@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What ends an export, and that it ends for ever, in every process that has it or a part of it. The
- * process may have nothing else.
+ * Tests of the events that end an export for ever, in every process that has it or a part of it.
+ * The process may have nothing else.
  */
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -213,7 +213,7 @@ static int pass(int socket, int fd)
 	return sendmsg(socket, &message, 0) == 1 ? 0 : -1;
 }
 
-/* What a worker does that has no files, no rights and, after a byte of the owner's, no device. */
+/* The work of a process without files, rights and, after a byte of the owner's, a device. */
 static int work(int socket)
 {
 	uint32_t value = VALUE + 1;

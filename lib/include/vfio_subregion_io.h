@@ -195,7 +195,7 @@ struct vfio_subregion_queue {
 	/* The slot that the next push writes. */
 	size_t next;
 	volatile void *doorbell;
-	/* What copies a slot of @units units. */
+	/* The routine that copies a slot of @units units. */
 	vfio_subregion_copy_lines copy;
 	size_t units;
 	/* Whether the doorbell was rung and no fence has followed. */

@@ -211,8 +211,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's; ENOENT if there is no such subregion, EBUSY if an ioeventfd writes to a page of
-    /// the subregion whose memory type would change.
+    /// [`Error::Refused`]: ENOENT if there is no such subregion, EBUSY if an ioeventfd writes to a
+    /// page of it whose memory type would change.
     pub fn destroy(&self, index: RegionIndex) -> Result<(), Error> {
         let mut destroy = abi::vfio_subregion_destroy {
             index: index.0,
@@ -228,7 +228,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// [`Error::Refused`]: EINVAL if `index` is neither a BAR nor a subregion, ENOTTY if the driver
+    /// has no subregions.
     pub fn query(&self, index: impl Into<RegionIndex>) -> Result<Support, Error> {
         let index = index.into();
         let mut query = abi::vfio_subregion_query {
@@ -250,8 +251,9 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's; [`Error::Busy`] says what is in the way, such as a mapping of the BAR, or a
-    /// subregion if write combining begins or ends.
+    /// [`Error::Busy`] says what prevents it, such as a mapping of the BAR, or a subregion if write
+    /// combining begins or ends. [`Error::Refused`]: EINVAL if the BAR cannot be mapped, EPERM for
+    /// write combining if it has the MSI-X table, EOPNOTSUPP if the machine cannot give the type.
     pub fn set_attribute(&self, bar: Bar, attribute: Attribute) -> Result<EffectiveType, Error> {
         let index = RegionIndex::from(bar);
         let mut set = abi::vfio_region_set_attr {
@@ -268,7 +270,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's, and [`Error::Malformed`].
+    /// [`Error::Refused`]: EINVAL if there is no region `index`. [`Error::Malformed`] if the
+    /// description contradicts itself.
     pub fn region(&self, index: impl Into<RegionIndex>) -> Result<Region, Error> {
         let index = index.into();
         let mut size = size_of::<abi::vfio_region_info>();
@@ -301,7 +304,7 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's, and [`Error::Malformed`].
+    /// As [`Device::region`].
     pub fn regions(&self) -> Result<BTreeMap<RegionIndex, Region>, Error> {
         let mut all = abi::vfio_device_info::default();
         self.request(Request::DeviceInfo, RegionIndex(0), &mut all)?;
@@ -366,7 +369,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's; ENOENT when the region is no subregion, or was destroyed.
+    /// [`Error::Refused`]: ENOENT if the region is no subregion or was destroyed, EMFILE or ENFILE if
+    /// there are too many open files.
     pub fn export(&self, region: &Region, access: ExportAccess) -> Result<Export, Error> {
         let fd = raw::export(self.0.as_fd(), region.index.0, access.open_flags())
             .map_err(refused(Call::Export, region.index))?;
@@ -380,8 +384,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's; ENODEV when the region was destroyed or is neither a BAR nor a subregion, EINVAL
-    /// when the part leaves the region or is not of whole pages.
+    /// [`Error::Refused`]: ENODEV if the region was destroyed or is neither a BAR nor a subregion,
+    /// EINVAL if the part leaves the region or does not consist of whole pages.
     pub fn dma_buf(
         &self,
         region: &Region,
@@ -401,7 +405,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's, and [`Error::OutsideRegion`].
+    /// [`Error::OutsideRegion`]. [`Error::Refused`]: EINVAL at the end of the region, EIO while memory
+    /// accesses are disabled, EFAULT.
     pub fn read(&self, region: &Region, offset: u64, bytes: &mut [u8]) -> Result<usize, Error> {
         let at = region.position(offset)?;
         rustix::io::pread(self.0.as_fd(), bytes, at).map_err(refused(Call::Read, region.index))
@@ -411,7 +416,7 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// The kernel's, and [`Error::OutsideRegion`].
+    /// As [`Device::read`].
     pub fn write(&self, region: &Region, offset: u64, bytes: &[u8]) -> Result<usize, Error> {
         let at = region.position(offset)?;
         rustix::io::pwrite(self.0.as_fd(), bytes, at).map_err(refused(Call::Write, region.index))

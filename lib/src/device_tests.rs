@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! What a file that is no device says, and what is not even asked.
+//! Tests with a file that is not a VFIO device.
 
 use super::*;
 use std::{

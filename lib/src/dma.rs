@@ -48,7 +48,8 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// The kernel's; the text says whether a limit of locked memory is the cause.
+    /// The errno of the kernel; ENOTTY without an IOMMU. The text says whether a limit of locked memory
+    /// is the cause.
     pub fn dma(&self, iova: u64, size: usize) -> Result<Dma<'_>, SetupError> {
         let failed = |errno| no_dma(size, errno);
         let pages = Pages::new(size).map_err(failed)?;

@@ -148,7 +148,7 @@ impl Error {
             Self::Refused { call, errno, .. } => (call, errno),
             Self::Busy { busy, .. } => return busy.advice(),
             Self::Overlaps(_) => return Some("use that subregion, or destroy it first"),
-            Self::Changed(_) => return Some("ask the device for its regions anew"),
+            Self::Changed(_) => return Some("list the regions of the device again"),
             Self::PartsOverlap(_) => return Some("make the parts of the layout disjoint"),
             Self::OutsideRegion(_) => {
                 return Some("stay within the region, and begin at a multiple of the page size")

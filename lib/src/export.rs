@@ -23,7 +23,7 @@ use rustix::{
     io::Errno, //
 };
 
-/// What may be done with an [`Export`].
+/// The access that an [`Export`] permits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExportAccess {
     /// Reading. The kernel refuses writable mappings, also later ones by `mprotect()`.
@@ -86,8 +86,8 @@ impl Export {
     /// Makes an export of a file that another process has sent, and of what it said of the subregion:
     /// the BAR, the range in the BAR, and the attribute with which it was created.
     ///
-    /// The kernel is not asked: a sender that names another attribute makes [`Mapping`] offer the wrong
-    /// view. That harms no memory. Errors of this export name the BAR.
+    /// The function cannot verify these values: a sender that names another attribute makes
+    /// [`Mapping`] offer the wrong view. That harms no memory. Errors of this export name the BAR.
     #[must_use]
     pub fn from_parts(fd: OwnedFd, bar: Bar, range: ByteRange, attribute: Attribute) -> Self {
         Self {
@@ -118,7 +118,7 @@ impl Export {
     ///
     /// # Errors
     ///
-    /// The kernel's; ENODEV when the export has ended, EACCES when it is read-only.
+    /// [`Error::Refused`]: ENODEV if the export has ended, EACCES if it is read-only.
     pub fn map(&self) -> Result<Mapping, Error> {
         let outside = Error::OutsideRegion(self.index);
         let size = usize::try_from(self.size).map_err(|_| outside)?;
@@ -131,7 +131,7 @@ impl Export {
     ///
     /// # Errors
     ///
-    /// The kernel's; ENODEV when the export has ended.
+    /// [`Error::Refused`]: ENODEV if the export has ended, EIO while memory accesses are disabled.
     pub fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, Error> {
         rustix::io::pread(&self.fd, bytes, offset).map_err(self.refused(Call::Read))
     }
@@ -140,7 +140,7 @@ impl Export {
     ///
     /// # Errors
     ///
-    /// The kernel's; ENODEV when the export has ended, EBADF when it is read-only.
+    /// As [`Export::read`], and EBADF if the export is read-only.
     pub fn write(&self, offset: u64, bytes: &[u8]) -> Result<usize, Error> {
         rustix::io::pwrite(&self.fd, bytes, offset).map_err(self.refused(Call::Write))
     }

@@ -74,7 +74,7 @@ impl Interrupt {
     ///
     /// # Errors
     ///
-    /// The kernel's of `poll()` and `read()`; [`Errno::INTR`] after a signal.
+    /// Those of `poll()` and `read()`, such as [`Errno::INTR`] after a signal.
     pub fn wait(&self) -> Result<u64, Errno> {
         loop {
             poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None)?;
@@ -100,7 +100,7 @@ impl Interrupt {
     ///
     /// # Errors
     ///
-    /// The kernel's of `read()`.
+    /// Those of `read()`.
     pub fn take(&self) -> Result<u64, Errno> {
         let mut count = 0_u64;
         match read(&self.0, count.as_mut_bytes()) {
@@ -144,7 +144,7 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// The errno of `VFIO_DEVICE_GET_IRQ_INFO`: EINVAL if the device has no such interrupts.
     pub fn vectors(&self, kind: Irq) -> Result<u32, SetupError> {
         let mut info = abi::vfio_irq_info {
             index: kind.index(),
@@ -163,7 +163,8 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// The kernel's; the text says how many vectors there are if `count` is more, or zero.
+    /// EINVAL if `count` is zero or above the number of vectors, which the text says; otherwise the
+    /// errno of `VFIO_DEVICE_SET_IRQS`.
     pub fn interrupts(&self, kind: Irq, count: u32) -> Result<Interrupts<'_>, SetupError> {
         let most = self.vectors(kind)?;
         if count == 0 || count > most {
@@ -217,7 +218,7 @@ impl Interrupts<'_> {
     ///
     /// # Errors
     ///
-    /// The kernel's; ENOTTY for another kind, which is never masked.
+    /// ENOTTY for another kind, which is never masked; otherwise the errno of `VFIO_DEVICE_SET_IRQS`.
     pub fn unmask(&self) -> Result<(), Errno> {
         let flags = abi::VFIO_IRQ_SET_DATA_NONE | abi::VFIO_IRQ_SET_ACTION_UNMASK;
         self.opened.set_irqs(self.kind, flags, 1, &[])

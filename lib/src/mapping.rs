@@ -15,7 +15,7 @@ use crate::{
 };
 use core::ptr::NonNull;
 
-/// What one access reads or writes: `u8`, `u16`, `u32` or `u64`.
+/// A value that one access reads or writes: `u8`, `u16`, `u32` or `u64`.
 ///
 /// On a 32-bit machine, a `u64` is two accesses, of the lower half first.
 pub trait Word: Access {}

@@ -51,7 +51,7 @@ const COMMAND: u64 = 4;
 const MEMORY_AND_MASTER: u16 = 0x6;
 const CLASS_REVISION: u64 = 8;
 
-/// What maps memory for the DMA of a device.
+/// The container or the iommufd that maps memory for DMA.
 #[derive(Debug)]
 pub(crate) enum Translation {
     /// The container of the group, and the group, which must stay open.
@@ -181,7 +181,7 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// The kernel's, and [`Error::OutsideRegion`].
+    /// As [`Device::read`].
     pub fn read_config(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
         let device = self.device();
         let config = device.region(RegionIndex::CONFIG)?;
@@ -205,7 +205,7 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// [`Error::Refused`] if configuration space cannot be read or written.
     pub fn enable(&self) -> Result<(), Error> {
         let mut command = [0; 2];
         self.read_config(COMMAND, &mut command)?;
@@ -217,7 +217,7 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// [`Error::Refused`] if configuration space cannot be read.
     pub fn id(&self) -> Result<u32, Error> {
         self.config(0)
     }
@@ -226,7 +226,7 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// The kernel's.
+    /// As [`Opened::id`].
     pub fn class(&self) -> Result<u32, Error> {
         Ok(self.config(CLASS_REVISION)? >> 8)
     }

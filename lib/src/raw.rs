@@ -170,7 +170,7 @@ pub(crate) fn request(fd: BorrowedFd<'_>, request: Request, bytes: &mut [u8]) ->
     perform(fd, request.opcode(), bytes)
 }
 
-/// Performs an ioctl of which [`Argument`] says what it writes.
+/// Performs an ioctl whose output [`Argument`] describes.
 fn perform(fd: BorrowedFd<'_>, opcode: Opcode, bytes: &mut [u8]) -> io::Result<()> {
     let size = u32::try_from(bytes.len()).map_err(|_| io::Errno::INVAL)?;
     bytes

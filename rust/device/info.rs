@@ -128,7 +128,7 @@ fn push_claims(
     }
 }
 
-/// What changes whenever the claims of a BAR or its attribute change.
+/// Values that change whenever the claims of a BAR or its attribute change.
 #[derive(PartialEq, Eq)]
 struct Version {
     /// The number of subregions that have been created on the device.

@@ -296,7 +296,8 @@ int main(int argc, char **argv)
 	int status;
 
 	if (!name)
-		return fail(STATUS_USAGE, "say which device, as 0000:01:00.0, or set DEV_IGB");
+		return fail(STATUS_USAGE,
+			    "name a device, such as 0000:01:00.0, or set DEV_IGB");
 	status = run(&port, name);
 	vfio_device_close(&port.dev);
 	return status;

@@ -296,7 +296,8 @@ int main(int argc, char **argv)
 	int status;
 
 	if (!name)
-		return fail(STATUS_USAGE, "say which device, as 0000:01:00.0, or set DEV_NVME");
+		return fail(STATUS_USAGE,
+			    "name a device, such as 0000:01:00.0, or set DEV_NVME");
 	status = run(&nvme, name, argc > 2 ? strtoul(argv[2], NULL, 0) : 0);
 	vfio_device_close(&nvme.dev);
 	return status;

@@ -61,7 +61,7 @@ int parse_options(int argc, char **argv, const char *usage, const struct command
 			return ret;
 	}
 	if (optind + 1 != argc)
-		return fail(STATUS_USAGE, "one device has to be named; see --help");
+		return fail(STATUS_USAGE, "name exactly one device; see --help");
 	*device = argv[optind];
 	return -1;
 }

@@ -205,7 +205,7 @@ static int run(struct vfio_device *dev, struct vm *vm, int oracle)
 	for (i = 0; i < PARTS; i++)
 		if (!print_part(oracle, vm, &parts[i]))
 			ret = STATUS_TYPE;
-	return ret ? fail(ret, "the guest has not what was meant") : STATUS_OK;
+	return ret ? fail(ret, "the guest got a different memory type") : STATUS_OK;
 }
 
 int main(int argc, char **argv)

@@ -96,7 +96,7 @@ static void check_ranges(const struct wc_bar *bar, uint64_t size)
 	}
 	if (!rest)
 		fail(EXIT_REFUSED,
-		     "all of BAR %u of %s is to stay strict, as it is without vfio-wc; name less of it",
+		     "the strict ranges cover all of BAR %u of %s, so nothing would be write-combining; shorten them",
 		     bar->bar, bar->address);
 }
 

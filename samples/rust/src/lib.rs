@@ -34,6 +34,6 @@ pub fn device_argument(variable: &str) -> Result<Address, Failure> {
     let address = std::env::args()
         .nth(1)
         .or_else(|| std::env::var(variable).ok())
-        .ok_or_else(|| format!("say which device, as 0000:01:00.0, or set {variable}"))?;
+        .ok_or_else(|| format!("name a device, such as 0000:01:00.0, or set {variable}"))?;
     Ok(address.parse()?)
 }

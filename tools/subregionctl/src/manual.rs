@@ -37,7 +37,7 @@ The attribute and type of each region that can be mapped, for a script:
     subregionctl show \-\-json 01:00.0 | jq '.[].regions[] | {region, attribute, type}'
 .fi
 .PP
-What a running testpmd has made of its devices:
+The regions of the devices that a running testpmd has open:
 .PP
 .nf
     subregionctl list \-\-pid $(pidof dpdk\-testpmd)

@@ -69,7 +69,9 @@ fn drive() -> Result<(), Failure> {
         Source::Subregion(region) => format!(
             "region {}, which is {}",
             region.index(),
-            region.effective().ok_or("no type is told")?
+            region
+                .effective()
+                .ok_or("the kernel did not report the memory type")?
         ),
         source => format!("memory from {source:?}"),
     };

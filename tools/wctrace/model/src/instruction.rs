@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the bytes of an instruction mean to write-combining buffers.
+//! The effect of an instruction, given by its bytes, on write-combining buffers.
 
 use crate::Order;
 

@@ -66,7 +66,7 @@ fn is_kernel(address: u64) -> bool {
     address >> 63 == 1
 }
 
-/// What the options of the plugin say.
+/// The options of the plugin.
 pub struct Settings {
     pub machine: Machine,
     pub policy_name: String,
@@ -77,7 +77,7 @@ pub struct Settings {
     kernel: bool,
 }
 
-/// What was seen on one CPU.
+/// The counts of one CPU.
 pub struct Traced {
     pub model: Cpu,
     pub totals: Totals,
