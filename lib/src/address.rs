@@ -2,22 +2,13 @@
 
 //! The address of a PCI device.
 
-use core::{
-    fmt,
-    str::FromStr, //
-};
+use core::{fmt, str::FromStr};
 use std::{
     borrow::ToOwned,
     fs,
-    path::{
-        Path,
-        PathBuf, //
-    },
-    string::{
-        String,
-        ToString, //
-    },
-    vec::Vec, //
+    path::{Path, PathBuf},
+    string::{String, ToString},
+    vec::Vec,
 };
 
 /// The address of a PCI device, as the kernel writes it: 0000:01:00.0.

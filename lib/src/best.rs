@@ -2,29 +2,13 @@
 
 //! The best mapping of a part of a BAR that the device's driver offers, and layouts of such parts.
 
-use crate::{
-    raw::Memory,
-    Attribute,
-    Bar,
-    ByteRange,
-    Device,
-    Error,
-    Mapping,
-    Region,
-    RegionIndex, //
-};
-use rustix::fd::{
-    AsFd,
-    AsRawFd, //
-};
+use crate::{raw::Memory, Attribute, Bar, ByteRange, Device, Error, Mapping, Region, RegionIndex};
+use rustix::fd::{AsFd, AsRawFd};
 use std::{
     format,
     fs::File,
-    path::{
-        Path,
-        PathBuf, //
-    },
-    vec::Vec, //
+    path::{Path, PathBuf},
+    vec::Vec,
 };
 
 /// The interface that a mapping was made through.

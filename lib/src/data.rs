@@ -3,24 +3,10 @@
 //! Memory that is written by copies and by descriptors.
 
 use crate::{
-    raw::{
-        LineStore,
-        Routines,
-        Slots,
-        Window,
-        LINE, //
-    },
-    AccessError,
-    Attribute,
-    Mapping,
-    Queue,
-    Register,
-    Word, //
+    raw::{LineStore, Routines, Slots, Window, LINE},
+    AccessError, Attribute, Mapping, Queue, Register, Word,
 };
-use zerocopy::{
-    Immutable,
-    IntoBytes, //
-};
+use zerocopy::{Immutable, IntoBytes};
 
 const WORD: usize = size_of::<u64>();
 

@@ -5,44 +5,16 @@
 use crate::{
     bindings as abi,
     mapping::Mapping,
-    raw::{
-        self,
-        Memory,
-        Request, //
-    },
-    Attribute,
-    Attributes,
-    Bar,
-    Busy,
-    ByteRange,
-    Call,
-    EffectiveType,
-    Error,
-    Export,
-    ExportAccess,
-    Region,
-    RegionFlags,
-    RegionIndex,
-    SubregionInfo, //
+    raw::{self, Memory, Request},
+    Attribute, Attributes, Bar, Busy, ByteRange, Call, EffectiveType, Error, Export, ExportAccess,
+    Region, RegionFlags, RegionIndex, SubregionInfo,
 };
 use rustix::{
-    fd::{
-        AsFd,
-        BorrowedFd,
-        OwnedFd, //
-    },
-    io::Errno, //
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    io::Errno,
 };
-use std::{
-    collections::BTreeMap,
-    vec,
-    vec::Vec, //
-};
-use zerocopy::{
-    FromBytes,
-    Immutable,
-    IntoBytes, //
-};
+use std::{collections::BTreeMap, vec, vec::Vec};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The attributes that a region supports, and limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,10 +3,7 @@
 //! Tests with a file that is not a VFIO device.
 
 use super::*;
-use std::{
-    fs::File,
-    io, //
-};
+use std::{fs::File, io};
 
 fn null() -> io::Result<Device<File>> {
     File::options()

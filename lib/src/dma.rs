@@ -4,29 +4,13 @@
 
 use crate::{
     bindings as abi,
-    open::{
-        no_dma,
-        Translation, //
-    },
-    raw::{
-        self,
-        Pages,
-        Setup, //
-    },
-    AccessError,
-    Opened,
-    SetupError, //
+    open::{no_dma, Translation},
+    raw::{self, Pages, Setup},
+    AccessError, Opened, SetupError,
 };
-use rustix::{
-    fd::AsFd,
-    io::Errno, //
-};
+use rustix::{fd::AsFd, io::Errno};
 use std::sync::PoisonError;
-use zerocopy::{
-    FromBytes,
-    Immutable,
-    IntoBytes, //
-};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// Memory of the process, mapped for a device at an address of the caller's choice.
 ///

@@ -2,12 +2,7 @@
 
 //! Errors, each with advice.
 
-use crate::{
-    Bar,
-    Busy,
-    Malformed,
-    RegionIndex, //
-};
+use crate::{Bar, Busy, Malformed, RegionIndex};
 use core::fmt;
 use rustix::io::Errno;
 

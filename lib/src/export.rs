@@ -3,24 +3,12 @@
 //! Files for single subregions.
 
 use crate::{
-    mapping::Mapping,
-    raw::Memory,
-    Attribute,
-    Bar,
-    ByteRange,
-    Call,
-    Error,
-    Region,
-    RegionIndex, //
+    mapping::Mapping, raw::Memory, Attribute, Bar, ByteRange, Call, Error, Region, RegionIndex,
 };
 use rustix::{
-    fd::{
-        AsFd,
-        BorrowedFd,
-        OwnedFd, //
-    },
+    fd::{AsFd, BorrowedFd, OwnedFd},
     fs::OFlags,
-    io::Errno, //
+    io::Errno,
 };
 
 /// The access that an [`Export`] permits.

@@ -4,20 +4,9 @@
 //!
 //! This trusts none of the bytes: wrong offsets, lengths and chains result in [`Malformed`].
 
-use crate::{
-    bindings as abi,
-    Attribute,
-    Bar,
-    ByteRange,
-    EffectiveType,
-    RegionIndex, //
-};
+use crate::{bindings as abi, Attribute, Bar, ByteRange, EffectiveType, RegionIndex};
 use core::fmt;
-use zerocopy::{
-    FromBytes,
-    Immutable,
-    KnownLayout, //
-};
+use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 bitflags::bitflags! {
     /// The operations that a region supports.

@@ -5,10 +5,7 @@
 extern crate std;
 use super::*;
 use proptest::prelude::*;
-use std::{
-    vec,
-    vec::Vec, //
-};
+use std::{vec, vec::Vec};
 use zerocopy::IntoBytes;
 
 const HEAD: u32 = 32;

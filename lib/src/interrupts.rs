@@ -4,40 +4,16 @@
 
 use crate::{
     bindings as abi,
-    raw::{
-        self,
-        Setup, //
-    },
-    Opened,
-    SetupError, //
+    raw::{self, Setup},
+    Opened, SetupError,
 };
 use core::ops::Deref;
 use rustix::{
-    event::{
-        eventfd,
-        poll,
-        EventfdFlags,
-        PollFd,
-        PollFlags,
-        Timespec, //
-    },
-    fd::{
-        AsFd,
-        AsRawFd,
-        BorrowedFd,
-        OwnedFd,
-        RawFd, //
-    },
-    io::{
-        read,
-        Errno, //
-    }, //
+    event::{eventfd, poll, EventfdFlags, PollFd, PollFlags, Timespec},
+    fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    io::{read, Errno},
 };
-use std::{
-    time::Duration,
-    vec,
-    vec::Vec, //
-};
+use std::{time::Duration, vec, vec::Vec};
 use zerocopy::IntoBytes;
 
 /// A kind of interrupts.

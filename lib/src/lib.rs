@@ -60,85 +60,28 @@ mod region;
 mod registers;
 
 pub use crate::{
-    attribute::{
-        Attribute,
-        Attributes,
-        EffectiveType, //
-    },
+    attribute::{Attribute, Attributes, EffectiveType},
     busy::Busy,
-    info::{
-        BarInfo,
-        Claim,
-        Claims,
-        Malformed,
-        RegionFlags,
-        RegionInfo,
-        SubregionInfo, //
-    },
-    range::{
-        Bar,
-        ByteRange,
-        RegionIndex, //
-    },
+    info::{BarInfo, Claim, Claims, Malformed, RegionFlags, RegionInfo, SubregionInfo},
+    range::{Bar, ByteRange, RegionIndex},
 };
 
 #[cfg(feature = "vfio-ioctls")]
 pub use crate::raw::VfioFile;
 #[cfg(feature = "std")]
 pub use crate::{
-    address::{
-        Address,
-        NoAddress, //
-    },
-    best::{
-        BarLayout,
-        Best,
-        Source, //
-    },
-    data::{
-        Data,
-        Ring, //
-    },
-    device::{
-        Device,
-        Support, //
-    },
+    address::{Address, NoAddress},
+    best::{BarLayout, Best, Source},
+    data::{Data, Ring},
+    device::{Device, Support},
     dma::Dma,
-    error::{
-        AccessError,
-        Call,
-        Error, //
-    },
-    export::{
-        Export,
-        ExportAccess, //
-    },
-    interrupts::{
-        Interrupt,
-        Interrupts,
-        Irq, //
-    },
-    mapping::{
-        Mapping,
-        Word, //
-    },
-    open::{
-        Opened,
-        SetupError, //
-    },
-    queue::{
-        Queue,
-        SharedQueue, //
-    },
-    raw::{
-        flush_stores,
-        order_loads,
-        order_stores,
-        LineStore, //
-    },
+    error::{AccessError, Call, Error},
+    export::{Export, ExportAccess},
+    interrupts::{Interrupt, Interrupts, Irq},
+    mapping::{Mapping, Word},
+    open::{Opened, SetupError},
+    queue::{Queue, SharedQueue},
+    raw::{flush_stores, order_loads, order_stores, LineStore},
     region::Region,
-    registers::{
-        Register,
-        Registers, //
-    },
+    registers::{Register, Registers},
 };

@@ -3,15 +3,8 @@
 //! Mapped device memory.
 
 use crate::{
-    raw::{
-        Access,
-        Memory,
-        Place, //
-    },
-    AccessError,
-    Attribute,
-    Data,
-    Registers, //
+    raw::{Access, Memory, Place},
+    AccessError, Attribute, Data, Registers,
 };
 use core::ptr::NonNull;
 

@@ -3,18 +3,9 @@
 //! Bounds, alignment and types of mappings, copies and rings.
 
 use super::*;
-use crate::{
-    LineStore,
-    Ring, //
-};
+use crate::{LineStore, Ring};
 use rustix::fd::AsFd;
-use std::{
-    fs::File,
-    io,
-    os::fd::OwnedFd,
-    string::String,
-    vec::Vec, //
-};
+use std::{fs::File, io, os::fd::OwnedFd, string::String, vec::Vec};
 
 /// The name of this test's file, no other's.
 fn file_name() -> String {

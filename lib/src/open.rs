@@ -10,39 +10,20 @@ pub use self::why::SetupError;
 use self::why::Step;
 use crate::{
     bindings as abi,
-    raw::{
-        self,
-        Setup, //
-    },
-    Address,
-    Device,
-    Error,
-    RegionIndex, //
+    raw::{self, Setup},
+    Address, Device, Error, RegionIndex,
 };
 use rustix::{
-    fd::{
-        AsFd,
-        BorrowedFd,
-        OwnedFd, //
-    },
-    fs::{
-        access,
-        open,
-        Access,
-        Mode,
-        OFlags, //
-    },
-    io::Errno, //
+    fd::{AsFd, BorrowedFd, OwnedFd},
+    fs::{access, open, Access, Mode, OFlags},
+    io::Errno,
 };
 use std::{
     ffi::CString,
     format,
-    path::{
-        Path,
-        PathBuf, //
-    },
+    path::{Path, PathBuf},
     string::ToString,
-    sync::Mutex, //
+    sync::Mutex,
 };
 use zerocopy::IntoBytes;
 

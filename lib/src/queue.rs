@@ -2,21 +2,9 @@
 
 //! The producer of a ring, with the fences that it needs.
 
-use crate::{
-    flush_stores,
-    order_stores,
-    raw::Slots,
-    Register,
-    Word, //
-};
-use std::sync::{
-    Mutex,
-    PoisonError, //
-};
-use zerocopy::{
-    Immutable,
-    IntoBytes, //
-};
+use crate::{flush_stores, order_stores, raw::Slots, Register, Word};
+use std::sync::{Mutex, PoisonError};
+use zerocopy::{Immutable, IntoBytes};
 
 /// The producer of a ring of descriptors: writes them in order and rings the doorbell.
 ///
@@ -128,11 +116,7 @@ impl<'a, T: IntoBytes + Immutable, D: Word> SharedQueue<'a, T, D> {
 
 #[cfg(test)]
 mod tests {
-    use crate::{
-        Attribute,
-        Mapping,
-        SharedQueue, //
-    };
+    use crate::{Attribute, Mapping, SharedQueue};
 
     // contract: userspace.queue
     #[test]

@@ -16,73 +16,28 @@ mod views;
 pub use self::vfio_ioctls::VfioFile;
 pub(crate) use self::{
     access::Access,
-    lines::{
-        Routines,
-        LINE, //
-    },
-    setup::{
-        bind_iommufd,
-        device_file,
-        set_container,
-        set_iommu,
-        setup,
-        Pages,
-        Setup, //
-    },
-    views::{
-        Place,
-        Slots,
-        Window, //
-    },
+    lines::{Routines, LINE},
+    setup::{bind_iommufd, device_file, set_container, set_iommu, setup, Pages, Setup},
+    views::{Place, Slots, Window},
 };
 pub use self::{
-    fences::{
-        flush_stores,
-        order_loads,
-        order_stores, //
-    },
+    fences::{flush_stores, order_loads, order_stores},
     lines::LineStore,
 };
 
-use crate::{
-    bindings as abi,
-    Call,
-    Word, //
-};
+use crate::{bindings as abi, Call, Word};
 use core::{
     alloc::Layout,
     ffi::c_void,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr::{self, NonNull},
 };
 use rustix::{
-    fd::{
-        BorrowedFd,
-        FromRawFd,
-        OwnedFd, //
-    },
+    fd::{BorrowedFd, FromRawFd, OwnedFd},
     io,
-    ioctl::{
-        ioctl,
-        opcode,
-        Ioctl,
-        IoctlOutput,
-        Opcode, //
-    },
-    mm::{
-        mmap,
-        mmap_anonymous,
-        munmap,
-        MapFlags,
-        ProtFlags, //
-    },
+    ioctl::{ioctl, opcode, Ioctl, IoctlOutput, Opcode},
+    mm::{mmap, mmap_anonymous, munmap, MapFlags, ProtFlags},
 };
-use std::alloc::{
-    alloc_zeroed,
-    dealloc, //
-};
+use std::alloc::{alloc_zeroed, dealloc};
 use zerocopy::IntoBytes;
 
 /// The kernel can use entries of such a size if address and file offset agree in the bits below it. It

@@ -3,14 +3,7 @@
 //! The kernel's description of a region.
 
 use crate::{
-    Attribute,
-    Claim,
-    EffectiveType,
-    Error,
-    RegionFlags,
-    RegionIndex,
-    RegionInfo,
-    SubregionInfo, //
+    Attribute, Claim, EffectiveType, Error, RegionFlags, RegionIndex, RegionInfo, SubregionInfo,
 };
 use std::vec::Vec;
 

@@ -2,13 +2,7 @@
 
 //! Registers, whose accesses have effects.
 
-use crate::{
-    raw::Place,
-    AccessError,
-    Attribute,
-    Mapping,
-    Word, //
-};
+use crate::{raw::Place, AccessError, Attribute, Mapping, Word};
 
 /// Strictly mapped memory: each access reaches the device by itself and in program order.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use vfio_subregion::{
     AccessError,
     Data,
     Queue,
-    Register, //
+    Register,
 };
 
 /// A descriptor of one line.

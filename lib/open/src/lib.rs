@@ -2,10 +2,7 @@
 
 //! Common code of the samples, the tools and the tests in Rust, beside the crate that opens devices.
 
-pub use vfio_subregion::{
-    Address,
-    Opened, //
-};
+pub use vfio_subregion::{Address, Opened};
 
 use std::process::ExitCode;
 

@@ -7,19 +7,11 @@ use core::fmt;
 use rustix::io::Errno;
 use std::{
     borrow::ToOwned,
-    format,
-    fs,
-    iter,
+    format, fs, iter,
     os::unix::fs::MetadataExt,
-    path::{
-        Path,
-        PathBuf, //
-    },
-    string::{
-        String,
-        ToString, //
-    },
-    vec::Vec, //
+    path::{Path, PathBuf},
+    string::{String, ToString},
+    vec::Vec,
 };
 
 /// The bit of `CAP_IPC_LOCK`, with which no limit of locked memory applies.

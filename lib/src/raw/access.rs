@@ -56,10 +56,7 @@ macro_rules! by_instructions {
 
 #[cfg(all(not(miri), any(target_arch = "x86_64", target_arch = "x86")))]
 mod x86 {
-    use super::{
-        asm,
-        Access, //
-    };
+    use super::{asm, Access};
 
     by_instructions!(
         u8,
@@ -114,10 +111,7 @@ mod x86 {
 
 #[cfg(all(not(miri), target_arch = "aarch64"))]
 mod arm64 {
-    use super::{
-        asm,
-        Access, //
-    };
+    use super::{asm, Access};
 
     by_instructions!(u8, reg, "ldrb {0:w}, [{1}]", "strb {0:w}, [{1}]");
     by_instructions!(u16, reg, "ldrh {0:w}, [{1}]", "strh {0:w}, [{1}]");
@@ -130,13 +124,7 @@ mod arm64 {
 #[cfg(miri)]
 mod interpreted {
     use super::Access;
-    use core::sync::atomic::{
-        AtomicU16,
-        AtomicU32,
-        AtomicU64,
-        AtomicU8,
-        Ordering::Relaxed, //
-    };
+    use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, AtomicU8, Ordering::Relaxed};
 
     // Threads may access a word at the same time, which only atomic operations may do.
     macro_rules! by_atomics {

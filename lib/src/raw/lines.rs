@@ -295,15 +295,8 @@ mod routines;
 /// Miri, and x86 of 32 bits, where a word is two stores.
 #[cfg(any(miri, target_arch = "x86"))]
 mod routines {
-    pub(super) use super::{
-        copy_end as run,
-        copy_words as slot, //
-    };
-    use super::{
-        CopyLines,
-        LineStore,
-        LINE, //
-    };
+    pub(super) use super::{copy_end as run, copy_words as slot};
+    use super::{CopyLines, LineStore, LINE};
 
     /// As [`super::copy_words`], of lines.
     pub(super) unsafe fn words(to: *mut u8, from: *const u8, count: usize) {
@@ -319,10 +312,7 @@ mod routines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{
-        vec,
-        vec::Vec, //
-    };
+    use std::{vec, vec::Vec};
 
     #[repr(align(64))]
     struct Aligned([u8; 8 * LINE]);

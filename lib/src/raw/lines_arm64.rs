@@ -2,10 +2,7 @@
 
 //! Lines on arm64.
 
-use super::{
-    CopyLines,
-    LineStore, //
-};
+use super::{CopyLines, LineStore};
 use core::arch::asm;
 
 routine!(stp, [

@@ -2,18 +2,9 @@
 
 //! Lines on x86-64.
 
-pub(super) use super::{
-    copy_end as run,
-    copy_words as slot, //
-};
-use super::{
-    CopyLines,
-    LineStore, //
-};
-use core::arch::{
-    asm,
-    x86_64, //
-};
+pub(super) use super::{copy_end as run, copy_words as slot};
+use super::{CopyLines, LineStore};
+use core::arch::{asm, x86_64};
 
 routine!(movdir64b, ["movdir64b {to}, [{from}]"],);
 

@@ -2,51 +2,19 @@
 
 //! Ioctls that open a device and set it up, and memory for its DMA.
 
-use super::{
-    byte,
-    perform, //
-};
+use super::{byte, perform};
 use crate::bindings as abi;
 use core::{
-    ffi::{
-        c_int,
-        c_void,
-        CStr, //
-    },
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ffi::{c_int, c_void, CStr},
+    ptr::{self, NonNull},
 };
 use rustix::{
-    fd::{
-        AsRawFd,
-        BorrowedFd,
-        FromRawFd,
-        OwnedFd, //
-    },
+    fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
     io,
-    ioctl::{
-        ioctl,
-        opcode,
-        IntegerSetter,
-        Ioctl,
-        IoctlOutput,
-        Opcode,
-        Setter, //
-    },
-    mm::{
-        mmap_anonymous,
-        munmap,
-        MapFlags,
-        ProtFlags, //
-    },
+    ioctl::{ioctl, opcode, IntegerSetter, Ioctl, IoctlOutput, Opcode, Setter},
+    mm::{mmap_anonymous, munmap, MapFlags, ProtFlags},
 };
-use zerocopy::{
-    FromBytes,
-    Immutable,
-    IntoBytes, //
-};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const fn vfio(number: u32) -> Opcode {
     opcode::none(abi::VFIO_TYPE, byte(number))

@@ -3,11 +3,7 @@
 //! Devices that the crate vfio-ioctls has opened.
 
 use crate::Device;
-use std::os::fd::{
-    AsFd,
-    AsRawFd,
-    BorrowedFd, //
-};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use vfio_ioctls::VfioDevice;
 
 /// The file of a device that vfio-ioctls has opened, which does not implement [`AsFd`] itself.

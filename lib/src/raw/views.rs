@@ -4,23 +4,12 @@
 //! to them need no check.
 
 use super::{
-    lines::{
-        CopyLines,
-        LineStore,
-        Routines,
-        LINE, //
-    },
-    Memory, //
+    lines::{CopyLines, LineStore, Routines, LINE},
+    Memory,
 };
 use crate::Word;
-use core::{
-    marker::PhantomData,
-    ptr::NonNull, //
-};
-use zerocopy::{
-    Immutable,
-    IntoBytes, //
-};
+use core::{marker::PhantomData, ptr::NonNull};
+use zerocopy::{Immutable, IntoBytes};
 
 /// One word of a mapping.
 ///

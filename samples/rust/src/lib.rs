@@ -2,12 +2,7 @@
 
 //! Common code of the samples.
 
-pub use subregion_open::{
-    exit,
-    Address,
-    Failure,
-    Opened, //
-};
+pub use subregion_open::{exit, Address, Failure, Opened};
 
 /// Calls `done` until it returns true, for at most 5 seconds.
 ///

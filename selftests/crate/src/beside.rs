@@ -2,27 +2,10 @@
 
 //! The crate beside vfio-ioctls.
 
-use crate::{
-    address,
-    ensure,
-    range,
-    tests,
-    Failure,
-    Outcome,
-    BAR,
-    MIB, //
-};
+use crate::{address, ensure, range, tests, Failure, Outcome, BAR, MIB};
 use std::sync::Arc;
-use vfio_ioctls::{
-    VfioContainer,
-    VfioDevice,
-    VfioOps, //
-};
-use vfio_subregion::{
-    Attribute,
-    Device,
-    RegionIndex, //
-};
+use vfio_ioctls::{VfioContainer, VfioDevice, VfioOps};
+use vfio_subregion::{Attribute, Device, RegionIndex};
 
 tests! {
     vfio_ioctls_is_not_confused_by_what_is_made_after_it_opened,

@@ -2,25 +2,8 @@
 
 //! Mappings that fall back, layouts, and the ways in which lines are stored.
 
-use crate::{
-    address,
-    ensure,
-    open,
-    range,
-    tests,
-    touch::Elsewhere,
-    Outcome,
-    BAR,
-    KIB,
-    MIB, //
-};
-use vfio_subregion::{
-    Attribute,
-    BarLayout,
-    Error,
-    LineStore,
-    Source, //
-};
+use crate::{address, ensure, open, range, tests, touch::Elsewhere, Outcome, BAR, KIB, MIB};
+use vfio_subregion::{Attribute, BarLayout, Error, LineStore, Source};
 
 tests! {
     the_best_type_is_mapped_and_said,

@@ -2,31 +2,13 @@
 
 //! Copies by the crate, for programs in C that count their writes (`tools/wctrace/crate_copies.h`).
 
-use crate::{
-    range,
-    Failure,
-    BAR,
-    MIB, //
-};
+use crate::{range, Failure, BAR, MIB};
 use std::{
-    io::{
-        stdin,
-        stdout,
-        Read,
-        Write, //
-    },
-    os::{
-        fd::AsFd,
-        unix::net::UnixStream, //
-    },
+    io::{stdin, stdout, Read, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
     process::ExitCode,
 };
-use vfio_subregion::{
-    order_stores,
-    Attribute,
-    Device,
-    Mapping, //
-};
+use vfio_subregion::{order_stores, Attribute, Device, Mapping};
 
 const PAGE: usize = 4096;
 

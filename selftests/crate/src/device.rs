@@ -2,32 +2,13 @@
 
 //! The crate's view of the driver's answers.
 
-use crate::{
-    ensure,
-    open,
-    range,
-    tests,
-    Outcome,
-    BAR,
-    MIB, //
-};
+use crate::{ensure, open, range, tests, Outcome, BAR, MIB};
 use std::{
     fs::File,
-    io::{
-        Seek,
-        SeekFrom, //
-    },
+    io::{Seek, SeekFrom},
 };
 use vfio_subregion::{
-    Attribute,
-    Attributes,
-    Call,
-    EffectiveType,
-    Errno,
-    Error,
-    Export,
-    ExportAccess,
-    RegionFlags, //
+    Attribute, Attributes, Call, EffectiveType, Errno, Error, Export, ExportAccess, RegionFlags,
 };
 
 tests! {

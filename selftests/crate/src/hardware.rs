@@ -2,24 +2,9 @@
 
 //! What a driver needs besides regions: both ways to open, configuration space, DMA, interrupts.
 
-use crate::{
-    address,
-    ensure,
-    tests,
-    Failure,
-    Outcome,
-    MIB, //
-};
-use std::{
-    path::Path,
-    time::Duration, //
-};
-use vfio_subregion::{
-    AccessError,
-    Bar,
-    Irq,
-    Opened, //
-};
+use crate::{address, ensure, tests, Failure, Outcome, MIB};
+use std::{path::Path, time::Duration};
+use vfio_subregion::{AccessError, Bar, Irq, Opened};
 
 tests! {
     a_driver_drives_a_device_by_its_group,

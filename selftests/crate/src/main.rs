@@ -14,15 +14,8 @@ mod samples;
 mod touch;
 
 use std::process::ExitCode;
-use subregion_open::{
-    Address,
-    Failure,
-    Opened, //
-};
-use vfio_subregion::{
-    Bar,
-    ByteRange, //
-};
+use subregion_open::{Address, Failure, Opened};
+use vfio_subregion::{Bar, ByteRange};
 
 type Outcome = Result<(), Failure>;
 type Test = (&'static str, fn() -> Outcome);

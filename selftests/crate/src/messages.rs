@@ -3,29 +3,12 @@
 //! What the programs in Rust say when a device cannot be opened: what failed, why, and what to do.
 //! The table in Documentation/userspace.rst has the texts.
 
-use crate::{
-    address,
-    ensure,
-    open,
-    tests,
-    touch::Elsewhere,
-    Failure,
-    Outcome, //
-};
+use crate::{address, ensure, open, tests, touch::Elsewhere, Failure, Outcome};
 use std::{
-    fs::{
-        self,
-        File, //
-    },
+    fs::{self, File},
     os::unix::process::CommandExt,
-    path::{
-        Path,
-        PathBuf, //
-    },
-    process::{
-        Command,
-        Stdio, //
-    },
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 tests! {

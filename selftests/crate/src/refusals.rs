@@ -3,31 +3,12 @@
 //! Calls that fail, their errnos, and the advice in their messages.
 
 use crate::{
-    address,
-    ensure,
-    open,
-    range,
-    tests,
-    touch::{
-        ends_by_sigbus,
-        Elsewhere, //
-    },
-    Outcome,
-    BAR,
-    KIB,
-    MIB, //
+    address, ensure, open, range, tests,
+    touch::{ends_by_sigbus, Elsewhere},
+    Outcome, BAR, KIB, MIB,
 };
 use subregion_open::Opened;
-use vfio_subregion::{
-    Attribute,
-    Bar,
-    Busy,
-    Call,
-    Device,
-    Errno,
-    Error,
-    RegionIndex, //
-};
+use vfio_subregion::{Attribute, Bar, Busy, Call, Device, Errno, Error, RegionIndex};
 
 tests! {
     errors_say_what_is_wrong_and_what_to_do,

@@ -2,37 +2,13 @@
 
 //! The samples and the tools, run as a user runs them.
 
-use crate::{
-    address,
-    ensure,
-    open,
-    range,
-    tests,
-    touch::Elsewhere,
-    Failure,
-    Outcome,
-    BAR,
-    MIB, //
-};
-use serde_json::{
-    json,
-    Value, //
-};
+use crate::{address, ensure, open, range, tests, touch::Elsewhere, Failure, Outcome, BAR, MIB};
+use serde_json::{json, Value};
 use std::{
-    io::{
-        BufRead,
-        BufReader, //
-    },
-    os::unix::process::{
-        CommandExt,
-        ExitStatusExt, //
-    },
+    io::{BufRead, BufReader},
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
-    process::{
-        Child,
-        Command,
-        Stdio, //
-    },
+    process::{Child, Command, Stdio},
 };
 use vfio_subregion::Attribute;
 

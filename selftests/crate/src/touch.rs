@@ -2,21 +2,10 @@
 
 //! Accesses that kill a process, and devices that another driver owns for some time.
 
-use crate::{
-    open,
-    range,
-    Failure,
-    Outcome,
-    BAR,
-    KIB,
-    MIB, //
-};
+use crate::{open, range, Failure, Outcome, BAR, KIB, MIB};
 use std::{
     os::unix::process::ExitStatusExt,
-    process::{
-        Command,
-        ExitCode, //
-    },
+    process::{Command, ExitCode},
 };
 use subregion_open::Address;
 use vfio_subregion::Attribute;

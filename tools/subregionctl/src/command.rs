@@ -2,18 +2,11 @@
 
 //! The command line.
 
-use clap::{
-    Parser,
-    Subcommand, //
-};
+use clap::{Parser, Subcommand};
 use rustix::process::Pid;
 use std::time::Duration;
 use subregion_open::Address;
-use vfio_subregion::{
-    Attribute,
-    Bar,
-    ByteRange, //
-};
+use vfio_subregion::{Attribute, Bar, ByteRange};
 
 /// Shows regions and subregions of VFIO devices, and makes some for debugging.
 ///

@@ -3,15 +3,8 @@
 //! Bytes of a region in hexadecimal.
 
 use crate::show::written;
-use std::io::{
-    self,
-    BufWriter,
-    Write, //
-};
-use subregion_open::{
-    Failure,
-    Opened, //
-};
+use std::io::{self, BufWriter, Write};
+use subregion_open::{Failure, Opened};
 use vfio_subregion::RegionIndex;
 
 const LINE: usize = 16;

@@ -3,22 +3,12 @@
 //! Devices as sysfs describes them. Nothing is opened.
 
 use crate::show::written;
-use serde_json::{
-    json,
-    Value, //
-};
+use serde_json::{json, Value};
 use std::{
     fs,
-    io::{
-        self,
-        BufWriter,
-        Write, //
-    },
+    io::{self, BufWriter, Write},
 };
-use subregion_open::{
-    Address,
-    Failure, //
-};
+use subregion_open::{Address, Failure};
 
 // Bits of a resource's flags (include/linux/ioport.h).
 const IO: u64 = 0x100;

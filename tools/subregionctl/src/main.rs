@@ -11,22 +11,9 @@ mod show;
 mod state;
 
 use clap::Parser;
-use command::{
-    Arguments,
-    Command,
-    Part, //
-};
-use std::{
-    io::Read,
-    process::ExitCode,
-    time::Duration, //
-};
-use subregion_open::{
-    exit,
-    Address,
-    Failure,
-    Opened, //
-};
+use command::{Arguments, Command, Part};
+use std::{io::Read, process::ExitCode, time::Duration};
+use subregion_open::{exit, Address, Failure, Opened};
 
 /// The devices on this project's driver, with either of its names, or on stock vfio-pci.
 fn bound() -> Result<Vec<Address>, Failure> {

@@ -7,10 +7,7 @@ use clap::CommandFactory;
 use clap_mangen::Man;
 use std::{
     fs::File,
-    io::{
-        self,
-        Write, //
-    },
+    io::{self, Write},
     path::Path,
 };
 use subregion_open::Failure;

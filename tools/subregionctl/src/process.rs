@@ -5,26 +5,14 @@
 use crate::show::Listing;
 use rustix::{
     io::Errno,
-    process::{
-        pidfd_getfd,
-        pidfd_open,
-        Pid,
-        PidfdFlags,
-        PidfdGetfdFlags, //
-    }, //
+    process::{pidfd_getfd, pidfd_open, Pid, PidfdFlags, PidfdGetfdFlags},
 };
 use std::{
     fs, io,
-    os::fd::{
-        AsRawFd,
-        OwnedFd, //
-    },
+    os::fd::{AsRawFd, OwnedFd},
     path::Path,
 };
-use subregion_open::{
-    Address,
-    Failure, //
-};
+use subregion_open::{Address, Failure};
 use vfio_subregion::Device;
 
 /// Describes the devices that `process` has open, or those of `devices` among them.

@@ -2,31 +2,14 @@
 
 //! A device's regions as a table or as JSON.
 
-use serde_json::{
-    json,
-    Value, //
-};
+use serde_json::{json, Value};
 use std::{
-    io::{
-        self,
-        BufWriter,
-        Write, //
-    },
-    os::fd::AsFd, //
+    io::{self, BufWriter, Write},
+    os::fd::AsFd,
 };
-use subregion_open::{
-    Address,
-    Failure, //
-};
+use subregion_open::{Address, Failure};
 use vfio_subregion::{
-    Attribute,
-    Attributes,
-    Bar,
-    Device,
-    Region,
-    RegionFlags,
-    RegionIndex,
-    Support, //
+    Attribute, Attributes, Bar, Device, Region, RegionFlags, RegionIndex, Support,
 };
 
 /// The data of a device to show.

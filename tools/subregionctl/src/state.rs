@@ -4,26 +4,15 @@
 //! device that is bound to the driver has one; that of a device that is not open says so.
 
 use crate::show::written;
-use serde_json::{
-    Map,
-    Value, //
-};
+use serde_json::{Map, Value};
 use std::{
     collections::BTreeSet,
-    io::{
-        self,
-        BufWriter,
-        ErrorKind,
-        Write, //
-    },
+    io::{self, BufWriter, ErrorKind, Write},
     path::Path,
     thread,
-    time::Duration, //
+    time::Duration,
 };
-use subregion_open::{
-    Address,
-    Failure, //
-};
+use subregion_open::{Address, Failure};
 
 const DEBUGFS: &str = "/sys/kernel/debug";
 const DRIVERS: [&str; 2] = ["subregion_vfio_pci", "vfio-pci"];

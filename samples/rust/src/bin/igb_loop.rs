@@ -9,27 +9,9 @@
 //! The register numbers are from the data sheet of the 82576. The kernel's VFIO selftests show that a
 //! loopback in QEMU needs RCTL.LBM and a negotiated link.
 
-use std::{
-    process::ExitCode,
-    thread::sleep,
-    time::Duration, //
-};
-use subregion_samples::{
-    device_argument,
-    exit,
-    poll,
-    Failure,
-    Opened, //
-};
-use vfio_subregion::{
-    Attribute,
-    Bar,
-    ByteRange,
-    Dma,
-    Interrupts,
-    Irq,
-    Registers, //
-};
+use std::{process::ExitCode, thread::sleep, time::Duration};
+use subregion_samples::{device_argument, exit, poll, Failure, Opened};
+use vfio_subregion::{Attribute, Bar, ByteRange, Dma, Interrupts, Irq, Registers};
 
 const ID: u32 = 0x10c9_8086;
 const BAR: Bar = Bar::new(0).unwrap();

@@ -7,26 +7,9 @@
 //! numbers are those of the NVM Express base specification, 2.0.
 
 use std::process::ExitCode;
-use subregion_samples::{
-    device_argument,
-    exit,
-    poll,
-    Failure,
-    Opened, //
-};
-use vfio_subregion::{
-    Attribute,
-    Bar,
-    ByteRange,
-    Dma,
-    Register,
-    Registers,
-    Ring, //
-};
-use zerocopy::{
-    Immutable,
-    IntoBytes, //
-};
+use subregion_samples::{device_argument, exit, poll, Failure, Opened};
+use vfio_subregion::{Attribute, Bar, ByteRange, Dma, Register, Registers, Ring};
+use zerocopy::{Immutable, IntoBytes};
 
 /// Mass storage, non-volatile memory, NVM Express.
 const CLASS: u32 = 0x01_08_02;

@@ -5,19 +5,8 @@
 //! Usage: `rust_ring ADDRESS`, for QEMU's ivshmem, whose BAR 2 is plain memory.
 
 use std::process::ExitCode;
-use subregion_samples::{
-    device_argument,
-    exit,
-    Failure,
-    Opened, //
-};
-use vfio_subregion::{
-    Attribute,
-    Bar,
-    BarLayout,
-    ByteRange,
-    Source, //
-};
+use subregion_samples::{device_argument, exit, Failure, Opened};
+use vfio_subregion::{Attribute, Bar, BarLayout, ByteRange, Source};
 
 /// A descriptor has the size of a line, so it fills one write-combining buffer.
 type Descriptor = [u64; 8];

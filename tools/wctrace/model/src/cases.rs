@@ -10,17 +10,7 @@
 //!
 //! The expectation has a word for each write, in order: address, `/`, bytes, `:`, reason.
 
-use crate::{
-    Cpu,
-    Departure,
-    MemoryType,
-    Order,
-    Place,
-    Policy,
-    Reason,
-    Store,
-    Totals, //
-};
+use crate::{Cpu, Departure, MemoryType, Order, Place, Policy, Reason, Store, Totals};
 
 struct Run {
     policy: Policy,

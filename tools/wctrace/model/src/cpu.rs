@@ -2,15 +2,7 @@
 
 //! The buffers of one CPU.
 
-use crate::{
-    Departure,
-    Gather,
-    MemoryType,
-    Partial,
-    Policy,
-    Reason,
-    LINE, //
-};
+use crate::{Departure, Gather, MemoryType, Partial, Policy, Reason, LINE};
 
 /// An event that may empty the buffers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,10 +2,7 @@
 
 //! Bytes that leave a CPU together.
 
-use crate::{
-    Partial,
-    LINE, //
-};
+use crate::{Partial, LINE};
 
 /// Why bytes left the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

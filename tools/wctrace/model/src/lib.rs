@@ -21,26 +21,10 @@ mod cases;
 #[cfg(test)]
 mod properties;
 
-pub use cpu::{
-    Cpu,
-    Order,
-    Store, //
-};
-pub use departure::{
-    Departure,
-    Reason,
-    Write, //
-};
-pub use policy::{
-    Gather,
-    Partial,
-    Policy,
-    UnknownPolicy, //
-};
-pub use totals::{
-    Place,
-    Totals, //
-};
+pub use cpu::{Cpu, Order, Store};
+pub use departure::{Departure, Reason, Write};
+pub use policy::{Gather, Partial, Policy, UnknownPolicy};
+pub use totals::{Place, Totals};
 
 /// The bytes that one buffer holds, and the alignment of what it holds.
 pub const LINE: u64 = 64;

@@ -3,10 +3,7 @@
 //! The choices that manuals leave to a CPU.
 
 use crate::Order;
-use std::{
-    fmt,
-    str::FromStr, //
-};
+use std::{fmt, str::FromStr};
 
 /// Which stores share a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

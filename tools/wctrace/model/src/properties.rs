@@ -2,17 +2,7 @@
 
 //! What is true of every program under every policy.
 
-use crate::{
-    Cpu,
-    Departure,
-    Gather,
-    MemoryType,
-    Order,
-    Partial,
-    Policy,
-    Reason,
-    Store, //
-};
+use crate::{Cpu, Departure, Gather, MemoryType, Order, Partial, Policy, Reason, Store};
 use proptest::prelude::*;
 
 const MEMORY: usize = 320;

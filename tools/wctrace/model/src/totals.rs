@@ -2,10 +2,7 @@
 
 //! Sums over departures.
 
-use crate::{
-    Departure,
-    Reason, //
-};
+use crate::{Departure, Reason};
 use std::collections::HashMap;
 
 /// Where a burst broke.

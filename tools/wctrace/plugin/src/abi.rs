@@ -6,50 +6,25 @@
 //! to load an older or a newer one.
 
 use std::{
-    ffi::{
-        c_char,
-        c_int,
-        c_uint,
-        c_void,
-        CStr, //
-    },
-    ptr::null_mut, //
+    ffi::{c_char, c_int, c_uint, c_void, CStr},
+    ptr::null_mut,
 };
 
 mod declared;
 mod state;
 
-use crate::{
-    marker,
-    trace, //
-};
+use crate::{marker, trace};
 use declared::{
-    qemu_plugin_get_hwaddr,
-    qemu_plugin_hwaddr_is_io,
-    qemu_plugin_hwaddr_phys_addr,
-    qemu_plugin_insn_data,
-    qemu_plugin_insn_vaddr,
-    qemu_plugin_mem_get_value,
-    qemu_plugin_mem_is_store,
-    qemu_plugin_mem_size_shift,
-    qemu_plugin_register_atexit_cb,
-    qemu_plugin_register_vcpu_discon_cb,
-    qemu_plugin_register_vcpu_init_cb,
-    qemu_plugin_register_vcpu_insn_exec_cb,
-    qemu_plugin_register_vcpu_mem_cb,
-    qemu_plugin_register_vcpu_tb_trans_cb,
-    qemu_plugin_tb_get_insn,
-    qemu_plugin_tb_n_insns,
-    Info,
-    OnCpu, //
+    qemu_plugin_get_hwaddr, qemu_plugin_hwaddr_is_io, qemu_plugin_hwaddr_phys_addr,
+    qemu_plugin_insn_data, qemu_plugin_insn_vaddr, qemu_plugin_mem_get_value,
+    qemu_plugin_mem_is_store, qemu_plugin_mem_size_shift, qemu_plugin_register_atexit_cb,
+    qemu_plugin_register_vcpu_discon_cb, qemu_plugin_register_vcpu_init_cb,
+    qemu_plugin_register_vcpu_insn_exec_cb, qemu_plugin_register_vcpu_mem_cb,
+    qemu_plugin_register_vcpu_tb_trans_cb, qemu_plugin_tb_get_insn, qemu_plugin_tb_n_insns, Info,
+    OnCpu,
 };
 
-pub use state::{
-    read_physical,
-    read_virtual,
-    registers,
-    Register, //
-};
+pub use state::{read_physical, read_virtual, registers, Register};
 
 /// The version of the interface that is declared here.
 pub const VERSION: c_int = 7;

@@ -4,16 +4,10 @@
 
 use crate::{
     abi,
-    paging::{
-        self,
-        Machine, //
-    },
-    trace, //
+    paging::{self, Machine},
+    trace,
 };
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::Relaxed, //
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wctrace_model::Reason;
 
 /// Where the traced program was loaded.

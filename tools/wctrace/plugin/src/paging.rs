@@ -2,25 +2,15 @@
 
 //! The memory types of a guest's pages, by its registers and page tables.
 
-use crate::abi::{
-    self,
-    Register, //
-};
+use crate::abi::{self, Register};
 use std::{
     collections::HashMap,
     sync::{
-        atomic::{
-            AtomicU64,
-            Ordering, //
-        },
-        OnceLock, //
+        atomic::{AtomicU64, Ordering},
+        OnceLock,
     },
 };
-use wctrace_model::walk::{
-    Arm64,
-    Entry,
-    X86, //
-};
+use wctrace_model::walk::{Arm64, Entry, X86};
 
 /// The kind of CPU that the guest has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

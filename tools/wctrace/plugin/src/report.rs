@@ -6,22 +6,10 @@
 
 use crate::{
     marker,
-    trace::{
-        self,
-        Settings, //
-    }, //
+    trace::{self, Settings},
 };
-use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
-    fmt::Display,
-    fs,
-    sync::atomic::Ordering::Relaxed, //
-};
-use wctrace_model::{
-    Reason,
-    Totals, //
-};
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Display, fs, sync::atomic::Ordering::Relaxed};
+use wctrace_model::{Reason, Totals};
 
 /// Writes how many accesses were seen beside the report, for those who wait.
 pub fn progress(seen: u64) {

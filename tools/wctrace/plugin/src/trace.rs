@@ -7,44 +7,23 @@
 //! trace by a marker (`tools/wctrace/wctrace.h`). Until then the callbacks return at once.
 
 use crate::{
-    abi::{
-        Access,
-        Translated, //
-    },
+    abi::{Access, Translated},
     marker,
-    paging::{
-        self,
-        Machine, //
-    },
-    report, //
+    paging::{self, Machine},
+    report,
 };
 use std::{
     collections::HashMap,
     path::PathBuf,
     sync::{
-        atomic::{
-            AtomicBool,
-            AtomicU64,
-            Ordering::Relaxed, //
-        },
-        Mutex,
-        MutexGuard,
-        OnceLock,
-        PoisonError, //
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Mutex, MutexGuard, OnceLock, PoisonError,
     },
 };
 use wctrace_model::{
-    instruction::{
-        self,
-        Instruction, //
-    },
+    instruction::{self, Instruction},
     walk::Entry,
-    Cpu,
-    Departure,
-    Order,
-    Policy,
-    Store,
-    Totals, //
+    Cpu, Departure, Order, Policy, Store, Totals,
 };
 
 /// An instruction of the guest, as the callbacks get it.

@@ -2,12 +2,7 @@
 
 //! The functions and structures of `qemu-plugin.h`, and of `GLib`, which QEMU has.
 
-use std::ffi::{
-    c_char,
-    c_int,
-    c_uint,
-    c_void, //
-};
+use std::ffi::{c_char, c_int, c_uint, c_void};
 
 #[repr(C)]
 pub struct Info {

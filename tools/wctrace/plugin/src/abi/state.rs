@@ -3,27 +3,16 @@
 //! The registers and the memory of the guest.
 
 use super::declared::{
-    g_array_get_element_size,
-    g_array_unref,
-    g_byte_array_new,
-    g_byte_array_set_size,
-    g_byte_array_unref,
-    qemu_plugin_get_registers,
-    qemu_plugin_read_memory_hwaddr,
-    qemu_plugin_read_memory_vaddr,
-    qemu_plugin_read_register,
-    qemu_plugin_write_register,
-    Bytes,
-    Descriptor, //
+    g_array_get_element_size, g_array_unref, g_byte_array_new, g_byte_array_set_size,
+    g_byte_array_unref, qemu_plugin_get_registers, qemu_plugin_read_memory_hwaddr,
+    qemu_plugin_read_memory_vaddr, qemu_plugin_read_register, qemu_plugin_write_register, Bytes,
+    Descriptor,
 };
 use std::{
-    ffi::{
-        c_void,
-        CStr, //
-    },
+    ffi::{c_void, CStr},
     process,
     ptr::NonNull,
-    slice, //
+    slice,
 };
 
 /// An array of bytes that `GLib` manages.
