@@ -126,6 +126,10 @@ use kernel::{
     }, //
 };
 
+// The rules of subregions (region/) know no headers of the kernel.
+const _: () = assert!(region::WINDOW_SHIFT == bindings::VFIO_PCI_OFFSET_SHIFT);
+const _: () = assert!(region::BARS == pci::BARS);
+
 /// A device of this driver that is open.
 type OpenDevice = pci::OpenDevice<State>;
 

@@ -53,7 +53,8 @@ pub(crate) use self::window::{
     Bar,
     Target,
     BARS,
-    SLOTS_SIZE, //
+    SLOTS_SIZE,
+    WINDOW_SHIFT, //
 };
 
 /// Offsets and addresses at which arithmetic can go wrong, for the tests.

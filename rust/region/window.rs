@@ -12,7 +12,7 @@
 use super::span::Span;
 
 /// The window of a region begins at its index, shifted by this number (`VFIO_PCI_OFFSET_SHIFT`).
-const WINDOW_SHIFT: u32 = 40;
+pub(crate) const WINDOW_SHIFT: u32 = 40;
 
 /// The start of the slots within a BAR's window.
 const SLOTS_START: u64 = 1 << 39;
