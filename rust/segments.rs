@@ -105,8 +105,8 @@ enum SegmentKind {
     Stray,
 }
 
-/// The two memory types between which the kernel distinguishes in a BAR. All strict attributes have
-/// the same type for the kernel.
+/// The two memory types that the kernel distinguishes in a BAR. All strict attributes have the
+/// same type for the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RestType {
     Strict,

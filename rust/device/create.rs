@@ -112,7 +112,8 @@ fn try_create(
 }
 
 /// Shares the subregion `id`, which overlaps the request, if both were made for that and are
-/// identical. The caller holds the io lock for writing, so the subregion exists until then.
+/// identical. The caller holds the io lock for writing, so the subregion cannot be destroyed
+/// meanwhile.
 ///
 /// Fails with [`Refusal::Overlap`] otherwise. Fails with [`Refusal::Limit`] if the subregion is
 /// shared the maximum number of times.

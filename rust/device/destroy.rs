@@ -25,8 +25,8 @@ use crate::{
 pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     let request = wire::Destroy::read(arg)?;
     let mut io = device.io_exclusive()?;
-    // Only a thread that holds the io lock for writing shares or destroys subregions, so this
-    // remains true until then.
+    // Only a thread that holds the io lock for writing shares or destroys subregions, so `found`
+    // stays valid while this thread holds it.
     let found = {
         let table = device.memory_shared();
         let id = device.data().id(&table, request.index);

@@ -84,7 +84,7 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
     };
     let mut in_chunks = 3_u32;
     loop {
-        // After three changes meanwhile, the list is read at once.
+        // After three interrupted attempts, the list is read in one hold of the memory lock.
         let chunk = if in_chunks != 0 { CHUNK } else { usize::MAX };
         in_chunks = in_chunks.saturating_sub(1);
         let (plain, version) = {

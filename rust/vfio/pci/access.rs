@@ -27,9 +27,9 @@ use kernel::{
 
 /// A read or write of device memory, from or to memory of the kernel.
 pub(crate) enum Access<'a> {
-    /// The device is read to this buffer.
+    /// Bytes from the device go to this buffer.
     Read(&'a mut [u8]),
-    /// The device gets these bytes.
+    /// These bytes go to the device.
     Write(&'a [u8]),
 }
 

@@ -214,7 +214,7 @@ impl Bar<'_> {
     }
 }
 
-/// A range of a BAR that read() finds as ones and write() does not change.
+/// A range of a BAR that read() returns as ones and write() does not change.
 ///
 /// It can be empty, and its addresses are offsets in the BAR. A [`PhysRange`] is never empty, and
 /// having one is the permission to map its addresses, so neither type can replace the other.

@@ -2,13 +2,13 @@
 
 //! A file in debugfs for each device that is bound to the driver.
 //!
-//! It exists from probe to remove, so the opening of a device costs nothing for it but a record of
-//! the process ([`Opener`]). The *opener lock* protects the record, which exists only while the
-//! device is open. A process that opens the file holds the lock for reading while the text is made
-//! in kernel memory (compat/debugfs.rs). If it finds a record, the device stays open meanwhile,
-//! because the last close begins with the removal of the record, for which it takes the lock for
-//! writing. The device exists in any case, because its remove callback removes the file, which
-//! waits for an open() in progress, before it drops its reference to the device.
+//! It exists from probe to remove, so opening a device only adds a record of the process
+//! ([`Opener`]). The *opener lock* protects the record, which exists only while the device is
+//! open. A process that opens the file holds the lock for reading while the text is made in kernel
+//! memory (compat/debugfs.rs). If it finds a record, the device stays open meanwhile, because the
+//! last close begins with the removal of the record, for which it takes the lock for writing. The
+//! device exists in any case, because its remove callback removes the file, which waits for an
+//! open() in progress, before it drops its reference to the device.
 //!
 //! An open() accesses no user memory. Neither the last close nor remove waits for a process that
 //! reads the file or has it open.

@@ -9,8 +9,8 @@
 //! Other threads of the process can change this memory, so the bounds of the region protect a
 //! program from its own mistakes only: the owner of the device may export the BAR itself. If
 //! another thread forks during the call, the child keeps a copy of the request. If another thread
-//! unmaps memory that it does not own, or maps over it, the request or the other mapping can be
-//! lost.
+//! unmaps the addresses of the request, or maps other memory over them, the request or the new
+//! mapping can be lost.
 
 use super::{
     OpenDevice,
@@ -69,7 +69,7 @@ impl Request {
 
 /// Handles `VFIO_DEVICE_FEATURE_DMA_BUF`.
 ///
-/// All errors are those that the core has for a BAR, and it checks in the same order.
+/// All errors are those that the core has for a BAR, and the function checks in the same order.
 #[inline(never)]
 pub(super) fn feature<T: Operations>(
     device: &OpenDevice<T>,

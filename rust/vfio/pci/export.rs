@@ -8,13 +8,14 @@
 //!
 //! # Lifetime
 //!
-//! The file keeps neither the device open nor the device in existence. If it had a reference of the
-//! device, unbinding would wait for the file, or VFIO would find a device in its device set that
-//! is no longer bound, and would permit resets on its account. All exports of an open device share
-//! an [`Exports`] instead. Its lock, the *export lock*, protects a pointer to the device. A user of
-//! the pointer holds the lock for reading. The last close takes it for writing and clears the
-//! pointer; then it removes the entries of all mappings. The first export after the next open makes
-//! a new [`Exports`]. A device without exports has none, and its last close has nothing to remove.
+//! The file keeps neither the device open nor the device in existence. If it had a reference to
+//! the device, unbinding would wait for the file, or VFIO would find a device in its device set
+//! that is no longer bound, and would permit resets because of it. All exports of an open device
+//! share an [`Exports`] instead. Its lock, the *export lock*, protects a pointer to the device. A
+//! user of the pointer holds the lock for reading. The last close takes it for writing and clears
+//! the pointer; then it removes the entries of all mappings. The first export after the next open
+//! makes a new [`Exports`]. A device without exports has none, and its last close has nothing to
+//! remove.
 //!
 //! Three more references keep a mapping of a dead export harmless: the file keeps the `Export`; the
 //! `Exports` keeps the inode through which the entries are found, with its superblock; and the

@@ -96,7 +96,8 @@ impl<'a, T: Operations> NewMapping<'a, T> {
         len(self.vma())
     }
 
-    /// Has `count` count the mapping, and returns its result too. [`Operations::unmapped`] ends it.
+    /// Counts the mapping by calling `count`, and returns its result too. [`Operations::unmapped`]
+    /// takes the count back.
     ///
     /// Fails with [`EINVAL`] if the mapping is private, and with the errors of `count`.
     #[inline]

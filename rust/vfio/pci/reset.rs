@@ -71,7 +71,7 @@ const MEMORY_LOCKED: u32 = 1 << 3;
 const CLOSING: u32 = 1 << 4;
 
 /// How often [`exclude_faults`] finds that a thread holds the memory lock for writing before it
-/// expects no end of that.
+/// gives up.
 const WRITERS: u32 = 25;
 
 /// The point at which accesses to the BARs wait while somebody other than VFIO resets the device.
@@ -224,8 +224,8 @@ impl Gate {
     }
 
     /// Records that the calling thread resets the device by `VFIO_DEVICE_RESET`, until the guard is
-    /// dropped. If several threads do so at the same time, some of the resets do as if they did not
-    /// come from VFIO.
+    /// dropped. If several threads do so at the same time, some of the resets are treated as
+    /// resets that VFIO did not start.
     pub(super) fn vfio_resets(&self) -> VfioReset<'_> {
         self.resetter.store(this_task(), Relaxed);
         VfioReset(self)

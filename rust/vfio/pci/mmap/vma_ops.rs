@@ -161,8 +161,8 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         unsafe { Self::handle(vmf, order) }
     }
 
-    /// Handles a fault. The common way of a fault is in this function without a call between the
-    /// modules of the driver, because these would take a quarter of the driver's time.
+    /// Handles a fault. The common path of a fault is inlined here, because calls between the
+    /// modules of the driver would take a quarter of the driver's time.
     ///
     /// # Safety
     ///
