@@ -315,7 +315,7 @@ static inline void *vfio_subregion_map_bar(int device, uint32_t bar, uint64_t of
 	return MAP_FAILED;
 }
 
-/* Maps a part of a BAR through sysfs, whose directory of the device the kernel tells. */
+/* Maps a part of a BAR through the directory in sysfs that /proc/self/fdinfo names. */
 static inline void *vfio_subregion_map_sysfs(int device, uint32_t bar, uint64_t offset,
 					     uint64_t size)
 {

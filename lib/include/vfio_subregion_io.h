@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * Accesses to mapped device memory for programs in C and C++: fences, copies, and the producer of a
- * ring, and by vfio_subregion_lines.h loads and stores of words. The Rust crate has the same by the
- * same names. All functions take pointers, so in the unit tests of a driver ordinary memory can
- * take the place of a device's: an array that is aligned to 64 will do.
+ * Accesses to mapped device memory for programs in C and C++: fences, copies, the producer of a
+ * ring, and, from vfio_subregion_lines.h, loads and stores of words. The Rust crate has the same
+ * under the same names. All functions take pointers, so in the unit tests of a driver ordinary
+ * memory can take the place of a device's: an array that is aligned to 64 will do.
  */
 #ifndef VFIO_SUBREGION_IO_H
 #define VFIO_SUBREGION_IO_H
@@ -34,8 +34,8 @@ extern "C" {
  *  2. Between a doorbell and the next store to a slot that is used again:
  *     vfio_subregion_order_stores(). Without it the device may find the new descriptor where the
  *     doorbell announced the old one.
- *  3. Before a lock that protects the queue is released: vfio_subregion_flush_stores(). To unlock
- *     does not order write-combining stores, on x86 either. The same fence comes before a reset,
+ *  3. Before a lock that protects the queue is released: vfio_subregion_flush_stores(). Unlocking
+ *     does not order write-combining stores, not even on x86. The same fence comes before a reset,
  *     before VFIO_SUBREGION_DESTROY, and after stores that no doorbell follows.
  *  4. Between the load of a flag that the device sets in memory and the loads of what the flag
  *     announces: vfio_subregion_order_loads().

@@ -2,9 +2,9 @@
 /*
  * Opening of a VFIO device, by its group or by its own file.
  *
- * All programs in C use this: the samples, the tests, bench and upstream/faults. Functions return
- * 0 on success. On failure they return a negative errno, describe the failure in @error of the
- * device, and leave nothing open.
+ * All programs in C use this: the samples, the tests, bench, tools, upstream/faults and the
+ * library in lib/c. Functions return 0 on success. On failure they return a negative errno,
+ * describe the failure in @error of the device, and leave nothing open.
  */
 #ifndef VFIO_OPEN_H
 #define VFIO_OPEN_H

@@ -74,8 +74,8 @@ impl<'a, T: IntoBytes + Immutable, D: Word> Queue<'a, T, D> {
 
     /// Makes all stores leave the CPU, before another thread gets the queue.
     ///
-    /// To unlock a mutex does not order stores to write-combining memory. [`SharedQueue::with`] calls
-    /// this before it does so.
+    /// Unlocking a mutex does not order stores to write-combining memory, not even on x86.
+    /// [`SharedQueue::with`] calls this before it unlocks.
     #[inline]
     pub fn release(&mut self) {
         flush_stores();

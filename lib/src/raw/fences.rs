@@ -25,12 +25,16 @@ macro_rules! fence {
 /// Orders stores: every store before it, to memory of any type, reaches the device before any store
 /// after it.
 ///
-/// A driver needs it at three moments. Between descriptors and their doorbell
-/// ([`Register::write_ordered`](crate::Register::write_ordered) has it) and between a doorbell and the
-/// next store to a descriptor slot that is used again, [`Queue`](crate::Queue) has it. The third is
-/// before a store to a slot that the device acts on without a doorbell (it looks for a valid bit, or
-/// takes the slot itself as the doorbell), if the slot announces other stores, to a buffer in memory
-/// for example.
+/// A driver needs it at three moments:
+///
+/// - between descriptors and their doorbell:
+///   [`Register::write_ordered`](crate::Register::write_ordered) and [`Queue`](crate::Queue)
+///   do it;
+/// - between a doorbell and the next store to a descriptor slot that is used again: `Queue` does
+///   it;
+/// - before a store to a slot that the device acts on without a doorbell (it looks for a valid
+///   bit, or takes the slot itself as the doorbell), if the slot announces other stores, for
+///   example to a buffer in memory.
 ///
 /// x86: `sfence`, which empties the write-combining buffers before any later store. arm64:
 /// `dmb oshst`, because the device is an observer in the outer shareable domain. It does not wait for
@@ -47,8 +51,8 @@ pub fn order_stores() {
 
 /// Orders stores as [`order_stores`] does, and pushes them out of the CPU even if no store follows.
 ///
-/// A driver needs it before it releases a lock that protects a queue (to unlock is no fence for
-/// write-combining memory, on x86 either), for a queue without a doorbell, and before a reset,
+/// A driver needs it before it releases a lock that protects a queue (unlocking does not order
+/// write-combining stores, not even on x86), for a queue without a doorbell, and before a reset,
 /// [`Device::destroy`](crate::Device::destroy) or giving the device to another user.
 ///
 /// x86: `sfence`. arm64: `dsb st`, which completes only when the stores have. `dmb` would order them,
