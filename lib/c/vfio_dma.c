@@ -102,7 +102,7 @@ static int unmap_iommufd(struct vfio_device *dev, uint64_t iova, size_t size)
 	return ioctl(dev->iommufd, IOMMU_IOAS_UNMAP, &unmap) ? -errno : 0;
 }
 
-/* VFIO reports success when nothing was there, and tells how many bytes were. */
+/* VFIO succeeds even if nothing was mapped, and returns the number of bytes that were. */
 static int unmap_container(struct vfio_device *dev, uint64_t iova, size_t size)
 {
 	struct vfio_iommu_type1_dma_unmap unmap = {

@@ -98,7 +98,7 @@ int vfio_subregion_dma_unmap(struct vfio_subregion_device *device, uint64_t iova
  *
  * @index: VFIO_PCI_INTX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX or VFIO_PCI_MSIX_IRQ_INDEX
  * @eventfds: an eventfd for each vector from 0 on; -1 for a vector that signals none
- * @count: how many they are, at most what VFIO_DEVICE_GET_IRQ_INFO says
+ * @count: the number of eventfds, at most the number that VFIO_DEVICE_GET_IRQ_INFO reports
  *
  * A program waits for an eventfd by poll(), epoll or read(). INTx is masked when it has been
  * signalled, until vfio_subregion_irq_unmask().

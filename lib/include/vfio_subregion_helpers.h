@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * Helpers for programs in C or C++ that use linux/vfio_subregion.h: mappings that can have large
- * page-table entries, and by vfio_subregion_io.h copies, fences and queues. C99 suffices, without
- * _GNU_SOURCE; a program of 32 bits must define _FILE_OFFSET_BITS=64.
+ * page-table entries, and, from vfio_subregion_io.h, copies, fences and queues. C99 suffices,
+ * without _GNU_SOURCE; a program of 32 bits must define _FILE_OFFSET_BITS=64.
  */
 #ifndef VFIO_SUBREGION_HELPERS_H
 #define VFIO_SUBREGION_HELPERS_H
@@ -74,7 +74,7 @@ VFIO_SUBREGION_INLINE void *vfio_subregion_map_at(int file, int prot, uint64_t o
 	}
 	hole = (char *)mmap(NULL, room, PROT_NONE, MAP_PRIVATE | VFIO_SUBREGION_MAP_ANONYMOUS, -1,
 			    0);
-	/* A limit may have no room for the hole, and be enough for the mapping alone. */
+	/* A limit can forbid the hole and still permit the mapping alone. */
 	if ((void *)hole == MAP_FAILED)
 		return mmap(NULL, (size_t)size, prot, MAP_SHARED, file, (off_t)offset);
 	skip = ((size_t)place - (size_t)hole) & (align - 1);
@@ -182,8 +182,8 @@ VFIO_SUBREGION_INLINE void *vfio_subregion_create_map(int device,
 /**
  * vfio_subregion_busy() - describes the reason for EBUSY in words
  *
- * @busy is the field of that name of struct vfio_subregion_create or vfio_region_set_attr. The text
- * also says what to do. It goes behind what the program wanted, such as "no subregion: ".
+ * @busy is the field of this name in struct vfio_subregion_create or vfio_region_set_attr. The
+ * text also says what to do. A program prints it after what has failed, such as "no subregion: ".
  */
 VFIO_SUBREGION_INLINE const char *vfio_subregion_busy(uint32_t busy)
 {
@@ -347,7 +347,7 @@ static inline void *vfio_subregion_map_sysfs(int device, uint32_t bar, uint64_t 
  * vfio_subregion_map_best() - maps a part of a BAR with the first possible attribute of @wanted
  *
  * A driver that prefers write combining but works without it needs no other code for vfio-pci: @got
- * tells what it got, and vfio_subregion_copy() works on every type. These ways are tried:
+ * says what it got, and vfio_subregion_copy() works on every type. These ways are tried:
  *
  *  - for VFIO_SUBREGION_ATTR_NONCACHED, a mapping of the BAR itself, with any driver;
  *  - for the others, a subregion;
@@ -403,9 +403,9 @@ VFIO_SUBREGION_INLINE int vfio_subregion_map_best(int device, uint32_t bar, uint
 }
 
 /**
- * vfio_subregion_unmap() - unmaps what vfio_subregion_map_best() mapped, and its subregion ends
+ * vfio_subregion_unmap() - unmaps a result of vfio_subregion_map_best(), and ends its subregion
  *
- * The stores of this thread leave the CPU before. Other threads and processes that stored to it
+ * It first flushes the stores of this thread. Other threads and processes that stored to it
  * must have called vfio_subregion_flush_stores().
  */
 VFIO_SUBREGION_INLINE void vfio_subregion_unmap(int device,
@@ -428,7 +428,7 @@ VFIO_SUBREGION_INLINE void vfio_subregion_unmap(int device,
  * @offset: where it begins
  * @size: its size in bytes
  * @wanted: the attributes that the driver can work with, the best one first
- * @count: how many they are
+ * @count: the number of these attributes
  */
 struct vfio_subregion_part {
 	uint64_t offset;

@@ -43,8 +43,8 @@ extern "C" {
  *     bit, or takes the slot itself as the doorbell), if the slot announces other stores, to a
  *     buffer in memory for example: vfio_subregion_order_stores().
  *
- * struct vfio_subregion_queue has 1 and 2, and vfio_subregion_queue_release() is 3. 4 and 5 are
- * left to the driver.
+ * struct vfio_subregion_queue issues fences 1 and 2, and vfio_subregion_queue_release() issues
+ * fence 3. The driver issues fences 4 and 5 itself.
  */
 
 /** vfio_subregion_order_stores() - every store before it reaches the device before any after it */
@@ -164,10 +164,10 @@ VFIO_SUBREGION_INLINE void vfio_subregion_copy(volatile void *to, const void *fr
  *
  * As vfio_subregion_copy(), with as few PCIe writes as the lines that are touched allow. It differs
  * on arm64, where stores gather only if they follow each other: also the bytes before and behind
- * whole lines are stored by consecutive instructions, to any address. Memory of other types does
- * not accept such stores and raises SIGBUS, and neither does memory that is write-combining in the
- * page tables of a guest and that its hypervisor makes strict: vfio_subregion_copy() is for that.
- * After vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_WORDS) it is the same as that.
+ * whole lines are stored by consecutive instructions, to any address. Such stores raise SIGBUS on
+ * memory of other types, and on memory that is write-combining in the page tables of a guest but
+ * that its hypervisor makes strict; vfio_subregion_copy() works there. After
+ * vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_WORDS) both functions do the same.
  */
 VFIO_SUBREGION_INLINE void vfio_subregion_copy_wc(volatile void *to, const void *from, size_t size)
 {
@@ -183,9 +183,9 @@ VFIO_SUBREGION_INLINE void vfio_subregion_copy_wc(volatile void *to, const void 
 /**
  * struct vfio_subregion_queue - the producer of a ring of descriptors
  *
- * It writes descriptors in order, rings the doorbell, and has the fences between them. It does not
- * know which descriptors the device has consumed: the driver must not push to a slot in use. The
- * members are for reading.
+ * It writes descriptors in order, rings the doorbell, and issues the fences between them. It does
+ * not know which descriptors the device has consumed: the driver must not push to a slot in use.
+ * The members are for reading.
  */
 struct vfio_subregion_queue {
 	/* Where the slots are, the bytes of each, and how many there are. */
@@ -207,8 +207,8 @@ struct vfio_subregion_queue {
  *
  * Slots of whole lines that begin at one are written by lines.
  *
- * Returns 0, or -1 with errno EINVAL if @slots or @size is no multiple of 8, or nothing would be
- * in it.
+ * Returns 0, or -1 with errno EINVAL if @slots or @size is not a multiple of 8, or if @size or
+ * @count is 0.
  */
 VFIO_SUBREGION_INLINE int vfio_subregion_queue_init(struct vfio_subregion_queue *queue,
 						    volatile void *slots, size_t size, size_t count,
@@ -299,7 +299,7 @@ VFIO_SUBREGION_INLINE void vfio_subregion_queue_submit64(struct vfio_subregion_q
 /**
  * vfio_subregion_queue_release() - makes all stores leave the CPU
  *
- * To be called before a lock that protects the queue is released.
+ * Call this before you release a lock that protects the queue.
  */
 VFIO_SUBREGION_INLINE void vfio_subregion_queue_release(struct vfio_subregion_queue *queue)
 {

@@ -230,7 +230,7 @@ static inline void vfio_subregion_lines_words(volatile void *to, const void *fro
 				 : "r"(target), "r"(source) : "memory");
 }
 
-/** vfio_subregion_routine() - returns what stores by @way, or NULL if this CPU does not have it */
+/** vfio_subregion_routine() - returns the routine for @way, or NULL if this CPU has none */
 VFIO_SUBREGION_INLINE vfio_subregion_copy_lines
 vfio_subregion_routine(enum vfio_subregion_line_store way)
 {
@@ -308,7 +308,7 @@ static inline void vfio_subregion_lines_st64b(volatile void *to, const void *fro
 	const char *source = (const char *)from;
 	volatile char *target = (volatile char *)to;
 
-	/* st64b x0, [x8], which assemblers know only if they are told of FEAT_LS64. */
+	/* st64b x0, [x8], which assemblers accept only with the extension LS64 enabled. */
 	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
 		__asm__ volatile("mov x8, %0\n\t"
 				 "ldp x0, x1, [%1]\n\t"
@@ -348,7 +348,7 @@ static inline void vfio_subregion_copy_slot(volatile void *to, const void *from,
 	vfio_subregion_copy_runs(vfio_subregion_lines_stp, to, from, count * sizeof(uint64_t));
 }
 
-/** vfio_subregion_routine() - returns what stores by @way, or NULL if this CPU does not have it */
+/** vfio_subregion_routine() - returns the routine for @way, or NULL if this CPU has none */
 VFIO_SUBREGION_INLINE vfio_subregion_copy_lines
 vfio_subregion_routine(enum vfio_subregion_line_store way)
 {
@@ -396,8 +396,8 @@ extern vfio_subregion_copy_lines vfio_subregion_lines_in_use;
 __attribute__((weak)) vfio_subregion_copy_lines vfio_subregion_lines_in_use;
 
 /*
- * Whether VFIO_SUBREGION_LINE_WORDS was chosen. The routine in use does not tell it, because each
- * object file has its own functions.
+ * Whether VFIO_SUBREGION_LINE_WORDS was chosen. The address of the routine in use does not show
+ * this, because each object file has its own functions.
  */
 extern int vfio_subregion_only_words;
 __attribute__((weak)) int vfio_subregion_only_words;
@@ -405,11 +405,11 @@ __attribute__((weak)) int vfio_subregion_only_words;
 /**
  * vfio_subregion_use_line_store() - chooses how this program stores lines
  *
- * A program calls it only to have another way than the best that is chosen automatically, for
- * example VFIO_SUBREGION_LINE_ST64B if its device accepts such stores. It calls it before it makes
- * queues, because those that exist keep their way. After VFIO_SUBREGION_LINE_WORDS, no copy and no
- * queue stores more than 8 bytes at once. For one copy or one queue there are
- * vfio_subregion_copy_by() and vfio_subregion_queue_line_store().
+ * A program calls this only if it needs another way than the automatic choice, for example
+ * VFIO_SUBREGION_LINE_ST64B if its device accepts such stores. It does so before it makes queues,
+ * because existing queues keep their way. After VFIO_SUBREGION_LINE_WORDS, no copy and no queue
+ * stores more than 8 bytes at once. vfio_subregion_copy_by() and vfio_subregion_queue_line_store()
+ * choose for one copy or one queue.
  *
  * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
  */
@@ -430,7 +430,7 @@ VFIO_SUBREGION_INLINE int vfio_subregion_use_line_store(enum vfio_subregion_line
 /**
  * vfio_subregion_line_store() - returns the best way that this CPU has for any device
  *
- * It is the one that is chosen automatically, whatever vfio_subregion_use_line_store() has chosen.
+ * This is the automatic choice, whatever vfio_subregion_use_line_store() has chosen.
  */
 VFIO_SUBREGION_INLINE enum vfio_subregion_line_store vfio_subregion_line_store(void)
 {
@@ -443,7 +443,7 @@ VFIO_SUBREGION_INLINE enum vfio_subregion_line_store vfio_subregion_line_store(v
 	return (enum vfio_subregion_line_store)way;
 }
 
-/* Chooses the routine, out of the way of those who use it. */
+/* Chooses the routine. It is not inlined, so that callers have only the common path. */
 static __attribute__((noinline, unused)) vfio_subregion_copy_lines vfio_subregion_choose_lines(void)
 {
 	const vfio_subregion_copy_lines routine =

@@ -71,8 +71,8 @@ static long user_of(const char *path)
 }
 
 /*
- * Finds a process that has the file of the group open, or the own file of a device in it, which
- * keeps the group from being opened as well. Sets @file to that file.
+ * Finds a process that has the file of the group open, or a device's own file in the group, which
+ * also prevents the group from being opened. Sets @file to the file that is open.
  */
 static long user_of_group(const struct vfio_device *dev, const char *group, char file[PATH_LEN])
 {

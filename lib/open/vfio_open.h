@@ -20,7 +20,7 @@
  * @group: its IOMMU group
  * @container: the container that its group is in
  * @iommufd: the iommufd that it is bound to, if it was opened by its own file
- * @ioas: the address space of that for its DMA; 0 if it has none yet
+ * @ioas: the address space in the iommufd for its DMA; 0 if there is none yet
  * @error: what failed, why, and what to do
  */
 struct vfio_device {

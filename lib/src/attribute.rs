@@ -31,13 +31,13 @@ impl Attribute {
         Self::GuestAny,
     ];
 
-    /// Returns the kernel's number of it.
+    /// Returns the kernel's number for it.
     #[must_use]
     pub const fn number(self) -> u32 {
         self as u32
     }
 
-    /// Returns the attribute of that number, if this crate knows it.
+    /// Returns the attribute with this number, if this crate knows it.
     #[must_use]
     pub fn from_number(number: u32) -> Option<Self> {
         Self::ALL.iter().copied().find(|a| a.number() == number)
@@ -104,13 +104,13 @@ impl EffectiveType {
     /// arm64: Normal non-cacheable.
     pub const ARM64_NORMAL_NC: Self = Self(abi::VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC);
 
-    /// Returns the type of that number.
+    /// Returns the type with this number.
     #[must_use]
     pub const fn from_number(number: u32) -> Self {
         Self(number)
     }
 
-    /// Returns the kernel's number of it.
+    /// Returns the kernel's number for it.
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0

@@ -113,8 +113,8 @@ impl<F: AsFd> Device<F> {
     /// Maps a part of a BAR with the first attribute of `wanted` that is possible.
     ///
     /// A driver that prefers write combining but works without it needs no other code for vfio-pci:
-    /// [`Mapping::attribute`] and [`Best::source`] tell what it got, and [`Mapping::data`] has the same
-    /// copies for every type. These ways are tried:
+    /// [`Mapping::attribute`] and [`Best::source`] say what it got, and [`Mapping::data`] has the
+    /// same copies for every type. These ways are tried:
     ///
     /// * for [`Attribute::Noncached`], a mapping of the BAR itself, with any driver;
     /// * for the others, a subregion;
@@ -126,8 +126,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// That of the first attribute in `wanted`, if none is possible; [`Error::OutsideRegion`] if there
-    /// is none in `wanted`.
+    /// That of the first attribute in `wanted`, if none is possible; [`Error::OutsideRegion`] if
+    /// `wanted` is empty.
     pub fn map_best(
         &self,
         bar: Bar,

@@ -27,7 +27,7 @@ const WORD: usize = size_of::<u64>();
 /// There are no loads here, because a load from write-combining memory is slow and ends the
 /// combining; [`Mapping::read`] does them.
 ///
-/// [`Queue`] has the fences that stores need. Without it, use
+/// [`Queue`] issues the fences that stores need. Without it, use
 /// [`Register::write_ordered`](crate::Register::write_ordered) for a doorbell and
 /// [`flush_stores`](crate::flush_stores) where there is none. Stores of one batch need no fence
 /// between them.
@@ -113,7 +113,7 @@ impl<'a> Data<'a> {
 
 /// Descriptors in the memory of a device, which the CPU only writes.
 ///
-/// A copy of it is the same descriptors, so of several queues made of it each starts at the first.
+/// A copy refers to the same descriptors, so each queue that is made from it starts at the first.
 #[derive(Clone, Copy, Debug)]
 pub struct Ring<'a, T>(Slots<'a, T>);
 

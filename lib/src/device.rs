@@ -28,7 +28,7 @@ pub struct Support {
     pub limit: u32,
     /// The number of subregions that it has.
     pub count: u32,
-    /// What is in the way of attributes now, of a BAR that can have subregions.
+    /// The reasons why attributes are not available now, for a BAR that can have subregions.
     pub busy: Busy,
 }
 
@@ -40,7 +40,7 @@ pub struct Support {
 #[derive(Clone, Copy, Debug)]
 pub struct Device<F>(F);
 
-/// Adds to an EBUSY what is in the way, if the kernel said it.
+/// Adds the reason to an EBUSY, if the kernel gave one.
 fn with_reason(error: Error, busy: u32) -> Error {
     match error {
         Error::Refused {
@@ -117,14 +117,15 @@ impl<F: AsFd> Device<F> {
         self.create_with(0, bar, range, attribute)
     }
 
-    /// Makes a subregion that identical calls share, or takes part in one that was made so.
+    /// Creates a subregion that identical calls share, or joins the one that such a call created.
     ///
-    /// The kernel counts the calls. Each needs its own [`Device::destroy`], and the last one destroys.
+    /// The kernel counts the calls. Each needs its own [`Device::destroy`], and the last of these
+    /// destroys the subregion.
     ///
     /// # Errors
     ///
-    /// As [`Device::create`]. [`Error::Overlaps`] also where the same range was made by that, with
-    /// another attribute, or overlaps only in part.
+    /// Those of [`Device::create`]. [`Error::Overlaps`] also means that the subregion there has
+    /// another range or another attribute, or that [`Device::create`] made it.
     pub fn create_shared(
         &self,
         bar: Bar,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Tests with a file that is not a VFIO device.
+//! Errors for a file that is not a device, and errors that are found without a system call.
 
 use super::*;
 use std::{fs::File, io};

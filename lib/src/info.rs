@@ -204,7 +204,7 @@ impl<'a> RegionInfo<'a> {
         }))
     }
 
-    /// Returns the claims and types of a BAR; `None` if it has neither claims nor an own attribute.
+    /// Returns the claims and types of a BAR; `None` if it has no claims and no attribute.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
-//! Descriptions of regions, good ones and others.
+//! Descriptions of regions, valid and malformed ones.
 
 extern crate std;
 use super::*;

@@ -219,7 +219,7 @@ impl Opened {
     }
 }
 
-/// Whether all bytes of configuration space were moved, which the kernel does unless they are not there.
+/// Fails unless all bytes were moved. The kernel stops only at the end of configuration space.
 fn whole(moved: usize, asked: usize) -> Result<(), Error> {
     if moved == asked {
         Ok(())

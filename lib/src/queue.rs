@@ -28,7 +28,7 @@ use zerocopy::{Immutable, IntoBytes};
 /// ```
 ///
 /// It does not know which descriptors the device has consumed: the driver must not push to a slot
-/// that is still in use. A queue that several threads use belongs into a [`SharedQueue`].
+/// that is still in use. A queue that several threads use belongs in a [`SharedQueue`].
 #[derive(Debug)]
 pub struct Queue<'a, T, D> {
     slots: Slots<'a, T>,

@@ -30,7 +30,7 @@ impl Bar {
     /// All six BARs.
     pub const ALL: [Self; 6] = [Self(0), Self(1), Self(2), Self(3), Self(4), Self(5)];
 
-    /// Returns the BAR of that number; `None` above 5.
+    /// Returns the BAR with this number; `None` above 5.
     #[must_use]
     pub const fn new(number: u8) -> Option<Self> {
         if number < 6 {
@@ -46,7 +46,7 @@ impl Bar {
         self.0
     }
 
-    /// Returns the BAR with that index, if a BAR has it.
+    /// Returns the BAR with this region index, or `None` if it is not the index of a BAR.
     #[must_use]
     pub fn from_index(index: RegionIndex) -> Option<Self> {
         u8::try_from(index.0).ok().and_then(Self::new)

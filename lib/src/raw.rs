@@ -244,7 +244,7 @@ impl Memory {
         let hole =
             unsafe { mmap_anonymous(ptr::null_mut(), room, ProtFlags::empty(), MapFlags::PRIVATE) };
         let Ok(hole) = hole else {
-            // A limit may have no room for the hole, and be enough for the mapping alone.
+            // A limit can forbid the hole and still permit the mapping alone.
             // SAFETY: with no address given the kernel takes free ones.
             let base = unsafe { mmap(ptr::null_mut(), size, prot, MapFlags::SHARED, fd, offset) }?;
             return Self::mapped(base, size);

@@ -58,7 +58,8 @@ struct part {
 static const char usage_text[] =
 	"Usage: vmm [--oracle] PCI-ADDRESS\n"
 	"\n"
-	"Gives the parts of BAR 2 to a guest of KVM, by different attributes, and tells what it has.\n"
+	"Gives the parts of BAR 2 to a guest of KVM, with different attributes, and prints the\n"
+	"memory type that the guest gets for each part.\n"
 	"\n"
 	"  --oracle  asks the tests' module (pte_oracle) what the page tables hold\n";
 

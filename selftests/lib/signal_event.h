@@ -36,7 +36,7 @@ static inline uint64_t wait_for_value(struct __test_metadata *_metadata, struct 
 	return value;
 }
 
-/* The ioeventfd at byte @at of BAR 2, of 4 bytes and for the value 1, writes them and no others. */
+/* Expects the ioeventfd at byte @at of BAR 2 to write 4 bytes with the value 1, and no others. */
 static inline void expect_write(struct __test_metadata *_metadata, struct vfio_device *dev,
 				int event, uint64_t at)
 {

@@ -58,7 +58,6 @@ int region_set_attr(struct vfio_device *dev, uint32_t index, uint32_t attribute)
  *
  * The caller frees the text. It has a line for each BAR that is not in its initial state, and one
  * for each of its claims.
- * has at first, and one for each of its claims.
  */
 char *subregion_claims(struct vfio_device *dev);
 

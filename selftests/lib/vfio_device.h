@@ -69,8 +69,8 @@ uint64_t vfio_offset(struct vfio_device *dev, uint32_t index, uint64_t offset);
 int vfio_set_low_power(struct vfio_device *dev, bool on);
 
 /**
- * vfio_ioeventfd() - VFIO_DEVICE_IOEVENTFD: writes @width bytes of @data at @offset of the device
- * file when @eventfd is signalled, or, if @eventfd is -1, no longer
+ * vfio_ioeventfd() - VFIO_DEVICE_IOEVENTFD: adds an ioeventfd, which writes @width bytes of @data
+ * at @offset of the device file when @eventfd is signalled; removes it if @eventfd is -1
  */
 int vfio_ioeventfd(struct vfio_device *dev, uint64_t offset, uint32_t width, uint64_t data,
 		   int eventfd);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * vfio-wc: starts a program that gets BARs in write-combining memory. It checks everything that
- * would let the program run without, because the loader ignores a library that it cannot use, or
- * may not use, and the program would get uncached memory.
+ * would let the program run without the library, because the loader ignores a library that it
+ * cannot or must not use, and the program would get uncached memory.
  */
 #include <elf.h>
 #include <errno.h>
@@ -324,7 +324,7 @@ static void check_program(const char *path)
 	refuse("%s: too many interpreters", path);
 }
 
-/* Sets the variable @name to @value, and before an old value, if it has one. */
+/* Puts @value in front of the value of the variable @name, if it has one. */
 static void set_before(const char *name, const char *value, char separator)
 {
 	const char *old = getenv(name);

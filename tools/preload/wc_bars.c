@@ -53,7 +53,7 @@ static void *(*next_mmap)(void *addr, size_t length, int prot, int flags, int fd
 
 /*
  * Gets the address of the device that @fd is a file of. Returns -1 if it is not one, or if there is
- * no /proc. The number of a descriptor does not tell, as programs duplicate and send descriptors.
+ * no /proc. The number of a descriptor is not enough: programs duplicate and send descriptors.
  */
 static int address_of(int fd, char address[PCI_ADDRESS_LEN])
 {
@@ -104,7 +104,7 @@ __attribute__((format(printf, 1, 2))) static void say(const char *format, ...)
 	funlockfile(stderr);
 }
 
-/* Parses the variable; an error is fatal, because a request would be ignored. */
+/* Parses the variable; an error is fatal, because a request would otherwise be ignored. */
 static void begin(void)
 {
 	const char *at = getenv(WC_BARS_VARIABLE);

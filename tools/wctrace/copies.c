@@ -218,7 +218,7 @@ int main(int argc, char **argv)
 		count_strict(size);
 		fflush(stdout);
 	}
-	/* What is no power of two has ends of several stores. */
+	/* If the size is not a power of two, the ends take several stores. */
 	for (size = 3; size < 4 * LINE; size += 2)
 		worse += count_combined(size);
 	return crate_copies_end(&crate) || worse;

@@ -65,7 +65,7 @@ pub(super) enum Step<'a> {
     Viable,
     /// The file of containers.
     Container,
-    /// To use the IOMMU.
+    /// The choice of an IOMMU for the container.
     Iommu,
     /// `VFIO_GROUP_GET_DEVICE_FD`.
     Device,
@@ -180,8 +180,8 @@ fn in_group(address: &Address) -> impl Iterator<Item = PathBuf> {
     entries(address.sysfs().join("iommu_group/devices"))
 }
 
-/// Finds a process that has the file of the group open, or the own file of a device in it, which
-/// keeps the group from being opened as well; and that file.
+/// Finds a process that has the file of the group open, or a device's own file in the group, which
+/// also prevents the group from being opened. Returns the process and the file.
 fn user_of_group(address: Option<&Address>, group: &Path) -> Option<(u32, PathBuf)> {
     let devices = address
         .into_iter()

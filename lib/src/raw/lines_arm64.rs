@@ -35,7 +35,7 @@ routine!(words, [
 ], a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
     e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,);
 
-// The instruction is st64b x0, [x8]. Assemblers know it only if they are told of FEAT_LS64.
+// The instruction is st64b x0, [x8]. Assemblers accept it only with the extension LS64 enabled.
 routine!(st64b, [
     "mov x8, {to}",
     "ldp x0, x1, [{from}]",

@@ -57,7 +57,7 @@ routine!(words, [
 ///
 /// The CPU must have AVX.
 unsafe fn end_vectors() {
-    // SAFETY: only registers change, and the compiler is told of all of them.
+    // SAFETY: only registers change, and the operands declare all of them.
     unsafe {
         asm!(
             "vzeroupper",

@@ -184,7 +184,7 @@ impl<T: IntoBytes + Immutable> Slots<'_, T> {
         self.next
     }
 
-    /// Writes the slot `index`; `None` if there is none of that number.
+    /// Writes the slot `index`; `None` if there is no such slot.
     #[inline]
     pub(crate) fn write(&self, index: usize, entry: &T) -> Option<()> {
         if index >= self.count {

@@ -17,7 +17,7 @@ use vfio_subregion::Device;
 
 /// Describes the devices that `process` has open, or those of `devices` among them.
 ///
-/// A device is open for a moment more than the process wants, as long as its copy exists here.
+/// A device can stay open a moment longer than the process wants, until the copy here is closed.
 pub(crate) fn listings(process: Pid, devices: &[Address]) -> Result<Vec<Listing>, Failure> {
     let found = devices_of(process)?;
     let mut shown = Vec::new();

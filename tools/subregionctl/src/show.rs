@@ -17,7 +17,7 @@ pub(crate) struct Listing {
     device: String,
     /// Whether the driver has subregions.
     supported: bool,
-    /// Each region, and what can be had of it.
+    /// Each region, and the attributes and limits that it supports.
     rows: Vec<(Region, Option<Support>)>,
 }
 

@@ -234,7 +234,7 @@ fn drive() -> Result<(), Failure> {
     println!(
         "{BLOCKS} blocks were read by commands in BAR {bar}, which is {} there; block {shown} begins \
          with {text}",
-        region.effective().ok_or("the kernel did not report the memory type")?
+        region.effective().ok_or("the driver reports no type")?
     );
     Ok(())
 }

@@ -58,9 +58,7 @@ fn drive() -> Result<(), Failure> {
         Source::Subregion(region) => format!(
             "region {}, which is {}",
             region.index(),
-            region
-                .effective()
-                .ok_or("the kernel did not report the memory type")?
+            region.effective().ok_or("the driver reports no type")?
         ),
         source => format!("memory from {source:?}"),
     };

@@ -13,7 +13,7 @@ use wctrace_model::Reason;
 /// Where the traced program was loaded.
 pub static BASE: AtomicU64 = AtomicU64::new(0);
 
-/// How many entries were shown that the oracle and this plugin found to be the same, and not.
+/// On how many entries the oracle and this plugin agreed, and on how many they did not.
 static AGREED: AtomicU64 = AtomicU64::new(0);
 static DISAGREED: AtomicU64 = AtomicU64::new(0);
 
