@@ -147,8 +147,8 @@ fn fault_stray(
     }
 }
 
-/// Refuses a fault for this driver's reasons. After the refusal of a huge entry the memory manager
-/// asks for smaller ones, and a refusal can have to wait; neither is reported.
+/// Refuses a fault for this driver's reasons, and reports it if the access ends in SIGBUS. It does
+/// not if the memory manager asks for a smaller entry next, or if the refusal waits at the gate.
 #[cold]
 #[inline(never)]
 fn refuse(device: &OpenDevice, fault: &Fault<'_, State>, offset: u64) -> FaultOutcome {

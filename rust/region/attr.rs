@@ -25,7 +25,7 @@ impl Attribute {
         Self::GuestAny,
     ];
 
-    /// Returns the name, which is the last part of that in the user interface.
+    /// Returns the name, which is the last part of the name in the user interface.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Noncached => "NONCACHED",

@@ -148,7 +148,8 @@ impl<S: Stores> Slots<S> {
             .is_some()
     }
 
-    /// Counts a VMA less that maps byte `at`. Returns the memory of the slot if that is free now.
+    /// Takes back the count of a VMA that maps byte `at`. Returns the memory of the slot if that
+    /// is free now.
     pub(super) fn remove_vma(&mut self, at: u64) -> Option<SlotMemory<S>> {
         let (bytes, slot) = self.at_mut(at)?;
         if slot.vmas != u32::MAX {

@@ -242,8 +242,8 @@ impl<S: Stores> Table<S> {
         }
     }
 
-    /// Counts one request less that shares the subregion `id`, and returns whether there is
-    /// another. If there is none, the caller must remove the subregion.
+    /// Takes back the count of a request that shares the subregion `id`, and returns whether
+    /// another request still shares it. If none does, the caller must remove the subregion.
     pub(crate) fn unshare(&mut self, id: RegionId) -> bool {
         match self.entry_mut(id) {
             Some(entry) if entry.shares > 1 => {
@@ -338,8 +338,9 @@ impl<S: Stores> Table<S> {
         parent.is_some_and(|parent| parent.slots.add_vma(at))
     }
 
-    /// Counts a VMA less that maps byte `at` of the slots of `bar`. If it was the last one of a
-    /// removed subregion, the slot is free, and its memory must be freed outside the lock.
+    /// Takes back the count of a VMA that maps byte `at` of the slots of `bar`. If it was the last
+    /// VMA of a removed subregion, the slot is free, and its memory must be freed outside the
+    /// lock.
     pub(crate) fn remove_vma(&mut self, bar: Bar, at: u64) -> Option<SlotMemory<S>> {
         self.parents.get_mut(bar.index())?.slots.remove_vma(at)
     }

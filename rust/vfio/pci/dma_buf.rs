@@ -52,9 +52,9 @@ pub(crate) struct BarRange {
 
 /// The argument of the feature for the core.
 enum Request {
-    /// That of the user.
+    /// The user's argument.
     Users(*mut c_void),
-    /// A translated one.
+    /// A translated request.
     Translated(UserMemory),
 }
 

@@ -191,7 +191,7 @@ impl<T: Operations> Export<T> {
         self.exports.device()
     }
 
-    /// Returns what the file leads to.
+    /// Returns the range to which the file leads.
     pub(super) fn target(&self) -> T::Exported {
         self.target
     }

@@ -215,8 +215,8 @@ pub(crate) struct Fault<'a, T: Operations> {
 }
 
 impl<'a, T: Operations> Fault<'a, T> {
-    /// Wraps the arguments of the memory manager's call. `exported` is what the mapping leads to if
-    /// it is one of an export.
+    /// Wraps the arguments of the memory manager's call. `exported` is the range to which a
+    /// mapping of an export leads, and `None` for every other mapping.
     ///
     /// # Safety
     ///
@@ -260,8 +260,8 @@ impl<'a, T: Operations> Fault<'a, T> {
         self.order == 0
     }
 
-    /// Returns whether the mapping may lead to `exported`. One of an export may lead to nothing
-    /// else; all others may lead to everything at their offsets.
+    /// Returns whether the mapping may lead to `exported`. A mapping of an export may lead to its
+    /// own range only; every other mapping may lead to anything at its offsets.
     pub(crate) fn may_reach(&self, exported: T::Exported) -> bool {
         self.exported.is_none_or(|this| this == exported)
     }

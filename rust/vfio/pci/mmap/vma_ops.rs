@@ -47,7 +47,7 @@ pub(super) trait Source<T: Operations> {
     /// Returns the device, or `None` if it has been closed.
     fn device(&self) -> Option<Self::Device<'_>>;
 
-    /// Returns what the VMA leads to if that is less than the device.
+    /// Returns the range to which the VMA leads, or `None` if it leads to the whole device.
     fn exported(&self) -> Option<T::Exported>;
 
     /// Called when the VMA that maps the device file at `offset` has been copied or split.
