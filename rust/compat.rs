@@ -38,8 +38,8 @@ pub(crate) use self::phys::PhysRange;
 pub(crate) use self::pm::PowerGuard;
 pub(crate) use self::read_once::read_once;
 pub(crate) use self::reservation::{
-    Reservation, //
-    TypeCheck,
+    Reservation,
+    TypeCheck, //
 };
 pub(crate) use self::result::{
     int_result,

@@ -3,7 +3,7 @@
 //! An open device and its operations.
 //!
 //! [`State`] is the state of an open device. It dispatches each operation to a file of its own.
-//! mmap.rs decides page faults.
+//! device/mmap.rs decides page faults.
 //!
 //! # Locks
 //!
@@ -32,13 +32,13 @@
 //!
 //! # Why a page never has two types
 //!
-//! Only a fault makes page-table entries (mmap.rs). It holds the memory lock for reading, and the
-//! gate is open. CREATE takes the memory lock for writing, removes all entries for the range,
-//! changes the type of the pages, and enters the claim. The entry of an earlier fault is removed,
-//! and a later fault finds the claim. DESTROY does the same steps in reverse order. The attribute
-//! of a BAR changes under the same lock, and only while no VMA maps the BAR. mmap() counts its VMA
-//! before it reads the attribute, so at least one of the two sees the other. If it exchanges
-//! write-combining and strict types, the BAR has no subregions either.
+//! Only a fault makes page-table entries (device/mmap.rs). It holds the memory lock for reading,
+//! and the gate is open. CREATE takes the memory lock for writing, removes all entries for the
+//! range, changes the type of the pages, and enters the claim. The entry of an earlier fault is
+//! removed, and a later fault finds the claim. DESTROY does the same steps in reverse order. The
+//! attribute of a BAR changes under the same lock, and only while no VMA maps the BAR. mmap()
+//! counts its VMA before it reads the attribute, so at least one of the two sees the other. If it
+//! exchanges write-combining and strict types, the BAR has no subregions either.
 //!
 //! A VMA of a subregion never leads to another one. mmap() counts its VMA in the slot before it
 //! looks for the subregion, both under the memory lock, and CREATE takes no slot that has a VMA.
@@ -56,11 +56,12 @@
 //!
 //! # Cost
 //!
-//! Operations that vfio-pci also has must cost no more here. They first check whether the BAR has
-//! ever had a subregion or an attribute. The code for such a BAR is in separate functions that are
-//! not inlined, so that the common case does not save registers for them. GET_INFO and
-//! GET_REGION_INFO check this before the call of the core, so that the call is a jump. A subregion
-//! that is created during the call may be missing from the reply, as if it were created afterwards.
+//! The target for operations that vfio-pci also has is at most 1.02 times its instructions. They
+//! first check whether the BAR has ever had a subregion or an attribute. The code for such a BAR is
+//! in separate functions that are not inlined, so that the common case does not save registers for
+//! them. GET_INFO and GET_REGION_INFO check this before the call of the core, so that the call is a
+//! jump. A subregion that is created during the call may be missing from the reply, as if it were
+//! created afterwards.
 
 mod create;
 mod describe;
@@ -85,8 +86,8 @@ use crate::{
         Attribute,
         Busy,
         RegionId,
-        Span, //
-        Target,
+        Span,
+        Target, //
     },
     segments::{
         self,

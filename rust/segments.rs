@@ -46,8 +46,8 @@ use crate::{
     compat::{
         MemType,
         PhysRange,
-        Reservation, //
-        TypeCheck,
+        Reservation,
+        TypeCheck, //
     },
     region::{
         self,

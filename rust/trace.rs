@@ -53,8 +53,8 @@ pub(crate) fn export(device: &CStr, index: u32, flags: u32) {
     unsafe { bindings::subregion_trace_export(device.as_char_ptr(), index, flags) };
 }
 
-/// Called when an access at `offset` ends in SIGBUS because no subregion, or another one, has the
-/// page.
+/// Called when an access at `offset` ends in SIGBUS because a subregion claims the page of the BAR,
+/// the page is a stray, or the subregion of the mapping no longer exists.
 pub(crate) fn fault_refused(device: &CStr, offset: u64) {
     // SAFETY: The name is a valid string, which the function copies.
     unsafe { bindings::subregion_trace_fault_refused(device.as_char_ptr(), offset) };

@@ -11,7 +11,7 @@ use core::{
     ops::{
         Deref,
         DerefMut, //
-    },
+    }, //
 };
 use kernel::{
     bindings,
@@ -68,7 +68,8 @@ impl<T> RwSemaphore<T> {
         unsafe { self.read_guard() }
     }
 
-    /// Takes the lock for reading if no thread holds it for writing, or returns `None`.
+    /// Takes the lock for reading if no thread holds it for writing or waits for it, or returns
+    /// `None`.
     pub(crate) fn try_read(&self) -> Option<ReadGuard<'_, T>> {
         // SAFETY: `new` initialised the semaphore.
         let taken = unsafe { bindings::down_read_trylock(self.sem.get()) };
@@ -100,7 +101,7 @@ impl<T> RwSemaphore<T> {
         unsafe { self.write_guard() }
     }
 
-    /// Takes the lock for writing if no thread holds it, or returns `None`.
+    /// Takes the lock for writing if no thread holds it or waits for it, or returns `None`.
     pub(crate) fn try_write(&self) -> Option<WriteGuard<'_, T>> {
         // SAFETY: `new` initialised the semaphore.
         let taken = unsafe { bindings::down_write_trylock(self.sem.get()) };

@@ -15,8 +15,8 @@ use crate::{
         self,
         Attribute,
         ClaimKind,
-        Span, //
-        Target,
+        Span,
+        Target, //
     },
     segments,
     trace,

@@ -10,8 +10,8 @@ use super::{
 use crate::{
     region::{
         self,
-        Span, //
-        Target,
+        Span,
+        Target, //
     },
     vfio::{
         pci::{

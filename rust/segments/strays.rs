@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     compat::{
-        MemType, //
-        TypeCheck,
+        MemType,
+        TypeCheck, //
     },
     region::{
         ClaimMemory,

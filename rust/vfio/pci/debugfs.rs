@@ -22,7 +22,7 @@ use crate::{
     compat::{
         DebugFile,
         Show, //
-    },
+    }, //
 };
 use core::{
     fmt,

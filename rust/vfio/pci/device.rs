@@ -313,8 +313,8 @@ impl<T: Operations> OpenDevice<T> {
         Ok(IoShared::new(self, self.0.owners.read_killable()?))
     }
 
-    /// Takes the io lock for reading if no thread holds it for writing, or returns `None`. A thread
-    /// that holds a lock which comes after the io lock must use this function.
+    /// Takes the io lock for reading if no thread holds it for writing or waits for it, or returns
+    /// `None`. A thread that holds a lock which comes after the io lock must use this function.
     pub(crate) fn try_io_shared(&self) -> Option<IoShared<'_, T>> {
         Some(IoShared::new(self, self.0.owners.try_read()?))
     }
@@ -354,8 +354,8 @@ impl<T: Operations> OpenDevice<T> {
         Ok(IoExclusive::new(self, self.0.owners.write_killable()?))
     }
 
-    /// Takes the io lock for writing if no thread holds it, or returns `None`. A thread that holds
-    /// a lock which comes after the io lock must use this function.
+    /// Takes the io lock for writing if no thread holds it or waits for it, or returns `None`. A
+    /// thread that holds a lock which comes after the io lock must use this function.
     pub(crate) fn try_io_exclusive(&self) -> Option<IoExclusive<'_, T>> {
         Some(IoExclusive::new(self, self.0.owners.try_write()?))
     }

@@ -170,7 +170,7 @@ pub(super) struct MemoryLocked(
 );
 
 impl MemoryLocked {
-    /// Takes the lock for writing if no thread holds it, or returns `None`.
+    /// Takes the lock for writing if no thread holds it or waits for it, or returns `None`.
     pub(super) fn try_new(core: &CoreDevice) -> Option<Self> {
         let lock = core.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
