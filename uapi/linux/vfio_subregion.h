@@ -101,7 +101,8 @@
  *   or end write combining
  * * VFIO_SUBREGION_BUSY_MAPPED: a process maps the BAR itself
  *
- * The bit 0x10 was VFIO_SUBREGION_BUSY_ATTRIBUTE of version 0.1, and is not used again.
+ * The bit 0x10 was VFIO_SUBREGION_BUSY_ATTRIBUTE in the release 0.1.0. Later versions do not use
+ * it.
  */
 #define VFIO_SUBREGION_BUSY_IOEVENTFD	0x01
 #define VFIO_SUBREGION_BUSY_BAR		0x02
