@@ -19,7 +19,8 @@
 //! 4. The export lock ([`pci::OpenDevice::export`]). It protects the pointer of exports to the open
 //!    device. The last close takes it for writing after lock 1. A thread that holds it only tries
 //!    to take the io lock. The opener lock (vfio/pci/debugfs.rs) has the same place, and no thread
-//!    holds both. It protects the record of the process that opened the device.
+//!    holds both. It protects the record of the process that opened the device. A thread that
+//!    holds the opener lock takes the mutex of the device's exports, and no lock under that.
 //! 5. The memory lock, which belongs to vfio-pci-core ([`pci::OpenDevice::memory_shared`],
 //!    [`pci::OpenDevice::memory_exclusive`]). It protects the [`Claims`]. The core holds it for
 //!    writing while the device must not be accessed. Code under it must not access user memory.

@@ -101,7 +101,8 @@ int vfio_subregion_dma_unmap(struct vfio_subregion_device *device, uint64_t iova
  * @count: the number of eventfds, at most the number that VFIO_DEVICE_GET_IRQ_INFO reports
  *
  * A program waits for an eventfd by poll(), epoll or read(). INTx is masked when it has been
- * signalled, until vfio_subregion_irq_unmask().
+ * signalled, until vfio_subregion_irq_unmask(). A device with an iommufd is attached to an address
+ * space first, as by vfio_subregion_dma_map().
  */
 int vfio_subregion_irq_enable(struct vfio_subregion_device *device, uint32_t index,
 			      const int *eventfds, uint32_t count);

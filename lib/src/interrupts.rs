@@ -139,8 +139,9 @@ impl Opened {
     ///
     /// # Errors
     ///
-    /// EINVAL if `count` is zero or above the number of vectors, which the text says; otherwise the
-    /// errno of `VFIO_DEVICE_SET_IRQS`.
+    /// EINVAL if `count` is zero or above the number of vectors, which the text says; the errno of
+    /// `VFIO_DEVICE_SET_IRQS`; or that of the attachment of a device with an iommufd to an address
+    /// space, which comes first.
     pub fn interrupts(&self, kind: Irq, count: u32) -> Result<Interrupts<'_>, SetupError> {
         let most = self.vectors(kind)?;
         if count == 0 || count > most {
@@ -157,7 +158,12 @@ impl Opened {
                 format_args!("{count} vectors of {kind:?} cannot be enabled: {errno}"),
             )
         };
-        self.attach().map_err(failed)?;
+        self.attach().map_err(|errno| {
+            SetupError::new(
+                errno,
+                format_args!("the device cannot be attached to an address space: {errno}"),
+            )
+        })?;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         let vectors = (0..count)
             .map(|_| eventfd(0, flags).map(Interrupt))

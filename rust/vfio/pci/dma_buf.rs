@@ -39,7 +39,8 @@ const HEAD: usize = 16;
 /// The size of `struct vfio_region_dma_range`.
 const RANGE: usize = 16;
 
-/// The core cannot allocate the memory for more ranges.
+/// With pages of 4 KiB, the core cannot allocate the memory for more ranges. With larger pages this
+/// limit is lower than the core's.
 const MAX_RANGES: usize = 4 << 20 >> 4;
 
 /// A range of a BAR.
@@ -69,7 +70,8 @@ impl Request {
 
 /// Handles `VFIO_DEVICE_FEATURE_DMA_BUF`.
 ///
-/// All errors are those that the core has for a BAR, and the function checks in the same order.
+/// Up to [`MAX_RANGES`] ranges, all errors are those that the core has for a BAR, and the function
+/// checks in the same order.
 #[inline(never)]
 pub(super) fn feature<T: Operations>(
     device: &OpenDevice<T>,
@@ -97,6 +99,10 @@ fn request<T: Operations>(
     arg: *mut c_void,
     size: usize,
 ) -> Result<Request> {
+    if !cfg!(CONFIG_VFIO_PCI_DMABUF) {
+        // The core refuses every request.
+        return Ok(Request::Users(arg));
+    }
     // The core checks these arguments, and everything else that this function does not.
     let probe = flags & bindings::VFIO_DEVICE_FEATURE_PROBE != 0;
     if probe || flags & bindings::VFIO_DEVICE_FEATURE_GET == 0 || size < HEAD {
@@ -145,8 +151,8 @@ fn request<T: Operations>(
 /// range that leaves the region therefore becomes one that leaves the BAR, and differs in nothing
 /// else that the core checks.
 fn translated(bytes: &Range<u64>, bar_len: u64, offset: u64, length: u64) -> u64 {
-    // A BAR lies at a multiple of its size. An offset that overflows here also does so when the
-    // core adds it to the address of the BAR.
+    // An ordinary BAR lies at a multiple of its size. An offset that overflows here also does so
+    // when the core adds it to the address of the BAR.
     let Some(start) = bytes.start.checked_add(offset) else {
         return offset;
     };

@@ -120,7 +120,7 @@ impl<D: Driver> DeviceOps<D> {
         unsafe { raw_init(ioeventfds, init) };
         // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
         let exports = unsafe { &raw mut (*device).exports };
-        let init = Mutex::new(None, c"vfio_exports", static_lock_class!());
+        let init = Mutex::new(None, c"vfio_device_exports", static_lock_class!());
         // SAFETY: As for `owners`.
         unsafe { raw_init(exports, init) };
         // SAFETY: VFIO has allocated memory for a whole `Device<D::Device>`.
