@@ -21,6 +21,8 @@ use kernel::{
 
 /// A kernel mapping of device memory. Dropping it unmaps the memory.
 ///
+/// The kernel crate's `IoMem` maps a whole resource, always uncached.
+///
 /// # Invariants
 ///
 /// `io` is a live mapping of `len` bytes of device memory. ioremap() or ioremap_wc() returned it.

@@ -10,6 +10,9 @@ use kernel::{
 
 /// A range of physical addresses of device memory that the driver may map.
 ///
+/// The kernel crate's `Region` is a reservation. vfio-pci-core reserves BARs, and the driver needs
+/// parts of them.
+///
 /// # Invariants
 ///
 /// - The range is memory of a resource of a device that is bound to this driver, and the driver has

@@ -34,7 +34,8 @@ impl Drop for PowerGuard<'_> {
     }
 }
 
-/// Returns the C structure of `pdev`. `pci::Device` is a transparent wrapper of it.
+/// Returns the C structure of `pdev`, as the kernel crate's `as_raw()`, which is private, does.
+/// `pci::Device` is a transparent wrapper of it.
 fn as_raw(pdev: &pci::Device) -> *mut kernel::bindings::pci_dev {
     core::ptr::from_ref(pdev).cast_mut().cast()
 }

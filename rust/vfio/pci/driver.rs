@@ -339,7 +339,8 @@ impl<D: Driver> Callbacks<D> {
     }
 }
 
-/// Returns the `struct device` of a PCI device.
+/// Returns the `struct device` of a PCI device, as the kernel crate's `as_raw()` does, which is
+/// private.
 pub(super) fn dev(pdev: *mut pci_dev) -> *mut kernel::bindings::device {
     // The address is only computed. `dev` is a field of the structure for any value of the pointer.
     pdev.wrapping_byte_add(offset_of!(pci_dev, dev)).cast()

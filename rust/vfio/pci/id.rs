@@ -29,7 +29,8 @@ impl IdTable {
     }
 }
 
-/// An id that is added to a registered driver; see `struct pci_device_id`.
+/// An id that is added to a registered driver; see `struct pci_device_id`. The kernel crate's
+/// `DeviceId` is for static tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DynamicId {
     /// The vendor of the device, or [`Self::ANY`].
