@@ -143,22 +143,7 @@ impl Actor {
 
     fn map_export(&mut self) -> Option<Op> {
         let (via, _, len) = self.any_export().filter(|_| self.space.len() + 4 <= VMAS)?;
-        let page = self.facts.page;
-        let offset = match self.rng.below(3) {
-            0 => self.rng.below(len / page) * page,
-            _ => 0,
-        };
-        let len = len - offset;
-        let at = self.address(offset, len)?;
-        Some(Op::Map {
-            via,
-            at,
-            len,
-            offset,
-            write: !self.rng.once_in(8),
-            shared: true,
-            fixed: Fixed::Over,
-        })
+        self.map_end(via, 0, len)
     }
 
     /// `pread()` or `pwrite()` of its own bytes on a page of an export.
@@ -304,6 +289,11 @@ impl Actor {
             let known = &self.known[self.rng.index(self.known.len())];
             (known.slot.start, known.slot.end - known.slot.start)
         };
+        self.map_end(Via::Device, offset, len)
+    }
+
+    /// A mapping of `len` bytes of a file from `offset` on, or of the end of them.
+    fn map_end(&mut self, via: Via, offset: u64, len: u64) -> Option<Op> {
         let page = self.facts.page;
         let skip = match self.rng.below(3) {
             0 => self.rng.below(len / page) * page,
@@ -312,7 +302,7 @@ impl Actor {
         let (offset, len) = (offset + skip, len - skip);
         let at = self.address(offset, len)?;
         Some(Op::Map {
-            via: Via::Device,
+            via,
             at,
             len,
             offset,
