@@ -36,13 +36,14 @@
 //! Only a fault makes page-table entries (device/mmap.rs). It holds the memory lock for reading,
 //! and the gate is open. CREATE takes the memory lock for writing, removes all entries for the
 //! range, changes the type of the pages, and enters the claim. The entry of an earlier fault is
-//! removed, and a later fault finds the claim. DESTROY does the same steps in reverse order. The
-//! attribute of a BAR changes under the same lock, and only while no VMA maps the BAR. mmap()
-//! counts its VMA before it reads the attribute, so at least one of the two sees the other. If it
-//! exchanges write-combining and strict types, the BAR has no subregions either.
+//! removed, and a later fault finds the claim. DESTROY removes the claim and all entries of the
+//! slot, and changes the type, under the same lock. The attribute of a BAR changes under it too,
+//! and only while no VMA maps the BAR. mmap() counts its VMA before it reads the attribute, so at
+//! least one of the two sees the other. If it exchanges write-combining and strict types, the BAR
+//! has no subregions either.
 //!
-//! A VMA of a subregion never leads to another one. mmap() counts its VMA in the slot before it
-//! looks for the subregion, both under the memory lock, and CREATE takes no slot that has a VMA.
+//! A VMA of a subregion never leads to another one. mmap() looks for the subregion and counts its
+//! VMA in the slot under one hold of the memory lock, and CREATE takes no slot that has a VMA.
 //! The VMA keeps its count when it is copied, split or moved: the new VMA is counted before the old
 //! one ends. A VMA of an export is not counted. Its file has the id of the subregion, and a fault
 //! makes an entry only if the subregion at the slot has this id.
@@ -143,8 +144,7 @@ pub(crate) struct State {
     /// ([`bit`]), and one for each BAR that has had an attribute ([`attribute_bit`]). All other
     /// BARs behave as with vfio-pci.
     history: Atomic<u32>,
-    /// The number of VMAs that map each BAR's window, without its slots, whose VMAs the [`Claims`]
-    /// count.
+    /// The number of VMAs that map each BAR itself. The [`Claims`] count those of its slots.
     vma_counts: [Atomic<i64>; pci::BARS],
 }
 

@@ -86,7 +86,7 @@ FIXTURE_TEARDOWN(segment)
 }
 
 /* contract: controls.asking */
-TEST_F(segment, makes_what_was_asked_for_as_wc_be_wc)
+TEST_F(segment, gives_its_own_pages_wc_entries)
 {
 	void *map = pci_map_resource(self->dev.bdf, 2, "_wc", 4 * MIB, MIB);
 

@@ -238,7 +238,7 @@ TEST_F(dma_buf, wrong_fields_fail_as_for_a_bar)
 }
 
 /* contract: dma-buf.enodev */
-TEST_F(dma_buf, of_what_is_no_subregion_is_enodev)
+TEST_F(dma_buf, of_an_index_without_subregion_is_enodev)
 {
 	const uint32_t unknown[] = { VFIO_PCI_NUM_REGIONS + 1, 16384, 0x80000000, UINT32_MAX };
 	struct dma_buf_request request;
@@ -270,7 +270,7 @@ TEST_F(dma_buf, reads_the_request_only)
 	fd = dma_buf(&self->dev, request);
 	EXPECT_LE(0, fd) TH_LOG("%s", strerror(-fd));
 	close(fd);
-	/* What comes after the header, and what comes after the first range, is not there. */
+	/* The bytes after the header, and those after the first range, are not mapped. */
 	ASSERT_EQ(0, mprotect(pages, 4 * KIB, PROT_READ | PROT_WRITE));
 	request->nr_ranges = 3;
 	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));

@@ -51,7 +51,7 @@ static void expect_export_refused(struct __test_metadata *_metadata, struct vfio
 }
 
 /* contract: export.enoent */
-TEST_F(export, of_what_is_no_subregion_is_enoent)
+TEST_F(export, of_an_index_without_subregion_is_enoent)
 {
 	const uint32_t unknown[] = { self->sub.index + 1, 16384, 0x80000000, UINT32_MAX };
 	uint32_t index;

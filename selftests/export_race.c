@@ -30,10 +30,10 @@ FIXTURE(export_race) {
 	struct vfio_device dev;
 	const char *bdf;
 	struct round rounds[ROUNDS];
-	/* How many rounds the workers may look at. */
+	/* The number of rounds at which the workers may look. */
 	atomic_uint begun;
 	atomic_bool stop;
-	/* What they found. */
+	/* The results of the workers. */
 	atomic_uint wrong;
 	atomic_uint seen;
 	atomic_uint dead;

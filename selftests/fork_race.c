@@ -130,7 +130,7 @@ TEST_F(forked, a_split_leaves_the_entries_beside_it)
 	EXPECT_EQ(shift_here(SHIFT_2M), pte_shift(self->map));
 }
 
-/* How another process revokes the pages of the mapping, and restores them. */
+/* The way in which another process revokes the pages of the mapping, and restores them. */
 struct change {
 	int (*revoke)(struct vfio_device *dev, struct vfio_subregion_create *sub);
 	int (*restore)(struct vfio_device *dev, struct vfio_subregion_create *sub);

@@ -239,7 +239,7 @@ TEST_F(helpers, the_first_possible_attribute_is_mapped)
 	EXPECT_EQ(VFIO_SUBREGION_ATTR_WC, wc.attribute);
 	EXPECT_TOUCH(wc.map, PTE_WC, SHIFT_4K);
 
-	/* What is claimed cannot be mapped through the BAR; the rest of it can. */
+	/* Claimed pages cannot be mapped through the BAR; the other pages can. */
 	EXPECT_EQ(-1, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB, wanted, 2, &none));
 	EXPECT_EQ(EEXIST, errno);
 	EXPECT_EQ(-1, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB, wanted + 1, 1,
@@ -308,7 +308,7 @@ FIXTURE_TEARDOWN(helpers_stock)
 }
 
 /* contract: userspace.best */
-TEST_F(helpers_stock, vfio_pci_gives_what_it_has_and_it_is_told)
+TEST_F(helpers_stock, vfio_pci_gives_its_own_type_and_the_source_says_so)
 {
 	const uint32_t wanted[] = { VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_ATTR_NONCACHED };
 	struct vfio_subregion_mapping got;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * How a KVM guest uses a subregion: its stores, their effect on it, the entries in its second stage
- * of page tables, and what happens when the memory is revoked.
+ * Subregions in a KVM guest: its stores, their effect, the entries in its second stage of page
+ * tables, and the revocation of the memory.
  */
 #include <pthread.h>
 #include <signal.h>

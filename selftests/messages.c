@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the programs in C say when a device cannot be opened: what failed, why, and what to do. The
+ * The messages of programs in C when a device cannot be opened: what failed, why, what to do. The
  * table in Documentation/userspace.rst has the texts.
  */
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 
 /* A user without rights. */
 #define USER	1000
-/* Where the cgroup for devices is mounted. */
+/* The mount point of the cgroup for devices. */
 #define DEVICES	"/tmp/devices"
 
 FIXTURE(messages) {

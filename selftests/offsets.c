@@ -364,10 +364,10 @@ TEST_F(offsets, a_mapping_that_is_made_meanwhile_never_leads_to_another_subregio
 struct receiver {
 	pthread_t thread;
 	int fds[EXPORTS];
-	/* How many there are. */
+	/* The number of subregions. */
 	atomic_uint made;
 	atomic_bool stop;
-	/* How many mappings showed the bytes of their subregion, and how many others. */
+	/* The number of mappings that showed the bytes of their subregion, and of others. */
 	atomic_uint seen;
 	atomic_uint wrong;
 };

@@ -46,7 +46,7 @@ struct watch {
 	struct witness *process;
 	struct witness *reader;
 	/*
-	 * How often the oracle found an entry for the first mapping, and how often it found none.
+	 * The number of times that the oracle found an entry for the first mapping, and found none.
 	 */
 	volatile unsigned long present;
 	volatile unsigned long absent;

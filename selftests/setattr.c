@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * VFIO_REGION_SET_ATTR: the type of later mappings of the BAR's own window.
+ * VFIO_REGION_SET_ATTR: the type of later mappings through the BAR.
  */
 #include <sys/eventfd.h>
 

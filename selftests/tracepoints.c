@@ -30,7 +30,7 @@ static const char *const names[EVENTS] = {
 FIXTURE(tracepoints) {
 	struct vfio_device dev;
 	char system[64];
-	/* What each event must say. */
+	/* The line that each event must have. */
 	char lines[EVENTS][LINE];
 	char text[TEXT];
 };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What the plugin wctrace counts of stores to a device, from the program's instruction to the PCIe
+ * Counts by the plugin wctrace of stores to a device, from the program's instruction to the PCIe
  * write: the model's own unit tests know neither QEMU nor page tables.
  */
 #include <sched.h>
@@ -244,7 +244,7 @@ TEST_F(wctrace, memcpy_of_a_line_is_one_write)
 	EXPECT_EQ(1, count(WCTRACE_WRITES));
 }
 
-/* How many aligned words of 8 bytes the @size bytes at @offset touch outside of whole lines. */
+/* The number of aligned words of 8 bytes that @size bytes at @offset touch besides whole lines. */
 static uint64_t words_of_ends(size_t offset, size_t size)
 {
 	size_t first = (offset + LINE - 1) / LINE * LINE, end = (offset + size) / LINE * LINE;

@@ -9,7 +9,7 @@ size_t transfer_pitch(const struct transfer *transfer)
 	return (transfer_start(transfer) + transfer->size + BUFFER - 1) / BUFFER * BUFFER;
 }
 
-/* How many aligned stores of at most 8 bytes the bytes from @at to @end take. */
+/* The number of aligned stores of at most 8 bytes for the bytes from @at to @end. */
 static size_t stores(size_t at, size_t end)
 {
 	size_t count = 0, step;

@@ -15,7 +15,7 @@
 /**
  * struct bench - an open device, and the range of a BAR to write
  *
- * The last page of the range stays plain. The other pages are the test window, which has the BAR's
+ * The last page of the range stays plain. The other pages are the test range, which has the BAR's
  * own type while it is not claimed.
  */
 struct bench {
@@ -28,12 +28,12 @@ struct bench {
 	uint64_t bar_offset;
 	size_t length;
 	volatile char *plain;
-	/* Of the test window, while it is claimed. */
+	/* Of the test range, while it is claimed. */
 	struct vfio_subregion_create created;
 	volatile char *wc;
 };
 
-/** bench_claim() - makes the test window write-combining */
+/** bench_claim() - makes the test range write-combining */
 int bench_claim(struct bench *bench);
 
 /** bench_release() - returns it to the BAR */

@@ -20,7 +20,7 @@
 /* The value of bytes that must not change. */
 #define UNTOUCHED	0x5a
 
-/* One mapping of the window, and the offset of the same bytes in the device file. */
+/* One mapping of the test range, and the offset of the same bytes in the device file. */
 struct view {
 	const char *name;
 	volatile char *map;
@@ -47,7 +47,7 @@ static void load_window(const struct view *view, uint64_t *words, size_t length)
 		words[i] = word[i];
 }
 
-/* Whether the mapping and read() return @want for the window. */
+/* Whether the mapping and read() return @want for the test range. */
 static int compare(struct bench *bench, const struct view *view, const struct transfer *transfer,
 		   const char *want, size_t length)
 {

@@ -188,7 +188,7 @@ VFIO_SUBREGION_INLINE void vfio_subregion_copy_wc(volatile void *to, const void 
  * The members are for reading.
  */
 struct vfio_subregion_queue {
-	/* Where the slots are, the bytes of each, and how many there are. */
+	/* The slots, the bytes of each, and their number. */
 	volatile char *slots;
 	size_t size;
 	size_t count;

@@ -30,7 +30,7 @@ pub enum Source {
 pub struct Best {
     /// The mapping. [`Mapping::attribute`] is one of the attributes that were wanted.
     pub mapping: Mapping,
-    /// Where it comes from.
+    /// The origin of the memory.
     pub source: Source,
 }
 

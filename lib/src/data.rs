@@ -3,7 +3,7 @@
 //! Memory that is written by copies and by descriptors.
 
 use crate::{
-    raw::{LineStore, Routines, Slots, Window, LINE},
+    raw::{CopyTarget, LineStore, Routines, Slots, LINE},
     AccessError, Attribute, Mapping, Queue, Register, Word,
 };
 use zerocopy::{Immutable, IntoBytes};
@@ -32,7 +32,7 @@ const WORD: usize = size_of::<u64>();
 /// [`flush_stores`](crate::flush_stores) where there is none. Stores of one batch need no fence
 /// between them.
 #[derive(Clone, Copy, Debug)]
-pub struct Data<'a>(Window<'a>);
+pub struct Data<'a>(CopyTarget<'a>);
 
 impl<'a> Data<'a> {
     pub(crate) fn new(mapping: &'a Mapping) -> Self {
@@ -42,7 +42,7 @@ impl<'a> Data<'a> {
         } else {
             Routines::ordered()
         };
-        Self(mapping.memory().window(routines))
+        Self(mapping.memory().copy_target(routines))
     }
 
     pub(crate) fn write_combining(mapping: &'a Mapping) -> Result<Self, AccessError> {

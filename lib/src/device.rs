@@ -94,10 +94,10 @@ impl<F: AsFd> Device<F> {
     /// # use vfio_subregion::{Attribute, Bar, ByteRange, Device};
     /// # fn example(device: std::fs::File) -> Result<(), Box<dyn std::error::Error>> {
     /// let device = Device::new(device);
-    /// const WINDOW: ByteRange = ByteRange::new(1 << 20, 4 << 20).unwrap(); // as it is compiled
-    /// let region = device.create(Bar::ALL[2], WINDOW, Attribute::WriteCombining)?;
-    /// let window = device.map(&region)?;
-    /// window.write_combining()?.copy_from(0, b"data")?;
+    /// const DATA: ByteRange = ByteRange::new(1 << 20, 4 << 20).unwrap(); // as it is compiled
+    /// let region = device.create(Bar::ALL[2], DATA, Attribute::WriteCombining)?;
+    /// let data = device.map(&region)?;
+    /// data.write_combining()?.copy_from(0, b"data")?;
     /// vfio_subregion::flush_stores();
     /// device.destroy(region.index())?;
     /// # Ok(())

@@ -13,7 +13,7 @@ fn null() -> io::Result<Device<File>> {
         .map(Device::new)
 }
 
-/// What a device might say of a BAR of 64 KiB.
+/// A BAR of 64 KiB, as a device may describe it.
 fn region() -> Region {
     Region {
         index: RegionIndex(2),

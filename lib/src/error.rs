@@ -79,14 +79,14 @@ pub enum Error {
         call: Call,
         /// The region that it was about.
         index: RegionIndex,
-        /// What is in the way.
+        /// The reasons for [`Errno::BUSY`].
         busy: Busy,
     },
     /// The kernel refused a call.
     Refused {
         /// The call.
         call: Call,
-        /// What it returned.
+        /// The errno of the call.
         errno: Errno,
         /// The region of the call.
         index: RegionIndex,

@@ -55,7 +55,7 @@ pub struct Export {
     /// The region, for errors.
     index: RegionIndex,
     size: u64,
-    /// Where the subregion begins in the BAR, in the bits that matter to large page-table entries.
+    /// The start of the subregion in the BAR, in the bits that matter to large page-table entries.
     place: u64,
     attribute: Option<Attribute>,
 }

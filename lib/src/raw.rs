@@ -18,7 +18,7 @@ pub(crate) use self::{
     access::Access,
     lines::{Routines, LINE},
     setup::{bind_iommufd, device_file, set_container, set_iommu, setup, Pages, Setup},
-    views::{Place, Slots, Window},
+    views::{CopyTarget, Place, Slots},
 };
 pub use self::{
     fences::{flush_stores, order_loads, order_stores},
@@ -340,8 +340,8 @@ impl Memory {
     }
 
     /// All of it, for copies by `routines`.
-    pub(crate) fn window(&self, routines: Routines) -> Window<'_> {
-        Window::new(self, routines)
+    pub(crate) fn copy_target(&self, routines: Routines) -> CopyTarget<'_> {
+        CopyTarget::new(self, routines)
     }
 }
 

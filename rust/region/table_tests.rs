@@ -408,7 +408,7 @@ mod cases {
 
     // contract: rules.storage
     #[test]
-    fn a_move_leaves_out_what_was_removed() {
+    fn a_move_omits_removed_subregions() {
         let mut table = Table::default();
         let ids: [_; 8] = core::array::from_fn(|n| claim(&mut table, n as u64 * PAGE, PAGE));
         assert_eq!(table.lacks_room(bar(2)), Some(16));

@@ -12,7 +12,7 @@
 /** struct command_option - an option --@name with a number, with a text, or without argument */
 struct command_option {
 	const char *name;
-	/* Where the value is stored; exactly one of these is set. */
+	/* The place for the value; exactly one of these is set. */
 	uint64_t *number;
 	const char **text;
 	bool *given;

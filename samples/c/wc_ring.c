@@ -29,19 +29,19 @@
 static const char usage_text[] =
 	"Usage: wc_ring [OPTION]... DEVICE\n"
 	"\n"
-	"Writes a descriptor ring to a write-combining window of a BAR, leaves the registers of\n"
+	"Writes a descriptor ring to a write-combining range of a BAR, leaves the registers of\n"
 	"the BAR strict, reads the ring back, and prints what is mapped how.\n"
 	"\n"
 	"DEVICE is a PCI address (0000:01:00.0 or 01:00.0) or /dev/vfio/devices/vfioN.\n"
 	"\n"
 	"  --bar N          the BAR\n"
-	"  --offset BYTES   where in the BAR the window begins\n"
+	"  --offset BYTES   where in the BAR the range begins\n"
 	"  --size BYTES     how long it is\n"
-	"  --doorbell BYTES a register of the BAR, outside the window, that is written with the\n"
+	"  --doorbell BYTES a register of the BAR, outside the range, that is written with the\n"
 	"                   number of descriptors; without it none is written\n"
 	"  --oracle         asks pte_oracle.ko what the page tables hold\n"
 	"\n"
-	"The window is overwritten, so it must be memory. On QEMU's ivshmem all have a default:\n"
+	"The range is overwritten, so it must be memory. On QEMU's ivshmem all have a default:\n"
 	"4 MiB at 1 MiB of BAR 2, with the doorbell at 0.\n"
 	"\n"
 	"The status is 0 when all is as asked for; 1 when the device cannot be used, 2 for a\n"
@@ -61,7 +61,7 @@ struct ring {
 	struct vfio_device dev;
 	struct vfio_region_info bar;
 	struct vfio_subregion_create window;
-	/* The registers: the part of the BAR below the window, or above it if it is at 0. */
+	/* The registers: the part of the BAR below the range, or above it if it is at 0. */
 	uint64_t registers_offset;
 	uint64_t registers_size;
 	void *registers;
@@ -93,7 +93,7 @@ static struct descriptor make_descriptor(uint64_t sequence)
 
 /*
  * Writes the descriptors. Each is made in ordinary memory and then copied as one line, which leaves
- * the CPU as one burst. Single stores in no order, and loads from the window, would break the line
+ * the CPU as one burst. Single stores in no order, and loads from the range, would break the line
  * into words.
  */
 static void write_ring(struct ring *ring)
@@ -173,7 +173,7 @@ static int complete(struct options *options, struct ring *ring)
 
 	if (range_default(&ring->dev, window, RING_MAX) && options->doorbell == NONE)
 		options->doorbell = 0;
-	ret = range_check(&ring->dev, window, "window", &ring->bar);
+	ret = range_check(&ring->dev, window, "range", &ring->bar);
 	if (ret)
 		return ret;
 	end = window->offset + window->size;
@@ -188,7 +188,7 @@ static int complete(struct options *options, struct ring *ring)
 	return STATUS_OK;
 }
 
-/* Claims the window first: from then on its pages cannot be mapped with the wrong type. */
+/* Claims the range first: from then on its pages cannot be mapped with the wrong type. */
 static int set_up(const struct options *options, struct ring *ring)
 {
 	const struct range *window = &options->window;

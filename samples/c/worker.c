@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * A daemon that owns a device, and a worker that gets a doorbell page and a write-combining window
- * of it and nothing else.
+ * A daemon that owns a device, and a worker that gets a doorbell page and a write-combining
+ * subregion of it and nothing else.
  *
  * The daemon creates the two subregions, exports a file for each (VFIO_SUBREGION_EXPORT), and sends
  * them to the worker over a socket. The worker runs as the user nobody, in an empty root directory
  * without /dev/vfio. It writes descriptors and rings the doorbell by itself. At the end the daemon
- * takes the window back: the worker's mapping then raises SIGBUS.
+ * takes the subregion back: the worker's mapping then raises SIGBUS.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,8 +28,8 @@
 #define BAR		VFIO_PCI_BAR2_REGION_INDEX
 #define DOORBELL	0
 #define DOORBELL_SIZE	4096
-#define WINDOW		(1ULL << 20)
-#define WINDOW_SIZE	(1ULL << 20)
+#define RING_AT		(1ULL << 20)
+#define RING_SIZE	(1ULL << 20)
 #define DESCRIPTORS	4096
 #define DESCRIPTOR	64
 #define NOBODY		65534
@@ -38,7 +38,7 @@ static const char usage_text[] =
 	"Usage: c_worker DEVICE\n"
 	"\n"
 	"Hands a worker process, which has no other right to the device, a doorbell page and a\n"
-	"write-combining window of BAR 2, has it write a ring, and takes the window back.\n"
+	"write-combining subregion of BAR 2, has it write a ring, and takes it back.\n"
 	"\n"
 	"DEVICE is a PCI address (0000:01:00.0 or 01:00.0) or /dev/vfio/devices/vfioN; without one\n"
 	"it is that in the variable DEV_IVSHMEM. BAR 2 is\n"
@@ -49,11 +49,11 @@ static const char usage_text[] =
 	"line, 3 when its driver has no subregions, 4 when it refused these, 5 when the device\n"
 	"does not have what the worker wrote, or the worker still had what was taken back.\n";
 
-/* What is sent with the files: the worker cannot ask the device. */
+/* The message with the files, because the worker cannot ask the device. */
 struct grant {
-	uint64_t window_size;
+	uint64_t ring_size;
 	/* For large page-table entries. */
-	uint64_t window_place;
+	uint64_t ring_place;
 };
 
 union control {
@@ -119,7 +119,7 @@ static void bus_error(int signal)
 }
 
 /* The descriptors of one batch, each as long as a write-combining buffer. */
-static void write_ring(char *window, volatile uint32_t *doorbell)
+static void write_ring(char *ring, volatile uint32_t *doorbell)
 {
 	uint64_t descriptor[DESCRIPTOR / sizeof(uint64_t)] = { 0 };
 	unsigned int i;
@@ -127,7 +127,7 @@ static void write_ring(char *window, volatile uint32_t *doorbell)
 	for (i = 0; i < DESCRIPTORS; i++) {
 		descriptor[0] = i;
 		descriptor[7] = ~(uint64_t)i;
-		vfio_subregion_copy(window + i * DESCRIPTOR, descriptor, DESCRIPTOR);
+		vfio_subregion_copy(ring + i * DESCRIPTOR, descriptor, DESCRIPTOR);
 	}
 	vfio_subregion_order_stores();
 	*doorbell = DESCRIPTORS;
@@ -139,7 +139,7 @@ static int work(int socket)
 	volatile uint32_t *doorbell;
 	struct grant grant;
 	int files[2];
-	char *window;
+	char *ring;
 	char byte;
 
 	if (confine())
@@ -148,20 +148,20 @@ static int work(int socket)
 	if (receive_grant(socket, &grant, files))
 		return fail(STATUS_SYSTEM, "worker: no files came");
 	doorbell = vfio_subregion_map_at(files[0], PROT_READ | PROT_WRITE, 0, DOORBELL_SIZE, 0);
-	window = vfio_subregion_map_at(files[1], PROT_READ | PROT_WRITE, 0, grant.window_size,
-				       grant.window_place);
-	if (doorbell == MAP_FAILED || window == MAP_FAILED)
+	ring = vfio_subregion_map_at(files[1], PROT_READ | PROT_WRITE, 0, grant.ring_size,
+				     grant.ring_place);
+	if (doorbell == MAP_FAILED || ring == MAP_FAILED)
 		return fail(STATUS_SYSTEM, "worker: mmap: %s", strerror(errno));
-	write_ring(window, doorbell);
-	/* The daemon destroys the window, and cannot flush the stores of this process. */
+	write_ring(ring, doorbell);
+	/* The daemon destroys the subregion, and cannot flush the stores of this process. */
 	vfio_subregion_flush_stores();
-	/* The daemon looks, and takes the window back. */
+	/* The daemon looks, and takes the subregion back. */
 	if (write(socket, "", 1) != 1 || read(socket, &byte, 1) != 1)
 		return fail(STATUS_SYSTEM, "worker: the daemon is gone");
 	signal(SIGBUS, bus_error);
 	if (!sigsetjmp(revoked, 1)) {
-		*(volatile char *)window = 0;
-		return fail(STATUS_DATA, "worker: the window can still be written");
+		*(volatile char *)ring = 0;
+		return fail(STATUS_DATA, "worker: the subregion can still be written");
 	}
 	/* The doorbell is another export. */
 	*doorbell = 0;
@@ -171,7 +171,7 @@ static int work(int socket)
 struct owner {
 	struct vfio_device dev;
 	struct vfio_subregion_create doorbell;
-	struct vfio_subregion_create window;
+	struct vfio_subregion_create ring;
 	void *registers;
 	void *memory;
 	int files[2];
@@ -184,13 +184,13 @@ static int set_up(struct owner *owner)
 	ret = device_create(&owner->dev, BAR, VFIO_SUBREGION_ATTR_DEVICE, DOORBELL, DOORBELL_SIZE,
 			    &owner->doorbell, &owner->registers);
 	if (!ret)
-		ret = device_create(&owner->dev, BAR, VFIO_SUBREGION_ATTR_WC, WINDOW, WINDOW_SIZE,
-				    &owner->window, &owner->memory);
+		ret = device_create(&owner->dev, BAR, VFIO_SUBREGION_ATTR_WC, RING_AT, RING_SIZE,
+				    &owner->ring, &owner->memory);
 	if (ret)
 		return ret;
 	owner->files[0] = vfio_subregion_export(owner->dev.fd, owner->doorbell.index,
 						O_RDWR | O_CLOEXEC);
-	owner->files[1] = vfio_subregion_export(owner->dev.fd, owner->window.index,
+	owner->files[1] = vfio_subregion_export(owner->dev.fd, owner->ring.index,
 						O_RDWR | O_CLOEXEC);
 	if (owner->files[0] < 0 || owner->files[1] < 0)
 		return fail(STATUS_REFUSED, "VFIO_SUBREGION_EXPORT: %s", strerror(errno));
@@ -211,13 +211,13 @@ static int verify(struct owner *owner)
 	return STATUS_OK;
 }
 
-/* Hands out the files, waits for the worker, and takes the window back. */
+/* Hands out the files, waits for the worker, and takes the subregion back. */
 static int serve(struct owner *owner, int socket)
 {
-	const struct grant grant = { WINDOW_SIZE, WINDOW };
+	const struct grant grant = { RING_SIZE, RING_AT };
 	struct vfio_subregion_destroy destroy = {
 		.argsz = sizeof(destroy),
-		.index = owner->window.index,
+		.index = owner->ring.index,
 	};
 	char byte;
 	int ret;
@@ -273,7 +273,7 @@ int main(int argc, char **argv)
 	if (!status)
 		status = WIFEXITED(ended) ? WEXITSTATUS(ended) : STATUS_DATA;
 	if (!status)
-		printf("the window was taken back; the worker's next store raised SIGBUS\n");
+		printf("the subregion was taken back; the worker's next store raised SIGBUS\n");
 	vfio_device_close(&owner.dev);
 	return status;
 }

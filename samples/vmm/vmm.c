@@ -5,7 +5,7 @@
  *
  *	vmm [--oracle] PCI-ADDRESS
  *
- * The registers are a DEVICE subregion, the data window is a GUEST_ANY subregion, and the rest is
+ * The registers are a DEVICE subregion, the data area is a GUEST_ANY subregion, and the rest is
  * mapped through the BAR itself. Each part is a memory slot at its offset in the BAR, so the guest
  * sees one BAR. The guest of this sample (vm.c) stores to each part once.
  *

@@ -173,7 +173,7 @@ static inline char *fixture_map(struct __test_metadata *_metadata, struct vfio_d
 	return map;
 }
 
-/** fixture_map_bar() - maps a whole BAR through its own window, or fails the test */
+/** fixture_map_bar() - maps a whole BAR, or fails the test */
 static inline char *fixture_map_bar(struct __test_metadata *_metadata, struct vfio_device *dev,
 				    uint32_t bar, size_t align)
 {

@@ -12,7 +12,7 @@
 
 #define VIEWS_MOST	6
 
-/* The mapped region: the BAR through its own window, or a subregion. */
+/* The mapped region: the BAR itself, or a subregion. */
 static const struct place {
 	const char *name;
 	bool is_subregion;

@@ -404,7 +404,7 @@ __attribute__((visibility("default"))) void *mmap64(void *addr, size_t length, i
 		return next_mmap(addr, length, prot, flags, fd, offset);
 	}
 	map = map_device(address, addr, length, prot, flags, fd, offset);
-	/* What mmap() does for the program succeeded, if other calls here did not. */
+	/* The program's mmap() succeeded, even if other calls here did not. */
 	if (map != MAP_FAILED)
 		errno = error;
 	return map;

@@ -77,7 +77,7 @@ static void copy_loop(volatile char *to, const char *from, size_t size)
 static const struct routine {
 	const char *name;
 	void (*copy)(volatile char *to, const char *from, size_t size);
-	/* What the size and the target must be multiples of. */
+	/* The size and the target must be multiples of these. */
 	size_t unit;
 	size_t alignment;
 	/* Its stores are aligned where the target is; others raise SIGBUS on Device memory. */

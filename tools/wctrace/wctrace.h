@@ -21,11 +21,11 @@ enum wctrace_operation {
 	WCTRACE_COUNT,
 	/* 1 if the plugin finds what the oracle has written to the second, a struct pte_oracle. */
 	WCTRACE_CHECK,
-	/* Where the traced program was loaded. */
+	/* The load address of the traced program. */
 	WCTRACE_BASE,
 };
 
-/* What WCTRACE_COUNT counts, in PCIe writes, bytes, lines, fences, strict stores and stores. */
+/* The counters of WCTRACE_COUNT: PCIe writes, bytes, lines, fences, strict stores and stores. */
 enum wctrace_count {
 	WCTRACE_WRITES,
 	WCTRACE_BYTES,

@@ -80,7 +80,7 @@ static int trace_devices(char *addresses)
 	return status;
 }
 
-/* Where the executable of @pid was loaded. */
+/* The load address of the executable of @pid. */
 static uint64_t load_address(pid_t pid)
 {
 	char path[64];

@@ -50,7 +50,7 @@ mod tests {
 
     // contract: fuzz.model
     #[test]
-    fn what_was_written_is_expected() {
+    fn written_bytes_are_expected() {
         let mut content = Content::default();
         content.write(2, PAGE - 1, &[1, 2]);
         assert_eq!(content.read(2, PAGE - 2, &[9, 1, 2]), Ok(()));

@@ -54,7 +54,7 @@ impl From<SetupError> for std::io::Error {
     }
 }
 
-/// What failed when a device was opened by its group.
+/// The step that failed when a device was opened by its group.
 #[derive(Clone, Copy)]
 pub(super) enum Step<'a> {
     /// The file of the group.

@@ -94,7 +94,7 @@ impl LineStore {
     }
 }
 
-/// What [`LineStore::detect`] returns, with its routine.
+/// Returns the result of [`LineStore::detect`], with its routine.
 fn detected() -> (LineStore, CopyLines) {
     static DETECTED: OnceLock<(LineStore, CopyLines)> = OnceLock::new();
     *DETECTED.get_or_init(|| best(|way| way != LineStore::St64b))

@@ -63,7 +63,7 @@ impl<'a, T: Word> Place<'a, T> {
 /// The `size` bytes from `base` on are within the memory that is borrowed for `'a`, and `routines` are
 /// for this CPU and the type of the memory.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Window<'a> {
+pub(crate) struct CopyTarget<'a> {
     base: NonNull<u8>,
     size: usize,
     routines: Routines,
@@ -71,11 +71,11 @@ pub(crate) struct Window<'a> {
 }
 
 // SAFETY: it can do no more than the `&Memory` from which it was made, which is Send.
-unsafe impl Send for Window<'_> {}
+unsafe impl Send for CopyTarget<'_> {}
 // SAFETY: as above; a `&Memory` is Sync.
-unsafe impl Sync for Window<'_> {}
+unsafe impl Sync for CopyTarget<'_> {}
 
-impl<'a> Window<'a> {
+impl<'a> CopyTarget<'a> {
     /// All of the memory, which is of the type that the routines are for.
     pub(crate) fn new(memory: &'a Memory, routines: Routines) -> Self {
         Self {

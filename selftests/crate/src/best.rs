@@ -7,7 +7,7 @@ use vfio_subregion::{Attribute, BarLayout, Error, LineStore, Source};
 
 tests! {
     the_best_type_is_mapped_and_said,
-    vfio_pci_gives_what_it_has_and_it_is_said,
+    vfio_pci_gives_its_own_type_and_the_source_says_so,
     a_claimed_range_is_not_mapped_through_the_bar,
     a_layout_is_mapped_as_a_whole,
     a_layout_that_fails_is_undone,
@@ -36,7 +36,7 @@ fn the_best_type_is_mapped_and_said() -> Outcome {
 
 /// As the C helpers do it: on arm64 through sysfs, since the machines of the tests have iomem=relaxed.
 // contract: userspace.best
-fn vfio_pci_gives_what_it_has_and_it_is_said() -> Outcome {
+fn vfio_pci_gives_its_own_type_and_the_source_says_so() -> Outcome {
     let elsewhere = Elsewhere::new(address("DEV_IVSHMEM")?)?;
     let opened = open()?;
     let best = opened.device().map_best(BAR, range(MIB, MIB), WANTED)?;

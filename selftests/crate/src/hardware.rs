@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a driver needs besides regions: both ways to open, configuration space, DMA, interrupts.
+//! Tests of the parts that a driver needs besides regions: both ways to open, configuration space,
+//! DMA, interrupts.
 
 use crate::{address, ensure, tests, Failure, Outcome, MIB};
 use std::{path::Path, time::Duration};

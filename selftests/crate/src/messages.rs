@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the programs in Rust say when a device cannot be opened: what failed, why, and what to do.
+//! The messages of programs in Rust when a device cannot be opened: what failed, why, what to do.
 //! The table in Documentation/userspace.rst has the texts.
 
 use crate::{address, ensure, open, tests, touch::Elsewhere, Failure, Outcome};
@@ -22,7 +22,7 @@ tests! {
 
 const OWNED: &str = "it belongs to user 0 and group 0 with mode 600; chown it to your user";
 
-/// What subregionctl, as this user, says about a device that it cannot show.
+/// Returns the message of subregionctl, run by this user, about a device that it cannot show.
 fn said(device: &str, user: u32) -> Result<String, Failure> {
     let mut program = Command::new("/tools/subregionctl");
     program.args(["show", device]);
@@ -116,7 +116,7 @@ fn message_names_a_device_of_another_driver() -> Outcome {
     Ok(())
 }
 
-/// What subregionctl says to stderr, and its status, if its output goes there.
+/// Returns the status of subregionctl and its text on stderr, with its output going to `output`.
 fn said_to(output: impl Into<Stdio>, arguments: &[&str]) -> Result<(Option<i32>, String), Failure> {
     let output = Command::new("/tools/subregionctl")
         .args(arguments)

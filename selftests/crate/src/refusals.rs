@@ -14,7 +14,7 @@ tests! {
     errors_say_what_is_wrong_and_what_to_do,
     a_part_beyond_the_end_is_not_mapped,
     a_part_that_begins_within_a_page_is_not_mapped,
-    what_was_destroyed_is_not_mapped_any_more,
+    a_destroyed_subregion_cannot_be_mapped,
     another_devices_region_is_not_taken_for_this_ones,
     what_is_no_memory_has_no_subregions,
     the_msix_table_is_not_made_write_combining,
@@ -83,7 +83,7 @@ fn a_part_that_begins_within_a_page_is_not_mapped() -> Outcome {
 }
 
 // contract: userspace.errors
-fn what_was_destroyed_is_not_mapped_any_more() -> Outcome {
+fn a_destroyed_subregion_cannot_be_mapped() -> Outcome {
     let opened = open()?;
     let device = opened.device();
     let region = device.create(BAR, range(MIB, MIB), Attribute::Device)?;

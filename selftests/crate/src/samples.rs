@@ -96,7 +96,7 @@ fn sample_worker_uses_what_it_was_given_until_it_is_taken_back() -> Outcome {
     }
     let (success, said) = run("c_worker", &[&address("DEV_IVSHMEM")?.to_string()])?;
     ensure!(success && said.contains("4096 descriptors of a worker without rights"));
-    ensure!(said.contains("the window was taken back"));
+    ensure!(said.contains("the subregion was taken back"));
     Ok(())
 }
 

@@ -269,7 +269,7 @@ fn an_export_ends_with_its_subregion_and_with_its_open_device() {
 
 // contract: fuzz.model
 #[test]
-fn a_page_has_the_type_of_whoever_has_it() {
+fn a_page_has_the_type_of_its_bar_or_subregion() {
     let mut device = Device::new(facts());
     create(&mut device, &request(2, 2, PAGE, 2 * PAGE)).unwrap();
     let offset = device.region(REGIONS).unwrap().offset;

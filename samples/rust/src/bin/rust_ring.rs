@@ -14,7 +14,7 @@ type Descriptor = [u64; 8];
 // From the data sheet of a device.
 const BAR: Bar = Bar::new(2).unwrap();
 const REGISTERS: ByteRange = ByteRange::new(0, 1 << 20).unwrap();
-const WINDOW: ByteRange = ByteRange::new(1 << 20, 4 << 20).unwrap();
+const DATA: ByteRange = ByteRange::new(1 << 20, 4 << 20).unwrap();
 const DOORBELL: usize = 0;
 const COUNT: usize = 1024;
 
@@ -27,16 +27,16 @@ fn drive() -> Result<(), Failure> {
     let device = opened.device();
 
     // Both parts, or an error. A driver that also works without write combining would add
-    // Attribute::Noncached to the attributes of the window.
+    // Attribute::Noncached to the attributes of `DATA`.
     let layout = BarLayout::new(BAR)
         .part(REGISTERS, &[Attribute::Noncached])
-        .part(WINDOW, &[Attribute::WriteCombining]);
+        .part(DATA, &[Attribute::WriteCombining]);
     let parts = device.map_layout(&layout)?;
-    let [registers, window] = &parts[..] else {
+    let [registers, data] = &parts[..] else {
         return Err("the layout has two parts".into());
     };
     let doorbell = registers.mapping.registers()?.register::<u32>(DOORBELL)?;
-    let ring = window.mapping.data().ring::<Descriptor>(0, COUNT)?;
+    let ring = data.mapping.data().ring::<Descriptor>(0, COUNT)?;
 
     // The queue orders the doorbell behind the descriptors.
     let mut queue = ring.queue(doorbell);
@@ -46,7 +46,7 @@ fn drive() -> Result<(), Failure> {
     queue.submit(u32::try_from(COUNT)?);
 
     for index in 0..COUNT {
-        let word = window
+        let word = data
             .mapping
             .read::<u64>(index * size_of::<Descriptor>() + 8)?;
         if word != !(index as u64) {
@@ -54,7 +54,7 @@ fn drive() -> Result<(), Failure> {
         }
     }
     // On arm64, vfio-pci's devices can have write-combining memory from sysfs.
-    let place = match &window.source {
+    let place = match &data.source {
         Source::Subregion(region) => format!(
             "region {}, which is {}",
             region.index(),

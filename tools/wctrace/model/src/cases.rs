@@ -120,7 +120,7 @@ impl Run {
 /// Name, policy, program, writes.
 #[rustfmt::skip]
 const CASES: &[(&str, &str, &str, &str)] = &[
-    // What fills a line leaves as one write.
+    // Stores that fill a line leave as one write.
     ("sixteen stores of 4 bytes", "x86", "4@0+64", "0/64:full"),
     ("sixty-four stores of 1 byte", "x86", "1@0+64", "0/64:full"),
     ("thirty-two stores of 2 bytes", "x86", "2@64+64", "64/64:full"),
@@ -134,7 +134,7 @@ const CASES: &[(&str, &str, &str, &str)] = &[
     ("two lines", "x86", "8@0+128", "0/64:full 64/64:full"),
     ("two lines, alternating", "x86", "32@0 32@64 32@32 32@96", "0/64:full 64/64:full"),
     ("two CPUs, a line each", "x86", "8@0+32 on1 8@64+64 on0 8@32+32", "64/64:full 0/64:full"),
-    // What does not fill it leaves in parts of 8 bytes.
+    // Stores that do not fill it leave in parts of 8 bytes.
     ("a fence after three stores of 4 bytes", "x86", "4@0+12 sfence", "0/8:fence 8/4:fence"),
     ("a fence in the middle", "x86", "8@0+32 sfence 8@32+32 sfence",
         "0/8:fence 8/8:fence 16/8:fence 24/8:fence 32/8:fence 40/8:fence 48/8:fence 56/8:fence"),

@@ -54,7 +54,7 @@ impl Order {
 pub struct Store<'a> {
     /// The physical address.
     pub address: u64,
-    /// What is stored.
+    /// The data of the store.
     pub data: &'a [u8],
     /// The instruction.
     pub place: u64,
@@ -150,31 +150,31 @@ impl Cpu {
         !self.open.is_empty()
     }
 
-    /// How many bytes were stored again before they left.
+    /// Returns the number of bytes that were stored again before they left.
     #[must_use]
     pub fn absorbed(&self) -> u64 {
         self.absorbed
     }
 
-    /// How many fences for stores there were.
+    /// Returns the number of fences for stores.
     #[must_use]
     pub fn fences(&self) -> u64 {
         self.fences
     }
 
-    /// How many of these had no gathered store to order.
+    /// Returns the number of these that had no gathered store to order.
     #[must_use]
     pub fn idle_fences(&self) -> u64 {
         self.idle_fences
     }
 
-    /// How many strict stores came after gathered stores without a fence between them.
+    /// Returns the number of strict stores that came after gathered stores without a fence.
     #[must_use]
     pub fn unfenced_doorbells(&self) -> u64 {
         self.unfenced_doorbells
     }
 
-    /// How many strict stores left while gathered stores still waited.
+    /// Returns the number of strict stores that left while gathered stores still waited.
     #[must_use]
     pub fn overtaking_doorbells(&self) -> u64 {
         self.overtaking_doorbells

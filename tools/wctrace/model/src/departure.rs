@@ -91,15 +91,15 @@ impl Reason {
 pub struct Write {
     /// The first byte that is written.
     pub address: u64,
-    /// How many bytes are written. Byte enables can leave out some of those between.
+    /// The number of bytes that are written. Byte enables can leave out some of those between.
     pub bytes: u64,
     /// The bytes from the first to the last one, in whole double words, as the packet has them.
     pub payload: u64,
 }
 
 impl Write {
-    /// What a packet has besides its payload: the header with a 64-bit address, framing, sequence
-    /// number and LCRC.
+    /// The bytes of a packet besides its payload: the header with a 64-bit address, framing,
+    /// sequence number and LCRC.
     pub const OVERHEAD: u64 = 24;
 
     /// The bytes of the packet on the link.
@@ -135,7 +135,7 @@ pub struct Departure {
     pub place: u64,
     /// The last instruction that stored to them.
     pub last_store: u64,
-    /// How they leave if the line is not full.
+    /// The way in which they leave if the line is not full.
     pub partial: Partial,
 }
 

@@ -4,12 +4,12 @@
 
 use crate::Order;
 
-/// What an instruction is, apart from the memory that it accesses.
+/// An instruction, without the memory that it accesses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Instruction {
     /// The event that it is.
     pub order: Option<Order>,
-    /// How many bytes it stores, where that matters (arm64); 0 if it is no store.
+    /// The number of bytes that it stores, where that matters (arm64); 0 if it is no store.
     pub stores: u16,
     /// It is the no-operation that speaks to the plugin.
     pub marker: bool,
@@ -151,7 +151,7 @@ fn arm64_order(word: u32) -> Option<Order> {
 /// The longest vector of SVE: how long it is does not follow from the instruction.
 const SVE_VECTOR: u16 = 256;
 
-/// How many bytes a store of arm64 stores; 0 for everything else.
+/// Returns the number of bytes that a store of arm64 stores; 0 for everything else.
 fn arm64_stores(word: u32) -> u16 {
     let bits = |from: u32, mask: u32| word >> from & mask;
     let vector = bits(26, 1) == 1;

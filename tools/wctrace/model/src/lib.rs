@@ -29,7 +29,7 @@ pub use totals::{Place, Totals};
 /// The bytes that one buffer holds, and the alignment of what it holds.
 pub const LINE: u64 = 64;
 
-/// What a page-table entry lets the CPU do with stores.
+/// The memory type of a page-table entry, as far as stores are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MemoryType {
     /// Each store leaves by itself: x86 UC and UC-, arm64 Device without gathering.

@@ -24,10 +24,10 @@ pub enum Partial {
     Runs,
 }
 
-/// How the buffers of a CPU behave.
+/// The behaviour of the buffers of a CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How many buffers there are. When all are in use, the one that was opened first leaves.
+    /// The number of buffers. When all are in use, the one that was opened first leaves.
     pub buffers: usize,
     /// Which stores share a buffer.
     pub gather: Gather,

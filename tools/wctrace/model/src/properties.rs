@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What is true of every program under every policy.
+//! Properties of every program under every policy.
 
 use crate::{Cpu, Departure, Gather, MemoryType, Order, Partial, Policy, Reason, Store};
 use proptest::prelude::*;
@@ -61,7 +61,7 @@ fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-/// What reached the device.
+/// The device, with the bytes that have reached it.
 struct Device {
     memory: Vec<u8>,
     written: u64,

@@ -5,7 +5,7 @@
 use crate::{Departure, Reason};
 use std::collections::HashMap;
 
-/// Where a burst broke.
+/// The place in which a burst broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     /// The instruction that made the buffer leave before it was full.
@@ -16,7 +16,7 @@ pub struct Place {
     pub reason: Reason,
 }
 
-/// What left a CPU.
+/// Counts of the writes that left a CPU.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
     /// Writes on the link.
@@ -31,7 +31,7 @@ pub struct Totals {
     pub full: u64,
     /// Lines that left before they were full.
     pub broken: u64,
-    /// Where these broke: how many lines, and the writes that they became.
+    /// The number of lines that broke at each place, and of the writes that they became.
     pub places: HashMap<Place, (u64, u64)>,
 }
 
@@ -52,7 +52,7 @@ impl Totals {
         }
     }
 
-    /// How many writes left for this reason.
+    /// Returns the number of writes that left for this reason.
     #[must_use]
     pub fn writes_by(&self, reason: Reason) -> u64 {
         self.by_reason[reason as usize]

@@ -18,7 +18,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// What the type lets the CPU do with stores.
+    /// Returns the memory type, as far as stores are concerned.
     #[must_use]
     pub fn memory_type(&self) -> MemoryType {
         match self.name {

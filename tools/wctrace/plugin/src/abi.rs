@@ -58,7 +58,7 @@ impl Access {
         unsafe { qemu_plugin_mem_is_store(self.handle) }
     }
 
-    /// What was stored; QEMU passes 16 bytes at most.
+    /// Returns the stored bytes; QEMU passes 16 at most.
     pub fn value(&self) -> [u8; 16] {
         // SAFETY: this is the callback of the access.
         let value = unsafe { qemu_plugin_mem_get_value(self.handle) };

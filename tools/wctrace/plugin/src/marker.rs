@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a program in the guest asks for (`tools/wctrace/wctrace.h`).
+//! Requests of a program in the guest (`tools/wctrace/wctrace.h`).
 
 use crate::{
     abi,
@@ -10,7 +10,7 @@ use crate::{
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use wctrace_model::Reason;
 
-/// Where the traced program was loaded.
+/// The load address of the traced program.
 pub static BASE: AtomicU64 = AtomicU64::new(0);
 
 /// On how many entries the oracle and this plugin agreed, and on how many they did not.
@@ -50,7 +50,7 @@ fn count(number: u64) -> u64 {
     sum
 }
 
-/// Compares the entry that maps `address` with what the oracle wrote to `answer`.
+/// Compares the entry that maps `address` with the one that the oracle wrote to `answer`.
 fn check(machine: Machine, address: u64, answer: u64) -> u64 {
     let Some(bytes) = abi::read_virtual::<48>(answer) else {
         return 0;

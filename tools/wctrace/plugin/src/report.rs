@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What was found, as JSON.
+//! The report, as JSON.
 //!
 //! No string in it has a character that JSON escapes, so that no crate is needed to write it.
 

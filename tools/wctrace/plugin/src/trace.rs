@@ -50,7 +50,7 @@ pub struct Settings {
     pub machine: Machine,
     pub policy_name: String,
     policy: Policy,
-    /// Where the report goes.
+    /// The file for the report.
     pub out: Option<PathBuf>,
     /// The kernel's accesses, ordering instructions and interrupts count too.
     kernel: bool,
