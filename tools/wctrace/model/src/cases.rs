@@ -251,6 +251,19 @@ fn bytes_on_the_link_are_those_of_the_table_in_performance() {
 
 // contract: wctrace.model
 #[test]
+fn writes_are_counted_by_their_size() {
+    let sizes = |program| Run::program("x86", program).totals.sizes;
+    let expected = [(4, 2), (8, 1), (64, 1)];
+    assert_eq!(sizes("8@0+64 4@64+12 sfence !4@4096"), expected.into());
+    // Bytes that are left out between do not count.
+    assert_eq!(sizes("1@0 1@7 sfence"), [(2, 1)].into());
+    let mut both = Run::program("x86", "8@0+64").totals;
+    both.merge(&Run::program("x86", "8@0+64 8@64 sfence").totals);
+    assert_eq!(both.sizes, [(8, 1), (64, 2)].into());
+}
+
+// contract: wctrace.model
+#[test]
 fn a_broken_line_is_counted_where_it_broke() {
     let mut totals = Totals::default();
     let mut cpu = Cpu::new(Policy::X86);

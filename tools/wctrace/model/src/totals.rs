@@ -3,7 +3,7 @@
 //! Sums over departures.
 
 use crate::{Departure, Reason};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The place in which a burst broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -25,6 +25,8 @@ pub struct Totals {
     pub bytes: u64,
     /// Bytes on the link, with everything that a packet has besides data.
     pub link_bytes: u64,
+    /// Writes by how many bytes they write.
+    pub sizes: BTreeMap<u64, u64>,
     /// Writes by the reason why they left, in the order of [`Reason::ALL`].
     by_reason: [u64; Reason::ALL.len()],
     /// Lines that left full, as one write.
@@ -46,6 +48,9 @@ impl Totals {
         for (sum, writes) in self.by_reason.iter_mut().zip(other.by_reason) {
             *sum += writes;
         }
+        for (&size, &writes) in &other.sizes {
+            *self.sizes.entry(size).or_default() += writes;
+        }
         for (&place, &(lines, writes)) in &other.places {
             let sums = self.places.entry(place).or_default();
             *sums = (sums.0 + lines, sums.1 + writes);
@@ -65,6 +70,7 @@ impl Totals {
             writes += 1;
             self.bytes += write.bytes;
             self.link_bytes += write.link_bytes();
+            *self.sizes.entry(write.bytes).or_default() += 1;
         }
         self.writes += writes;
         self.by_reason[departure.reason as usize] += writes;

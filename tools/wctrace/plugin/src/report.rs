@@ -110,6 +110,7 @@ fn text(settings: &Settings) -> String {
         ("full_lines", totals.full.to_string()),
         ("broken_lines", totals.broken.to_string()),
         ("writes_by_reason", object(by_reason)),
+        ("writes_by_size", object(&totals.sizes)),
         ("places", format!("[{}]", places.join(",\n"))),
     ];
     pairs.extend(counts.map(|(name, count)| (name, count.to_string())));
