@@ -180,6 +180,13 @@ const CASES: &[(&str, &str, &str, &str)] = &[
         "0/8:line 8/8:line"),
     ("one buffer, alternating", "x86-one", "8@0 8@64 8@8", "0/8:line 64/8:line"),
     ("a full line frees its buffer", "x86:buffers=2", "8@64 8@0+64 8@128", "0/64:full"),
+    // The size of a buffer.
+    ("buffers of 32 bytes", "x86:line=32", "8@0+64", "0/32:full 32/32:full"),
+    ("half a line in buffers of 32 bytes", "x86:line=32", "8@0+40 sfence", "0/32:full 32/8:fence"),
+    ("a store over two buffers", "x86:line=32:buffers=1", "8@28", "28/4:line"),
+    ("a load from the other half", "x86:line=32", "8@0 ?8@32", ""),
+    ("adjacent stores in buffers of 16 bytes", "arm64:line=16", "8@0+32", "0/16:full 16/16:full"),
+    ("strict memory has no buffers", "x86:line=32", "!64@0", "0/64:type"),
     // Strict memory.
     ("strict stores of 16 bytes", "x86", "!16@0+64", "0/16:type 16/16:type 32/16:type 48/16:type"),
     ("a strict store over two lines", "x86", "!8@60", "60/4:type 64/4:type"),

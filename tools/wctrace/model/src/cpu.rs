@@ -97,17 +97,18 @@ impl Piece<'_> {
     }
 }
 
-/// The parts of `data` at `address`, line by line.
-fn pieces(mut address: u64, mut data: &[u8]) -> impl Iterator<Item = Piece<'_>> {
+/// The parts of `data` at `address`, by lines of `line` bytes.
+fn pieces(mut address: u64, mut data: &[u8], line: u64) -> impl Iterator<Item = Piece<'_>> {
     std::iter::from_fn(move || {
-        let offset = usize::try_from(address % LINE).ok()?;
-        let (head, rest) = data.split_at(data.len().min(64 - offset));
+        let offset = usize::try_from(address % line).ok()?;
+        let room = usize::try_from(line).ok()? - offset;
+        let (head, rest) = data.split_at(data.len().min(room));
         let piece = Piece {
-            line: address / LINE * LINE,
+            line: address / line * line,
             offset,
             data: head,
         };
-        address = piece.line.wrapping_add(LINE);
+        address = piece.line.wrapping_add(line);
         data = rest;
         (!head.is_empty()).then_some(piece)
     })
@@ -187,7 +188,7 @@ impl Cpu {
             MemoryType::Strict => self.store_strict(store, left),
             MemoryType::Gathering => {
                 self.unfenced = true;
-                for piece in pieces(store.address, store.data) {
+                for piece in pieces(store.address, store.data, self.policy.line) {
                     self.gather(&piece, store.place, store.follows, left);
                 }
             }
@@ -198,7 +199,7 @@ impl Cpu {
         self.unfenced_doorbells += u64::from(self.unfenced);
         self.strict_access(store.place, left);
         self.overtaking_doorbells += u64::from(self.is_waiting());
-        for piece in pieces(store.address, store.data) {
+        for piece in pieces(store.address, store.data, LINE) {
             let mut data = [0; 64];
             piece.put(&mut data);
             left(Departure {
@@ -209,6 +210,7 @@ impl Cpu {
                 place: store.place,
                 last_store: store.place,
                 partial: Partial::Runs,
+                full: u64::MAX,
             });
         }
     }
@@ -226,8 +228,9 @@ impl Cpu {
             MemoryType::Cached => {}
             MemoryType::Strict => self.strict_access(place, left),
             MemoryType::Gathering => {
+                let line = self.policy.line;
                 self.leave(Reason::Load, place, left, |buffer| {
-                    buffer.line < address.saturating_add(size) && address < buffer.line + LINE
+                    buffer.line < address.saturating_add(size) && address < buffer.line + line
                 });
             }
         }
@@ -289,7 +292,7 @@ impl Cpu {
         buffer.mask |= piece.mask();
         piece.put(&mut buffer.data);
         buffer.last_store = place;
-        if buffer.mask == u64::MAX {
+        if buffer.mask == self.policy.full() {
             let full = self.open.remove(index);
             left(self.departure(&full, Reason::Full, place));
         }
@@ -344,6 +347,7 @@ impl Cpu {
             place,
             last_store: buffer.last_store,
             partial: self.policy.partial,
+            full: self.policy.full(),
         }
     }
 }

@@ -137,25 +137,27 @@ pub struct Departure {
     pub last_store: u64,
     /// The way in which they leave if the line is not full.
     pub partial: Partial,
+    /// The mask of a whole line.
+    pub full: u64,
 }
 
 impl Departure {
     /// Whether all bytes of the line are valid.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.mask == u64::MAX
+        self.mask == self.full
     }
 
     /// The writes that carry the bytes.
     pub fn writes(&self) -> impl Iterator<Item = Write> {
-        let (line, partial) = (self.line, self.partial);
+        let (line, partial, full) = (self.line, self.partial, self.full);
         let mut rest = self.mask;
         std::iter::from_fn(move || {
             if rest == 0 {
                 return None;
             }
             let first = rest.trailing_zeros();
-            let part = if rest == u64::MAX {
+            let part = if rest == full {
                 rest
             } else {
                 match partial {

@@ -26,7 +26,7 @@ pub use departure::{Departure, Reason, Write};
 pub use policy::{Gather, Partial, Policy, UnknownPolicy};
 pub use totals::{Place, Totals};
 
-/// The bytes that one buffer holds, and the alignment of what it holds.
+/// The bytes of a line, and so of the largest buffer, and the alignment of what it holds.
 pub const LINE: u64 = 64;
 
 /// The memory type of a page-table entry, as far as stores are concerned.

@@ -2,7 +2,7 @@
 
 //! The choices that manuals leave to a CPU.
 
-use crate::Order;
+use crate::{Order, LINE};
 use std::{fmt, str::FromStr};
 
 /// Which stores share a buffer.
@@ -33,6 +33,8 @@ pub struct Policy {
     pub gather: Gather,
     /// How a buffer that is not full leaves.
     pub partial: Partial,
+    /// The bytes of a buffer, and the alignment of what it holds: a power of two from 8 to [`LINE`].
+    pub line: u64,
     /// The instructions are those of x86: the manual's list of events empties the buffers.
     pub(crate) x86: bool,
 }
@@ -70,6 +72,7 @@ impl Policy {
         buffers: 12,
         gather: Gather::Line,
         partial: Partial::Words,
+        line: LINE,
         x86: true,
     };
 
@@ -78,8 +81,14 @@ impl Policy {
         buffers: 1,
         gather: Gather::Adjacent,
         partial: Partial::Runs,
+        line: LINE,
         x86: false,
     };
+
+    /// The mask of a buffer whose bytes are all valid.
+    pub(crate) fn full(&self) -> u64 {
+        u64::MAX >> (LINE - self.line)
+    }
 
     /// Whether `order` empties the buffers.
     #[must_use]
@@ -111,7 +120,7 @@ impl fmt::Display for UnknownPolicy {
         write!(
             f,
             "{}: no such policy or parameter; a policy is one of {}, followed by any of \
-             :buffers=N :partial=words :partial=runs :gather=line :gather=adjacent",
+             :buffers=N :line=BYTES :partial=words :partial=runs :gather=line :gather=adjacent",
             self.0,
             names.join(", ")
         )
@@ -141,6 +150,13 @@ impl FromStr for Policy {
                         .filter(|&count| count > 0)
                         .ok_or_else(|| unknown(word))?;
                 }
+                Some(("line", size)) => {
+                    policy.line = size
+                        .parse()
+                        .ok()
+                        .filter(|size: &u64| size.is_power_of_two() && (8..=LINE).contains(size))
+                        .ok_or_else(|| unknown(word))?;
+                }
                 Some(("partial", "words")) => policy.partial = Partial::Words,
                 Some(("partial", "runs")) => policy.partial = Partial::Runs,
                 Some(("gather", "line")) => policy.gather = Gather::Line,
@@ -162,9 +178,10 @@ mod tests {
         let expected = Policy {
             buffers: 8,
             partial: Partial::Runs,
+            line: 32,
             ..Policy::X86
         };
-        assert_eq!("x86:buffers=8:partial=runs".parse(), Ok(expected));
+        assert_eq!("x86:buffers=8:partial=runs:line=32".parse(), Ok(expected));
         assert_eq!("arm64".parse(), Ok(Policy::ARM64));
     }
 
@@ -173,6 +190,9 @@ mod tests {
         for (text, word) in [
             ("sparc", "sparc"),
             ("x86:buffers=0", "buffers=0"),
+            ("x86:line=4", "line=4"),
+            ("x86:line=48", "line=48"),
+            ("x86:line=128", "line=128"),
             ("x86:depth=3", "depth=3"),
         ] {
             let error = text.parse::<Policy>().unwrap_err();

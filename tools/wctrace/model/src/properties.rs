@@ -53,12 +53,16 @@ fn policy() -> impl Strategy<Value = Policy> {
     let preset = prop::sample::select(vec![Policy::X86, Policy::ARM64]);
     let gather = prop::sample::select(vec![Gather::Line, Gather::Adjacent]);
     let partial = prop::sample::select(vec![Partial::Words, Partial::Runs]);
-    (preset, 1..5_usize, gather, partial).prop_map(|(preset, buffers, gather, partial)| Policy {
-        buffers,
-        gather,
-        partial,
-        ..preset
-    })
+    let line = prop::sample::select(vec![8, 16, 32, 64]);
+    (preset, 1..5_usize, gather, partial, line).prop_map(
+        |(preset, buffers, gather, partial, line)| Policy {
+            buffers,
+            gather,
+            partial,
+            line,
+            ..preset
+        },
+    )
 }
 
 /// The device, with the bytes that have reached it.
@@ -160,7 +164,7 @@ proptest! {
                 full += 1;
             });
         }
-        prop_assert_eq!(full, lines);
+        prop_assert_eq!(full, lines * 64 / policy.line);
         prop_assert!(!cpu.is_waiting());
     }
 }
