@@ -83,8 +83,8 @@ int device_create(struct vfio_device *dev, uint32_t bar, uint32_t attribute, uin
 		return fail(STATUS_REFUSED, "the range overlaps region %u", created->index);
 	case EINVAL:
 		return fail(STATUS_REFUSED,
-			    "BAR %u has no such range: it must be whole pages of a memory BAR",
-			    bar);
+			    "BAR %u has no such range: it must be whole pages of a memory BAR, of %ld bytes each",
+			    bar, sysconf(_SC_PAGESIZE));
 	case EOPNOTSUPP:
 		return fail(STATUS_REFUSED, "this machine cannot give that type");
 	case EPERM:
