@@ -9,6 +9,10 @@
 
 #include "surgery.h"
 
+#ifndef SYS_mseal
+#define SYS_mseal	462
+#endif
+
 /* More than the number of kinds of advice. */
 #define ADVICE_MOST	128
 
@@ -79,6 +83,36 @@ static void protect(struct __test_metadata *_metadata, struct subject *subject)
 TEST_F_TIMEOUT(surgery, mprotect_of_a_part_and_back_leaves_all, 300)
 {
 	operate_on_all(_metadata, &self->subject, protect);
+}
+
+static void protect_by_key(struct __test_metadata *_metadata, struct subject *subject)
+{
+	touch_key = pkey_alloc(0, 0);
+	ASSERT_LT(0, touch_key);
+	ASSERT_EQ(0, pkey_mprotect(cut_map(subject), subject->cut->len, PROT_READ | PROT_WRITE,
+				   touch_key));
+}
+
+TEST_F_TIMEOUT(surgery, a_protection_key_for_a_part_leaves_all, 300)
+{
+	int key = pkey_alloc(0, 0);
+
+	if (key < 0)
+		SKIP(return, "no protection keys: %s", strerror(errno));
+	pkey_free(key);
+	operate_on_all(_metadata, &self->subject, protect_by_key);
+}
+
+static void seal(struct __test_metadata *_metadata, struct subject *subject)
+{
+	ASSERT_EQ(0, syscall(SYS_mseal, cut_map(subject), subject->cut->len, 0));
+	EXPECT_EQ(-1, munmap(cut_map(subject), subject->cut->len));
+	EXPECT_EQ(EPERM, errno);
+}
+
+TEST_F_TIMEOUT(surgery, a_part_that_is_sealed_leaves_all, 300)
+{
+	operate_on_all(_metadata, &self->subject, seal);
 }
 
 /* Some advice fails (mm_stock.c has the results); advice that splits the mapping succeeds. */

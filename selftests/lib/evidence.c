@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "evidence.h"
@@ -25,6 +26,8 @@ static __thread sigjmp_buf touch_env;
 static __thread volatile sig_atomic_t touching;
 /* The si_code of its last fault. */
 static __thread volatile sig_atomic_t fault_code;
+
+int touch_key;
 
 /* Sends the request @cmd to the oracle; @pte holds its inputs and gets the result. */
 static int ask(unsigned long cmd, struct pte_oracle *pte)
@@ -245,6 +248,16 @@ static void catch_faults(void)
 	sigaction(SIGSEGV, &action, NULL);
 }
 
+/* Completes an access, which raised @signal or none. */
+static int touched(int signal)
+{
+	touching = 0;
+	/* A handler begins without the right to keys, and siglongjmp() does not give it back. */
+	if (signal && touch_key)
+		pkey_set(touch_key, 0);
+	return signal;
+}
+
 int touch_read(const volatile uint32_t *address, uint32_t *value)
 {
 	int signal;
@@ -255,8 +268,7 @@ int touch_read(const volatile uint32_t *address, uint32_t *value)
 		touching = 1;
 		*value = *address;
 	}
-	touching = 0;
-	return signal;
+	return touched(signal);
 }
 
 int touch_write(volatile uint32_t *address, uint32_t value)
@@ -269,8 +281,7 @@ int touch_write(volatile uint32_t *address, uint32_t value)
 		touching = 1;
 		*address = value;
 	}
-	touching = 0;
-	return signal;
+	return touched(signal);
 }
 
 int touch_write64(volatile void *address, uint64_t value, int *code)
@@ -284,7 +295,6 @@ int touch_write64(volatile void *address, uint64_t value, int *code)
 		touching = 1;
 		*(volatile unaligned *)address = value;
 	}
-	touching = 0;
 	*code = signal ? fault_code : 0;
-	return signal;
+	return touched(signal);
 }

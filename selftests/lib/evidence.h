@@ -105,6 +105,9 @@ void vm_flags(const void *address, char flags[VM_FLAGS_LEN]);
 /** touch_pages() - reads every page of a mapping; every access must succeed */
 void touch_pages(const volatile char *map, uint64_t size);
 
+/* A protection key of mappings that the functions below access, or 0. */
+extern int touch_key;
+
 /** touch_read() - reads at @address; returns 0, or the signal that was raised */
 int touch_read(const volatile uint32_t *address, uint32_t *value);
 
