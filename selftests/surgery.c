@@ -201,6 +201,24 @@ TEST_F_TIMEOUT(surgery, a_part_that_is_moved_leaves_nothing_behind, 300)
 	operate_on_all(_metadata, &self->subject, move_part);
 }
 
+/* The whole mapping, twice; no call splits it first. */
+static void move_all(struct __test_metadata *_metadata, struct subject *subject)
+{
+	uint64_t at = subject->cut->at, size = subject->size;
+	char *to = find_room(_metadata, subject, size, GIB, -at);
+
+	move(_metadata, subject->map, to, size);
+	expect_gone(_metadata, subject, subject->map, size);
+	expect_right(_metadata, subject);
+	move(_metadata, to, subject->map, size);
+	expect_gone(_metadata, subject, to, size);
+}
+
+TEST_F_TIMEOUT(surgery, a_mapping_that_is_moved_whole_leaves_nothing_behind, 300)
+{
+	operate_on_all(_metadata, &self->subject, move_all);
+}
+
 /* Shrinks the mapping by the cut, which is its end, and moves it. */
 static void shrink(struct __test_metadata *_metadata, struct subject *subject)
 {
