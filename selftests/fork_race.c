@@ -8,6 +8,7 @@
  * that time. A kernel with a delay in copy_huge_pmd() hits it with vfio-pci, and with this driver
  * if its measure is removed.
  */
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -34,23 +35,34 @@ FIXTURE(forked) {
 FIXTURE_VARIANT(forked) {
 	bool is_subregion;
 	uint32_t attribute;
+	bool is_export;
 };
 
-FIXTURE_VARIANT_ADD(forked, bar) { false, VFIO_SUBREGION_ATTR_NONCACHED };
-FIXTURE_VARIANT_ADD(forked, wc) { true, VFIO_SUBREGION_ATTR_WC };
-FIXTURE_VARIANT_ADD(forked, device) { true, VFIO_SUBREGION_ATTR_DEVICE };
+FIXTURE_VARIANT_ADD(forked, bar) { false, VFIO_SUBREGION_ATTR_NONCACHED, false };
+FIXTURE_VARIANT_ADD(forked, wc) { true, VFIO_SUBREGION_ATTR_WC, false };
+FIXTURE_VARIANT_ADD(forked, device) { true, VFIO_SUBREGION_ATTR_DEVICE, false };
+FIXTURE_VARIANT_ADD(forked, export) { true, VFIO_SUBREGION_ATTR_WC, true };
 
 /* A huge entry, where the kernel makes them, and then small ones. */
 FIXTURE_SETUP(forked)
 {
+	struct vfio_subregion_create sub;
+
 	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
 		return;
 	self->pte = attribute_pte(variant->attribute);
 	self->offset = vfio_offset(&self->dev, BAR2, AT);
-	if (variant->is_subregion)
-		self->offset = fixture_create(_metadata, &self->dev, BAR2, variant->attribute, AT,
-					      SIZE).mmap_offset;
-	self->map = fixture_map(_metadata, &self->dev, self->offset, MAPPED, 2 * MIB);
+	if (variant->is_subregion) {
+		sub = fixture_create(_metadata, &self->dev, BAR2, variant->attribute, AT, SIZE);
+		self->offset = sub.mmap_offset;
+	}
+	if (variant->is_export)
+		self->map = fixture_map_export(_metadata,
+					       fixture_export(_metadata, &self->dev, sub.index,
+							      O_RDWR),
+					       PROT_READ | PROT_WRITE, MAPPED);
+	else
+		self->map = fixture_map(_metadata, &self->dev, self->offset, MAPPED, 2 * MIB);
 	EXPECT_TOUCH(self->map, self->pte, SHIFT_2M);
 	EXPECT_TOUCH(self->map + 2 * MIB, self->pte, SHIFT_4K);
 }
