@@ -26,6 +26,13 @@ FIXTURE(sibling) {
 	volatile unsigned long written;
 };
 
+FIXTURE_VARIANT(sibling) {
+	bool stock;
+};
+
+FIXTURE_VARIANT_ADD(sibling, of_this_driver) { false };
+FIXTURE_VARIANT_ADD(sibling, of_vfio_pci) { true };
+
 FIXTURE_SETUP(sibling)
 {
 	const char *other = fixture_bdf(_metadata, "DEV_PAIR_1");
@@ -35,7 +42,7 @@ FIXTURE_SETUP(sibling)
 	if (!other)
 		return;
 	/* A group is viable if all of its devices are bound to VFIO drivers or to none. */
-	fixture_bind(_metadata, other, vfio_driver());
+	fixture_bind(_metadata, other, variant->stock ? DRIVER_STOCK : vfio_driver());
 	if (!fixture_open(_metadata, &self->dev, "DEV_PAIR_0", vfio_driver()))
 		return;
 	ASSERT_EQ(0, vfio_device_open_sibling(&self->other, other, &self->dev));
