@@ -330,6 +330,28 @@ TEST_F(elsewhere, a_bar_with_an_attribute_keeps_it)
 	EXPECT_TOUCH(map, PTE_DEVICE, 0);
 }
 
+/* contract: reset.attribute */
+TEST_F(elsewhere, a_closed_device_is_reset_and_opens_as_before)
+{
+	struct scene *scene = &self->scene;
+	struct vfio_device *dev = &scene->dev;
+	uint64_t unit = variant->event.unit;
+	struct vfio_subregion_create sub;
+	char *map;
+
+	munmap(scene->plain, unit);
+	munmap(scene->device, unit);
+	munmap(scene->wc, unit);
+	vfio_device_close(dev);
+	ASSERT_EQ(0, variant->event.revoke(dev));
+	ASSERT_EQ(0, vfio_device_open(dev, dev->bdf));
+	EXPECT_EQ(0, subregion_count(dev));
+	sub = fixture_create(_metadata, dev, variant->event.bar, VFIO_SUBREGION_ATTR_WC, 2 * unit,
+			     unit);
+	map = fixture_map(_metadata, dev, sub.mmap_offset, unit, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_WC, 0);
+}
+
 /* The behaviour of the kernel's own driver, which is the reason for the gate. */
 FIXTURE(control) {
 	struct vfio_device dev;
