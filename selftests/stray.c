@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/klog.h>
+#include <sys/wait.h>
 
 #include "fixture.h"
 
@@ -273,6 +274,43 @@ TEST_F(stray, read_and_write_reach_every_byte)
 		EXPECT_EQ(0, memcmp(&seen, out + (variant->kept[0].start - at), sizeof(seen)));
 	/* The mappings for these transfers keep no type. */
 	let_go(self, variant);
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
+}
+
+/* A child inherits the other mapping, which is then also split and moved. */
+/* contract: stray.ends */
+TEST_F(stray, it_remains_while_a_child_or_a_part_of_the_other_mapping_is_left)
+{
+	uint64_t at = variant->kept[0].start, size = variant->kept[0].size;
+	char *map, *moved;
+	int release[2];
+	pid_t child;
+	char byte;
+
+	ASSERT_EQ(0, pipe(release));
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		close(release[1]);
+		if (size > 4 * KIB)
+			munmap(self->alien[0] + 4 * KIB, size - 4 * KIB);
+		moved = mmap(NULL, 4 * KIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		moved = mremap(self->alien[0], 4 * KIB, 4 * KIB, MREMAP_MAYMOVE | MREMAP_FIXED,
+			       moved);
+		(void)!read(release[0], &byte, 1);
+		_exit(moved == MAP_FAILED);
+	}
+	close(release[0]);
+	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	let_go(self, variant);
+	EXPECT_SIGBUS(map + at);
+	munmap(map, self->bar.size);
+	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE));
+	close(release[1]);
+	fixture_join(_metadata, child);
+	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	EXPECT_TOUCH(map + at, PTE_NONCACHED, 0);
+	munmap(map, self->bar.size);
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
 }
 
