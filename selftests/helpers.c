@@ -168,6 +168,30 @@ TEST_F(helpers, a_limit_without_room_for_alignment_still_allows_the_mapping)
 	EXPECT_TOUCH(map, PTE_NONCACHED, SHIFT_4K);
 }
 
+/* Of a program that has called mlockall() and has no CAP_IPC_LOCK. */
+/* contract: userspace.helpers */
+TEST_F(helpers, locked_memory_without_room_for_alignment_still_allows_the_mapping)
+{
+	struct vfio_region_info info;
+	struct rlimit old, small;
+	void *map, *plain;
+
+	ASSERT_EQ(0, vfio_region_info(&self->dev, BAR2, &info));
+	ASSERT_EQ(0, getrlimit(RLIMIT_MEMLOCK, &old));
+	small = (struct rlimit) { .rlim_cur = 2 * MIB + 64 * KIB, .rlim_max = old.rlim_max };
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &small));
+	ASSERT_EQ(0, mlockall(MCL_FUTURE));
+	ASSERT_EQ(0, seteuid(1000));
+	plain = mmap(NULL, 4 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	map = vfio_subregion_map(self->dev.fd, info.offset, 2 * MIB);
+	ASSERT_EQ(0, seteuid(0));
+	ASSERT_EQ(0, munlockall());
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &old));
+	EXPECT_EQ(MAP_FAILED, plain);
+	ASSERT_NE(MAP_FAILED, map);
+	EXPECT_TOUCH(map, PTE_NONCACHED, SHIFT_4K);
+}
+
 /* contract: userspace.dma-buf */
 TEST_F(helpers, a_dma_buf_has_a_part_of_a_subregion)
 {
