@@ -228,6 +228,14 @@ FIXTURE_VARIANT_ADD(removal, by_slot_of_vfio_pci) {
 	{ "DEV_SPARE_0", pci_slot_off, false, true, false }
 };
 
+FIXTURE_VARIANT_ADD(removal, by_slot) {
+	{ "DEV_SPARE_2", pci_slot_off, false, false, false }
+};
+
+FIXTURE_VARIANT_ADD(removal, by_slot_after_a_request_of_vfio_pci) {
+	{ "DEV_SPARE_3", pci_slot_off, false, true, true }
+};
+
 FIXTURE_VARIANT_ADD(removal, by_slot_after_a_request) {
 	{ "DEV_SPARE_1", pci_slot_off, false, false, true }
 };
