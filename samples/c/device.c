@@ -116,16 +116,22 @@ int device_enable(struct vfio_device *dev)
 	return STATUS_OK;
 }
 
-int device_poll(const char *what, bool (*done)(void *data), void *data)
+int device_poll_for(const char *what, unsigned int seconds, bool (*done)(void *data), void *data)
 {
 	time_t begin = time(NULL);
 
 	while (!done(data)) {
-		if (time(NULL) - begin > 5)
-			return fail(STATUS_DATA, "%s did not happen within 5 seconds", what);
+		if (time(NULL) - begin > seconds)
+			return fail(STATUS_DATA, "%s did not happen within %u seconds", what,
+				    seconds);
 		sched_yield();
 	}
 	return STATUS_OK;
+}
+
+int device_poll(const char *what, bool (*done)(void *data), void *data)
+{
+	return device_poll_for(what, 5, done, data);
 }
 
 int device_map(struct vfio_device *dev, uint64_t offset, size_t size, void **map)

@@ -44,7 +44,10 @@ uint32_t device_class(struct vfio_device *dev);
 /** device_enable() - enables accesses to the memory of the device, and its DMA */
 int device_enable(struct vfio_device *dev);
 
-/** device_poll() - waits some seconds for @done to return true; @what is for the message */
+/** device_poll_for() - waits @seconds for @done to return true; @what is for the message */
+int device_poll_for(const char *what, unsigned int seconds, bool (*done)(void *data), void *data);
+
+/** device_poll() - waits 5 seconds for @done to return true; @what is for the message */
 int device_poll(const char *what, bool (*done)(void *data), void *data);
 
 /** device_create() - creates and maps a subregion, and describes it in @created */

@@ -119,6 +119,12 @@ static int set_up_queue(struct controller *nvme, struct queue *queue, unsigned i
 		       STATUS_OK;
 }
 
+/* CAP.TO, in units of 500 ms: how long the controller may take to become ready. */
+static unsigned int ready_seconds(struct controller *nvme)
+{
+	return 1 + (vfio_subregion_read64(nvme->registers + CAP) >> 24 & 0xff) / 2;
+}
+
 static bool is_stopped(void *nvme)
 {
 	return !(read32(nvme, CSTS) & 1);
@@ -169,7 +175,7 @@ static int start_controller(struct controller *nvme)
 	int ret;
 
 	write32(nvme, CC, 0);
-	ret = device_poll("the reset of the controller", is_stopped, nvme);
+	ret = device_poll_for("the reset of the controller", ready_seconds(nvme), is_stopped, nvme);
 	if (ret)
 		return ret;
 	write32(nvme, AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1));
@@ -179,7 +185,8 @@ static int start_controller(struct controller *nvme)
 	ret = set_up_queue(nvme, &nvme->admin, 0, nvme->dma.memory + ADMIN_SQ, ADMIN_CQ);
 	if (ret)
 		return ret;
-	return device_poll("the start of the controller", is_started, nvme);
+	return device_poll_for("the start of the controller", ready_seconds(nvme), is_started,
+			       nvme);
 }
 
 /* Enables the controller memory buffer and maps it. */

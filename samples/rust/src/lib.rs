@@ -9,11 +9,24 @@ pub use subregion_open::{exit, Address, Failure, Opened};
 /// # Errors
 ///
 /// `what` did not happen in that time.
-pub fn poll(what: &str, mut done: impl FnMut() -> Result<bool, Failure>) -> Result<(), Failure> {
+pub fn poll(what: &str, done: impl FnMut() -> Result<bool, Failure>) -> Result<(), Failure> {
+    poll_for(what, 5, done)
+}
+
+/// Calls `done` until it returns true, for at most `seconds`.
+///
+/// # Errors
+///
+/// `what` did not happen in that time.
+pub fn poll_for(
+    what: &str,
+    seconds: u64,
+    mut done: impl FnMut() -> Result<bool, Failure>,
+) -> Result<(), Failure> {
     let begin = std::time::Instant::now();
     while !done()? {
-        if begin.elapsed().as_secs() >= 5 {
-            return Err(format!("{what} did not happen within 5 seconds").into());
+        if begin.elapsed().as_secs() >= seconds {
+            return Err(format!("{what} did not happen within {seconds} seconds").into());
         }
         std::thread::yield_now();
     }

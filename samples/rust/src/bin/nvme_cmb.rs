@@ -7,7 +7,7 @@
 //! numbers are those of the NVM Express base specification, 2.0.
 
 use std::process::ExitCode;
-use subregion_samples::{device_argument, exit, poll, Failure, Opened};
+use subregion_samples::{device_argument, exit, poll, poll_for, Failure, Opened};
 use vfio_subregion::{Attribute, Bar, ByteRange, Dma, Register, Registers, Ring};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -135,8 +135,10 @@ impl<'a> Queue<'a> {
 /// Resets the controller and starts it with its admin queue.
 fn start(registers: Registers<'_>, memory: &Dma<'_>) -> Result<(), Failure> {
     let size = u32::from(ENTRIES) - 1;
+    // CAP.TO, in units of 500 ms: how long the controller may take to become ready.
+    let seconds = 1 + (registers.read::<u64>(CAP)? >> 24 & 0xff) / 2;
     registers.write(CC, 0_u32)?;
-    poll("the reset of the controller", || {
+    poll_for("the reset of the controller", seconds, || {
         Ok(registers.read::<u32>(CSTS)? & 1 == 0)
     })?;
     registers.write(AQA, size << 16 | size)?;
@@ -144,7 +146,7 @@ fn start(registers: Registers<'_>, memory: &Dma<'_>) -> Result<(), Failure> {
     registers.write(ACQ, memory.iova(ADMIN_CQ))?;
     // Entries of 64 and 16 bytes.
     registers.write(CC, 4_u32 << 20 | 6 << 16 | 1)?;
-    poll("the start of the controller", || {
+    poll_for("the start of the controller", seconds, || {
         Ok(registers.read::<u32>(CSTS)? & 1 == 1)
     })
 }
