@@ -154,7 +154,13 @@ fn start(registers: Registers<'_>, memory: &Dma<'_>) -> Result<(), Failure> {
 /// Enables the controller memory buffer; returns its BAR and its range there.
 fn find_buffer(registers: Registers<'_>) -> Result<(Bar, ByteRange), Failure> {
     if registers.read::<u64>(CAP)? & 1 << 57 == 0 {
-        return Err("the controller has no memory buffer".into());
+        return Err(if registers.read::<u32>(CMBSZ)? == 0 {
+            "the controller has no memory buffer"
+        } else {
+            "the controller's memory buffer is older than NVMe 1.4: it has an address on the bus, \
+             which VFIO does not tell; use another controller"
+        }
+        .into());
     }
     registers.write(CMBMSC, CMB_IOVA | 3)?;
     let location: u32 = registers.read(CMBLOC)?;
