@@ -402,7 +402,7 @@ TEST_F(lines, a_copy_stores_its_bytes_and_no_others)
 		ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB,
 						     &attributes[type], 1, &memory));
 		for (offset = 56; offset < 73; offset++) {
-			for (size = 0; size <= sizeof(from); size += size < 20 ? 1 : 13) {
+			for (size = 0; size <= sizeof(from); size += size < 72 ? 1 : 13) {
 				memset(got, 0xee, sizeof(got));
 				vfio_subregion_copy(memory.map, got, sizeof(got));
 				vfio_subregion_copy((char *)memory.map + offset, from, size);

@@ -95,6 +95,9 @@ VFIO_SUBREGION_INLINE void vfio_subregion_write_line(volatile void *to, const vo
 /* Copies less than a line, by the largest aligned stores. */
 static inline void vfio_subregion_copy_end(volatile char *to, const char *from, size_t size)
 {
+#if defined(__aarch64__)
+	vfio_subregion_copy_aligned(to, from, size);
+#else
 	size_t step;
 
 	for (; size; size -= step, to += step, from += step) {
@@ -119,6 +122,7 @@ static inline void vfio_subregion_copy_end(volatile char *to, const char *from, 
 			vfio_subregion_write8(to, (uint8_t)*from);
 		}
 	}
+#endif
 }
 
 /**
@@ -163,10 +167,11 @@ VFIO_SUBREGION_INLINE void vfio_subregion_copy(volatile void *to, const void *fr
  * vfio_subregion_copy_wc() - copies @size bytes to write-combining memory
  *
  * As vfio_subregion_copy(), with as few PCIe writes as the lines that are touched allow. It differs
- * on arm64, where stores gather only if they follow each other: also the bytes before and behind
- * whole lines are stored by consecutive instructions, to any address. Such stores raise SIGBUS on
- * memory of other types, and on memory that is write-combining in the page tables of a guest but
- * that its hypervisor makes strict; vfio_subregion_copy() works there. After
+ * on arm64, where stores gather only if they follow each other: the bytes before and behind whole
+ * lines are stored by consecutive instructions also if they do not begin at a multiple of 8. Such
+ * stores are not aligned, and raise SIGBUS on memory of other types, and on memory that is
+ * write-combining in the page tables of a guest but that its hypervisor makes strict;
+ * vfio_subregion_copy() works there. After
  * vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_WORDS) both functions do the same.
  */
 VFIO_SUBREGION_INLINE void vfio_subregion_copy_wc(volatile void *to, const void *from, size_t size)

@@ -15,9 +15,9 @@ const WORD: usize = size_of::<u64>();
 /// Stores to write-combining memory wait in the CPU, in any order, until a buffer is full, is needed
 /// for something else, or is told to empty. A line of 64 bytes that is stored without interruption
 /// leaves as one burst. All copies here store whole lines in this way ([`LineStore`]), and the bytes
-/// before and behind them by the largest stores: aligned ones, or on arm64 consecutive ones, because
-/// only these may be gathered there. Strict memory always gets aligned ones; each is a transfer of its
-/// own, and lines arrive in ascending order.
+/// before and behind them by the largest stores: aligned ones, or on arm64 ones that are consecutive
+/// at any alignment, because only consecutive ones may be gathered there. Strict memory always gets
+/// aligned ones; each is a transfer of its own, and lines arrive in ascending order.
 ///
 /// A hypervisor that emulates the memory of a device, rather than passing it through, may not know
 /// stores of more than 8 bytes. On arm64 a hypervisor may also make memory strict that is

@@ -38,6 +38,11 @@ void copy_wc(void *to, const void *from, size_t size)
 	vfio_subregion_copy_wc(to, from, size);
 }
 
+void copy_any(void *to, const void *from, size_t size)
+{
+	vfio_subregion_copy(to, from, size);
+}
+
 void write_line(void *to, const void *line)
 {
 	vfio_subregion_write_line(to, line);

@@ -142,7 +142,7 @@ impl Routines {
         Self {
             combining: false,
             lines: ordered().1,
-            part: copy_end,
+            part: routines::aligned_run,
             slot: copy_words,
         }
     }
@@ -207,6 +207,7 @@ unsafe fn copy_by(to: *mut u8, from: *const u8, size: usize, lines: CopyLines, p
 /// # Safety
 ///
 /// As for [`CopyPart`].
+#[cfg(any(miri, not(target_arch = "aarch64")))]
 unsafe fn copy_end(mut to: *mut u8, mut from: *const u8, mut size: usize) {
     while size > 0 {
         // The largest word to which `to` is aligned and that is not too long.
@@ -295,7 +296,7 @@ mod routines;
 /// Miri, and x86 of 32 bits, where a word is two stores.
 #[cfg(any(miri, target_arch = "x86"))]
 mod routines {
-    pub(super) use super::{copy_end as run, copy_words as slot};
+    pub(super) use super::{copy_end as aligned_run, copy_end as run, copy_words as slot};
     use super::{CopyLines, LineStore, LINE};
 
     /// As [`super::copy_words`], of lines.
