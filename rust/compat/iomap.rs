@@ -69,6 +69,17 @@ impl IoMap {
         Ok(map)
     }
 
+    /// Maps `range` for the kernel with the type that other mappings of it have, or uncached if
+    /// there are none. The kernel does not log that it refuses a mapping of write-back memory.
+    ///
+    /// Fails with the errors of [`Self::new`].
+    pub(crate) fn with_present_type(range: PhysRange) -> Result<Self> {
+        // ioremap() logs the refusal, and a reservation does not. The reservation must not remain,
+        // because it gives the range a type that the caller has not asked for.
+        drop(Reservation::with_present_type(range)?);
+        Self::new(range, MemType::Noncached)
+    }
+
     /// Returns whether the mapping has the type `mem`. On x86 every other mapping of these pages
     /// then has the same type.
     pub(crate) fn has_type(&self, mem: MemType) -> bool {

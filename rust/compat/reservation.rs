@@ -112,11 +112,14 @@ impl TypeCheck {
     ///
     /// Fails with [`EBUSY`] if another mapping or reservation gives a part of the range another
     /// type. The kernel logs such a conflict only if the types of the others differ from each
-    /// other. Fails with [`ENOMEM`] if the kernel has no memory.
+    /// other, which those of a single page do not. Fails with [`ENOMEM`] if the kernel has no
+    /// memory.
     pub(crate) fn new(range: PhysRange, mem: MemType) -> Result<Self> {
         if !cfg!(CONFIG_X86) {
             return Ok(Self(None));
         }
+        // As in `IoMap::with_present_type`.
+        drop(Reservation::with_present_type(range)?);
         // The mapping gets the type that other mappings of the range have. The kernel refuses it if
         // these differ from each other.
         Ok(Self(Some(IoMap::with_type(range, mem)?)))

@@ -61,7 +61,7 @@ impl KernelMap {
         let range = range(bar, span)?;
         let map = match mem {
             Some(mem) => IoMap::with_type(range, mem)?,
-            None => IoMap::new(range, MemType::Noncached)?,
+            None => IoMap::with_present_type(range)?,
         };
         Ok(Self { span, map })
     }

@@ -59,24 +59,41 @@ impl Segments {
     ) {
         if self.is_stray(span) {
             claims.add_stray(self.parent, span, memory);
-            let mut checks_left = MAX_CHECKS;
-            self.end_stray(bar, claims, span, &mut checks_left);
-        }
-    }
-
-    fn end_stray(&mut self, bar: Bar<'_>, claims: &mut Claims, stray: Span, checks_left: &mut u32) {
-        match self.join_gap(bar, stray) {
-            Ok(()) => drop(claims.remove_stray(self.parent, stray)),
-            Err(error) if error == EBUSY => {
-                // If the kernel has no memory for another segment, the stray stays as it is.
-                let _ = self.end_free_pages(bar, claims, stray, checks_left);
+            // The driver chose the type of all these pages until now, so other mappings of them
+            // have one type, and the kernel logs nothing.
+            match self.join_gap(bar, span) {
+                Ok(()) => drop(claims.remove_stray(self.parent, span)),
+                Err(error) if error == EBUSY => {
+                    let mut checks_left = MAX_CHECKS;
+                    self.end_stray(bar, claims, span, &mut checks_left);
+                }
+                Err(_) => (),
             }
-            Err(_) => (),
         }
     }
 
-    /// Tries to end the stray that includes byte `at`, or else the page at `at`. This takes much
-    /// less time than [`Self::end_strays`] may take.
+    /// Tries to end `stray`, or else its pages that no other mapping covers.
+    ///
+    /// Other mappings can have given the pages of a stray several types, and the kernel logs a
+    /// conflict when it is asked for pages of different types at once. A user can repeat an attempt
+    /// that changes nothing. The pages of a stray for which `checks_left` suffices are therefore
+    /// checked one by one. In a larger stray the driver asks for ranges that begin with a free
+    /// page. Such an attempt does change something, because that page leaves the stray.
+    fn end_stray(&mut self, bar: Bar<'_>, claims: &mut Claims, stray: Span, checks_left: &mut u32) {
+        // A kernel mapping for read() has the type of the other mapping, and would preserve it.
+        self.kernel_maps.unmap(stray);
+        // CAST: `usize` has at most 64 bits.
+        let pages = stray.len() / PAGE_SIZE as u64;
+        // If the kernel has no memory for another segment, the rest stays a stray.
+        let _ = if pages <= u64::from(*checks_left) {
+            self.end_free_pages(bar, claims, stray, checks_left)
+        } else {
+            self.end_free_ranges(bar, claims, stray, checks_left)
+        };
+    }
+
+    /// Tries to end the stray that includes byte `at`, or else the page at `at`. If another mapping
+    /// covers that page, this takes one check only.
     pub(super) fn end_stray_page(&mut self, bar: Bar<'_>, claims: &mut Claims, at: u64) -> Result {
         let Some((stray, SegmentKind::Stray)) = self.segment_at(at) else {
             return Ok(());
@@ -88,15 +105,15 @@ impl Segments {
         // Check the page first, because most accesses to a stray are to pages that another mapping
         // covers.
         drop(TypeCheck::new(range(bar, page)?, self.rest.mem_type())?);
-        if self.join_gap(bar, stray).is_ok() {
-            drop(claims.remove_stray(self.parent, stray));
-            return Ok(());
+        let mut checks_left = MAX_CHECKS;
+        self.end_stray(bar, claims, stray, &mut checks_left);
+        match self.segment_at(at) {
+            Some((_, SegmentKind::Stray)) => self.end_part(bar, claims, page),
+            _ => Ok(()),
         }
-        self.end_part(bar, claims, page)
     }
 
-    /// Removes from `stray` the pages that no other mapping covers: first those at its end, then
-    /// others from its start on while `checks_left` is not 0.
+    /// Removes from `stray` the pages that no other mapping covers, after a check of each page.
     fn end_free_pages(
         &mut self,
         bar: Bar<'_>,
@@ -105,6 +122,45 @@ impl Segments {
         checks_left: &mut u32,
     ) -> Result {
         let mem = self.rest.mem_type();
+        // The first page of the free ones before `at`.
+        let mut first = None;
+        let mut at = stray.start();
+        while at < stray.end() {
+            // CAST: `usize` has at most 64 bits.
+            let page = Span::new(at, PAGE_SIZE as u64).map_err(|_| EINVAL)?;
+            if has_type(bar, page, mem, checks_left) {
+                first.get_or_insert(at);
+            } else if let Some(free) = first.take().and_then(|first| Span::between(first, at)) {
+                self.end_part(bar, claims, free)?;
+            }
+            at = page.end();
+        }
+        match first.and_then(|first| Span::between(first, at)) {
+            Some(free) => self.end_part(bar, claims, free),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes from `stray` the pages that no other mapping covers: all of them at once, or else
+    /// first those at its end, then others from its start on while `checks_left` is not 0.
+    fn end_free_ranges(
+        &mut self,
+        bar: Bar<'_>,
+        claims: &mut Claims,
+        stray: Span,
+        checks_left: &mut u32,
+    ) -> Result {
+        let mem = self.rest.mem_type();
+        // CAST: `usize` has at most 64 bits.
+        let page = PAGE_SIZE as u64;
+        let ends = [
+            Span::new(stray.start(), page),
+            Span::new(stray.end().saturating_sub(page), page),
+        ];
+        let is_free = |span| has_type(bar, span, mem, checks_left);
+        if ends.into_iter().flatten().all(is_free) && self.end_part(bar, claims, stray).is_ok() {
+            return Ok(());
+        }
         let mut end = stray.end();
         let free = most_pages(stray, |len| {
             Span::between(stray.end().saturating_sub(len), stray.end())
@@ -124,8 +180,7 @@ impl Segments {
                     self.end_part(bar, claims, free)?;
                     at = free.end();
                 }
-                // CAST: `usize` has at most 64 bits.
-                Err(_) => at = at.saturating_add(PAGE_SIZE as u64),
+                Err(_) => at = at.saturating_add(page),
             }
         }
         Ok(())
@@ -199,7 +254,7 @@ fn most_pages(span: Span, mut is_free: impl FnMut(u64) -> bool) -> u64 {
 }
 
 /// Checks whether no other mapping gives a page of `span` a type other than `mem`. Returns `false`
-/// if `checks_left` is 0.
+/// if `checks_left` is 0. The kernel logs a conflict if the others have different types.
 fn has_type(bar: Bar<'_>, span: Span, mem: MemType, checks_left: &mut u32) -> bool {
     let Some(left) = checks_left.checked_sub(1) else {
         return false;
