@@ -161,14 +161,17 @@ impl Operations for State {
         })
     }
 
-    /// Divides each BAR into segments to which another mapping has given a type that is not strict.
+    /// Divides each BAR into segments of which another mapping has a page that is not strict.
     fn opened(&self, device: &OpenDevice) -> Result {
         let mut io = device.io_exclusive()?;
         for index in 0..pci::BARS {
             let bar = device.bar(index);
             let bar = bar.filter(|bar| bar.is_memory() && bar.is_whole_pages());
-            if let Some(bar) = bar.filter(|bar| bar.was_mapped().is_ok()) {
-                segments::divide_unless_strict(device, &mut io, bar)?;
+            let Some(bar) = bar else { continue };
+            match bar.expect_usable() {
+                Ok(()) => segments::divide_unless_strict(device, &mut io, bar)?,
+                Err(error) if error == ENOMEM => segments::divide_unmapped(device, &mut io, bar)?,
+                Err(_) => (),
             }
         }
         Ok(())

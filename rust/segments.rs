@@ -14,8 +14,9 @@
 //! another mapping gives the pages another type, or if the kernel has no memory for the
 //! reservation. The segment then becomes a *stray*: a range whose memory type this driver cannot
 //! choose. On x86 a stray has the type of the other mapping, or UC-. There are two other causes of
-//! strays: another mapping has made a part of the BAR write-combining before the device was opened
-//! ([`divide_unless_strict`]), or the conversion of a range to another type fails halfway.
+//! strays: other mappings have made a part of the BAR write-combining, or even write-back, before
+//! the device was opened ([`divide_unless_strict`], [`divide_unmapped`]), or the conversion of a
+//! range to another type fails halfway.
 //!
 //! Userspace cannot map a page of a stray. Strays are also recorded among the claims of the device,
 //! where a fault finds them. read() and write() access a stray page by page, with the type that the
@@ -33,6 +34,7 @@ mod strays;
 
 pub(crate) use self::change::{
     divide_unless_strict,
+    divide_unmapped,
     end_stray_page,
     end_strays,
     Change, //

@@ -171,8 +171,16 @@ static void *map_write_back(struct __test_metadata *_metadata, FIXTURE_DATA(writ
 	return map;
 }
 
+/* Opens the device while a part of the BAR is write-back. vfio-pci-core cannot map the BAR then. */
+static void open_conflicting(struct __test_metadata *_metadata, FIXTURE_DATA(write_back) * self)
+{
+	fixture_conflicts(_metadata, "begin");
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->bdf));
+	fixture_conflicts(_metadata, "end");
+}
+
 /* contract: create.other-mapping busy.reason busy.query */
-TEST_F(write_back, mapping_made_before_the_device_was_opened_makes_everything_ebusy)
+TEST_F(write_back, mapping_made_before_the_device_was_opened_makes_its_pages_ebusy)
 {
 	struct vfio_subregion_create create;
 	struct vfio_subregion_query query;
@@ -182,19 +190,79 @@ TEST_F(write_back, mapping_made_before_the_device_was_opened_makes_everything_eb
 	map = map_write_back(_metadata, self);
 	if (!map)
 		return;
-	fixture_conflicts(_metadata, "begin");
-	ASSERT_EQ(0, vfio_device_open(&self->dev, self->bdf));
+	open_conflicting(_metadata, self);
 	for (i = 0; i < SUBREGION_ATTRIBUTES; i++) {
 		create = subregion_init(BAR2, subregion_attributes[i].number, 4 * MIB, MIB);
 		expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
-		EXPECT_EQ(VFIO_SUBREGION_BUSY_BAR, create.busy);
+		EXPECT_EQ(VFIO_SUBREGION_BUSY_STRAY, create.busy);
 	}
 	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
 	ASSERT_EQ(0, subregion_query(&self->dev, BAR2, &query));
-	EXPECT_EQ(0, query.attributes);
-	EXPECT_EQ(VFIO_SUBREGION_BUSY_BAR, query.busy);
-	fixture_conflicts(_metadata, "end");
+	EXPECT_EQ(ATTR_ALL, query.attributes);
+	EXPECT_EQ(VFIO_SUBREGION_BUSY_STRAY, query.busy);
 	munmap(map, 64 * KIB);
+}
+
+/* contract: create.other-mapping stray.several-types */
+TEST_F(write_back, mapping_made_before_the_device_was_opened_leaves_the_other_pages)
+{
+	uint64_t start = 0, kept, behind;
+	struct vfio_subregion_create sub;
+	uint32_t value;
+	void *alien;
+	char *map;
+
+	alien = map_write_back(_metadata, self);
+	if (!alien)
+		return;
+	open_conflicting(_metadata, self);
+	start = vfio_offset(&self->dev, BAR2, 0);
+	kept = vfio_offset(&self->dev, BAR2, 4 * MIB);
+	behind = vfio_offset(&self->dev, BAR2, 4 * MIB + 64 * KIB);
+	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	EXPECT_TOUCH(map, PTE_NONCACHED, SHIFT_2M);
+	EXPECT_TOUCH(map + 4 * MIB + 64 * KIB, PTE_NONCACHED, SHIFT_4K);
+	EXPECT_SIGBUS(map + 4 * MIB);
+	EXPECT_EQ(sizeof(value), pread(self->dev.fd, &value, sizeof(value), start));
+	EXPECT_EQ(sizeof(value), pread(self->dev.fd, &value, sizeof(value), behind));
+	EXPECT_EQ(-1, pread(self->dev.fd, &value, sizeof(value), kept));
+	EXPECT_EQ(EBUSY, errno);
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC,
+			     4 * MIB + 64 * KIB, 64 * KIB);
+	fixture_destroy(_metadata, &self->dev, sub.index);
+	munmap(alien, 64 * KIB);
+}
+
+/* contract: create.other-mapping set-attr.other-mapping stray.ends */
+TEST_F(write_back, mapping_that_is_gone_is_no_obstacle_even_without_another_open)
+{
+	uint64_t offset;
+	uint32_t value;
+	unsigned int i;
+	void *alien;
+	char *map;
+
+	alien = map_write_back(_metadata, self);
+	if (!alien)
+		return;
+	open_conflicting(_metadata, self);
+	offset = vfio_offset(&self->dev, BAR2, 4 * MIB);
+	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
+	munmap(alien, 64 * KIB);
+	EXPECT_EQ(sizeof(value), pread(self->dev.fd, &value, sizeof(value), offset));
+	for (i = 0; i < SUBREGION_ATTRIBUTES; i++) {
+		uint32_t attribute = subregion_attributes[i].number;
+		struct vfio_subregion_create sub;
+
+		sub = fixture_create(_metadata, &self->dev, BAR2, attribute, 4 * MIB, MIB);
+		map = fixture_map(_metadata, &self->dev, sub.mmap_offset, MIB, 2 * MIB);
+		EXPECT_TOUCH(map, attribute_pte(attribute), 0);
+		munmap(map, MIB);
+		fixture_destroy(_metadata, &self->dev, sub.index);
+		fixture_set_attr(_metadata, &self->dev, BAR2, attribute);
+	}
+	vfio_device_close(&self->dev);
+	EXPECT_MEMTYPE(MEMTYPE_NONE, self->bar.start, self->bar.start + self->bar.size);
 }
 
 /* The BAR can get a subregion after another mapping that kept pages write-combining has gone. */

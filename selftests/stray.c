@@ -22,11 +22,16 @@ FIXTURE(stray) {
 	struct vfio_device dev;
 	struct pci_bar bar;
 	char *alien[ALIENS];
+	char *uncached;
 };
 
-/* @destroyed: size of the subregion destroyed at 4 MiB; 0 if sysfs maps before the open */
+/*
+ * @destroyed: size of the subregion destroyed at 4 MiB; 0 if sysfs maps before the open
+ * @uncached: a page that sysfs maps uncached before the open; 0 if there is none
+ */
 FIXTURE_VARIANT(stray) {
 	uint64_t destroyed;
+	uint64_t uncached;
 	struct {
 		uint64_t start;
 		uint64_t size;
@@ -39,6 +44,15 @@ FIXTURE_VARIANT_ADD(stray, some_pages_before_open) { .kept = { { 4 * MIB - 8 * K
 FIXTURE_VARIANT_ADD(stray, a_2m_block_before_open) { .kept = { { 6 * MIB, 2 * MIB } } };
 FIXTURE_VARIANT_ADD(stray, two_pages_before_open) {
 	.kept = { { 2 * MIB + 4 * KIB, 4 * KIB }, { 9 * MIB, 4 * KIB } }
+};
+
+/* A mapping of the whole BAR would have two types, so vfio-pci-core cannot make it. */
+FIXTURE_VARIANT_ADD(stray, below_an_uncached_page_before_open) {
+	.uncached = 6 * MIB, .kept = { { 4 * MIB, 4 * KIB } }
+};
+
+FIXTURE_VARIANT_ADD(stray, around_an_uncached_page_before_open) {
+	.uncached = 6 * MIB, .kept = { { 0, 2 * MIB }, { 6 * MIB + 4 * KIB, 4 * KIB } }
 };
 
 FIXTURE_VARIANT_ADD(stray, whole_bar_before_open) { .kept = { { 0, 16 * MIB } } };
@@ -56,6 +70,16 @@ FIXTURE_VARIANT_ADD(stray, the_ends_of_4m_destroyed) {
 	.kept = { { 4 * MIB, 64 * KIB }, { 8 * MIB - 4 * KIB, 4 * KIB } },
 };
 
+/* Opens the device. The kernel reports that vfio-pci-core cannot map a BAR of two types. */
+static void open_device(struct __test_metadata *_metadata, FIXTURE_DATA(stray) * self)
+{
+	if (self->uncached != MAP_FAILED)
+		fixture_conflicts(_metadata, "begin");
+	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
+	if (self->uncached != MAP_FAILED)
+		fixture_conflicts(_metadata, "end");
+}
+
 FIXTURE_SETUP(stray)
 {
 	struct vfio_subregion_create sub = {};
@@ -65,6 +89,7 @@ FIXTURE_SETUP(stray)
 	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
 	for (n = 0; n < ALIENS; n++)
 		self->alien[n] = MAP_FAILED;
+	self->uncached = MAP_FAILED;
 	if (!memtype_tracked())
 		SKIP(return, NO_MEMTYPES);
 	if (variant->destroyed) {
@@ -87,15 +112,20 @@ FIXTURE_SETUP(stray)
 		ASSERT_NE(MAP_FAILED, self->alien[n]) TH_LOG("resource2_wc: %s", strerror(errno));
 		EXPECT_TOUCH(self->alien[n], PTE_WC, 0);
 	}
+	if (variant->uncached) {
+		self->uncached = pci_map_resource(self->dev.bdf, 2, "", variant->uncached, 4 * KIB);
+		ASSERT_NE(MAP_FAILED, self->uncached) TH_LOG("resource2: %s", strerror(errno));
+		EXPECT_TOUCH(self->uncached, PTE_NONCACHED, 0);
+	}
 	if (variant->destroyed)
 		fixture_destroy(_metadata, &self->dev, sub.index);
 	else
-		ASSERT_EQ(0, vfio_device_open(&self->dev, bdf));
+		open_device(_metadata, self);
 	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
 	ASSERT_EQ(16 * MIB, self->bar.size);
 }
 
-/* Removes the sysfs mapping. */
+/* Removes the sysfs mappings. */
 static void let_go(FIXTURE_DATA(stray) * self, const FIXTURE_VARIANT(stray) * variant)
 {
 	unsigned int n;
@@ -105,6 +135,9 @@ static void let_go(FIXTURE_DATA(stray) * self, const FIXTURE_VARIANT(stray) * va
 			munmap(self->alien[n], variant->kept[n].size);
 		self->alien[n] = MAP_FAILED;
 	}
+	if (self->uncached != MAP_FAILED)
+		munmap(self->uncached, 4 * KIB);
+	self->uncached = MAP_FAILED;
 }
 
 FIXTURE_TEARDOWN(stray)
@@ -333,7 +366,7 @@ TEST_F(stray, the_next_open_finds_it_too)
 	char *map;
 
 	vfio_device_close(&self->dev);
-	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
+	open_device(_metadata, self);
 	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
 	EXPECT_SIGBUS(map + variant->kept[0].start);
 	if (beside(variant) != UINT64_MAX)
@@ -362,6 +395,31 @@ TEST_F(stray, a_kept_page_can_have_an_ioeventfd_once_it_is_gone)
 	EXPECT_EQ(sizeof(one), write(event, &one, sizeof(one)));
 	EXPECT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
 	close(event);
+}
+
+/* contract: stray.ends stray.several-types */
+TEST_F(stray, the_last_mapping_that_is_left_is_an_obstacle_only_to_write_combining)
+{
+	struct vfio_subregion_create sub;
+	unsigned int n;
+	char *map;
+
+	if (!variant->uncached)
+		SKIP(return, "sysfs maps no page uncached");
+	for (n = 0; n < ALIENS && variant->kept[n].size; n++) {
+		munmap(self->alien[n], variant->kept[n].size);
+		self->alien[n] = MAP_FAILED;
+	}
+	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
+	EXPECT_TOUCH(map + variant->kept[0].start, PTE_NONCACHED, 0);
+	EXPECT_TOUCH(map + variant->uncached, PTE_NONCACHED, 0);
+	munmap(map, self->bar.size);
+	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
+	sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, variant->uncached, 4 * KIB);
+	EXPECT_EQ(-EBUSY, subregion_create(&self->dev, &sub));
+	EXPECT_EQ(VFIO_SUBREGION_BUSY_TYPE, sub.busy);
+	let_go(self, variant);
+	expect_each_type(_metadata, self, variant->uncached);
 }
 
 /* The number of lines in the kernel log about memory types. */

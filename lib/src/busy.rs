@@ -14,7 +14,7 @@ bitflags::bitflags! {
     pub struct Busy: u32 {
         /// An ioeventfd writes to a page of the range, whose memory type would change.
         const IOEVENTFD = abi::VFIO_SUBREGION_BUSY_IOEVENTFD;
-        /// Another driver, or another mapping, had the BAR when the device was opened.
+        /// Another driver had the BAR when the device was opened.
         const BAR = abi::VFIO_SUBREGION_BUSY_BAR;
         /// Another mapping gives a page of the range another memory type.
         const TYPE = abi::VFIO_SUBREGION_BUSY_TYPE;
@@ -34,8 +34,7 @@ const TEXTS: [(Busy, &str, &str, &str); 6] = [
     (
         Busy::BAR,
         "bar",
-        "another driver (such as one for a framebuffer) or another mapping had the BAR when the \
-         device was opened",
+        "another driver (such as one for a framebuffer) had the BAR when the device was opened",
         "end it and open the device again",
     ),
     (

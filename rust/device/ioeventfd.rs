@@ -32,7 +32,7 @@ pub(super) fn ioeventfd(device: &OpenDevice, arg: usize) -> Result {
     if bytes.end > bar.len() || bar.msix_table().overlaps(bytes.start, bytes.end) {
         return Err(EINVAL);
     }
-    bar.was_mapped()?;
+    bar.expect_usable()?;
     let Some(fd) = request.fd else {
         return device.io_shared()?.remove_ioeventfd(write);
     };

@@ -47,7 +47,7 @@ pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Resul
             if end > bar.mmap_len() {
                 return Err(EINVAL);
             }
-            bar.was_mapped()?;
+            bar.expect_usable()?;
             if device.data().ever_had_attribute(parent) {
                 return mmap_with_attribute(device, parent, mapping);
             }

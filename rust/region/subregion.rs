@@ -112,7 +112,7 @@ pub(crate) enum Refusal {
 pub(crate) enum Busy {
     /// An ioeventfd writes to a page whose memory type would change.
     Ioeventfd,
-    /// The core could not reserve or map the BAR, because of another driver or another mapping.
+    /// The core could not reserve the BAR, because of another driver.
     Bar,
     /// Another mapping gives a page another memory type.
     Type,

@@ -129,3 +129,32 @@ pub(crate) fn divide_unless_strict<T: Segmented>(
     end_strays(device, io, bar);
     Ok(())
 }
+
+/// Divides `bar`, which the core could not map, into segments. The device is being opened, and no
+/// other operation runs yet.
+///
+/// The core cannot map a BAR if other mappings of it have different types, or if a part of it is
+/// write-back. The driver can: it never maps pages of different types together. If another driver
+/// has reserved the BAR by now, the BAR stays as it is.
+///
+/// Fails with [`ENOMEM`] if the kernel has no memory.
+pub(crate) fn divide_unmapped<T: Segmented>(
+    device: &OpenDevice<T>,
+    io: &mut IoExclusive<'_, T>,
+    bar: Bar<'_>,
+) -> Result {
+    let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+    let segments = Segments::all_stray(bar)?;
+    let (parent, whole) = (segments.parent, segments.bar);
+    if io.reserve_for_driver(bar, segments).is_err() {
+        return Ok(());
+    }
+    let mut claims = device.memory_exclusive();
+    claims.add_stray(parent, whole, memory);
+    if let Some(segments) = io.driver_maps_mut(bar) {
+        segments.end_first_strays(bar, &mut claims);
+    }
+    drop(claims);
+    restore(io, bar);
+    Ok(())
+}

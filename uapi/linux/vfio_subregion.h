@@ -92,8 +92,8 @@
  *
  * * VFIO_SUBREGION_BUSY_IOEVENTFD: an ioeventfd writes to a page of the range, whose memory type
  *   would change
- * * VFIO_SUBREGION_BUSY_BAR: vfio-pci could not reserve or map the BAR when the device was opened,
- *   because another driver (such as one for a framebuffer) uses it, or another mapping
+ * * VFIO_SUBREGION_BUSY_BAR: vfio-pci could not reserve the BAR when the device was opened, because
+ *   another driver (such as one for a framebuffer) uses it
  * * VFIO_SUBREGION_BUSY_TYPE: another mapping gives a page of the range another memory type
  * * VFIO_SUBREGION_BUSY_STRAY: another mapping determines the memory type of a page of the range,
  *   and the driver cannot choose it
@@ -155,7 +155,7 @@
  *
  * * @attribute is write combining and the BAR is not, or the reverse, and an ioeventfd writes to a
  *   page of the range (VFIO_SUBREGION_BUSY_IOEVENTFD);
- * * another driver or mapping prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR); or
+ * * another driver prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR); or
  * * another mapping gives a page of the range another memory type (VFIO_SUBREGION_BUSY_TYPE), or
  *   determines the type (VFIO_SUBREGION_BUSY_STRAY).
  *
@@ -269,7 +269,7 @@ struct vfio_subregion_query {
  *   (VFIO_SUBREGION_BUSY_SUBREGION); a program sets the attribute before it creates subregions;
  * * write combining of the BAR would begin or end, and the BAR has an ioeventfd
  *   (VFIO_SUBREGION_BUSY_IOEVENTFD);
- * * another driver or mapping prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR); or
+ * * another driver prevented vfio-pci from using the BAR (VFIO_SUBREGION_BUSY_BAR); or
  * * another mapping gives a page of the BAR another memory type (VFIO_SUBREGION_BUSY_TYPE), or
  *   determines the type (VFIO_SUBREGION_BUSY_STRAY).
  *

@@ -13,9 +13,16 @@ use crate::{
 };
 use core::ops::Range;
 use kernel::{
-    error::from_err_ptr,
+    error::{
+        from_err_ptr,
+        to_result, //
+    },
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
 };
 
 /// The number of BARs of a PCI function.
@@ -25,7 +32,6 @@ pub(crate) const BARS: usize = kernel::bindings::PCI_STD_NUM_BARS as usize;
 ///
 /// They are stored because only C code can read the fields of the core's structure, and every fault
 /// needs most of them.
-#[derive(Clone, Copy)]
 struct BarInfo {
     /// The physical address of the first byte.
     phys: u64,
@@ -36,8 +42,9 @@ struct BarInfo {
     mmap_len: u64,
     /// Whether the BAR is memory and not I/O ports.
     is_memory: bool,
-    /// Whether the core reserved and mapped the BAR; otherwise the errno for userspace.
-    was_mapped: Result,
+    /// 0 if the BAR is reserved for this device and can be used, or the errno for userspace. It
+    /// changes only while the device is being opened.
+    errno: Atomic<c_int>,
 }
 
 impl BarInfo {
@@ -66,7 +73,7 @@ impl BarInfo {
         let can_mmap = unsafe { bindings::vfio_rs_bar_mmap_supported(core.as_ptr(), number) };
         // CAST: `usize` has at most 64 bits.
         let pages = len.checked_next_multiple_of(PAGE_SIZE as u64);
-        let was_mapped = match from_err_ptr(io) {
+        let usable = match from_err_ptr(io) {
             Ok(io) if io.is_null() => Err(ENODEV),
             // Another mapping has given the BAR's page another type. The driver can divide only a
             // BAR of whole pages into segments.
@@ -82,7 +89,7 @@ impl BarInfo {
             len,
             mmap_len: pages.filter(|_| is_memory && can_mmap).unwrap_or(0),
             is_memory,
-            was_mapped,
+            errno: Atomic::new(usable.map_or_else(Error::to_errno, |()| 0)),
         }
     }
 }
@@ -173,13 +180,20 @@ impl Bar<'_> {
         self.info.is_memory
     }
 
-    /// Returns whether the core reserved and mapped the BAR when the device was opened.
+    /// Returns whether the BAR was reserved for this device, and mapped unless the driver owns it,
+    /// when the device was opened.
     ///
     /// Fails with [`EBUSY`] if another driver has reserved the BAR, or if the BAR shares its page
     /// with a mapping of another type. Fails with [`ENOMEM`] if the core could not map it. Fails
     /// with [`ENODEV`] if the core did not try.
-    pub(crate) fn was_mapped(&self) -> Result {
-        self.info.was_mapped
+    pub(crate) fn expect_usable(&self) -> Result {
+        to_result(self.info.errno.load(Relaxed))
+    }
+
+    /// Records that the driver has become the owner of the BAR, which the core could not map. The
+    /// device is being opened, and no other operation runs yet.
+    pub(super) fn set_usable(&self) {
+        self.info.errno.store(0, Relaxed);
     }
 
     /// Returns the bytes of the MSI-X table, which read() and write() cannot access. They are empty
@@ -207,7 +221,8 @@ impl Bar<'_> {
             return Err(EINVAL);
         }
         let start = self.phys().checked_add(bytes.start).ok_or(EINVAL)?;
-        // SAFETY: The range is in a memory BAR that the core has reserved. The PCI device is bound
+        // SAFETY: The range is in a memory BAR that is reserved for the device, because an operation
+        // needs a range only if the core maps the BAR or the driver owns it. The PCI device is bound
         // while it is open. All mappings and reservations of the range are dropped before the
         // device is closed ([`super::bar_owners`], [`super::ioeventfd`]).
         unsafe { PhysRange::new(start, len) }

@@ -37,12 +37,15 @@ use core::{
     ops::Range,
     ptr::NonNull, //
 };
-use kernel::prelude::*;
+use kernel::{
+    error::to_result,
+    prelude::*, //
+};
 
 /// The owner of the kernel's mapping of a BAR.
 enum BarOwner<M> {
-    /// vfio-pci-core owns the mapping of the whole BAR, or has none because it could not map the
-    /// BAR.
+    /// vfio-pci-core owns the mapping of the whole BAR, or has none because it could not reserve or
+    /// map the BAR.
     Core,
     /// The driver owns the BAR, and has mappings of its own.
     Driver(M),
@@ -105,7 +108,8 @@ pub(crate) trait Io<T: Operations> {
 
     /// Returns whether the driver owns `bar` or can become its owner by
     /// [`IoExclusive::give_to_driver`]. It cannot if the core has no mapping of the BAR, because
-    /// the core could not reserve or map the BAR when the device was opened.
+    /// the core could not reserve or map the BAR when the device was opened, and
+    /// [`IoExclusive::reserve_for_driver`] has not made the driver the owner then.
     fn can_give_to_driver(&self, bar: Bar<'_>) -> bool {
         self.driver_maps(bar).is_some() || core_map(self.device().core(), bar).is_some()
     }
@@ -314,6 +318,42 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         Ok(())
     }
 
+    /// Makes the driver the owner of `bar`, with the mappings `maps`, although the core could not
+    /// map it. Reserves the BAR, because the core has released it for this reason.
+    ///
+    /// The device must be being opened: the lock of the device set excludes
+    /// `vfio_pci_core_enable()` and `vfio_pci_core_disable()`, which also reserve, map and release
+    /// BARs, and no other operation runs yet. [`BarOwners::close`] lets the last close release the
+    /// BAR.
+    ///
+    /// Fails with [`EBUSY`] if another driver has reserved the BAR meanwhile. Fails with [`EINVAL`]
+    /// if the BAR is not memory, or if it has a mapping or an owner.
+    pub(crate) fn reserve_for_driver(&mut self, bar: Bar<'_>, maps: T::BarMaps) -> Result {
+        if !bar.is_memory() || self.can_give_to_driver(bar) {
+            return Err(EINVAL);
+        }
+        let Some(owner) = self.owners.0.get_mut(bar.index()) else {
+            return Err(EINVAL);
+        };
+        let core = self.device.core();
+        // SAFETY: The PCI device is valid, and the name is static.
+        to_result(unsafe {
+            kernel::bindings::pci_request_selected_regions(
+                core.pdev(),
+                1 << bar.number(),
+                c"vfio".as_char_ptr(),
+            )
+        })?;
+        // CAST: As in `give_to_driver`.
+        let none = NO_CORE_MAP as *mut c_void;
+        // SAFETY: The core device is valid, and the guard excludes all users of the field, which
+        // contains another errno.
+        unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar.number(), none) };
+        *owner = BarOwner::Driver(maps);
+        bar.set_usable();
+        Ok(())
+    }
+
     /// Makes the core the owner of `bar` again, with a new mapping of the whole BAR, and returns
     /// the driver's mappings. Returns `None` if the core owns the BAR already.
     ///
@@ -326,7 +366,7 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
             return Ok(None);
         }
         let core = self.device.core();
-        // SAFETY: The PCI device is valid, and the core has reserved this BAR.
+        // SAFETY: The PCI device is valid, and this BAR is reserved for it.
         let io = unsafe { kernel::bindings::pci_iomap(core.pdev(), bar.number(), 0) };
         let io = NonNull::new(io).ok_or(ENOMEM)?;
         // SAFETY: The core device is valid, the guard excludes all users of the field, and `io` is
