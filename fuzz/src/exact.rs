@@ -5,7 +5,7 @@
 use crate::failure::{Failure, Log};
 use crate::foreign::Mappings;
 use crate::generate::Generator;
-use crate::model::{Facts, World, PROCESSES};
+use crate::model::{are_mixed, Facts, World, PROCESSES};
 use crate::op::{Op, Outcome, Step};
 use crate::oracle::Oracle;
 use crate::rng::Rng;
@@ -132,9 +132,17 @@ impl Exact {
         }
         let hand = self.hands[who].as_ref().ok_or("there is no such process")?;
         let lost = || sys::wait_for_end(&hand.pidfd, 0);
+        let conflicts =
+            step.op == Op::Open && self.world.device.is_none() && are_mixed(&self.world.foreign);
+        if conflicts {
+            self.log.expect_conflicts(true)?;
+        }
         let outcome = mailbox
             .call(step.op, PATIENCE, lost)
             .ok_or("the process died, or hangs")?;
+        if conflicts {
+            self.log.expect_conflicts(false)?;
+        }
         if let Op::Fork(child) = step.op {
             let hand = Hand::new(outcome.ret).map_err(|error| format!("fork: {error}"))?;
             self.hands[child as usize] = Some(hand);

@@ -4,21 +4,16 @@
 
 use super::Generator;
 use crate::model::{
-    foreign_type, in_the_way, window, Device, ForeignMapping, Vma, World, BARS, FOREIGN,
-    FOREIGN_PAGES, LARGE,
+    foreign_type, window, Device, ForeignMapping, Vma, World, BARS, FOREIGN, FOREIGN_PAGES, LARGE,
 };
 use crate::op::{Access, Foreign, Op};
 use std::ops::Range;
 
 impl Generator {
-    /// Returns a foreign operation before the device is opened: now and then a random one, and
-    /// always the one that removes an obstacle to the open.
+    /// Returns a foreign operation before the device is opened, now and then.
     pub(super) fn before_open(&mut self, world: &World) -> Option<Op> {
         if world.device.is_some() {
             return None;
-        }
-        if let Some(number) = in_the_way(&world.foreign) {
-            return Some(Op::Foreign(Foreign::Unmap(number)));
         }
         let number = u32::try_from(self.rng.index(FOREIGN)).ok()?;
         let free = world.foreign[number as usize].is_none();

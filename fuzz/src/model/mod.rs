@@ -22,6 +22,6 @@ pub use self::{
         REGIONS, SLOTS, WINDOW_SHIFT,
     },
     space::{Space, Vma},
-    strays::{foreign_type, in_the_way, ForeignMapping, ForeignMappings, FOREIGN, FOREIGN_PAGES},
+    strays::{are_mixed, foreign_type, ForeignMapping, ForeignMappings, FOREIGN, FOREIGN_PAGES},
     world::{Process, World, EVENTFDS, PROCESSES},
 };

@@ -174,16 +174,13 @@ pub fn foreign_type(
     types.all(|mem| mem == first).then_some(first)
 }
 
-/// Returns the number of a foreign mapping without which all foreign mappings of each BAR have one
-/// type. While such a mapping exists the device cannot be opened, because the kernel cannot map a
-/// BAR that has two types.
+/// Returns whether the foreign mappings of a BAR have two types. If the device is opened then,
+/// vfio-pci-core cannot map the BAR, which the kernel logs, and the driver divides it into segments.
 #[must_use]
-pub fn in_the_way(foreign: &ForeignMappings) -> Option<u32> {
-    let differs = |one: &ForeignMapping| {
+pub fn are_mixed(foreign: &ForeignMappings) -> bool {
+    let mut all = foreign.iter().flatten();
+    all.any(|one| {
         let mut others = foreign.iter().flatten();
         others.any(|other| other.bar == one.bar && other.mem != one.mem)
-    };
-    (0..)
-        .zip(foreign)
-        .find_map(|(number, one)| one.as_ref().filter(|one| differs(one)).map(|_| number))
+    })
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-use super::super::{foreign_type, in_the_way, window, Arch, Bar, ForeignMapping, ForeignMappings};
+use super::super::{are_mixed, foreign_type, window, Arch, Bar, ForeignMapping, ForeignMappings};
 use super::*;
 use libc::{E2BIG, EBUSY, EEXIST, EFAULT, EINVAL, ENOENT, EOVERFLOW, EPERM};
 
@@ -361,7 +361,10 @@ fn what_others_map_later_is_of_the_type_that_is_there() {
     let free = |start, end| foreign_type(None, &others, 2, &(start * PAGE..end * PAGE));
     assert_eq!(free(4, 6), Some(Mem::Noncached));
     assert_eq!(free(5, 6), Some(Mem::WriteCombining));
-    assert_eq!(in_the_way(&others), None);
+    assert!(!are_mixed(&others));
     let mixed = foreign([(4, 1, Mem::Noncached), (5, 1, Mem::WriteCombining)]);
-    assert_eq!(in_the_way(&mixed), Some(0));
+    assert!(are_mixed(&mixed));
+    let mut device = Device::new(facts());
+    device.see(&mixed);
+    assert_eq!(device.kept(2).all(), [5 * PAGE..6 * PAGE]);
 }
