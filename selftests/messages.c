@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "fixture.h"
+#include "vfio_bar.h"
 
 /* A user without rights. */
 #define USER	1000
@@ -199,6 +200,138 @@ TEST_F(messages, a_user_who_may_not_use_the_device_file_gets_the_group)
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
 	EXPECT_EQ(0, status);
 	ASSERT_EQ(0, chown(self->group, 0, 0));
+}
+
+/* A range that the kernel refuses, and the reason. */
+FIXTURE(reason) {
+	struct vfio_device dev;
+};
+
+FIXTURE_VARIANT(reason) {
+	const char *device;
+	uint32_t bar;
+	uint64_t offset;
+	uint64_t size;
+	int error;
+	const char *text;
+};
+
+FIXTURE_VARIANT_ADD(reason, no_number_of_a_bar) {
+	"DEV_TESTDEV", 6, 0, 4 * KIB, EINVAL,
+	"there is no BAR 6: BARs have the numbers 0 to 5; name one of these"
+};
+
+FIXTURE_VARIANT_ADD(reason, no_bar) {
+	"DEV_TESTDEV", 5, 0, 4 * KIB, EINVAL, "has no BAR 5; lspci -vv -s 0"
+};
+
+FIXTURE_VARIANT_ADD(reason, upper_half) {
+	"DEV_TESTDEV", 3, 0, 4 * KIB, EINVAL,
+	"is the upper half of BAR 2, which has 64 bits; name BAR 2"
+};
+
+FIXTURE_VARIANT_ADD(reason, ports) {
+	"DEV_TESTDEV", 1, 0, 4 * KIB, EINVAL,
+	"has I/O ports, which cannot be mapped; name a memory BAR"
+};
+
+FIXTURE_VARIANT_ADD(reason, less_than_a_page) {
+	"DEV_IVSHMEM", 0, 0, 4 * KIB, EINVAL,
+	"has 0x100 bytes, and a subregion is whole pages of 0x1000 bytes; "
+};
+
+FIXTURE_VARIANT_ADD(reason, no_whole_pages) {
+	"DEV_IVSHMEM", 2, 0x800, 4 * KIB, EINVAL, "are no whole pages, of 0x1000 bytes each; change"
+};
+
+FIXTURE_VARIANT_ADD(reason, beyond_the_end) {
+	"DEV_IVSHMEM", 2, 12 * MIB, 8 * MIB, EINVAL, "which has 0x1000000 bytes; change the range"
+};
+
+FIXTURE_VARIANT_ADD(reason, msix_table) {
+	"DEV_NVME", 0, 0, 16 * KIB, EPERM,
+	"have the MSI-X table, which must stay strict; leave them out"
+};
+
+FIXTURE_VARIANT_ADD(reason, msix_table_everywhere) {
+	"DEV_MSIX", 1, 0, 4 * KIB, EPERM,
+	"has a part of the MSI-X table, which must stay strict; name another BAR"
+};
+
+FIXTURE_SETUP(reason)
+{
+	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
+	fixture_open(_metadata, &self->dev, variant->device, vfio_driver());
+}
+
+FIXTURE_TEARDOWN(reason)
+{
+	vfio_device_close(&self->dev);
+}
+
+static int check_range(struct vfio_device *dev, const struct vfio_subregion_create *create)
+{
+	return vfio_check_range(dev, create->parent, create->attribute, create->offset,
+				create->size);
+}
+
+/* contract: userspace.messages */
+TEST_F(reason, is_told_for_a_range_that_the_kernel_refuses)
+{
+	struct vfio_subregion_create create = subregion_init(variant->bar, VFIO_SUBREGION_ATTR_WC,
+							     variant->offset, variant->size);
+
+	if (self->dev.fd < 0)
+		return;
+	EXPECT_EQ(-variant->error, subregion_create(&self->dev, &create));
+	EXPECT_EQ(-variant->error, check_range(&self->dev, &create));
+	EXPECT_NE(NULL, strstr(self->dev.error, variant->text))
+		TH_LOG("the message is: %s", self->dev.error);
+	/* Without its address, as if it was opened by its file. */
+	self->dev.bdf[0] = '\0';
+	self->dev.error[0] = '\0';
+	EXPECT_EQ(-variant->error, check_range(&self->dev, &create));
+	EXPECT_NE(NULL, strstr(self->dev.error, variant->text))
+		TH_LOG("without the address, the message is: %s", self->dev.error);
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_range_that_can_be_a_subregion_has_no_reason)
+{
+	const char *bdf = fixture_bdf(_metadata, "DEV_NVME");
+
+	if (!bdf)
+		return;
+	fixture_bind(_metadata, bdf, vfio_driver());
+	ASSERT_EQ(0, vfio_device_open(&self->dev, bdf));
+	EXPECT_EQ(0, vfio_check_range(&self->dev, 0, VFIO_SUBREGION_ATTR_DEVICE, 0, 16 * KIB));
+	EXPECT_EQ(0, vfio_check_range(&self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, 8 * KIB));
+	EXPECT_EQ(0, vfio_check_range(&self->dev, 2, VFIO_SUBREGION_ATTR_WC, 0, 16 * MIB));
+}
+
+/* The machine has no such BARs, so a file has those that sysfs would show, and no device is open. */
+/* contract: userspace.messages */
+TEST_F(messages, a_bar_without_an_address_or_mappings_has_a_reason)
+{
+	struct vfio_device dev = VFIO_DEVICE_CLOSED;
+	FILE *resource;
+
+	ASSERT_TRUE(!mkdir("/tmp/bars", 0700) || errno == EEXIST);
+	resource = fopen("/tmp/bars/resource", "we");
+	ASSERT_NE(NULL, resource);
+	fputs("0x0 0xffff 0x20040200\n0xfe000000 0xfe00ffff 0x40200\n", resource);
+	fputs("0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n", resource);
+	ASSERT_EQ(0, fclose(resource));
+	strcpy(dev.bdf, "../../../../tmp/bars");
+	EXPECT_EQ(-EINVAL, vfio_check_range(&dev, 0, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB));
+	EXPECT_NE(NULL, strstr(dev.error, "BAR 0 of bars has no address: neither the firmware"));
+	EXPECT_EQ(-EINVAL, vfio_check_range(&dev, 1, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB));
+	EXPECT_STREQ("VFIO does not map BAR 1 of bars; access it by pread() and pwrite()",
+		     dev.error);
+	strcpy(dev.bdf, "none");
+	EXPECT_EQ(-EINVAL, vfio_check_range(&dev, 1, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB));
+	EXPECT_STREQ("BAR 1 cannot be mapped, and sysfs is not there to say why; name another BAR",
+		     dev.error);
 }
 
 TEST_HARNESS_MAIN

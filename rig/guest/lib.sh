@@ -35,14 +35,16 @@ DEV_NVME=$(find_device 0x1b36 0x0010)
 DEV_IGB=$(find_device 0x8086 0x10c9)
 DEV_PAIR_0=$(find_device 0x1af4 0x1110 2 $((8 << 20)))
 DEV_PAIR_1=${DEV_PAIR_0%.0}.1
+# Absent from a machine that counts instructions.
+DEV_MSIX=$(find_device 0x1af4 0x1044)
 # Each for one test, which removes it.
 DEV_SPARE_0=$(find_device 0x1af4 0x1110 2 $((4 << 20)))
 DEV_SPARE_1=$(find_device 0x1af4 0x1110 2 $((32 << 20)))
 DEV_SPARE_2=$(find_device 0x1af4 0x1110 2 $((64 << 20)))
 DEV_SPARE_3=$(find_device 0x1af4 0x1110 2 $((256 << 20)))
 export DEV_IVSHMEM DEV_IVSHMEM_BIG DEV_IVSHMEM_HUGE DEV_TESTDEV DEV_NVME DEV_IGB DEV_PAIR_0 DEV_PAIR_1
-export DEV_SPARE_0 DEV_SPARE_1 DEV_SPARE_2 DEV_SPARE_3
-DEVICES="$DEV_IVSHMEM $DEV_IVSHMEM_BIG $DEV_TESTDEV $DEV_NVME $DEV_IGB $DEV_PAIR_0 $DEV_PAIR_1"
+export DEV_MSIX DEV_SPARE_0 DEV_SPARE_1 DEV_SPARE_2 DEV_SPARE_3
+DEVICES="$DEV_IVSHMEM $DEV_IVSHMEM_BIG $DEV_TESTDEV $DEV_NVME $DEV_IGB $DEV_PAIR_0 $DEV_PAIR_1 $DEV_MSIX"
 
 # Prints the name of the driver of the device $1, if any.
 driver_of() { readlink "/sys/bus/pci/devices/$1/driver" | sed 's|.*/||'; }

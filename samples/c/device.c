@@ -15,6 +15,7 @@
 #include <vfio_subregion_helpers.h>
 
 #include "device.h"
+#include "vfio_bar.h"
 
 int fail(int status, const char *format, ...)
 {
@@ -65,6 +66,8 @@ uint32_t device_class(struct vfio_device *dev)
 int device_create(struct vfio_device *dev, uint32_t bar, uint32_t attribute, uint64_t offset,
 		  uint64_t size, struct vfio_subregion_create *created, void **map)
 {
+	int error;
+
 	*created = (struct vfio_subregion_create) {
 		.parent = bar,
 		.attribute = attribute,
@@ -82,14 +85,14 @@ int device_create(struct vfio_device *dev, uint32_t bar, uint32_t attribute, uin
 	case EEXIST:
 		return fail(STATUS_REFUSED, "the range overlaps region %u", created->index);
 	case EINVAL:
-		return fail(STATUS_REFUSED,
-			    "BAR %u has no such range: it must be whole pages of a memory BAR, of %ld bytes each",
-			    bar, sysconf(_SC_PAGESIZE));
+	case EPERM:
+		error = errno;
+		if (vfio_check_range(dev, bar, attribute, offset, size))
+			return fail(STATUS_REFUSED, "%s", dev->error);
+		return fail(STATUS_REFUSED, "the subregion cannot be created: %s",
+			    strerror(error));
 	case EOPNOTSUPP:
 		return fail(STATUS_REFUSED, "this machine cannot give that type");
-	case EPERM:
-		return fail(STATUS_REFUSED,
-			    "the MSI-X table is in the range, and must stay strict");
 	case EBUSY:
 		return fail(STATUS_REFUSED,
 			    "the subregion cannot be created: %s",

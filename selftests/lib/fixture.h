@@ -3,7 +3,7 @@
  * Common code of fixtures: devices named by the environment, and common steps with their
  * assertions.
  *
- * DEV_IVSHMEM, DEV_IVSHMEM_BIG, DEV_TESTDEV, DEV_NVME and DEV_IGB hold PCI addresses; a test is
+ * DEV_IVSHMEM, DEV_IVSHMEM_BIG, DEV_TESTDEV, DEV_NVME, DEV_IGB and others hold PCI addresses; a test is
  * skipped if its device is absent.
  */
 #ifndef FIXTURE_H
