@@ -100,6 +100,18 @@ TEST_F(c_library, configuration_space_is_read_and_written_within_its_bounds)
 		       EINVAL, "outside of configuration space");
 }
 
+/* contract: userspace.c-library userspace.messages */
+TEST_F(c_library, a_range_that_cannot_be_a_subregion_is_described)
+{
+	const uint32_t wc = VFIO_SUBREGION_ATTR_WC;
+
+	EXPECT_EQ(0, vfio_subregion_check_range(self->device, 0, wc, 0, 64 * KIB));
+	EXPECT_FAILURE(vfio_subregion_check_range(self->device, 4, wc, 0, 4 * KIB), EINVAL,
+		       "has no BAR 4; lspci");
+	EXPECT_FAILURE(vfio_subregion_check_range(self->device, 3, wc, 0, 4 * KIB), EPERM,
+		       "have the MSI-X table, which must stay strict; leave them out");
+}
+
 /* contract: userspace.c-library */
 TEST_F(c_library, memory_is_mapped_for_dma_once_and_unmapped)
 {

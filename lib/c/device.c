@@ -14,6 +14,7 @@
 
 #include <vfio_subregion_device.h>
 
+#include "vfio_bar.h"
 #include "vfio_dma.h"
 #include "vfio_open.h"
 
@@ -117,6 +118,13 @@ EXPORT int vfio_subregion_fd(const struct vfio_subregion_device *device)
 EXPORT const char *vfio_subregion_error(void)
 {
 	return message;
+}
+
+EXPORT int vfio_subregion_check_range(struct vfio_subregion_device *device, uint32_t bar,
+				      uint32_t attribute, uint64_t offset, uint64_t size)
+{
+	return result(&device->vfio,
+		      vfio_check_range(&device->vfio, bar, attribute, offset, size));
 }
 
 /* Whether @size bytes at @offset are within configuration space. */

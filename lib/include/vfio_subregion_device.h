@@ -64,6 +64,22 @@ int vfio_subregion_fd(const struct vfio_subregion_device *device);
 const char *vfio_subregion_error(void);
 
 /**
+ * vfio_subregion_check_range() - looks why a subregion of a BAR cannot be created
+ *
+ * A program calls it after VFIO_SUBREGION_CREATE, or a function of vfio_subregion_helpers.h, has
+ * failed with EINVAL or EPERM. The reasons are those of the device: there is no such BAR, or it is
+ * the upper half of another, has I/O ports, no address or less than a page; the range is not whole
+ * pages within the BAR, or has the MSI-X table.
+ *
+ * @bar: the number of the BAR
+ * @attribute: VFIO_SUBREGION_ATTR_*
+ *
+ * Returns 0 if none of them applies.
+ */
+int vfio_subregion_check_range(struct vfio_subregion_device *device, uint32_t bar,
+			       uint32_t attribute, uint64_t offset, uint64_t size);
+
+/**
  * vfio_subregion_config_read() - reads @size bytes of configuration space
  *
  * They have the byte order of PCI, which is little-endian.
