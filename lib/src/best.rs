@@ -227,7 +227,7 @@ impl<F: AsFd> Device<F> {
     }
 
     /// The directory of the device in sysfs, which `/proc/self/fdinfo` names.
-    fn sysfs(&self) -> Option<PathBuf> {
+    pub(crate) fn sysfs(&self) -> Option<PathBuf> {
         let fd = self.fd().as_raw_fd();
         let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")).ok()?;
         let path = |line: &str| Some(line.strip_prefix("vfio-device-syspath:")?.trim().into());

@@ -106,8 +106,8 @@ impl<F: AsFd> Device<F> {
     ///
     /// # Errors
     ///
-    /// [`Error::Overlaps`] with the subregion that has claimed a part of the range, [`Error::Busy`], and
-    /// the kernel's.
+    /// [`Error::Overlaps`] with the subregion that has claimed a part of the range, [`Error::Busy`],
+    /// [`Error::Unsuitable`], and the kernel's.
     pub fn create(
         &self,
         bar: Bar,
@@ -156,7 +156,7 @@ impl<F: AsFd> Device<F> {
                 errno: Errno::EXIST,
                 ..
             }) => Err(Error::Overlaps(RegionIndex(create.index))),
-            done => done.map_err(|error| with_reason(error, create.busy)),
+            done => done.map_err(|error| self.explain(with_reason(error, create.busy), attribute)),
         }?;
         let effective = EffectiveType::from_number(create.effective_type);
         Ok(Region {
@@ -225,8 +225,9 @@ impl<F: AsFd> Device<F> {
     /// # Errors
     ///
     /// [`Error::Busy`] says what prevents it, such as a mapping of the BAR, or a subregion if write
-    /// combining begins or ends. [`Error::Refused`]: EINVAL if the BAR cannot be mapped, EPERM for
-    /// write combining if it has the MSI-X table, EOPNOTSUPP if the machine cannot give the type.
+    /// combining begins or ends. [`Error::Unsuitable`] says why the BAR cannot be mapped.
+    /// [`Error::Refused`]: EPERM for write combining if it has the MSI-X table, EOPNOTSUPP if the
+    /// machine cannot give the type.
     pub fn set_attribute(&self, bar: Bar, attribute: Attribute) -> Result<EffectiveType, Error> {
         let index = RegionIndex::from(bar);
         let mut set = abi::vfio_region_set_attr {
@@ -235,7 +236,7 @@ impl<F: AsFd> Device<F> {
             ..Default::default()
         };
         self.request(Request::SetAttr, index, &mut set)
-            .map_err(|error| with_reason(error, set.busy))?;
+            .map_err(|error| self.explain(with_reason(error, set.busy), attribute))?;
         Ok(EffectiveType::from_number(set.effective_type))
     }
 
@@ -318,7 +319,7 @@ impl<F: AsFd> Device<F> {
     /// # Errors
     ///
     /// [`Error::OutsideRegion`]; [`Error::Changed`] if the region no longer exists, or belongs to another
-    /// device; and the kernel's of `mmap()`.
+    /// device; [`Error::Unsuitable`] for a BAR that cannot be mapped; and the kernel's of `mmap()`.
     pub fn map_part(&self, region: &Region, part: ByteRange) -> Result<Mapping, Error> {
         let outside = Error::OutsideRegion(region.index);
         if part.end() > region.size {
@@ -330,7 +331,8 @@ impl<F: AsFd> Device<F> {
             .checked_add(part.offset())
             .ok_or(outside)?;
         let memory = Memory::map(self.0.as_fd(), offset, size, offset)
-            .map_err(refused(Call::Mmap, region.index))?;
+            .map_err(refused(Call::Mmap, region.index))
+            .map_err(|error| self.explain(error, Attribute::Noncached))?;
         let now = self.region(region.index)?;
         if now.file_offset != region.file_offset || part.end() > now.size {
             return Err(Error::Changed(region.index));

@@ -2,7 +2,7 @@
 
 //! Errors, each with advice.
 
-use crate::{Bar, Busy, Malformed, RegionIndex};
+use crate::{Bar, Busy, Malformed, RegionIndex, Unsuitable};
 use core::fmt;
 use rustix::io::Errno;
 
@@ -91,6 +91,17 @@ pub enum Error {
         /// The region of the call.
         index: RegionIndex,
     },
+    /// The kernel refused a call because of a property of the BAR.
+    Unsuitable {
+        /// The call.
+        call: Call,
+        /// The errno of the call.
+        errno: Errno,
+        /// The BAR of the call.
+        bar: Bar,
+        /// The property.
+        why: Unsuitable,
+    },
     /// The part to be mapped is not within the region, or does not consist of whole pages.
     OutsideRegion(RegionIndex),
     /// The region has changed since the device was asked for it: it was destroyed, has another type, or
@@ -109,7 +120,7 @@ impl Error {
         match self {
             Self::Overlaps(_) => Some(Errno::EXIST),
             Self::Busy { .. } => Some(Errno::BUSY),
-            Self::Refused { errno, .. } => Some(*errno),
+            Self::Refused { errno, .. } | Self::Unsuitable { errno, .. } => Some(*errno),
             Self::OutsideRegion(_)
             | Self::Changed(_)
             | Self::PartsOverlap(_)
@@ -122,7 +133,9 @@ impl Error {
     pub const fn call(&self) -> Option<Call> {
         match self {
             Self::Overlaps(_) => Some(Call::Create),
-            Self::Busy { call, .. } | Self::Refused { call, .. } => Some(*call),
+            Self::Busy { call, .. }
+            | Self::Refused { call, .. }
+            | Self::Unsuitable { call, .. } => Some(*call),
             Self::OutsideRegion(_)
             | Self::Changed(_)
             | Self::PartsOverlap(_)
@@ -142,6 +155,7 @@ impl Error {
         let (call, errno) = match self {
             Self::Refused { call, errno, .. } => (call, errno),
             Self::Busy { busy, .. } => return busy.advice(),
+            Self::Unsuitable { why, .. } => return Some(why.advice()),
             Self::Overlaps(_) => return Some("use that subregion, or destroy it first"),
             Self::Changed(_) => return Some("list the regions of the device again"),
             Self::PartsOverlap(_) => return Some("make the parts of the layout disjoint"),
@@ -231,6 +245,10 @@ impl fmt::Display for Error {
             Self::Refused { call, errno, index } => {
                 write_call(f, *call, *index)?;
                 write!(f, ": {errno}")?;
+            }
+            Self::Unsuitable { call, bar, why, .. } => {
+                write_call(f, *call, RegionIndex::from(*bar))?;
+                write!(f, ": {why}")?;
             }
             Self::OutsideRegion(index) => {
                 write!(

@@ -58,6 +58,8 @@ mod raw;
 mod region;
 #[cfg(feature = "std")]
 mod registers;
+#[cfg(feature = "std")]
+mod unsuitable;
 
 pub use crate::{
     attribute::{Attribute, Attributes, EffectiveType},
@@ -84,4 +86,5 @@ pub use crate::{
     raw::{flush_stores, order_loads, order_stores, LineStore},
     region::Region,
     registers::{Register, Registers},
+    unsuitable::Unsuitable,
 };

@@ -8,7 +8,7 @@ use crate::{
     Outcome, BAR, KIB, MIB,
 };
 use subregion_open::Opened;
-use vfio_subregion::{Attribute, Bar, Busy, Call, Device, Errno, Error, RegionIndex};
+use vfio_subregion::{Attribute, Bar, Busy, Call, Device, Errno, Error, RegionIndex, Unsuitable};
 
 tests! {
     errors_say_what_is_wrong_and_what_to_do,
@@ -17,6 +17,7 @@ tests! {
     a_destroyed_subregion_cannot_be_mapped,
     another_devices_region_is_not_taken_for_this_ones,
     what_is_no_memory_has_no_subregions,
+    a_bar_that_cannot_be_mapped_has_a_reason,
     the_msix_table_is_not_made_write_combining,
     a_bar_that_is_mapped_keeps_its_attribute,
     a_bar_with_a_subregion_does_not_become_write_combining,
@@ -119,15 +120,69 @@ fn what_is_no_memory_has_no_subregions() -> Outcome {
     let opened = Opened::new(&address("DEV_TESTDEV")?)?;
     let device = opened.device();
     // BAR 1 is an I/O BAR, and BAR 5 does not exist.
-    for bar in [Bar::ALL[1], Bar::ALL[5]] {
+    for (bar, advice) in [
+        (Bar::ALL[1], "name a memory BAR"),
+        (Bar::ALL[5], "lspci -vv"),
+    ] {
         let create = device.create(bar, range(0, 4 * KIB), Attribute::Device);
-        refused(create, Call::Create, Errno::INVAL, "memory BAR")?;
+        refused(create, Call::Create, Errno::INVAL, advice)?;
         let set = device.set_attribute(bar, Attribute::Device);
-        refused(set, Call::SetAttr, Errno::INVAL, "memory BAR")?;
+        refused(set, Call::SetAttr, Errno::INVAL, advice)?;
         ensure!(device.query(bar)?.attributes.is_empty());
     }
     let config = device.map(&device.region(RegionIndex::CONFIG)?);
     refused(config, Call::Mmap, Errno::INVAL, "cannot be mapped")
+}
+
+/// Fails unless the call was refused because of that property of the BAR.
+fn unsuitable<T>(result: Result<T, Error>, call: Call, errno: Errno, want: Unsuitable) -> Outcome {
+    let error = result.err().ok_or("it was not refused")?;
+    println!("# {error}");
+    ensure!(matches!(error, Error::Unsuitable { why, .. } if why == want));
+    ensure!(error.call() == Some(call) && error.errno() == Some(errno));
+    ensure!(error.advice() == Some(want.advice()));
+    Ok(())
+}
+
+// contract: userspace.messages
+fn a_bar_that_cannot_be_mapped_has_a_reason() -> Outcome {
+    let page = range(0, 4 * KIB);
+    let wc = Attribute::WriteCombining;
+    let testdev = Opened::new(&address("DEV_TESTDEV")?)?;
+    for (bar, why) in [
+        (1, Unsuitable::Ports),
+        (3, Unsuitable::UpperHalf(BAR)),
+        (5, Unsuitable::Absent),
+    ] {
+        let device = testdev.device();
+        let bar = Bar::ALL[bar];
+        unsuitable(
+            device.create(bar, page, wc),
+            Call::Create,
+            Errno::INVAL,
+            why,
+        )?;
+        let set = device.set_attribute(bar, wc);
+        unsuitable(set, Call::SetAttr, Errno::INVAL, why)?;
+        ensure!(device.unsuitable(bar, wc) == Some(why));
+        if why == Unsuitable::Ports {
+            let map = device.map(&device.region(bar)?);
+            unsuitable(map, Call::Mmap, Errno::INVAL, why)?;
+        }
+    }
+    let ivshmem = open()?;
+    let device = ivshmem.device();
+    let small = Unsuitable::LessThanAPage(256);
+    let create = device.create(Bar::ALL[0], page, wc);
+    unsuitable(create, Call::Create, Errno::INVAL, small)?;
+    ensure!(device.unsuitable(BAR, wc).is_none());
+    let msix = Opened::new(&address("DEV_MSIX")?)?;
+    let device = msix.device();
+    let create = device.create(Bar::ALL[1], page, wc);
+    unsuitable(create, Call::Create, Errno::PERM, Unsuitable::MsixTable)?;
+    ensure!(device.unsuitable(Bar::ALL[1], Attribute::Device).is_none());
+    device.create(Bar::ALL[1], page, Attribute::Device)?;
+    Ok(())
 }
 
 // contract: userspace.errors
