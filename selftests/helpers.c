@@ -91,7 +91,7 @@ TEST_F(helpers, a_refusal_keeps_its_errno_and_makes_nothing)
 	EXPECT_EQ(EBADF, errno);
 }
 
-/* contract: userspace.helpers */
+/* contract: userspace.helpers userspace.messages */
 TEST_F(helpers, ebusy_is_put_into_words)
 {
 	struct vfio_subregion_create create =
@@ -111,6 +111,8 @@ TEST_F(helpers, ebusy_is_put_into_words)
 				EXPECT_STRNE(vfio_subregion_busy(1U << other),
 					     vfio_subregion_busy(1U << bit));
 	EXPECT_STREQ(vfio_subregion_busy(0), vfio_subregion_busy(1U << 7));
+	EXPECT_STREQ("another driver (such as one for a framebuffer) had the BAR when the device was opened; end it and open the device again",
+		     vfio_subregion_busy(VFIO_SUBREGION_BUSY_BAR));
 }
 
 /* contract: userspace.helpers */

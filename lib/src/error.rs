@@ -437,6 +437,20 @@ mod tests {
         assert_eq!(error.call(), Some(Call::SetAttr));
     }
 
+    // contract: userspace.messages
+    #[test]
+    fn a_bar_that_a_framebuffer_had_is_told_with_what_to_do() {
+        let error = Error::Busy {
+            call: Call::Create,
+            index: RegionIndex(0),
+            busy: Busy::BAR,
+        };
+        let want = "VFIO_SUBREGION_CREATE of BAR 0: another driver (such as one for a framebuffer) \
+                    had the BAR when the device was opened (EBUSY); end it and open the device \
+                    again";
+        assert_eq!(error.to_string(), want);
+    }
+
     // contract: userspace.errors
     #[test]
     fn an_overlap_is_an_eexist_of_create() {
