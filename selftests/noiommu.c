@@ -67,6 +67,26 @@ TEST_F(noiommu, a_program_in_rust_opens_it)
 	EXPECT_EQ(0, status);
 }
 
+/* Expects that the tool in Rust cannot show the device, and that its message has @text. */
+static void expect_in_rust(struct __test_metadata *_metadata, const char *bdf, const char *text)
+{
+	char command[64], said[1024];
+	size_t length;
+	FILE *output;
+
+	if (access("/tools/subregionctl", X_OK)) {
+		TH_LOG("the machine has no programs in Rust");
+		return;
+	}
+	snprintf(command, sizeof(command), "/tools/subregionctl show %.31s 2>&1", bdf);
+	output = popen(command, "r");
+	ASSERT_NE(NULL, output);
+	length = fread(said, 1, sizeof(said) - 1, output);
+	said[length] = '\0';
+	EXPECT_NE(0, pclose(output));
+	EXPECT_NE(NULL, strstr(said, text)) TH_LOG("it says: %s", said);
+}
+
 /* contract: userspace.messages */
 TEST_F(noiommu, a_device_without_a_group_needs_an_iommu)
 {
@@ -77,6 +97,8 @@ TEST_F(noiommu, a_device_without_a_group_needs_an_iommu)
 	EXPECT_EQ(-ENODEV, vfio_open_group(&failing, self->dev.bdf, NULL));
 	EXPECT_NE(NULL, strstr(failing.error, "is in no IOMMU group: this machine has no IOMMU"))
 		TH_LOG("the message is: %s", failing.error);
+	expect_in_rust(_metadata, self->dev.bdf,
+		       "is in no IOMMU group: this machine has no IOMMU");
 	ASSERT_EQ(0, pci_bind(self->dev.bdf, vfio_driver()));
 }
 
@@ -93,6 +115,7 @@ TEST_F(noiommu, a_user_without_rights_needs_them)
 	EXPECT_EQ(-EPERM, vfio_open_group(&failing, self->dev.bdf, NULL));
 	EXPECT_NE(NULL, strstr(failing.error, "needs CAP_SYS_RAWIO; run this as root"))
 		TH_LOG("the message is: %s", failing.error);
+	expect_in_rust(_metadata, self->dev.bdf, "needs CAP_SYS_RAWIO; run this as root");
 	ASSERT_EQ(0, seteuid(0));
 	ASSERT_EQ(0, chmod(path, 0600));
 }
