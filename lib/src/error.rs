@@ -149,6 +149,19 @@ impl Error {
         matches!(self, Self::Refused { call, errno: Errno::NOTTY, .. } if call.is_own())
     }
 
+    /// Returns whether the range may consist of pages of a size that this kernel does not have.
+    const fn is_about_pages(&self) -> bool {
+        matches!(
+            self,
+            Self::OutsideRegion(_)
+                | Self::Refused {
+                    call: Call::Create | Call::DmaBuf | Call::Mmap,
+                    errno: Errno::INVAL,
+                    ..
+                }
+        )
+    }
+
     /// Returns what to do about the error, where that is known.
     #[must_use]
     pub fn advice(&self) -> Option<&'static str> {
@@ -172,8 +185,7 @@ impl Error {
                 "the file is no VFIO device: open it by its group, or in /dev/vfio/devices"
             }
             (Call::Create, Errno::INVAL) => {
-                "the range must be whole granules (query tells their size) of a memory BAR that \
-                 can be mapped"
+                "the range must be whole pages of a memory BAR that can be mapped"
             }
             (Call::SetAttr, Errno::INVAL) => "it must be a memory BAR that can be mapped",
             (Call::Query, Errno::INVAL) => "ask about a BAR or a subregion",
@@ -260,10 +272,13 @@ impl fmt::Display for Error {
             Self::PartsOverlap(bar) => write!(f, "parts of the layout of BAR {bar} overlap")?,
             Self::Malformed(malformed) => malformed.fmt(f)?,
         }
-        match self.advice() {
-            Some(advice) => write!(f, "; {advice}"),
-            None => Ok(()),
+        if let Some(advice) = self.advice() {
+            write!(f, "; {advice}")?;
         }
+        if self.is_about_pages() {
+            write!(f, "; a page has {:#x} bytes", rustix::param::page_size())?;
+        }
+        Ok(())
     }
 }
 
@@ -353,6 +368,26 @@ mod tests {
 
     // contract: userspace.errors
     #[test]
+    fn an_error_about_pages_says_their_size() {
+        let size = std::format!("; a page has {:#x} bytes", rustix::param::page_size());
+        for error in [
+            refused(Call::Create, Errno::INVAL, 2),
+            refused(Call::DmaBuf, Errno::INVAL, 2),
+            refused(Call::Mmap, Errno::INVAL, 2),
+            Error::OutsideRegion(RegionIndex(9)),
+        ] {
+            assert!(error.to_string().ends_with(&size), "{error}");
+        }
+        for error in [
+            refused(Call::Create, Errno::PERM, 2),
+            refused(Call::SetAttr, Errno::INVAL, 2),
+        ] {
+            assert!(!error.to_string().contains(&size), "{error}");
+        }
+    }
+
+    // contract: userspace.errors
+    #[test]
     fn every_errno_of_the_interface_comes_with_advice() {
         for (call, errno) in [
             (Call::Create, Errno::INVAL),
@@ -386,7 +421,7 @@ mod tests {
         ] {
             let error = refused(call, errno, 2);
             let advice = error.advice().unwrap();
-            assert!(error.to_string().ends_with(&std::format!("; {advice}")));
+            assert!(error.to_string().contains(&std::format!("; {advice}")));
         }
         for error in [
             Error::Overlaps(RegionIndex(9)),
@@ -396,7 +431,7 @@ mod tests {
             Error::Malformed(Malformed),
         ] {
             let advice = error.advice().unwrap();
-            assert!(error.to_string().ends_with(&std::format!("; {advice}")));
+            assert!(error.to_string().contains(&std::format!("; {advice}")));
         }
         // For other errors there is only the kernel's own text.
         assert_eq!(refused(Call::Create, Errno::FAULT, 2).advice(), None);

@@ -44,9 +44,10 @@
 #define INFO_LEN	4096
 #define WHY_LEN		512
 
-/* Only begin() writes to bars and count. */
+/* Only begin() writes to bars, count and whole_pages. */
 static struct wc_bar bars[WC_BARS];
 static size_t count;
+static char whole_pages[80];
 static atomic_bool granted[WC_BARS], refused[WC_BARS], saw_device;
 static int (*next_ioctl)(int fd, unsigned long request, ...);
 static void *(*next_mmap)(void *addr, size_t length, int prot, int flags, int fd, off64_t offset);
@@ -115,6 +116,9 @@ static void begin(void)
 		say("the C library has no ioctl() or no mmap64()");
 		_exit(EXIT_FAILURE);
 	}
+	snprintf(whole_pages, sizeof(whole_pages),
+		 "it must consist of whole pages of the BAR; a page has 0x%lx bytes",
+		 (unsigned long)sysconf(_SC_PAGESIZE));
 	while (at && *at) {
 		if (count == WC_BARS) {
 			say(WC_BARS_VARIABLE " names more than %d BARs", WC_BARS);
@@ -234,7 +238,7 @@ static const char *keep_strict(int device, const struct wc_bar *bar, const struc
 		return vfio_subregion_busy(create.busy);
 	case EINVAL:
 	case EOVERFLOW:
-		return "it must consist of whole pages of the BAR";
+		return whole_pages;
 	default:
 		return strerror(errno);
 	}

@@ -46,9 +46,9 @@ fn errors_say_what_is_wrong_and_what_to_do() -> Outcome {
     let overlap = device.create(BAR, range(0, 2 * MIB), Attribute::Device);
     ensure!(overlap.err() == Some(Error::Overlaps(region.index())));
     let small = device.create(BAR, range(1, 4 * KIB), Attribute::Device);
-    refused(small, Call::Create, Errno::INVAL, "granules")?;
+    refused(small, Call::Create, Errno::INVAL, "whole pages")?;
     let beyond = device.create(BAR, range(16 * MIB, 4 * KIB), Attribute::Device);
-    refused(beyond, Call::Create, Errno::INVAL, "granules")?;
+    refused(beyond, Call::Create, Errno::INVAL, "whole pages")?;
     let bar = device.destroy(BAR.into());
     refused(bar, Call::Destroy, Errno::NOENT, "no such subregion")?;
     device.destroy(region.index())?;

@@ -2,7 +2,9 @@
 
 //! The samples and the tools, run as a user runs them.
 
-use crate::{address, ensure, open, range, tests, touch::Elsewhere, Failure, Outcome, BAR, MIB};
+use crate::{
+    address, ensure, open, range, tests, touch::Elsewhere, Failure, Outcome, BAR, KIB, MIB,
+};
 use serde_json::{json, Value};
 use std::{
     io::{BufRead, BufReader},
@@ -112,6 +114,11 @@ fn samples_say_why_they_cannot() -> Outcome {
     }
     let (success, said) = run("rust_ring", &["0000:ff:00.0"])?;
     ensure!(!success && said.contains("there is no PCI device"));
+    let device = address("DEV_IVSHMEM")?.to_string();
+    let unaligned = ["--bar", "2", "--offset", "1", "--size", "4096", &device];
+    let (success, said) = run("wc_ring", &unaligned)?;
+    ensure!(!success && said.contains("BAR 2 has no such range: it must be whole pages"));
+    ensure!(said.contains(&format!("; a page has {:#x} bytes", 4 * KIB)));
     let elsewhere = Elsewhere::new(address("DEV_IVSHMEM")?)?;
     let (success, said) = run("rust_ring", &[])?;
     if cfg!(target_arch = "aarch64") {
@@ -129,6 +136,7 @@ fn subregionctl_shows_what_it_holds() -> Outcome {
     ensure!(said.contains("claimed 0x00100000-0x004fffff   by region 9"));
     ensure!(said.contains("claimed 0x00000000-0x00000fff   by region 10"));
     ensure!(said.contains("in BAR 2"));
+    ensure!(said.contains(&format!("  (ranges in units of {:#x} bytes)\n", 4 * KIB)));
     Ok(())
 }
 
@@ -151,6 +159,7 @@ fn subregionctl_shows_devices_as_json() -> Outcome {
         .as_array()
         .ok_or("there are no regions")?;
     let find = |index: u32| regions.iter().find(|region| region["region"] == index);
+    ensure!(said[0]["granule"] == 4 * KIB);
     let made = find(9).ok_or("the subregion is not there")?;
     ensure!(made["parent"] == 2 && made["offset"] == 1 << 20 && made["size"] == 4 << 20);
     ensure!(made["attribute"] == "wc" && made["can_be"] == json!(["wc"]));
@@ -306,7 +315,7 @@ fn subregionctl_tells_of_a_driver_without_subregions() -> Outcome {
     ensure!(success && said.contains("(its driver has no subregions)"));
     let (success, said) = tool("show DEVICE --json")?;
     let said: Value = serde_json::from_str(&said)?;
-    ensure!(success && said[0]["subregions"] == false);
+    ensure!(success && said[0]["subregions"] == false && said[0]["granule"].is_null());
     ensure!(said[0]["regions"][0]["can_be"].is_null());
     let (success, said) = tool("hold DEVICE --part 2:1M:4M:wc --seconds 0")?;
     ensure!(!success && said.contains("bind the device to subregion_vfio_pci"));
@@ -325,7 +334,7 @@ fn subregionctl_dumps_a_region() -> Outcome {
 // contract: userspace.subregionctl
 fn subregionctl_says_why_it_cannot() -> Outcome {
     let (success, said) = tool("hold DEVICE --part 2:1:4K:wc --seconds 0")?;
-    ensure!(!success && said.contains("whole granules"));
+    ensure!(!success && said.contains(&format!("a page has {:#x} bytes", 4 * KIB)));
     for command in ["list", "show"] {
         let (success, said) = tool(&format!("{command} 0000:ff:00.0"))?;
         ensure!(!success && said.contains("there is no PCI device"));

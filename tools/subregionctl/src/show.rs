@@ -41,6 +41,12 @@ impl Listing {
             rows,
         })
     }
+
+    /// The unit of offsets and sizes of subregions, in bytes.
+    fn granule(&self) -> Option<u64> {
+        let mut supports = self.rows.iter().filter_map(|(_, can)| *can);
+        supports.next().map(|can| can.granule)
+    }
 }
 
 fn kind(region: &Region) -> String {
@@ -90,10 +96,10 @@ fn attribute(region: &Region) -> Option<Attribute> {
 }
 
 fn table(out: &mut impl Write, listing: &Listing) -> io::Result<()> {
-    let note = if listing.supported {
-        ""
-    } else {
-        "  (its driver has no subregions)"
+    let note = match listing.granule() {
+        Some(granule) => format!("  (ranges in units of {granule:#x} bytes)"),
+        None if listing.supported => String::new(),
+        None => "  (its driver has no subregions)".into(),
     };
     writeln!(out, "{}{note}", listing.device)?;
     writeln!(
@@ -175,6 +181,7 @@ fn as_json(listing: &Listing) -> Value {
     json!({
         "device": listing.device,
         "subregions": listing.supported,
+        "granule": listing.granule(),
         "regions": regions,
     })
 }
