@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -13,6 +14,9 @@
 
 #include "iommufd.h"
 #include "vfio_dma.h"
+
+/* The inode number of the user namespace in which the system was booted (USER_NS_INIT_INO). */
+#define FIRST_USER_NAMESPACE	0xeffffffd
 
 int vfio_dma_attach(struct vfio_device *dev)
 {
@@ -67,7 +71,11 @@ static bool locks_without_limit(void)
 {
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	struct stat status;
 
+	/* Rights in another user namespace, as root's in a user's container, do not count. */
+	if (!stat("/proc/self/ns/user", &status) && status.st_ino != FIRST_USER_NAMESPACE)
+		return false;
 	return !syscall(SYS_capget, &header, data) &&
 	       (data[0].effective & CAP_TO_MASK(CAP_IPC_LOCK));
 }

@@ -17,6 +17,9 @@ use std::{
 /// The bit of `CAP_IPC_LOCK`, with which no limit of locked memory applies.
 const IPC_LOCK: u64 = 1 << 14;
 
+/// The inode number of the user namespace in which the system was booted (`USER_NS_INIT_INO`).
+const FIRST_USER_NAMESPACE: u64 = 0xefff_fffd;
+
 /// Why a device cannot be opened or set up.
 ///
 /// Its text says what failed, why, and what to do.
@@ -230,6 +233,11 @@ fn not_viable(address: &Address) -> String {
 
 /// Whether this process may lock as much memory as it likes.
 fn locks_without_limit() -> bool {
+    // Rights in another user namespace, as root's in a user's container, do not count.
+    let namespace = fs::metadata("/proc/self/ns/user");
+    if namespace.is_ok_and(|namespace| namespace.ino() != FIRST_USER_NAMESPACE) {
+        return false;
+    }
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     status
         .lines()
