@@ -250,6 +250,8 @@ int main(int argc, char **argv)
 		if (status >= 0)
 			return status;
 	}
+	/* A message tells that the other process is gone. */
+	signal(SIGPIPE, SIG_IGN);
 	/* The worker is there before the device is open, so it inherits nothing of it. */
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
 		return fail(STATUS_SYSTEM, "socketpair: %s", strerror(errno));

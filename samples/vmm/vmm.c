@@ -229,8 +229,10 @@ int main(int argc, char **argv)
 	}
 	status = vm_create(&vm);
 	if (status)
-		return fail(STATUS_SYSTEM, "no virtual machine: %s (is there /dev/kvm?)",
-			    strerror(-status));
+		return fail(STATUS_SYSTEM, "no virtual machine: %s%s", strerror(-status),
+			    status == -EACCES ? "; add your user to the group of /dev/kvm" :
+			    status == -ENOENT ? "; load the modules of KVM, which make /dev/kvm" :
+						"");
 	status = device_open(&dev, name);
 	if (!status)
 		status = run(&dev, &vm, oracle);
