@@ -111,7 +111,7 @@ TEST_F(helpers, ebusy_is_put_into_words)
 				EXPECT_STRNE(vfio_subregion_busy(1U << other),
 					     vfio_subregion_busy(1U << bit));
 	EXPECT_STREQ(vfio_subregion_busy(0), vfio_subregion_busy(1U << 7));
-	EXPECT_STREQ("another driver (such as one for a framebuffer) had the BAR when the device was opened; end it and open the device again",
+	EXPECT_STREQ("another driver (a framebuffer's?) had the BAR at open; end it and reopen",
 		     vfio_subregion_busy(VFIO_SUBREGION_BUSY_BAR));
 }
 

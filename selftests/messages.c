@@ -309,7 +309,7 @@ TEST_F(messages, a_range_that_can_be_a_subregion_has_no_reason)
 	EXPECT_EQ(0, vfio_check_range(&self->dev, 2, VFIO_SUBREGION_ATTR_WC, 0, 16 * MIB));
 }
 
-/* The machine has no such BARs, so a file has those that sysfs would show, and no device is open. */
+/* The machine has no such BARs, so a file has what sysfs would show, and no device is open. */
 /* contract: userspace.messages */
 TEST_F(messages, a_bar_without_an_address_or_mappings_has_a_reason)
 {
@@ -322,13 +322,13 @@ TEST_F(messages, a_bar_without_an_address_or_mappings_has_a_reason)
 	fputs("0x0 0xffff 0x20040200\n0xfe000000 0xfe00ffff 0x40200\n", resource);
 	fputs("0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n0x0 0x0 0x0\n", resource);
 	ASSERT_EQ(0, fclose(resource));
-	strcpy(dev.bdf, "../../../../tmp/bars");
+	snprintf(dev.bdf, sizeof(dev.bdf), "../../../../tmp/bars");
 	EXPECT_EQ(-EINVAL, vfio_check_range(&dev, 0, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB));
 	EXPECT_NE(NULL, strstr(dev.error, "BAR 0 of bars has no address: neither the firmware"));
 	EXPECT_EQ(-EINVAL, vfio_check_range(&dev, 1, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB));
 	EXPECT_STREQ("VFIO does not map BAR 1 of bars; access it by pread() and pwrite()",
 		     dev.error);
-	strcpy(dev.bdf, "none");
+	snprintf(dev.bdf, sizeof(dev.bdf), "none");
 	EXPECT_EQ(-EINVAL, vfio_check_range(&dev, 1, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB));
 	EXPECT_STREQ("BAR 1 cannot be mapped, and sysfs is not there to say why; name another BAR",
 		     dev.error);

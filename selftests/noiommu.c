@@ -3,6 +3,7 @@
  * A device without an IOMMU, which VFIO gives to a privileged process if configured to: subregions
  * work as they do with one. On machines with an IOMMU, all tests are skipped.
  */
+#include <glob.h>
 #include <sys/stat.h>
 
 #include "ways.h"
@@ -102,22 +103,33 @@ TEST_F(noiommu, a_device_without_a_group_needs_an_iommu)
 	ASSERT_EQ(0, pci_bind(self->dev.bdf, vfio_driver()));
 }
 
+/* Changes the modes of the group's file and, on kernels with iommufd, of the device's own. */
+static void change_modes(struct __test_metadata *_metadata, mode_t mode)
+{
+	glob_t files;
+	size_t i;
+
+	ASSERT_EQ(0, glob("/dev/vfio/noiommu-*", 0, NULL, &files));
+	glob("/dev/vfio/devices/noiommu-*", GLOB_APPEND, NULL, &files);
+	for (i = 0; i < files.gl_pathc; i++)
+		EXPECT_EQ(0, chmod(files.gl_pathv[i], mode));
+	globfree(&files);
+}
+
 /* contract: userspace.messages */
 TEST_F(noiommu, a_user_without_rights_needs_them)
 {
 	struct vfio_device failing;
-	char path[64];
 
 	vfio_device_close(&self->dev);
-	snprintf(path, sizeof(path), "/dev/vfio/noiommu-%d", pci_iommu_group(self->dev.bdf));
-	ASSERT_EQ(0, chmod(path, 0666));
+	change_modes(_metadata, 0666);
 	ASSERT_EQ(0, seteuid(1000));
 	EXPECT_EQ(-EPERM, vfio_open_group(&failing, self->dev.bdf, NULL));
 	EXPECT_NE(NULL, strstr(failing.error, "needs CAP_SYS_RAWIO; run this as root"))
 		TH_LOG("the message is: %s", failing.error);
 	expect_in_rust(_metadata, self->dev.bdf, "needs CAP_SYS_RAWIO; run this as root");
 	ASSERT_EQ(0, seteuid(0));
-	ASSERT_EQ(0, chmod(path, 0600));
+	change_modes(_metadata, 0600);
 }
 
 TEST_HARNESS_MAIN

@@ -188,7 +188,7 @@ VFIO_SUBREGION_INLINE void *vfio_subregion_create_map(int device,
 VFIO_SUBREGION_INLINE const char *vfio_subregion_busy(uint32_t busy)
 {
 	if (busy & VFIO_SUBREGION_BUSY_BAR)
-		return "another driver (such as one for a framebuffer) had the BAR when the device was opened; end it and open the device again";
+		return "another driver (a framebuffer's?) had the BAR at open; end it and reopen";
 	if (busy & VFIO_SUBREGION_BUSY_SUBREGION)
 		return "the BAR has a subregion; destroy it first";
 	if (busy & VFIO_SUBREGION_BUSY_MAPPED)

@@ -210,7 +210,8 @@ int vfio_check_range(struct vfio_device *dev, uint32_t bar, uint32_t attribute, 
 	int ret;
 
 	if (bar >= BARS)
-		return because(dev, EINVAL, "there is no BAR %u: BARs have the numbers 0 to 5; name one of these",
+		return because(dev, EINVAL,
+			       "there is no BAR %u: BARs have the numbers 0 to 5; name one of these",
 			       bar);
 	if (!read_bars(dev, &bars)) {
 		if (region(dev, bar).flags & VFIO_REGION_INFO_FLAG_MMAP)

@@ -480,7 +480,8 @@ mod tests {
             index: RegionIndex(0),
             busy: Busy::BAR,
         };
-        let want = "VFIO_SUBREGION_CREATE of BAR 0: another driver (such as one for a framebuffer) \
+        let want =
+            "VFIO_SUBREGION_CREATE of BAR 0: another driver (such as one for a framebuffer) \
                     had the BAR when the device was opened (EBUSY); end it and open the device \
                     again";
         assert_eq!(error.to_string(), want);

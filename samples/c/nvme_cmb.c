@@ -195,11 +195,13 @@ static int map_buffer(struct controller *nvme, void **map)
 	uint32_t location, size;
 	uint64_t unit;
 
-	if (!(vfio_subregion_read64(nvme->registers + CAP) & CAP_CMBS))
-		return fail(STATUS_USAGE, "%s",
-			    read32(nvme, CMBSZ) ?
-				    "the controller's memory buffer is older than NVMe 1.4: it has an address on the bus, which VFIO does not tell; use another controller" :
-				    "the controller has no memory buffer");
+	if (!(vfio_subregion_read64(nvme->registers + CAP) & CAP_CMBS)) {
+		if (!read32(nvme, CMBSZ))
+			return fail(STATUS_USAGE, "the controller has no memory buffer");
+		/* Its address on the bus, which VFIO does not tell, would be needed. */
+		return fail(STATUS_USAGE,
+			    "the controller's memory buffer is older than NVMe 1.4; use another");
+	}
 	write64(nvme, CMBMSC, CMB_IOVA | CMBMSC_ON);
 	location = read32(nvme, CMBLOC);
 	size = read32(nvme, CMBSZ);

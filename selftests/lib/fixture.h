@@ -3,8 +3,8 @@
  * Common code of fixtures: devices named by the environment, and common steps with their
  * assertions.
  *
- * DEV_IVSHMEM, DEV_IVSHMEM_BIG, DEV_TESTDEV, DEV_NVME, DEV_IGB and others hold PCI addresses; a test is
- * skipped if its device is absent.
+ * DEV_IVSHMEM, DEV_IVSHMEM_BIG, DEV_TESTDEV, DEV_NVME, DEV_IGB and others hold PCI addresses; a
+ * test is skipped if its device is absent.
  */
 #ifndef FIXTURE_H
 #define FIXTURE_H
