@@ -221,10 +221,10 @@ impl Bar<'_> {
             return Err(EINVAL);
         }
         let start = self.phys().checked_add(bytes.start).ok_or(EINVAL)?;
-        // SAFETY: The range is in a memory BAR that is reserved for the device, because an operation
-        // needs a range only if the core maps the BAR or the driver owns it. The PCI device is bound
-        // while it is open. All mappings and reservations of the range are dropped before the
-        // device is closed ([`super::bar_owners`], [`super::ioeventfd`]).
+        // SAFETY: The range is in a memory BAR that is reserved for the device, because an
+        // operation needs a range only if the core maps the BAR or the driver owns it. The PCI
+        // device is bound while it is open. All mappings and reservations of the range are dropped
+        // before the device is closed ([`super::bar_owners`], [`super::ioeventfd`]).
         unsafe { PhysRange::new(start, len) }
     }
 }

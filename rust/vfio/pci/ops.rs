@@ -226,9 +226,9 @@ impl<D: Driver> DeviceOps<D> {
         unsafe { core::ptr::drop_in_place(open) };
         // SAFETY: The core is enabled, and VFIO holds the lock of the device set.
         unsafe { bindings::vfio_pci_core_close_device(vdev) };
-        // SAFETY: The PCI device is valid. The core or `reserve_for_driver` reserved these BARs when
-        // the device was opened. The core has not released them, because it found no mapping of
-        // them. The lock of the device set prevents a new open.
+        // SAFETY: The PCI device is valid. The core or `reserve_for_driver` reserved these BARs
+        // when the device was opened. The core has not released them, because it found no mapping
+        // of them. The lock of the device set prevents a new open.
         unsafe { kernel::bindings::pci_release_selected_regions(device.core.pdev(), owned) };
     }
 
