@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,18 +32,6 @@ struct bars {
 	char name[PCI_NAME_LEN];
 	struct resource bar[BARS];
 };
-
-/* Describes a reason in the device; returns -@error. */
-__attribute__((format(printf, 3, 4)))
-static int because(struct vfio_device *dev, int error, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(dev->error, sizeof(dev->error), format, args);
-	va_end(args);
-	return -error;
-}
 
 /* Finds the directory in sysfs of a device that was opened by its file. */
 static bool find_directory(const struct vfio_device *dev, char path[PATH_LEN])
@@ -136,31 +123,31 @@ static int check_bar(struct vfio_device *dev, const struct bars *bars, uint32_t 
 	unsigned long long size = resource->end - resource->start + 1;
 
 	if (!resource->flags && bar && bars->bar[bar - 1].flags & IORESOURCE_MEM_64)
-		return because(dev, EINVAL,
-			       "BAR %u of %s is the upper half of BAR %u, which has 64 bits; name BAR %u",
-			       bar, bars->name, bar - 1, bar - 1);
+		return vfio_failed(dev, EINVAL,
+				   "BAR %u of %s is the upper half of BAR %u, which has 64 bits; name BAR %u",
+				   bar, bars->name, bar - 1, bar - 1);
 	if (!resource->flags)
-		return because(dev, EINVAL,
-			       "%s has no BAR %u; lspci -vv -s %s lists its BARs (\"Region\")",
-			       bars->name, bar, bars->name);
+		return vfio_failed(dev, EINVAL,
+				   "%s has no BAR %u; lspci -vv -s %s lists its BARs (\"Region\")",
+				   bars->name, bar, bars->name);
 	if (resource->flags & IORESOURCE_IO)
-		return because(dev, EINVAL,
-			       "BAR %u of %s has I/O ports, which cannot be mapped; name a memory BAR",
-			       bar, bars->name);
+		return vfio_failed(dev, EINVAL,
+				   "BAR %u of %s has I/O ports, which cannot be mapped; name a memory BAR",
+				   bar, bars->name);
 	if (resource->flags & IORESOURCE_UNSET)
-		return because(dev, EINVAL,
-			       "BAR %u of %s has no address: neither the firmware nor the kernel found room for it; try pci=realloc on the kernel's command line",
-			       bar, bars->name);
+		return vfio_failed(dev, EINVAL,
+				   "BAR %u of %s has no address: neither the firmware nor the kernel found room for it; try pci=realloc on the kernel's command line",
+				   bar, bars->name);
 	if (size < page)
-		return because(dev, EINVAL,
-			       "BAR %u of %s has %#llx bytes, and a subregion is whole pages of %#llx bytes; %s",
-			       bar, bars->name, size, (unsigned long long)page,
-			       mapped ? "map the BAR itself, which is strict" :
-					"access it by pread() and pwrite()");
+		return vfio_failed(dev, EINVAL,
+				   "BAR %u of %s has %#llx bytes, and a subregion is whole pages of %#llx bytes; %s",
+				   bar, bars->name, size, (unsigned long long)page,
+				   mapped ? "map the BAR itself, which is strict" :
+					    "access it by pread() and pwrite()");
 	if (!mapped)
-		return because(dev, EINVAL,
-			       "VFIO does not map BAR %u of %s; access it by pread() and pwrite()",
-			       bar, bars->name);
+		return vfio_failed(dev, EINVAL,
+				   "VFIO does not map BAR %u of %s; access it by pread() and pwrite()",
+				   bar, bars->name);
 	return 0;
 }
 
@@ -172,15 +159,15 @@ static int check_part(struct vfio_device *dev, const struct bars *bars, uint32_t
 	unsigned long long whole = resource->end - resource->start + 1;
 
 	if (!size || offset % page || size % page)
-		return because(dev, EINVAL,
-			       "%#llx bytes at %#llx of BAR %u of %s are no whole pages, of %#llx bytes each; change the range",
-			       (unsigned long long)size, (unsigned long long)offset, bar,
-			       bars->name, (unsigned long long)page);
+		return vfio_failed(dev, EINVAL,
+				   "%#llx bytes at %#llx of BAR %u of %s are no whole pages, of %#llx bytes each; change the range",
+				   (unsigned long long)size, (unsigned long long)offset, bar,
+				   bars->name, (unsigned long long)page);
 	if (offset >= whole || size > whole - offset)
-		return because(dev, EINVAL,
-			       "%#llx bytes at %#llx end beyond BAR %u of %s, which has %#llx bytes; change the range",
-			       (unsigned long long)size, (unsigned long long)offset, bar,
-			       bars->name, whole);
+		return vfio_failed(dev, EINVAL,
+				   "%#llx bytes at %#llx end beyond BAR %u of %s, which has %#llx bytes; change the range",
+				   (unsigned long long)size, (unsigned long long)offset, bar,
+				   bars->name, whole);
 	return 0;
 }
 
@@ -194,12 +181,12 @@ static int check_table(struct vfio_device *dev, const struct bars *bars, uint32_
 	if (!find_table(dev, bar, page, &start, &end) || offset >= end || start >= offset + size)
 		return 0;
 	if (!start && end > resource->end - resource->start)
-		return because(dev, EPERM,
-			       "every page of BAR %u of %s has a part of the MSI-X table, which must stay strict; name another BAR",
-			       bar, bars->name);
-	return because(dev, EPERM,
-		       "the pages %#llx-%#llx of BAR %u of %s have the MSI-X table, which must stay strict; leave them out",
-		       (unsigned long long)start, (unsigned long long)end - 1, bar, bars->name);
+		return vfio_failed(dev, EPERM,
+				   "every page of BAR %u of %s has a part of the MSI-X table, which must stay strict; name another BAR",
+				   bar, bars->name);
+	return vfio_failed(dev, EPERM,
+			   "the pages %#llx-%#llx of BAR %u of %s have the MSI-X table, which must stay strict; leave them out",
+			   (unsigned long long)start, (unsigned long long)end - 1, bar, bars->name);
 }
 
 int vfio_check_range(struct vfio_device *dev, uint32_t bar, uint32_t attribute, uint64_t offset,
@@ -210,15 +197,15 @@ int vfio_check_range(struct vfio_device *dev, uint32_t bar, uint32_t attribute, 
 	int ret;
 
 	if (bar >= BARS)
-		return because(dev, EINVAL,
-			       "there is no BAR %u: BARs have the numbers 0 to 5; name one of these",
-			       bar);
+		return vfio_failed(dev, EINVAL,
+				   "there is no BAR %u: BARs have the numbers 0 to 5; name one of these",
+				   bar);
 	if (!read_bars(dev, &bars)) {
 		if (region(dev, bar).flags & VFIO_REGION_INFO_FLAG_MMAP)
 			return 0;
-		return because(dev, EINVAL,
-			       "BAR %u cannot be mapped, and sysfs is not there to say why; name another BAR",
-			       bar);
+		return vfio_failed(dev, EINVAL,
+				   "BAR %u cannot be mapped, and sysfs is not there to say why; name another BAR",
+				   bar);
 	}
 	ret = check_bar(dev, &bars, bar, page);
 	if (!ret)

@@ -16,9 +16,7 @@
 
 #define PATH_LEN	320
 
-/* Describes a failure in the device; returns -@error. */
-__attribute__((format(printf, 3, 4)))
-static int failed(struct vfio_device *dev, int error, const char *format, ...)
+int vfio_failed(struct vfio_device *dev, int error, const char *format, ...)
 {
 	va_list args;
 
@@ -36,7 +34,7 @@ static int set_address(struct vfio_device *dev, const char *text)
 
 	if (ret) {
 		*dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
-		return failed(dev, -ret, "'%.64s' is no PCI address", text);
+		return vfio_failed(dev, -ret, "'%.64s' is no PCI address", text);
 	}
 	*dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
 	memcpy(dev->bdf, bdf, sizeof(bdf));
@@ -103,27 +101,27 @@ static int file_failed(struct vfio_device *dev, const char *path, int error)
 	long user;
 
 	if (error == EACCES && !stat(path, &status))
-		return failed(dev, error,
-			      "%s: %s: it belongs to user %u and group %u with mode %03o; chown it to your user",
-			      path, strerror(error), status.st_uid, status.st_gid,
-			      status.st_mode & 0777);
+		return vfio_failed(dev, error,
+				   "%s: %s: it belongs to user %u and group %u with mode %03o; chown it to your user",
+				   path, strerror(error), status.st_uid, status.st_gid,
+				   status.st_mode & 0777);
 	if (error == EPERM && strstr(path, "/noiommu-"))
-		return failed(dev, error,
-			      "%s: %s: a device without an IOMMU needs CAP_SYS_RAWIO; run this as root",
-			      path, strerror(error));
+		return vfio_failed(dev, error,
+				   "%s: %s: a device without an IOMMU needs CAP_SYS_RAWIO; run this as root",
+				   path, strerror(error));
 	if (error == EPERM)
-		return failed(dev, error,
-			      "%s: %s: a container must be given that file (--device)", path,
-			      strerror(error));
+		return vfio_failed(dev, error,
+				   "%s: %s: a container must be given that file (--device)", path,
+				   strerror(error));
 	if (error != EBUSY)
-		return failed(dev, error, "%s: %s", path, strerror(error));
+		return vfio_failed(dev, error, "%s: %s", path, strerror(error));
 	user = user_of_group(dev, path, file);
 	if (user)
-		return failed(dev, error, "%s: %s: process %ld has %s open; end that process",
-			      path, strerror(error), user, file);
-	return failed(dev, error,
-		      "%s: %s: another program has a device of that group open, perhaps another user's or in a container; end it",
-		      path, strerror(error));
+		return vfio_failed(dev, error, "%s: %s: process %ld has %s open; end that process",
+				   path, strerror(error), user, file);
+	return vfio_failed(dev, error,
+			   "%s: %s: another program has a device of that group open, perhaps another user's or in a container; end it",
+			   path, strerror(error));
 }
 
 /* Describes why there is no file of the group, which is empty if the device has none. */
@@ -133,27 +131,28 @@ static int no_file(struct vfio_device *dev, const char *group)
 
 	snprintf(path, sizeof(path), PCI_BUS "/devices/%.31s", dev->bdf);
 	if (access(path, F_OK))
-		return failed(dev, ENODEV,
-			      "there is no PCI device %s; lspci -D lists those of this machine",
-			      dev->bdf);
+		return vfio_failed(dev, ENODEV,
+				   "there is no PCI device %s; lspci -D lists those of this machine",
+				   dev->bdf);
 	if (!group[0])
-		return failed(dev, ENODEV,
-			      "%s is in no IOMMU group: this machine has no IOMMU, or it is off; enable it in the firmware (VT-d, AMD-Vi, SMMU), and on Intel also by intel_iommu=on on the kernel's command line",
-			      dev->bdf);
+		return vfio_failed(dev, ENODEV,
+				   "%s is in no IOMMU group: this machine has no IOMMU, or it is off; enable it in the firmware (VT-d, AMD-Vi, SMMU), and on Intel also by intel_iommu=on on the kernel's command line",
+				   dev->bdf);
 	snprintf(path, sizeof(path), PCI_BUS "/devices/%.31s/vfio-dev", dev->bdf);
 	if (!access(path, F_OK))
-		return failed(dev, ENOENT,
-			      "VFIO has %s, but /dev/vfio/%s does not exist: a container must be given that file (--device)",
-			      dev->bdf, group);
+		return vfio_failed(dev, ENOENT,
+				   "VFIO has %s, but /dev/vfio/%s does not exist: a container must be given that file (--device)",
+				   dev->bdf, group);
 	if (access(PCI_BUS "/drivers/subregion_vfio_pci", F_OK) &&
 	    access(PCI_BUS "/drivers/vfio-pci", F_OK))
-		return failed(dev, ENOENT,
-			      "VFIO does not have %s: no VFIO driver is loaded; modprobe subregion_vfio_pci, then bind the device to it",
-			      dev->bdf);
+		return vfio_failed(dev, ENOENT,
+				   "VFIO does not have %s: no VFIO driver is loaded; modprobe subregion_vfio_pci, then bind the device to it",
+				   dev->bdf);
 	if (pci_link(dev->bdf, "driver", driver))
 		driver[0] = '\0';
-	return failed(dev, ENOENT, "VFIO does not have %s: %s%s; bind it to subregion_vfio_pci",
-		      dev->bdf, driver[0] ? "its driver is " : "it has no driver", driver);
+	return vfio_failed(dev, ENOENT,
+			   "VFIO does not have %s: %s%s; bind it to subregion_vfio_pci",
+			   dev->bdf, driver[0] ? "its driver is " : "it has no driver", driver);
 }
 
 /*
@@ -187,9 +186,9 @@ static int not_viable(struct vfio_device *dev)
 	}
 	if (drivers.gl_pathc)
 		globfree(&drivers);
-	return failed(dev, EPERM,
-		      "the IOMMU group of %s is in use outside of VFIO, by %s; bind all of its devices to subregion_vfio_pci",
-		      dev->bdf, users[0] ? users : "a driver that sysfs does not show");
+	return vfio_failed(dev, EPERM,
+			   "the IOMMU group of %s is in use outside of VFIO, by %s; bind all of its devices to subregion_vfio_pci",
+			   dev->bdf, users[0] ? users : "a driver that sysfs does not show");
 }
 
 /* Opens the file of the group. Without an IOMMU it has another name, and another IOMMU type. */
@@ -222,20 +221,20 @@ static int open_group(struct vfio_device *dev)
 	if (ret)
 		return ret;
 	if (ioctl(dev->group, VFIO_GROUP_GET_STATUS, &status))
-		return failed(dev, errno, "VFIO_GROUP_GET_STATUS: %s", strerror(errno));
+		return vfio_failed(dev, errno, "VFIO_GROUP_GET_STATUS: %s", strerror(errno));
 	if (!(status.flags & VFIO_GROUP_FLAGS_VIABLE))
 		return not_viable(dev);
 	dev->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	if (dev->container < 0 && errno == ENOENT)
-		return failed(dev, errno,
-			      "/dev/vfio/vfio does not exist: modprobe vfio; a container must be given that file (--device)");
+		return vfio_failed(dev, errno,
+				   "/dev/vfio/vfio does not exist: modprobe vfio; a container must be given that file (--device)");
 	if (dev->container < 0)
 		return file_failed(dev, "/dev/vfio/vfio", errno);
 	if (ioctl(dev->group, VFIO_GROUP_SET_CONTAINER, &dev->container) ||
 	    ioctl(dev->container, VFIO_SET_IOMMU, iommu_type))
-		return failed(dev, errno, "the IOMMU group of %s cannot be used: %s%s", dev->bdf,
-			      strerror(errno),
-			      errno == ENODEV ? "; modprobe vfio_iommu_type1" : "");
+		return vfio_failed(dev, errno, "the IOMMU group of %s cannot be used: %s%s",
+				   dev->bdf, strerror(errno),
+				   errno == ENODEV ? "; modprobe vfio_iommu_type1" : "");
 	return 0;
 }
 
@@ -247,7 +246,8 @@ static int get_device(struct vfio_device *dev, const char *options)
 		 options ? options : "");
 	dev->fd = ioctl(dev->group, VFIO_GROUP_GET_DEVICE_FD, name);
 	if (dev->fd < 0)
-		return failed(dev, errno, "%s cannot be opened: %s", dev->bdf, strerror(errno));
+		return vfio_failed(dev, errno, "%s cannot be opened: %s", dev->bdf,
+				   strerror(errno));
 	return 0;
 }
 
@@ -272,7 +272,7 @@ int vfio_open_beside(struct vfio_device *dev, const char *address,
 	dev->container = dup(other->container);
 	dev->group = dup(other->group);
 	if (dev->container < 0 || dev->group < 0)
-		ret = failed(dev, errno, "the group of %s: %s", other->bdf, strerror(errno));
+		ret = vfio_failed(dev, errno, "the group of %s: %s", other->bdf, strerror(errno));
 	else
 		ret = get_device(dev, NULL);
 	return finish(dev, ret);
@@ -291,8 +291,8 @@ static int open_path(struct vfio_device *dev, const char *path)
 		return file_failed(dev, "/dev/iommu", errno);
 	bind.iommufd = dev->iommufd;
 	if (ioctl(dev->fd, VFIO_DEVICE_BIND_IOMMUFD, &bind))
-		return failed(dev, errno, "%s cannot be bound to an iommufd: %s", path,
-			      strerror(errno));
+		return vfio_failed(dev, errno, "%s cannot be bound to an iommufd: %s", path,
+				   strerror(errno));
 	/*
 	 * A driver that does DMA goes on with IOMMU_IOAS_ALLOC and VFIO_DEVICE_ATTACH_IOMMUFD_PT.
 	 * BARs can be used without.
@@ -314,8 +314,8 @@ int vfio_open_file(struct vfio_device *dev, const char *name)
 		return ret;
 	ret = pci_vfio_file(dev->bdf, path, sizeof(path));
 	if (ret)
-		return failed(dev, -ret, "the kernel gives %s no file of its own: %s", dev->bdf,
-			      strerror(-ret));
+		return vfio_failed(dev, -ret, "the kernel gives %s no file of its own: %s",
+				   dev->bdf, strerror(-ret));
 	return finish(dev, open_path(dev, path));
 }
 

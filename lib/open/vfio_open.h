@@ -35,6 +35,10 @@ struct vfio_device {
 
 #define VFIO_DEVICE_CLOSED	{ .fd = -1, .group = -1, .container = -1, .iommufd = -1 }
 
+/** vfio_failed() - describes a failure in @error of the device, for lib/open; returns -@error */
+__attribute__((format(printf, 3, 4)))
+int vfio_failed(struct vfio_device *dev, int error, const char *format, ...);
+
 /**
  * vfio_open() - opens a device by its own file, or by its group if the caller may not use that file
  *
