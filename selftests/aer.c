@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <linux/pci_regs.h>
@@ -247,6 +248,54 @@ static void *ask(void *data)
 	else if (pread(asker->dev->fd, &value, sizeof(value), asker->offset) < 0)
 		asker->answer = errno;
 	asker->answered = true;
+	return NULL;
+}
+
+/* A thread that touches a mapping until one touch has waited or the test tells it to stop. */
+struct toucher {
+	char *map;
+	pthread_t thread;
+	volatile bool stop;
+	volatile unsigned long touches;
+	bool waited;
+	/* The result of the last touch: 0 or a signal. */
+	int answer;
+};
+
+/* A reset of a bus takes at least this long, and the kernel sleeps meanwhile. */
+#define RESET_US	1000
+
+static uint64_t now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000ull + now.tv_nsec / 1000;
+}
+
+/* The number of times that this thread gave up its processor in order to wait. */
+static long waits(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_THREAD, &usage);
+	return usage.ru_nvcsw;
+}
+
+static void *touch_until_it_waits(void *data)
+{
+	struct toucher *toucher = data;
+	uint64_t started;
+	uint32_t value;
+	long before;
+
+	while (!toucher->stop && !toucher->waited && !toucher->answer) {
+		before = waits();
+		started = now_us();
+		toucher->answer = touch_read((uint32_t *)toucher->map, &value);
+		toucher->waited = waits() != before && now_us() - started >= RESET_US;
+		toucher->touches++;
+	}
 	return NULL;
 }
 
@@ -487,16 +536,22 @@ TEST_F(recovery, has_no_entries_meanwhile_and_those_of_the_same_types_afterwards
 		use_again(_metadata, self);
 		return;
 	}
+	/*
+	 * The recovery can end before this thread runs again, so the thread that touches the
+	 * mapping starts before the error.
+	 */
 	for (n = 0; n < TRIES && !waited; n++) {
-		struct asker touch = { .map = self->wc };
+		struct toucher toucher = { .map = self->wc };
 
-		ASSERT_TRUE(entries_go(_metadata, self, 20000));
-		start_asking(_metadata, &touch);
-		usleep(2000);
-		waited = !touch.answered;
+		ASSERT_EQ(0, pthread_create(&toucher.thread, NULL, touch_until_it_waits, &toucher));
+		while (!toucher.touches)
+			sched_yield();
+		EXPECT_TRUE(entries_go(_metadata, self, 20000));
 		EXPECT_NE(UNTOLD, recovery_ended(self->log));
-		pthread_join(touch.thread, NULL);
-		EXPECT_EQ(0, touch.answer);
+		toucher.stop = true;
+		pthread_join(toucher.thread, NULL);
+		waited = toucher.waited;
+		EXPECT_EQ(0, toucher.answer);
 		EXPECT_TOUCH(self->wc, PTE_WC, 0);
 		use_again(_metadata, self);
 	}
