@@ -2,11 +2,11 @@
 /*
  * Entries of x86-64: of a process, of AMD's nested paging and of Intel's extended page tables.
  */
-#include <linux/bits.h>
 #include <linux/bitfield.h>
+#include <linux/bits.h>
+#include <linux/cpufeature.h>
 #include <linux/mem_encrypt.h>
 
-#include <asm/cpufeature.h>
 #include <asm/msr.h>
 
 #include "internal.h"

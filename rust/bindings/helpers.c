@@ -7,6 +7,7 @@
 #include <linux/io.h>
 #include <linux/nospec.h>
 #include <linux/pci.h>
+#include <linux/pgalloc.h>
 #include <linux/pgtable.h>
 #include <linux/pm_runtime.h>
 #include <linux/rwsem.h>
@@ -14,7 +15,6 @@
 #include <linux/string.h>
 
 #include <asm/barrier.h>
-#include <asm/pgalloc.h>
 
 #include "helpers.h"
 
