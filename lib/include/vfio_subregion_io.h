@@ -89,7 +89,18 @@ VFIO_SUBREGION_INLINE void vfio_subregion_order_loads(void)
 /** vfio_subregion_write_line() - writes 64 bytes as one block; @to is a multiple of 64 */
 VFIO_SUBREGION_INLINE void vfio_subregion_write_line(volatile void *to, const void *from)
 {
+#if defined(__aarch64__)
+	const vfio_subregion_copy_lines chosen =
+		__atomic_load_n(&vfio_subregion_lines_in_use, __ATOMIC_RELAXED);
+
+	/* As with vfio_subregion_lines(), but the line that is stored by default is inlined. */
+	if (chosen)
+		chosen(to, from, 1);
+	else
+		vfio_subregion_lines_stp(to, from, 1);
+#else
 	vfio_subregion_lines()(to, from, 1);
+#endif
 }
 
 /* Copies less than a line, by the largest aligned stores. */
@@ -125,15 +136,13 @@ static inline void vfio_subregion_copy_end(volatile char *to, const char *from, 
 #endif
 }
 
-/**
- * vfio_subregion_copy_by() - copies @size bytes to device memory, and its whole lines by @lines
- *
- * @lines is a result of vfio_subregion_routine(). vfio_subregion_lines_words, which every CPU has,
- * is for strict memory whose stores are to arrive in ascending order without a fence, and for
- * memory that a hypervisor emulates: it may not know longer stores.
+/*
+ * Copies whole lines by @lines, and the bytes before and behind them. It is not inlined, so that
+ * callers have only the common path.
  */
-VFIO_SUBREGION_INLINE void vfio_subregion_copy_by(vfio_subregion_copy_lines lines,
-						  volatile void *to, const void *from, size_t size)
+static __attribute__((noinline, unused)) void
+vfio_subregion_copy_parts(vfio_subregion_copy_lines lines, volatile void *to, const void *from,
+			  size_t size)
 {
 	const size_t ahead = (size_t)(-(uintptr_t)to % VFIO_SUBREGION_LINE);
 	const size_t head = ahead < size ? ahead : size;
@@ -146,6 +155,28 @@ VFIO_SUBREGION_INLINE void vfio_subregion_copy_by(vfio_subregion_copy_lines line
 	if (count)
 		lines(target + head, source + head, count);
 	vfio_subregion_copy_end(target + behind, source + behind, size - behind);
+}
+
+/* Whether a copy consists of lines, with nothing before and behind them. */
+static inline int vfio_subregion_is_lines(const volatile void *to, size_t size)
+{
+	return ((uintptr_t)to | size) % VFIO_SUBREGION_LINE == 0;
+}
+
+/**
+ * vfio_subregion_copy_by() - copies @size bytes to device memory, and its whole lines by @lines
+ *
+ * @lines is a result of vfio_subregion_routine(). vfio_subregion_lines_words, which every CPU has,
+ * is for strict memory whose stores are to arrive in ascending order without a fence, and for
+ * memory that a hypervisor emulates: it may not know longer stores.
+ */
+VFIO_SUBREGION_INLINE void vfio_subregion_copy_by(vfio_subregion_copy_lines lines,
+						  volatile void *to, const void *from, size_t size)
+{
+	if (vfio_subregion_is_lines(to, size))
+		lines(to, from, size / VFIO_SUBREGION_LINE);
+	else
+		vfio_subregion_copy_parts(lines, to, from, size);
 }
 
 /**
@@ -177,7 +208,8 @@ VFIO_SUBREGION_INLINE void vfio_subregion_copy(volatile void *to, const void *fr
 VFIO_SUBREGION_INLINE void vfio_subregion_copy_wc(volatile void *to, const void *from, size_t size)
 {
 #if defined(__aarch64__)
-	if (!__atomic_load_n(&vfio_subregion_only_words, __ATOMIC_RELAXED)) {
+	if (!vfio_subregion_is_lines(to, size) &&
+	    !__atomic_load_n(&vfio_subregion_only_words, __ATOMIC_RELAXED)) {
 		vfio_subregion_copy_runs(vfio_subregion_lines(), to, from, size);
 		return;
 	}
@@ -219,7 +251,7 @@ VFIO_SUBREGION_INLINE int vfio_subregion_queue_init(struct vfio_subregion_queue 
 						    volatile void *slots, size_t size, size_t count,
 						    volatile void *doorbell)
 {
-	const int lines = ((uintptr_t)slots | size) % VFIO_SUBREGION_LINE == 0;
+	const int lines = vfio_subregion_is_lines(slots, size);
 
 	if (((uintptr_t)slots | size) % sizeof(uint64_t) || !size || !count) {
 		errno = EINVAL;
@@ -274,13 +306,16 @@ VFIO_SUBREGION_INLINE int vfio_subregion_queue_line_store(struct vfio_subregion_
 VFIO_SUBREGION_INLINE void vfio_subregion_queue_push(struct vfio_subregion_queue *queue,
 						     const void *entry)
 {
+	volatile char *const slot = queue->slots + queue->next * queue->size;
+
 	if (queue->rung) {
 		vfio_subregion_order_stores();
 		queue->rung = 0;
 	}
-	queue->copy(queue->slots + queue->next * queue->size, entry, queue->units);
+	/* Before the store, so that nothing has to be kept across the call of the routine. */
 	if (++queue->next == queue->count)
 		queue->next = 0;
+	queue->copy(slot, entry, queue->units);
 }
 
 /** vfio_subregion_queue_submit() - writes @value to the doorbell after all that was pushed */

@@ -322,10 +322,12 @@ static inline void vfio_subregion_lines_st64b(volatile void *to, const void *fro
 
 /*
  * Copies @size bytes so that the stores to each line follow each other: whole lines by @lines, and
- * the bytes before and behind them as runs.
+ * the bytes before and behind them as runs. It is not inlined, so that callers have only the common
+ * path.
  */
-static inline void vfio_subregion_copy_runs(vfio_subregion_copy_lines lines, volatile void *to,
-					    const void *from, size_t size)
+static __attribute__((noinline, unused)) void
+vfio_subregion_copy_runs(vfio_subregion_copy_lines lines, volatile void *to, const void *from,
+			 size_t size)
 {
 	const size_t ahead = (size_t)(-(uintptr_t)to % VFIO_SUBREGION_LINE);
 	const size_t head = ahead < size ? ahead : size;
@@ -443,6 +445,16 @@ VFIO_SUBREGION_INLINE enum vfio_subregion_line_store vfio_subregion_line_store(v
 	return (enum vfio_subregion_line_store)way;
 }
 
+#if defined(__aarch64__)
+/* Returns the routine in use, which on arm64 is the same for every CPU until another is chosen. */
+static inline vfio_subregion_copy_lines vfio_subregion_lines(void)
+{
+	const vfio_subregion_copy_lines routine =
+		__atomic_load_n(&vfio_subregion_lines_in_use, __ATOMIC_RELAXED);
+
+	return routine ? routine : vfio_subregion_lines_stp;
+}
+#else
 /* Chooses the routine. It is not inlined, so that callers have only the common path. */
 static __attribute__((noinline, unused)) vfio_subregion_copy_lines vfio_subregion_choose_lines(void)
 {
@@ -461,6 +473,7 @@ static inline vfio_subregion_copy_lines vfio_subregion_lines(void)
 
 	return routine ? routine : vfio_subregion_choose_lines();
 }
+#endif
 
 #ifdef __cplusplus
 }

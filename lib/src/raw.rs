@@ -214,6 +214,7 @@ pub(crate) fn dma_buf(
 /// A shared mapping of a device file, or memory in its place; it ends when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Memory {
+    /// The start of a page.
     base: NonNull<u8>,
     size: usize,
     /// How it was allocated, if it is no mapping.

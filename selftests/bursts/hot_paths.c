@@ -47,3 +47,8 @@ void write_line(void *to, const void *line)
 {
 	vfio_subregion_write_line(to, line);
 }
+
+vfio_subregion_copy_lines routine(enum vfio_subregion_line_store way)
+{
+	return vfio_subregion_routine(way);
+}

@@ -184,6 +184,22 @@ impl Routines {
 /// As for [`CopyLines`] and [`CopyPart`], without an alignment.
 #[inline]
 unsafe fn copy_by(to: *mut u8, from: *const u8, size: usize, lines: CopyLines, part: CopyPart) {
+    if (to.addr() | size) % LINE == 0 {
+        // SAFETY: `to` is aligned, and `size` is that of so many lines.
+        unsafe { lines(to, from, size / LINE) };
+    } else {
+        // SAFETY: the caller's obligations are the same.
+        unsafe { copy_parts(to, from, size, lines, part) };
+    }
+}
+
+/// As [`copy_by`]. It is not inlined, so that callers have only the common path, of whole lines.
+///
+/// # Safety
+///
+/// As for [`copy_by`].
+#[inline(never)]
+unsafe fn copy_parts(to: *mut u8, from: *const u8, size: usize, lines: CopyLines, part: CopyPart) {
     let head = (to.addr().wrapping_neg() % LINE).min(size);
     let count = (size - head) / LINE;
     let behind = head + count * LINE;

@@ -60,8 +60,8 @@ impl<'a, T: Word> Place<'a, T> {
 ///
 /// # Invariants
 ///
-/// The `size` bytes from `base` on are within the memory that is borrowed for `'a`, and `routines` are
-/// for this CPU and the type of the memory.
+/// The `size` bytes from `base` on are within the memory that is borrowed for `'a`, `base` is a
+/// multiple of a line, and `routines` are for this CPU and the type of the memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CopyTarget<'a> {
     base: NonNull<u8>,
@@ -108,12 +108,12 @@ impl<'a> CopyTarget<'a> {
     /// Copies one line to `offset`, a multiple of its size; `None` if it is not or does not fit.
     #[inline]
     pub(crate) fn write_line(&self, offset: usize, line: &[u8; LINE]) -> Option<()> {
-        let room = self.size.checked_sub(offset)?;
-        let to = self.base.as_ptr().wrapping_add(offset);
-        if room < LINE || to.addr() % LINE != 0 {
+        // A line fits if it begins before the end of the last one that fits.
+        if offset % LINE != 0 || offset >= self.size - self.size % LINE {
             return None;
         }
-        // SAFETY: the line is within the memory and aligned, and the routine is for this CPU.
+        let to = self.base.as_ptr().wrapping_add(offset);
+        // SAFETY: the line is within the memory, aligned as `base` is, and the routine is for this CPU.
         unsafe { (self.routines.lines)(to, line.as_ptr(), 1) };
         Some(())
     }
@@ -198,12 +198,14 @@ impl<T: IntoBytes + Immutable> Slots<'_, T> {
     /// Writes the next slot, and moves on, from the last one to the first.
     #[inline]
     pub(crate) fn push(&mut self, entry: &T) {
-        // SAFETY: next < count, by the invariant.
-        unsafe { self.store(self.next, entry) };
-        self.next = self.next.wrapping_add(1);
+        let index = self.next;
+        // Before the store, so that nothing has to be kept across the call of the routine.
+        self.next = index.wrapping_add(1);
         if self.next == self.count {
             self.next = 0;
         }
+        // SAFETY: index < count, by the invariant.
+        unsafe { self.store(index, entry) };
     }
 
     /// # Safety
