@@ -48,6 +48,11 @@ void write_line(void *to, const void *line)
 	vfio_subregion_write_line(to, line);
 }
 
+void copy_line(void *to, const void *line)
+{
+	vfio_subregion_copy_wc(to, line, VFIO_SUBREGION_LINE);
+}
+
 vfio_subregion_copy_lines routine(enum vfio_subregion_line_store way)
 {
 	return vfio_subregion_routine(way);

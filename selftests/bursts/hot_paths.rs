@@ -43,6 +43,11 @@ pub fn queue_release(queue: &mut Queue<'_, Descriptor, u32>) {
 }
 
 #[inline(never)]
-pub fn write_line(data: &Data<'_>, line: &[u8; 64]) -> Result<(), AccessError> {
-    data.write_line(0, line)
+pub fn write_line(data: &Data<'_>, offset: usize, line: &[u8; 64]) -> Result<(), AccessError> {
+    data.write_line(offset, line)
+}
+
+#[inline(never)]
+pub fn copy_line(data: &Data<'_>, offset: usize, bytes: &[u8; 64]) -> Result<(), AccessError> {
+    data.copy_from(offset, bytes)
 }
