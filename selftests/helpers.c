@@ -424,6 +424,37 @@ TEST_F(lines, a_copy_stores_its_bytes_and_no_others)
 }
 
 /* contract: userspace.lines */
+TEST_F(helpers, a_line_is_written_whole_before_and_after_a_way_is_chosen)
+{
+	const uint32_t attribute = VFIO_SUBREGION_ATTR_WC;
+	struct vfio_subregion_mapping memory;
+	unsigned char line[64], want;
+	unsigned int i;
+	int way;
+
+	ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB, &attribute, 1,
+					     &memory));
+	/* Before the first way nothing is chosen. The memory does not accept ST64B. */
+	for (way = -1; way < VFIO_SUBREGION_LINES; way++) {
+		if (way == VFIO_SUBREGION_LINE_ST64B ||
+		    (way >= 0 && vfio_subregion_use_line_store(way)))
+			continue;
+		for (i = 0; i < 64; i++)
+			line[i] = 4 * i + way + 1;
+		for (i = 0; i < 192; i++)
+			vfio_subregion_write8((char *)memory.map + i, 0xee);
+		vfio_subregion_write_line((char *)memory.map + 64, line);
+		vfio_subregion_flush_stores();
+		for (i = 0; i < 192; i++) {
+			want = i / 64 == 1 ? line[i % 64] : 0xee;
+			ASSERT_EQ(want, vfio_subregion_read8((char *)memory.map + i))
+				TH_LOG("byte %u by way %d", i, way);
+		}
+	}
+	vfio_subregion_unmap(self->dev.fd, &memory);
+}
+
+/* contract: userspace.lines */
 TEST_F(helpers, a_copy_to_wc_memory_stores_its_bytes_and_no_others)
 {
 	const uint32_t attribute = VFIO_SUBREGION_ATTR_WC;

@@ -187,6 +187,18 @@ fn a_line_is_written_whole_or_refused() {
     }
 }
 
+// contract: userspace.checked
+#[test]
+fn a_line_that_does_not_fit_is_refused() {
+    for (size, fit) in [(63, 0), (64, 1), (127, 1), (4096 + 63, 64)] {
+        let mapping = Mapping::fake(size, Attribute::WriteCombining).unwrap();
+        for line in 0..fit + 2 {
+            let written = mapping.data().write_line(64 * line, &[7; 64]);
+            assert_eq!(written.is_ok(), line < fit, "line {line} of {size} bytes");
+        }
+    }
+}
+
 // contract: userspace.fake
 #[test]
 fn a_fake_has_the_views_of_its_attribute_and_begins_as_zeroes() {
