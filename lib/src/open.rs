@@ -46,9 +46,8 @@ pub(crate) enum Translation {
 
 /// A device that this crate has opened.
 ///
-/// [`Device::from`] and [`Opened::device`] give the calls for its regions. Memory for DMA
-/// ([`Opened::dma`]) and interrupts ([`Opened::interrupts`]) borrow it. It closes the device when it is
-/// dropped.
+/// [`Opened::device`] gives the calls for its regions. Memory for DMA ([`Opened::dma`]) and interrupts
+/// ([`Opened::interrupts`]) borrow it. It closes the device when it is dropped.
 ///
 /// ```no_run
 /// # use vfio_subregion::{Attribute, Bar, ByteRange, Irq, Opened};
