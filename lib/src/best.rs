@@ -2,7 +2,10 @@
 
 //! The best mapping of a part of a BAR that the device's driver offers, and layouts of such parts.
 
-use crate::{raw::Memory, Attribute, Bar, ByteRange, Device, Error, Mapping, Region, RegionIndex};
+use crate::{
+    flush_stores, raw::Memory, Attribute, Bar, ByteRange, Device, Error, Mapping, Region,
+    RegionIndex,
+};
 use rustix::fd::{AsFd, AsRawFd};
 use std::{
     format,
@@ -15,8 +18,8 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// A subregion of this project's driver. It exists until [`Device::destroy`] or the last close of
-    /// the device.
+    /// A subregion of this project's driver. It exists until [`Device::unmap`], [`Device::destroy`] or
+    /// the last close of the device.
     Subregion(Region),
     /// The file `resourceN_wc` in sysfs. VFIO does not know this mapping, so a reset does not revoke
     /// it: the program must not access it while the device is being reset.
@@ -25,7 +28,7 @@ pub enum Source {
     Bar,
 }
 
-/// A mapping that [`Device::map_best`] made.
+/// A mapping that [`Device::map_best`] made, for [`Device::unmap`].
 #[derive(Debug)]
 pub struct Best {
     /// The mapping. [`Mapping::attribute`] is one of the attributes that were wanted.
@@ -169,8 +172,9 @@ impl<F: AsFd> Device<F> {
             match self.map_best(layout.bar, *range, wanted) {
                 Ok(best) => made.push(best),
                 Err(error) => {
+                    // The error that led here is the one to report.
                     for best in made {
-                        self.undo(best);
+                        let _ = self.unmap(best);
                     }
                     return Err(error);
                 }
@@ -179,11 +183,20 @@ impl<F: AsFd> Device<F> {
         Ok(made)
     }
 
-    fn undo(&self, best: Best) {
+    /// Unmaps a result of [`Device::map_best`], and ends its subregion, if it is one.
+    ///
+    /// It first flushes the stores of this thread. Other threads and processes that stored to it must
+    /// have called [`flush_stores`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Device::destroy`].
+    pub fn unmap(&self, best: Best) -> Result<(), Error> {
+        flush_stores();
         drop(best.mapping);
-        if let Source::Subregion(region) = best.source {
-            // The error that led here is the one to report.
-            let _ = self.destroy(region.index());
+        match best.source {
+            Source::Subregion(region) => self.destroy(region.index()),
+            Source::Sysfs | Source::Bar => Ok(()),
         }
     }
 

@@ -31,6 +31,8 @@ fn the_best_type_is_mapped_and_said() -> Outcome {
     let strict = device.map_best(BAR, range(0, MIB), &[Attribute::Noncached])?;
     ensure!(strict.mapping.attribute() == Some(Attribute::Noncached));
     ensure!(strict.source == Source::Bar);
+    device.unmap(strict)?;
+    ensure!(device.query(BAR)?.count == 1);
     Ok(())
 }
 
@@ -105,8 +107,12 @@ fn a_layout_that_fails_is_undone() -> Outcome {
     let fails = layout.clone().part(range(0, 1), &[Attribute::Device]);
     ensure!(device.map_layout(&fails).is_err());
     ensure!(device.query(BAR)?.count == 0);
-    device.map_layout(&layout)?;
+    let parts = device.map_layout(&layout)?;
     ensure!(device.query(BAR)?.count == 1);
+    for part in parts {
+        device.unmap(part)?;
+    }
+    ensure!(device.query(BAR)?.count == 0);
     Ok(())
 }
 
