@@ -88,7 +88,11 @@ impl fmt::Display for Busy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut known = TEXTS.iter().filter(|(busy, ..)| self.contains(*busy));
         let Some((_, _, first, _)) = known.next() else {
-            return f.write_str("the driver does not say by what");
+            return f.write_str(if self.is_empty() {
+                "nothing"
+            } else {
+                "a reason that this version of the crate does not know"
+            });
         };
         f.write_str(first)?;
         known.try_for_each(|(_, _, text, _)| write!(f, "; {text}"))
@@ -113,6 +117,8 @@ mod tests {
         let two = Busy::STRAY | Busy::MAPPED;
         assert!(two.names().eq(["mapped", "stray"]));
         assert!(two.to_string().starts_with("the BAR is mapped; another"));
-        assert_eq!(Busy::from_bits_retain(1 << 31).advice(), None);
+        let unknown = Busy::from_bits_retain(1 << 31);
+        assert_eq!(unknown.advice(), None);
+        assert_ne!(unknown.to_string(), Busy::empty().to_string());
     }
 }

@@ -28,7 +28,9 @@ pub struct Support {
     pub limit: u32,
     /// The number of subregions that it has.
     pub count: u32,
-    /// The reasons why attributes are not available now, for a BAR that can have subregions.
+    /// The reasons for which [`Device::create`] of some part of the BAR, or [`Device::set_attribute`],
+    /// would fail with EBUSY now. There can be some although all attributes are available:
+    /// [`Busy::MAPPED`] prevents only [`Device::set_attribute`].
     pub busy: Busy,
 }
 
