@@ -29,9 +29,7 @@ use kernel::bindings::rw_semaphore;
 #[must_use = "the lock is released with the guard"]
 pub(crate) struct MemoryShared<'a, T: Operations> {
     device: &'a OpenDevice<T>,
-    // The thread that took a semaphore must release it. The raw pointer prevents moves to another
-    // thread.
-    lock: *mut rw_semaphore,
+    _lock: MemoryHeld,
 }
 
 impl<'a, T: Operations> MemoryShared<'a, T> {
@@ -51,7 +49,10 @@ impl<'a, T: Operations> MemoryShared<'a, T> {
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         unsafe { kernel::bindings::down_read(lock) };
-        Self { device, lock }
+        Self {
+            device,
+            _lock: MemoryHeld(lock),
+        }
     }
 
     /// Returns the device.
@@ -69,21 +70,12 @@ impl<T: Operations> Deref for MemoryShared<'_, T> {
     }
 }
 
-impl<T: Operations> Drop for MemoryShared<'_, T> {
-    fn drop(&mut self) {
-        // SAFETY: The guard exists because this thread took the semaphore for reading.
-        unsafe { kernel::bindings::up_read(self.lock) };
-    }
-}
-
 /// The memory lock, held for writing. No other thread accesses a BAR by read() or write(), or makes
 /// a page-table entry for one.
 #[must_use = "the lock is released with the guard"]
 pub(crate) struct MemoryExclusive<'a, T: Operations> {
     device: &'a OpenDevice<T>,
-    // The thread that took a semaphore must release it. The raw pointer prevents moves to another
-    // thread.
-    lock: *mut rw_semaphore,
+    _lock: MemoryLocked,
 }
 
 impl<'a, T: Operations> MemoryExclusive<'a, T> {
@@ -93,7 +85,10 @@ impl<'a, T: Operations> MemoryExclusive<'a, T> {
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         unsafe { kernel::bindings::down_write(lock) };
-        Self { device, lock }
+        Self {
+            device,
+            _lock: MemoryLocked(lock),
+        }
     }
 
     /// Removes the page-table entries of all mappings of the `len` bytes at `offset` of the device
@@ -119,14 +114,7 @@ impl<T: Operations> DerefMut for MemoryExclusive<'_, T> {
     }
 }
 
-impl<T: Operations> Drop for MemoryExclusive<'_, T> {
-    fn drop(&mut self) {
-        // SAFETY: The guard exists because this thread took the semaphore for writing.
-        unsafe { kernel::bindings::up_write(self.lock) };
-    }
-}
-
-/// The memory lock of a device, held for reading by code that needs no data under it.
+/// The memory lock of a device, held for reading. Code that needs no data under it uses this alone.
 #[must_use = "the lock is released with the guard"]
 pub(super) struct MemoryHeld(
     // The thread that took a semaphore must release it. The raw pointer prevents moves to another
