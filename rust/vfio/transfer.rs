@@ -17,6 +17,16 @@ pub(super) enum Direction {
     Write,
 }
 
+/// Returns the number of bytes from `at` to the next multiple of `STEP`, at which a step of a
+/// transfer ends.
+///
+/// Steps that end at multiples of 8 do not change the width of any access of the transfer.
+#[inline]
+pub(super) fn rest_of_step<const STEP: usize>(at: u64) -> usize {
+    // CAST: `usize` has at most 64 bits, and the remainder is less than `STEP`.
+    STEP.saturating_sub((at % STEP as u64) as usize)
+}
+
 /// A read() or write() in progress.
 pub(crate) struct Transfer<'a> {
     buffer: UserPtr,

@@ -30,7 +30,10 @@ use crate::{
         ReadGuard,
         WriteGuard, //
     },
-    vfio::Transfer, //
+    vfio::{
+        transfer::rest_of_step,
+        Transfer, //
+    }, //
 };
 use core::{
     ffi::c_void,
@@ -123,15 +126,8 @@ pub(crate) trait Io<T: Operations> {
     }
 }
 
-/// Returns the number of bytes from `at` on that may be transferred until the next check of the
-/// gate.
-///
-/// Steps end at multiples of 4096, so they do not change the width of any access of the transfer.
-fn gated_step(at: u64) -> usize {
-    const STEP: u64 = 4096;
-    // CAST: The value is at most `STEP`.
-    (STEP - at % STEP) as usize
-}
+/// The number of bytes of a step of a transfer, between two checks of the gate.
+const STEP: usize = 4096;
 
 /// Returns the core's mapping of `bar`, or `None` if it has none. The caller holds the io lock.
 pub(super) fn core_map(core: &CoreDevice, bar: Bar<'_>) -> Option<NonNull<c_void>> {
@@ -177,7 +173,7 @@ impl<'a, T: Operations> IoShared<'a, T> {
         limit: usize,
         transfer: &mut Transfer<'_>,
     ) -> Result<usize> {
-        if limit > gated_step(offset) {
+        if limit > rest_of_step::<STEP>(offset) {
             return self.core_transfer_in_steps(offset, limit, transfer);
         }
         self.device.gate().pass()?;
@@ -203,7 +199,7 @@ impl<'a, T: Operations> IoShared<'a, T> {
             self.device.gate().pass()?;
             // CAST: `usize` has at most 64 bits.
             let at = offset.saturating_add(done as u64);
-            let step = gated_step(at).min(all.saturating_sub(done));
+            let step = rest_of_step::<STEP>(at).min(all.saturating_sub(done));
             // SAFETY: The device is open, and this guard prevents changes of the core's mapping.
             let now = unsafe { self.device.core().transfer(transfer, at, step) }?;
             done = done.saturating_add(now);
@@ -431,7 +427,9 @@ pub(crate) fn transfer_mapped<T: Operations>(
     excluded: Excluded,
     transfer: &mut Transfer<'_>,
 ) -> Result<usize> {
-    let count = count.min(transfer.remaining()).min(gated_step(at));
+    let count = count
+        .min(transfer.remaining())
+        .min(rest_of_step::<STEP>(at));
     let at = usize::try_from(at)?;
     if at.checked_add(count).is_none_or(|end| end > map.len()) {
         return Err(EINVAL);

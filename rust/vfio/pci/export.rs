@@ -41,7 +41,10 @@ use crate::{
         RwSemaphore,
         THIS_MODULE, //
     },
-    vfio::transfer::Direction, //
+    vfio::transfer::{
+        rest_of_step,
+        Direction, //
+    }, //
 };
 use core::{
     marker::PhantomData,
@@ -248,10 +251,7 @@ impl<T: Operations> Export<T> {
         let mut done: usize = 0;
         while done < count {
             let at = u64::try_from(*offset)?;
-            // Steps end at multiples of their size, so they do not change the width of any access.
-            // CAST: Both values are at most `STEP`.
-            let step = STEP.saturating_sub((at % STEP as u64) as usize);
-            let step = step.min(count.saturating_sub(done));
+            let step = rest_of_step::<STEP>(at).min(count.saturating_sub(done));
             let bytes = buffer.get_mut(..step).ok_or(EINVAL)?;
             match self.step(user.wrapping_byte_add(done), at, bytes, direction) {
                 Ok(now) => {
