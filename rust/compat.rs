@@ -34,7 +34,10 @@ pub(crate) use self::older::{
     eopnotsupp,
     raw_init, //
 };
-pub(crate) use self::phys::PhysRange;
+pub(crate) use self::phys::{
+    overlap,
+    PhysRange, //
+};
 pub(crate) use self::pm::PowerGuard;
 pub(crate) use self::read_once::read_once;
 pub(crate) use self::reservation::{

@@ -2,11 +2,19 @@
 
 //! Physical addresses of device memory. Upstream home: rust/kernel/io/resource.rs.
 
-use core::num::NonZeroU64;
+use core::{
+    num::NonZeroU64,
+    ops::Range, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*, //
 };
+
+/// Returns whether two ranges, neither of which is empty, have a number in common.
+pub(crate) fn overlap(one: &Range<u64>, other: &Range<u64>) -> bool {
+    one.start < other.end && other.start < one.end
+}
 
 /// A range of physical addresses of device memory that the driver may map.
 ///
@@ -45,10 +53,10 @@ impl PhysRange {
         self.start
     }
 
-    /// Returns the address after the last byte.
-    pub(crate) fn end(self) -> u64 {
+    /// Returns the addresses.
+    fn addresses(self) -> Range<u64> {
         // This does not saturate, by the type's invariant.
-        self.start.saturating_add(self.len.get())
+        self.start..self.start.saturating_add(self.len.get())
     }
 
     /// Returns the length in bytes, which is not 0.
@@ -58,7 +66,7 @@ impl PhysRange {
 
     /// Returns whether the two ranges have a byte in common.
     pub(crate) fn overlaps(self, other: Self) -> bool {
-        self.start < other.end() && other.start < self.end()
+        overlap(&self.addresses(), &other.addresses())
     }
 
     /// Returns the first page of the range, or the whole range if it is shorter.

@@ -65,7 +65,7 @@ fn try_create(
         return Err(Failure::NoParent);
     }
     let table = bar.msix_table().pages();
-    let overlaps = table.overlaps(request.span.start(), request.span.end());
+    let overlaps = table.overlaps(&(request.span.start()..request.span.end()));
     if request.attribute.is_write_combining() && overlaps {
         return Err(Failure::MsixTable);
     }

@@ -96,7 +96,7 @@ impl Access<'_> {
         while done < all {
             // CAST: `usize` has at most 64 bits.
             let here = at.saturating_add(done as u64);
-            if excluded.overlaps(here, here.saturating_add(1)) {
+            if excluded.overlaps(&(here..here.saturating_add(1))) {
                 if let Self::Read(bytes) = self {
                     if let Some(byte) = bytes.get_mut(done) {
                         *byte = u8::MAX;
@@ -109,7 +109,7 @@ impl Access<'_> {
             let fits = |width: usize| {
                 // CAST: The width is at most 8.
                 let end = here.saturating_add(width as u64);
-                left >= width && here % width as u64 == 0 && !excluded.overlaps(here, end)
+                left >= width && here % width as u64 == 0 && !excluded.overlaps(&(here..end))
             };
             let width = [8, 4, 2].into_iter().find(|width| fits(*width));
             let width = width.unwrap_or(1);

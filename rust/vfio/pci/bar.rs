@@ -7,6 +7,7 @@ use crate::{
     bindings,
     compat::{
         is_mapped_as,
+        overlap,
         MemType,
         PhysRange, //
     }, //
@@ -266,9 +267,9 @@ impl Excluded {
         self.start >= self.end
     }
 
-    /// Returns whether the range has a byte in common with `start..end`.
-    pub(crate) fn overlaps(&self, start: u64, end: u64) -> bool {
-        self.start < self.end && self.start < end && start < self.end
+    /// Returns whether the range has a byte in common with `bytes`, which are not empty.
+    pub(crate) fn overlaps(&self, bytes: &Range<u64>) -> bool {
+        overlap(&(self.start..self.end), bytes) && !self.is_empty()
     }
 
     /// Returns the range relative to byte `base` of the BAR, as a mapping that begins there needs

@@ -28,6 +28,7 @@ use super::{
 use crate::{
     bindings,
     compat::{
+        overlap,
         IoMap,
         MemType, //
     }, //
@@ -115,8 +116,8 @@ impl Ioeventfds {
     /// Returns whether one of them writes to a byte of `bytes` of the BAR `bar`.
     pub(super) fn any(&self, bar: usize, bytes: Range<u64>) -> bool {
         self.0.iter().any(|event| {
-            let own = event.write.bytes();
-            event.write.bar == bar && own.start < bytes.end && bytes.start < own.end
+            let write = &event.write;
+            write.bar == bar && overlap(&write.bytes(), &bytes)
         })
     }
 }
