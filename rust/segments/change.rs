@@ -2,10 +2,20 @@
 
 //! Changes of the segments of a BAR: [`Change`], and functions that end strays.
 
-use super::Segments;
+use super::{
+    strays::{
+        MAX_CHECKS,
+        MAX_FIRST_CHECKS, //
+    },
+    Segments, //
+};
 use crate::{
     compat::MemType,
-    storage::Claims,
+    region::ClaimMemory,
+    storage::{
+        self,
+        Claims, //
+    },
     vfio::pci::{
         Bar,
         Io,
@@ -85,7 +95,7 @@ pub(crate) fn end_strays<T: Segmented>(
         .driver_maps_mut(bar)
         .filter(|segments| segments.has_strays())
     {
-        segments.end_strays(bar, &mut device.memory_exclusive());
+        segments.end_strays(bar, &mut device.memory_exclusive(), MAX_CHECKS);
         restore(io, bar);
     }
 }
@@ -123,10 +133,8 @@ pub(crate) fn divide_unless_strict<T: Segmented>(
     }
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     let segments = Segments::all_stray(bar)?;
-    let (parent, whole) = (segments.parent, segments.bar);
-    device.memory_exclusive().add_stray(parent, whole, memory);
     io.give_to_driver(bar, segments)?;
-    end_strays(device, io, bar);
+    end_first_stray(device, io, bar, memory, MAX_CHECKS);
     Ok(())
 }
 
@@ -145,16 +153,25 @@ pub(crate) fn divide_unmapped<T: Segmented>(
 ) -> Result {
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     let segments = Segments::all_stray(bar)?;
-    let (parent, whole) = (segments.parent, segments.bar);
-    if io.reserve_for_driver(bar, segments).is_err() {
-        return Ok(());
+    if io.reserve_for_driver(bar, segments).is_ok() {
+        end_first_stray(device, io, bar, memory, MAX_FIRST_CHECKS);
     }
-    let mut claims = device.memory_exclusive();
-    claims.add_stray(parent, whole, memory);
-    if let Some(segments) = io.driver_maps_mut(bar) {
-        segments.end_first_strays(bar, &mut claims);
-    }
-    drop(claims);
-    restore(io, bar);
     Ok(())
+}
+
+/// Records in the claims, with `memory` for its claim, that `bar` is a single stray, as
+/// [`Segments::all_stray`] has made it. Tries to end the stray by at most `checks` checks.
+fn end_first_stray<T: Segmented>(
+    device: &OpenDevice<T>,
+    io: &mut IoExclusive<'_, T>,
+    bar: Bar<'_>,
+    memory: ClaimMemory<storage::Kernel>,
+    checks: u32,
+) {
+    if let Some(segments) = io.driver_maps_mut(bar) {
+        let mut claims = device.memory_exclusive();
+        claims.add_stray(segments.parent, segments.bar, memory);
+        segments.end_strays(bar, &mut claims, checks);
+    }
+    restore(io, bar);
 }

@@ -34,26 +34,16 @@ use kernel::{
 
 /// The maximum number of type checks in one attempt to find the pages that no other mapping covers.
 /// Each check takes some microseconds under the memory lock.
-const MAX_CHECKS: u32 = 256;
+pub(super) const MAX_CHECKS: u32 = 256;
 
 /// The same for a BAR that the core could not map when the device was opened. Nothing waits for the
 /// memory lock then, and the number is that of the pages of 256 MiB.
-const MAX_FIRST_CHECKS: u32 = 1 << 16;
+pub(super) const MAX_FIRST_CHECKS: u32 = 1 << 16;
 
 impl Segments {
-    /// Tries to end all strays, in the segments and in the claims of the device. If a stray cannot
-    /// end, its pages that no other mapping covers leave it.
-    pub(crate) fn end_strays(&mut self, bar: Bar<'_>, claims: &mut Claims) {
-        self.end_all(bar, claims, MAX_CHECKS);
-    }
-
-    /// Does the same as [`Self::end_strays`] for a BAR that the core could not map, while the
-    /// device is being opened, with many more checks.
-    pub(super) fn end_first_strays(&mut self, bar: Bar<'_>, claims: &mut Claims) {
-        self.end_all(bar, claims, MAX_FIRST_CHECKS);
-    }
-
-    fn end_all(&mut self, bar: Bar<'_>, claims: &mut Claims, checks: u32) {
+    /// Tries to end all strays by at most `checks` checks, in the segments and in the claims of the
+    /// device. If a stray cannot end, its pages that no other mapping covers leave it.
+    pub(super) fn end_strays(&mut self, bar: Bar<'_>, claims: &mut Claims, checks: u32) {
         let mut checks_left = checks;
         let mut end = 0;
         while let Some(stray) = self.stray_ending_after(end) {
