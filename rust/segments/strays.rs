@@ -157,35 +157,35 @@ impl Segments {
         let mem = self.rest.mem_type();
         // CAST: `usize` has at most 64 bits.
         let page = PAGE_SIZE as u64;
-        let ends = [
-            Span::new(stray.start(), page),
-            Span::new(stray.end().saturating_sub(page), page),
-        ];
-        let is_free = |span| has_type(bar, span, mem, checks_left);
-        if ends.into_iter().flatten().all(is_free) && self.end_part(bar, claims, stray).is_ok() {
+        let is_free = |start, end, checks_left: &mut u32| {
+            Span::between(start, end).is_some_and(|span| has_type(bar, span, mem, checks_left))
+        };
+        let (mut at, mut end) = (stray.start(), stray.end());
+        let first_is_free = is_free(at, at.saturating_add(page), checks_left);
+        let last_is_free = is_free(end.saturating_sub(page), end, checks_left);
+        if first_is_free && last_is_free && self.end_part(bar, claims, stray).is_ok() {
             return Ok(());
         }
-        let mut end = stray.end();
-        let free = most_pages(stray, |len| {
-            Span::between(stray.end().saturating_sub(len), stray.end())
-                .is_some_and(|span| has_type(bar, span, mem, checks_left))
-        });
-        if let Some(free) = Span::between(end.saturating_sub(free), end) {
+        if last_is_free {
+            let free = most_pages(stray, |len| {
+                is_free(end.saturating_sub(len), end, checks_left)
+            });
+            let free = Span::between(end.saturating_sub(free), end).ok_or(EINVAL)?;
             self.end_part(bar, claims, free)?;
             end = free.start();
         }
-        let mut at = stray.start();
+        let mut checked = Some(first_is_free);
         while let Some(rest) = Span::between(at, end).filter(|_| *checks_left != 0) {
-            let free = most_pages(rest, |len| {
-                Span::new(at, len).is_ok_and(|span| has_type(bar, span, mem, checks_left))
-            });
-            match Span::new(at, free) {
-                Ok(free) => {
-                    self.end_part(bar, claims, free)?;
-                    at = free.end();
-                }
-                Err(_) => at = at.saturating_add(page),
+            let next = at.saturating_add(page);
+            let page_is_free = checked.take();
+            if !page_is_free.unwrap_or_else(|| is_free(at, next, checks_left)) {
+                at = next;
+                continue;
             }
+            let free = most_pages(rest, |len| is_free(at, at.saturating_add(len), checks_left));
+            let free = Span::new(at, free).map_err(|_| EINVAL)?;
+            self.end_part(bar, claims, free)?;
+            at = free.end();
         }
         Ok(())
     }
@@ -237,14 +237,11 @@ impl Segments {
 }
 
 /// Returns the largest length, in whole pages and at most that of `span`, for which `is_free`
-/// returns `true`. If `is_free` is true for a length, it must be true for every smaller one.
+/// returns `true`. If `is_free` is true for a length, it must be true for every smaller one. The
+/// caller has checked that it is true for a page, because most pages of a stray are not free.
 fn most_pages(span: Span, mut is_free: impl FnMut(u64) -> bool) -> u64 {
     // CAST: `usize` has at most 64 bits.
     let page = PAGE_SIZE as u64;
-    // Most checked pages are pages that another mapping covers.
-    if !is_free(page) {
-        return 0;
-    }
     let (mut free, mut limit) = (1, span.len() / page);
     while free < limit {
         let middle = free.saturating_add(limit).saturating_add(1) / 2;
