@@ -86,6 +86,7 @@ use crate::{
     region::{
         self,
         Attribute,
+        BarIndex,
         Busy,
         RegionId,
         Span,
@@ -273,7 +274,7 @@ impl Operations for State {
 
 impl State {
     /// Counts a VMA that maps `bar` itself.
-    fn count_vma(&self, bar: region::Bar) {
+    fn count_vma(&self, bar: BarIndex) {
         if let Some(count) = self.vma_counts.get(bar.index()) {
             // The full ordering places the count before the check for an attribute; see mmap.rs.
             count.fetch_add(1, Full);
@@ -281,13 +282,13 @@ impl State {
     }
 
     /// Records that `bar` is about to get a subregion. The caller holds the io lock for writing.
-    fn record_subregion(&self, bar: region::Bar) {
+    fn record_subregion(&self, bar: BarIndex) {
         let history = self.history.load(Relaxed);
         self.history.store(history | bit(bar), Relaxed);
     }
 
     /// Records that `bar` is about to get an attribute. The caller holds the io lock for writing.
-    fn record_attribute(&self, bar: region::Bar) {
+    fn record_attribute(&self, bar: BarIndex) {
         let history = self.history.load(Relaxed);
         // The full ordering places the record before the following check for mappings; see mmap.rs.
         let now = history | bit(bar) | attribute_bit(bar);
@@ -300,12 +301,12 @@ impl State {
     }
 
     /// Returns whether `bar` has ever had a subregion or an attribute.
-    fn ever_changed(&self, bar: region::Bar) -> bool {
+    fn ever_changed(&self, bar: BarIndex) -> bool {
         self.history.load(Relaxed) & bit(bar) != 0
     }
 
     /// Returns whether `bar` has ever had an attribute.
-    fn ever_had_attribute(&self, bar: region::Bar) -> bool {
+    fn ever_had_attribute(&self, bar: BarIndex) -> bool {
         self.history.load(Relaxed) & attribute_bit(bar) != 0
     }
 
@@ -314,7 +315,7 @@ impl State {
     /// If this returns `false` after a call of [`Self::record_attribute`] and while the thread
     /// holds the memory lock for writing, every later mapping sees the attribute that the thread
     /// sets under that lock.
-    fn is_mapped(&self, bar: region::Bar) -> bool {
+    fn is_mapped(&self, bar: BarIndex) -> bool {
         self.vma_counts
             .get(bar.index())
             .is_some_and(|count| count.load(Acquire) != 0)
@@ -335,19 +336,19 @@ impl State {
 }
 
 /// Returns the bit for `bar`.
-fn bit(bar: region::Bar) -> u32 {
+fn bit(bar: BarIndex) -> u32 {
     1 << bar.index()
 }
 
 /// Returns the bit for the attribute of `bar`.
-fn attribute_bit(bar: region::Bar) -> u32 {
+fn attribute_bit(bar: BarIndex) -> u32 {
     bit(bar) << 16
 }
 
 /// Returns the BAR `parent`, if it can have subregions.
 ///
 /// Fails with [`Failure::NoParent`] or [`Failure::BarTooLarge`] otherwise.
-fn parent(device: &OpenDevice, parent: region::Bar) -> Result<Bar<'_>, Failure> {
+fn parent(device: &OpenDevice, parent: BarIndex) -> Result<Bar<'_>, Failure> {
     let bar = device.bar(parent.index());
     let bar = bar.ok_or(Failure::NoParent)?;
     if bar.mmap_len() == 0 || !bar.is_whole_pages() {

@@ -52,8 +52,8 @@ use crate::{
         TypeCheck, //
     },
     region::{
-        self,
         Attribute,
+        BarIndex,
         Span, //
     },
     vfio::pci::Bar, //
@@ -150,7 +150,7 @@ impl RestType {
 /// - `stray_len` is the total length of all strays. The claims of the device have the same strays
 ///   whenever the memory lock is not held.
 pub(crate) struct Segments {
-    parent: region::Bar,
+    parent: BarIndex,
     bar: Span,
     /// The type of the gaps.
     rest: RestType,
@@ -166,7 +166,7 @@ pub(crate) struct Segments {
 impl Segments {
     fn empty(bar: Bar<'_>) -> Result<Self> {
         // CAST: `usize` has at most 64 bits.
-        let parent = region::Bar::new(bar.index() as u64).ok_or(EINVAL)?;
+        let parent = BarIndex::new(bar.index() as u64).ok_or(EINVAL)?;
         Ok(Self {
             parent,
             bar: Span::new(0, bar.len()).map_err(|_| EINVAL)?,

@@ -8,7 +8,7 @@ use crate::{
     bindings,
     region::{
         Attribute,
-        Bar,
+        BarIndex,
         Subregion, //
     },
     wire, //
@@ -41,7 +41,7 @@ pub(crate) fn destroy(device: &CStr, index: u32, region: &Subregion) {
 }
 
 /// Called when `bar` has got another attribute.
-pub(crate) fn attribute(device: &CStr, bar: Bar, attribute: Attribute) {
+pub(crate) fn attribute(device: &CStr, bar: BarIndex, attribute: Attribute) {
     let attribute = wire::attribute_number(attribute);
     // SAFETY: The name is a valid string, which the function copies.
     unsafe { bindings::subregion_trace_attribute(device.as_char_ptr(), number(bar), attribute) };
@@ -67,7 +67,7 @@ pub(crate) fn fault_revoked(device: &CStr, offset: u64) {
     unsafe { bindings::subregion_trace_fault_revoked(device.as_char_ptr(), offset) };
 }
 
-fn number(bar: Bar) -> u32 {
+fn number(bar: BarIndex) -> u32 {
     // CAST: A BAR has a number from 0 to 5.
     bar.index() as u32
 }

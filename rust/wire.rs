@@ -28,7 +28,7 @@ use crate::{
     region::{
         self,
         Attribute,
-        Bar,
+        BarIndex,
         Busy,
         Refusal,
         Span,
@@ -130,7 +130,7 @@ impl Failure {
 
 /// The argument of `VFIO_SUBREGION_CREATE`.
 pub(crate) struct Create {
-    pub(crate) parent: Bar,
+    pub(crate) parent: BarIndex,
     pub(crate) span: Span,
     pub(crate) attribute: Attribute,
     pub(crate) sharing: Sharing,
@@ -239,7 +239,7 @@ impl ExportReply {
 
 /// The argument of `VFIO_DEVICE_IOEVENTFD`.
 pub(crate) struct Ioeventfd {
-    pub(crate) bar: Bar,
+    pub(crate) bar: BarIndex,
     /// The offset in the BAR.
     pub(crate) at: u64,
     /// The number of bytes: 1, 2, 4 or 8.
@@ -294,7 +294,7 @@ impl Query {
     }
 
     /// Returns the BAR with this index, or `None` if the index is not that of a BAR.
-    pub(crate) fn bar(&self) -> Option<Bar> {
+    pub(crate) fn bar(&self) -> Option<BarIndex> {
         bar(self.index)
     }
 }
@@ -353,7 +353,7 @@ impl Reasons {
 
 /// The argument of `VFIO_REGION_SET_ATTR`.
 pub(crate) struct SetAttr {
-    pub(crate) bar: Bar,
+    pub(crate) bar: BarIndex,
     pub(crate) attribute: Attribute,
 }
 
@@ -387,13 +387,13 @@ impl SetAttrReply {
 
 /// Converts a region index of the user interface to a BAR, or returns `None` if it is not that of a
 /// BAR.
-fn bar(index: u32) -> Option<Bar> {
+fn bar(index: u32) -> Option<BarIndex> {
     // CAST: `BARS` is 6.
     let bars = region::BARS as u32;
     if index >= bars {
         return None;
     }
-    Bar::new(u64::from(index_nospec(index, bars)))
+    BarIndex::new(u64::from(index_nospec(index, bars)))
 }
 
 /// The fields that all structures of the interface have.

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     region::{
         self,
+        BarIndex,
         ClaimMemory,
         Refusal,
         RegionId,
@@ -146,7 +147,7 @@ fn share(
 
 /// Makes room in the table for one more subregion. The caller holds the io lock for writing, so no
 /// other thread uses up the room.
-fn make_room(device: &OpenDevice, parent: region::Bar) -> Result {
+fn make_room(device: &OpenDevice, parent: BarIndex) -> Result {
     let Some(entries) = device.memory_shared().lacks_room(parent) else {
         return Ok(());
     };

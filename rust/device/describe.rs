@@ -12,7 +12,7 @@ use super::{
 };
 use crate::region::{
     Attribute,
-    Bar,
+    BarIndex,
     Span,
     Subregion, //
 };
@@ -29,7 +29,7 @@ struct Range {
 
 impl Range {
     /// Returns the first range of `bar` that ends after `at`.
-    fn after(device: &OpenDevice, bar: Bar, at: u64) -> Option<Self> {
+    fn after(device: &OpenDevice, bar: BarIndex, at: u64) -> Option<Self> {
         let table = device.memory_shared();
         let claim = table.first_ending_after(bar, at)?;
         let region = claim.region().and_then(|id| table.get(id));
@@ -42,7 +42,7 @@ impl Range {
         })
     }
 
-    fn write(&self, device: &OpenDevice, bar: Bar, text: &mut dyn fmt::Write) -> fmt::Result {
+    fn write(&self, device: &OpenDevice, bar: BarIndex, text: &mut dyn fmt::Write) -> fmt::Result {
         let (bar, start, size) = (bar.index(), self.span.start(), self.span.len());
         let Some((region, mappings, requests)) = &self.subregion else {
             return writeln!(text, "stray bar={bar} offset={start:#x} size={size:#x}");
@@ -63,7 +63,7 @@ impl Range {
 /// Writes a line for each BAR that is mapped or not in its initial state, and below it one for each
 /// of its subregions and strays, in the order of their offsets.
 pub(super) fn describe(device: &OpenDevice, text: &mut dyn fmt::Write) -> fmt::Result {
-    for bar in Bar::all() {
+    for bar in BarIndex::all() {
         let mappings = device.data().vma_counts.get(bar.index());
         let mappings = mappings.map_or(0, |count| count.load(Relaxed));
         let attribute = device.memory_shared().attribute(bar);

@@ -10,8 +10,8 @@ use crate::{
     bindings,
     compat::index_nospec,
     region::{
-        self,
         Attribute,
+        BarIndex,
         RegionId, //
     },
     storage::Claims,
@@ -78,7 +78,7 @@ fn subregion_info(device: &OpenDevice, number: u32, info: &mut RegionInfo<'_>) -
 
 /// Adds the capability that lists the claims and the attribute of a BAR, if the BAR has any.
 fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
-    let bar = match region::Bar::new(u64::from(info.index())) {
+    let bar = match BarIndex::new(u64::from(info.index())) {
         Some(bar) if device.data().ever_changed(bar) => bar,
         _ => return Ok(()),
     };
@@ -106,7 +106,7 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
 /// must not delay faults. Returns `false` if the claims are no longer those of `version`.
 fn push_claims(
     device: &OpenDevice,
-    bar: region::Bar,
+    bar: BarIndex,
     version: &Version,
     chunk: usize,
     claims: &mut wire::Claims,
@@ -139,7 +139,7 @@ struct Version {
 }
 
 impl Version {
-    fn new(table: &Claims, bar: region::Bar) -> Self {
+    fn new(table: &Claims, bar: BarIndex) -> Self {
         Self {
             created: table.created(),
             claims: table.count(bar),
@@ -149,6 +149,6 @@ impl Version {
 }
 
 /// Returns whether `bar` has neither subregions nor an attribute.
-fn is_plain(claims: &Claims, bar: region::Bar) -> bool {
+fn is_plain(claims: &Claims, bar: BarIndex) -> bool {
     claims.count(bar) == 0 && claims.attribute(bar) == Attribute::Noncached
 }

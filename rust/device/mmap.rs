@@ -12,8 +12,8 @@ use super::{
 use crate::{
     compat::MemType,
     region::{
-        self,
         Attribute,
+        BarIndex,
         ClaimKind,
         Span,
         Target, //
@@ -76,7 +76,7 @@ pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Resul
 #[inline(never)]
 fn mmap_with_attribute(
     device: &OpenDevice,
-    bar: region::Bar,
+    bar: BarIndex,
     mapping: CountedMapping<'_, State>,
 ) -> Result {
     // SET_ATTR holds the memory lock while it checks the count and sets the attribute.
@@ -133,7 +133,7 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
 fn fault_stray(
     device: &OpenDevice,
     fault: &Fault<'_, State>,
-    bar: region::Bar,
+    bar: BarIndex,
     span: Span,
 ) -> FaultOutcome {
     if let (Some(mut io), Some(bar)) = (device.try_io_exclusive(), device.bar(bar.index())) {

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     region::{
-        self,
+        BarIndex,
         Span,
         Target, //
     },
@@ -46,7 +46,7 @@ pub(super) fn transfer(device: &OpenDevice, transfer: &mut Transfer<'_>) -> Resu
 #[inline(never)]
 fn transfer_slot(
     device: &OpenDevice,
-    parent: region::Bar,
+    parent: BarIndex,
     slot: u64,
     transfer: &mut Transfer<'_>,
 ) -> Result<usize> {
@@ -73,7 +73,7 @@ fn transfer_slot(
 fn transfer_bar<'a>(
     device: &'a OpenDevice,
     mut io: IoShared<'a, State>,
-    parent: region::Bar,
+    parent: BarIndex,
     at: u64,
     limit: usize,
     transfer: &mut Transfer<'_>,

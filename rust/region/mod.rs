@@ -50,7 +50,7 @@ pub(crate) use self::table::{
     SHARES, //
 };
 pub(crate) use self::window::{
-    Bar,
+    BarIndex,
     Target,
     BARS,
     SLOTS_SIZE,

@@ -20,7 +20,7 @@ use crate::{
     attr::Attribute,
     span::Span,
     window::{
-        Bar,
+        BarIndex,
         Target,
         BARS,
         SLOTS_SIZE, //
@@ -101,8 +101,8 @@ pub(super) struct Model {
     strays: u32,
 }
 
-fn bar_at(index: usize) -> Bar {
-    Bar::new(index as u64).unwrap()
+fn bar_at(index: usize) -> BarIndex {
+    BarIndex::new(index as u64).unwrap()
 }
 
 /// Returns the attribute of the subregion `number`, so that the tests use each attribute and find a
@@ -186,7 +186,7 @@ impl Model {
     }
 
     /// Returns the slots that cannot be given to another subregion.
-    fn used(&self) -> impl Iterator<Item = (usize, Bar, Span)> + '_ {
+    fn used(&self) -> impl Iterator<Item = (usize, BarIndex, Span)> + '_ {
         let all = self.all.iter().enumerate();
         let used = all.filter(|(number, (_, live))| *live || self.vmas[*number] != 0);
         used.map(|(number, (region, _))| (number, region.bar(), slot(region)))
@@ -293,7 +293,7 @@ impl Model {
     }
 
     /// Returns the slots of `bar` that cannot be given to another subregion.
-    fn slots(&self, bar: Bar) -> impl Iterator<Item = Span> + '_ {
+    fn slots(&self, bar: BarIndex) -> impl Iterator<Item = Span> + '_ {
         let of_bar = self.used().filter(move |(_, of, _)| *of == bar);
         of_bar.map(|(_, _, slot)| slot)
     }
@@ -309,7 +309,7 @@ impl Model {
 
     /// Returns whether no slot for `span` fits anywhere. If one fits, one fits behind another slot
     /// or at the start of the window.
-    fn is_full(&self, bar: Bar, span: Span) -> bool {
+    fn is_full(&self, bar: BarIndex, span: Span) -> bool {
         let live = self.all.iter().filter(|(_, live)| *live).count();
         let huge = huge(span.len());
         let fits = |end: u64| {
@@ -336,7 +336,7 @@ impl Model {
         }
     }
 
-    fn check_claims(&self, table: &Table<Storage>, bar: Bar, owners: &[Option<Owner>]) {
+    fn check_claims(&self, table: &Table<Storage>, bar: BarIndex, owners: &[Option<Owner>]) {
         assert_eq!(table.attribute(bar), self.attributes[bar.index()]);
         let claims: Vec<_> = table.claims(bar, 0).collect();
         assert!(claims.is_sorted_by(|(one, _), (next, _)| one.end() <= next.start()));

@@ -22,7 +22,7 @@ use super::{
     },
     window::{
         place_slot,
-        Bar, //
+        BarIndex, //
     }, //
 };
 
@@ -55,7 +55,7 @@ impl Slot {
     }
 
     /// Returns the subregion of `bar` whose slot has these bytes, or `None` if it was removed.
-    pub(super) fn region(&self, bar: Bar, bytes: Span) -> Option<Subregion> {
+    pub(super) fn region(&self, bar: BarIndex, bytes: Span) -> Option<Subregion> {
         Some(Subregion {
             id: self.id,
             bar,

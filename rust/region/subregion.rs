@@ -7,7 +7,7 @@ use super::{
     span::Span,
     window::{
         slot_offset,
-        Bar, //
+        BarIndex, //
     }, //
 };
 
@@ -31,7 +31,7 @@ impl RegionId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subregion {
     pub(super) id: RegionId,
-    pub(super) bar: Bar,
+    pub(super) bar: BarIndex,
     pub(super) attribute: Attribute,
     pub(super) span: Span,
     /// The start of its slot.
@@ -45,7 +45,7 @@ impl Subregion {
     }
 
     /// Returns its parent.
-    pub(crate) fn bar(&self) -> Bar {
+    pub(crate) fn bar(&self) -> BarIndex {
         self.bar
     }
 

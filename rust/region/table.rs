@@ -50,7 +50,7 @@ use super::{
         Subregion, //
     },
     window::{
-        Bar,
+        BarIndex,
         PARENTS, //
     }, //
 };
@@ -118,7 +118,7 @@ pub(crate) struct Removed<S: Stores> {
 
 /// A copy of the subregions of a BAR in a new array. It is valid until the table changes.
 pub(crate) struct Moved<S: Stores> {
-    bar: Bar,
+    bar: BarIndex,
     entries: Entries<S>,
     /// The next id at the time of the copy.
     next: u32,
@@ -190,14 +190,14 @@ impl<S: Stores> Table<S> {
         self.live
     }
 
-    fn parent(&self, bar: Bar) -> Option<&Parent<S>> {
+    fn parent(&self, bar: BarIndex) -> Option<&Parent<S>> {
         self.parents.get(bar.index())
     }
 
     /// Returns the BAR of the subregion `id` and the position of its entry, or `None` if the
     /// subregion does not exist.
-    fn find(&self, id: RegionId) -> Option<(Bar, usize)> {
-        Bar::all().find_map(|bar| {
+    fn find(&self, id: RegionId) -> Option<(BarIndex, usize)> {
+        BarIndex::all().find_map(|bar| {
             let parent = self.parent(bar)?;
             let at = parent.position(|entry| entry.id < id);
             let entry = parent.entries.elements().get(at)?;
@@ -206,7 +206,7 @@ impl<S: Stores> Table<S> {
     }
 
     /// Returns the subregion of `bar` whose entry is at `at`, or `None` if it does not exist.
-    fn region_at(&self, bar: Bar, at: usize) -> Option<Subregion> {
+    fn region_at(&self, bar: BarIndex, at: usize) -> Option<Subregion> {
         let parent = self.parent(bar)?;
         let end = parent.entries.elements().get(at)?.slot_end?;
         let (bytes, slot) = parent.slots.at(end.get().checked_sub(1)?)?;
@@ -255,12 +255,12 @@ impl<S: Stores> Table<S> {
     }
 
     /// Returns the number of subregions of `bar`.
-    pub(crate) fn count(&self, bar: Bar) -> u32 {
+    pub(crate) fn count(&self, bar: BarIndex) -> u32 {
         self.parent(bar).map_or(0, |parent| parent.live)
     }
 
     /// Returns the claims and strays of `bar` that end after `start`, ordered by offset.
-    fn claims_from(&self, bar: Bar, start: u64) -> impl Iterator<Item = Claim> + '_ {
+    fn claims_from(&self, bar: BarIndex, start: u64) -> impl Iterator<Item = Claim> + '_ {
         let mut end = start;
         core::iter::from_fn(move || {
             let claim = self.first_ending_after(bar, end)?;
@@ -272,7 +272,7 @@ impl<S: Stores> Table<S> {
     /// Returns the claims of `bar` that end after `start`, ordered by offset.
     pub(crate) fn claims(
         &self,
-        bar: Bar,
+        bar: BarIndex,
         start: u64,
     ) -> impl Iterator<Item = (Span, RegionId)> + '_ {
         self.claims_from(bar, start)
@@ -287,7 +287,7 @@ impl<S: Stores> Table<S> {
     }
 
     /// Returns the first claim or stray of `bar` that ends after `at`.
-    pub(crate) fn first_ending_after(&self, bar: Bar, at: u64) -> Option<Claim> {
+    pub(crate) fn first_ending_after(&self, bar: BarIndex, at: u64) -> Option<Claim> {
         let parent = self.parent(bar)?;
         let (_, claim) = parent.claims.at_or_above(at.checked_add(1)?)?;
         Some(claim)
@@ -295,26 +295,26 @@ impl<S: Stores> Table<S> {
 
     /// Returns why userspace cannot map `span` through `bar`, or `None` if it can. If several
     /// claims overlap `span`, the first one counts.
-    pub(crate) fn claim_kind(&self, bar: Bar, span: Span) -> Option<ClaimKind> {
+    pub(crate) fn claim_kind(&self, bar: BarIndex, span: Span) -> Option<ClaimKind> {
         let claim = self.first_ending_after(bar, span.start())?;
         claim.span.overlaps(span).then_some(claim.kind)
     }
 
     /// Returns the first subregion of `bar` that overlaps `span`.
-    fn overlapped(&self, bar: Bar, span: Span) -> Option<RegionId> {
+    fn overlapped(&self, bar: BarIndex, span: Span) -> Option<RegionId> {
         self.claims_from(bar, span.start())
             .take_while(|claim| claim.span.overlaps(span))
             .find_map(|claim| claim.region())
     }
 
     /// Returns the attribute of `bar`.
-    pub(crate) fn attribute(&self, bar: Bar) -> Attribute {
+    pub(crate) fn attribute(&self, bar: BarIndex) -> Attribute {
         self.parent(bar)
             .map_or(Attribute::Noncached, |parent| parent.attribute)
     }
 
     /// Sets the attribute of `bar`.
-    pub(crate) fn set_attribute(&mut self, bar: Bar, attribute: Attribute) {
+    pub(crate) fn set_attribute(&mut self, bar: BarIndex, attribute: Attribute) {
         if let Some(parent) = self.parents.get_mut(bar.index()) {
             parent.attribute = attribute;
         }
@@ -323,7 +323,7 @@ impl<S: Stores> Table<S> {
     /// Returns the range of the BAR to which the range `slots` of its slots leads, and the
     /// subregion. Returns `None` unless all of `slots` is in the slot of one existing subregion.
     #[inline]
-    pub(crate) fn resolve(&self, bar: Bar, slots: Span) -> Option<(Span, Subregion)> {
+    pub(crate) fn resolve(&self, bar: BarIndex, slots: Span) -> Option<(Span, Subregion)> {
         let (bytes, slot) = self.parent(bar)?.slots.at(slots.start())?;
         let within = slots.start().checked_sub(bytes.start())?;
         let start = slot.span().start().checked_add(within)?;
@@ -333,7 +333,7 @@ impl<S: Stores> Table<S> {
     }
 
     /// Counts a VMA that maps byte `at` of the slots of `bar`, and returns whether there is a slot.
-    pub(crate) fn add_vma(&mut self, bar: Bar, at: u64) -> bool {
+    pub(crate) fn add_vma(&mut self, bar: BarIndex, at: u64) -> bool {
         let parent = self.parents.get_mut(bar.index());
         parent.is_some_and(|parent| parent.slots.add_vma(at))
     }
@@ -341,7 +341,7 @@ impl<S: Stores> Table<S> {
     /// Takes back the count of a VMA that maps byte `at` of the slots of `bar`. If it was the last
     /// VMA of a removed subregion, the slot is free, and its memory must be freed outside the
     /// lock.
-    pub(crate) fn remove_vma(&mut self, bar: Bar, at: u64) -> Option<SlotMemory<S>> {
+    pub(crate) fn remove_vma(&mut self, bar: BarIndex, at: u64) -> Option<SlotMemory<S>> {
         self.parents.get_mut(bar.index())?.slots.remove_vma(at)
     }
 
@@ -349,7 +349,7 @@ impl<S: Stores> Table<S> {
     /// address of the BAR.
     pub(crate) fn plan(
         &self,
-        bar: Bar,
+        bar: BarIndex,
         span: Span,
         attribute: Attribute,
         phys: u64,
@@ -379,7 +379,7 @@ impl<S: Stores> Table<S> {
 
     /// Returns the capacity that a new array for the subregions of `bar` needs, or `None` if the
     /// present array is not full.
-    pub(crate) fn lacks_room(&self, bar: Bar) -> Option<usize> {
+    pub(crate) fn lacks_room(&self, bar: BarIndex) -> Option<usize> {
         let parent = self.parent(bar)?;
         let full = parent.entries.elements().len() >= parent.entries.room();
         // CAST: `usize` has at least 32 bits. Half of the new array is free after the copy, so the
@@ -388,7 +388,7 @@ impl<S: Stores> Table<S> {
     }
 
     /// Copies the subregions of `bar` to `entries`, an empty array, until it is full.
-    pub(crate) fn moved_to(&self, bar: Bar, mut entries: Entries<S>) -> Moved<S> {
+    pub(crate) fn moved_to(&self, bar: BarIndex, mut entries: Entries<S>) -> Moved<S> {
         let live = self.count(bar);
         let old = self
             .parent(bar)
@@ -453,7 +453,7 @@ impl<S: Stores> Table<S> {
 
     /// Adds the stray `span` of `bar`, with `memory` for its claim. `span` must not overlap a
     /// claim.
-    pub(crate) fn add_stray(&mut self, bar: Bar, span: Span, memory: ClaimMemory<S>) {
+    pub(crate) fn add_stray(&mut self, bar: BarIndex, span: Span, memory: ClaimMemory<S>) {
         if let Some(parent) = self.parents.get_mut(bar.index()) {
             let kind = ClaimKind::Stray;
             parent
@@ -463,7 +463,7 @@ impl<S: Stores> Table<S> {
     }
 
     /// Returns the stray of `bar` that includes byte `at`, or `None`.
-    pub(crate) fn stray_at(&self, bar: Bar, at: u64) -> Option<Span> {
+    pub(crate) fn stray_at(&self, bar: BarIndex, at: u64) -> Option<Span> {
         let claim = self.first_ending_after(bar, at)?;
         let is_stray = claim.kind == ClaimKind::Stray && claim.span.start() <= at;
         is_stray.then_some(claim.span)
@@ -474,7 +474,7 @@ impl<S: Stores> Table<S> {
     /// is no such stray.
     pub(crate) fn split_stray(
         &mut self,
-        bar: Bar,
+        bar: BarIndex,
         at: u64,
         memory: ClaimMemory<S>,
     ) -> Result<(), ClaimMemory<S>> {
@@ -493,7 +493,7 @@ impl<S: Stores> Table<S> {
 
     /// Removes the stray `span` of `bar` and returns the memory of its claim, to be used again or
     /// freed outside the lock. Returns `None` if there is no such stray.
-    pub(crate) fn remove_stray(&mut self, bar: Bar, span: Span) -> Option<ClaimMemory<S>> {
+    pub(crate) fn remove_stray(&mut self, bar: BarIndex, span: Span) -> Option<ClaimMemory<S>> {
         if self.stray_at(bar, span.start()) != Some(span) {
             return None;
         }

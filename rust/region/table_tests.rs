@@ -4,7 +4,7 @@
 //! exhaustive tests (`model_tests.rs`, `exhaustive_tests.rs`) run on the host only.
 
 use super::{
-    Bar,
+    BarIndex,
     Table, //
 };
 
@@ -19,7 +19,7 @@ mod model;
 mod storage;
 
 /// Moves the subregions of `bar` to an array with the capacity `room`.
-fn give_room(table: &mut Table<storage::Storage>, bar: Bar, room: usize) {
+fn give_room(table: &mut Table<storage::Storage>, bar: BarIndex, room: usize) {
     let moved = table.moved_to(bar, storage::entries(room));
     table.adopt(moved);
 }
@@ -46,8 +46,8 @@ mod cases {
     const PAGE: u64 = 0x1000;
     const PHYS: u64 = 0x38_0000_0000;
 
-    fn bar(index: u64) -> Bar {
-        Bar::new(index).unwrap()
+    fn bar(index: u64) -> BarIndex {
+        BarIndex::new(index).unwrap()
     }
 
     fn span(offset: u64, size: u64) -> Span {
@@ -62,7 +62,7 @@ mod cases {
 
     fn create(
         table: &mut Table<Storage>,
-        bar: Bar,
+        bar: BarIndex,
         span: Span,
         attribute: Attribute,
     ) -> Result<RegionId, Refusal> {

@@ -32,9 +32,9 @@ pub(super) const PARENTS: usize = 8;
 ///
 /// The number is less than [`BARS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bar(u8);
+pub(crate) struct BarIndex(u8);
 
-impl Bar {
+impl BarIndex {
     /// Makes a BAR of its region index, or returns `None` if the index is not that of a BAR.
     pub(crate) fn new(index: u64) -> Option<Self> {
         let index = u8::try_from(index).ok()?;
@@ -65,9 +65,9 @@ impl Bar {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A byte of a BAR, possibly beyond its end.
-    Bar(Bar, u64),
+    Bar(BarIndex, u64),
     /// A byte of the slots of a BAR.
-    Slot(Bar, u64),
+    Slot(BarIndex, u64),
     /// Another region, such as configuration space, ROM or VGA, or no region.
     Other,
 }
@@ -75,7 +75,7 @@ pub(crate) enum Target {
 impl Target {
     /// Returns the meaning of the file offset `offset`.
     pub(crate) fn of(offset: u64) -> Self {
-        let Some(bar) = Bar::new(offset >> WINDOW_SHIFT) else {
+        let Some(bar) = BarIndex::new(offset >> WINDOW_SHIFT) else {
             return Self::Other;
         };
         let within = offset & ((1 << WINDOW_SHIFT) - 1);
@@ -88,7 +88,7 @@ impl Target {
 
 /// Returns the file offset of byte `slot` of the slots of `bar`. `slot` must be less than
 /// [`SLOTS_SIZE`].
-pub(crate) fn slot_offset(bar: Bar, slot: u64) -> u64 {
+pub(crate) fn slot_offset(bar: BarIndex, slot: u64) -> u64 {
     bar.window_start() | SLOTS_START | slot
 }
 
@@ -131,17 +131,17 @@ mod tests {
     // contract: create.parent
     #[test]
     fn the_seventh_index_is_not_a_bar() {
-        assert!(Bar::new(5).is_some());
-        assert_eq!(Bar::new(6), None);
-        assert_eq!(Bar::new(256), None);
-        assert_eq!(Bar::new(u64::MAX), None);
+        assert!(BarIndex::new(5).is_some());
+        assert_eq!(BarIndex::new(6), None);
+        assert_eq!(BarIndex::new(256), None);
+        assert_eq!(BarIndex::new(u64::MAX), None);
     }
 
     // contract: create.slot
     #[test]
     fn a_slot_offset_leads_back_to_its_slot() {
         for index in 0..6 {
-            let bar = Bar::new(index).unwrap();
+            let bar = BarIndex::new(index).unwrap();
             for slot in [0, 0x1000, SLOTS_SIZE - 1] {
                 assert_eq!(Target::of(slot_offset(bar, slot)), Target::Slot(bar, slot));
             }
@@ -151,7 +151,7 @@ mod tests {
     // contract: create.slot
     #[test]
     fn a_bar_offset_is_not_a_slot() {
-        let bar = Bar::new(2).unwrap();
+        let bar = BarIndex::new(2).unwrap();
         assert_eq!(Target::of(bar.window_start()), Target::Bar(bar, 0));
         let last = SLOTS_START - 1;
         assert_eq!(
@@ -247,7 +247,7 @@ mod tests {
                     Target::Bar(bar, at) => bar.window_start() + at,
                     Target::Slot(bar, slot) => slot_offset(bar, slot),
                     Target::Other => {
-                        assert!(Bar::new(window).is_none());
+                        assert!(BarIndex::new(window).is_none());
                         continue;
                     }
                 };
