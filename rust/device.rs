@@ -187,7 +187,7 @@ impl Operations for State {
             bindings::VFIO_SUBREGION_EXPORT => export::export(device, arg),
             bindings::VFIO_REGION_SET_ATTR => set_attribute::set_attribute(device, arg),
             bindings::VFIO_DEVICE_IOEVENTFD => {
-                ioeventfd::ioeventfd(device, arg).map_err(Failure::from)
+                return ioeventfd::ioeventfd(device, arg).map(|()| 0).into()
             }
             bindings::VFIO_DEVICE_GET_INFO => return info::get_info(device, arg),
             // TODO(unattached): on arm64, VFIO_DEVICE_SET_IRQS before the device is attached.
@@ -371,7 +371,7 @@ fn divide<'i, 'a, 'b>(
     if !io.can_give_to_driver(bar) {
         return Err(Failure::Busy(Busy::Bar));
     }
-    Ok(segments::Change::divide(io, bar)?)
+    segments::Change::divide(io, bar).map_err(Failure::of_type_change)
 }
 
 /// Checks that the core has a mapping of `bar` that has the type of a strict mapping.

@@ -107,18 +107,23 @@ impl From<Failure> for Error {
 }
 
 impl From<Error> for Failure {
-    /// Converts an error of the kernel or of [`segments`](crate::segments). [`EBUSY`] means a
-    /// conflict of memory types there; callers report all other reasons for it by themselves.
+    /// Converts an error that is not [`EBUSY`], for which userspace gets a reason.
     fn from(error: Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+impl Failure {
+    /// Converts an error of a change of memory types in [`segments`](crate::segments), where
+    /// [`EBUSY`] means that another mapping gives a page another type.
+    pub(crate) fn of_type_change(error: Error) -> Self {
         if error == EBUSY {
             Self::Busy(Busy::Type)
         } else {
             Self::Kernel(error)
         }
     }
-}
 
-impl Failure {
     /// Returns the reason for [`EBUSY`], or `None` if the errno is another one.
     fn busy(&self) -> Option<Busy> {
         match self {

@@ -182,7 +182,7 @@ fn commit(
     };
     if let Err(error) = segments.leave_gap(bar, span) {
         segments.record_stray(bar, &mut table, span, memory);
-        return Err(error.into());
+        return Err(Failure::of_type_change(error));
     }
     admission.enter(memory, slot_memory);
     Ok(())
@@ -193,7 +193,7 @@ fn commit(
 /// Fails with [`Failure::Busy`] otherwise.
 fn expect_rest(io: &IoExclusive<'_, State>, bar: Bar<'_>, span: Span) -> Result<(), Failure> {
     match io.driver_maps(bar) {
-        Some(segments) => Ok(segments.expect_gap(span)?),
+        Some(segments) => segments.expect_gap(span).map_err(Failure::of_type_change),
         None => expect_strict_core_map(io, bar),
     }
 }

@@ -107,5 +107,5 @@ fn try_set(
     if let Some(segments) = change.segments() {
         segments.record_stray(bar, &mut table, whole, memory);
     }
-    Ok(done?)
+    done.map_err(Failure::of_type_change)
 }
