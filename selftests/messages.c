@@ -176,30 +176,47 @@ TEST_F(messages, a_group_with_a_device_of_another_driver_has_that_device)
 	fixture_bind(_metadata, second, vfio_driver());
 }
 
-/* Opens the device as a user who owns the group file only. */
-static int open_as_user(const char *bdf)
+/* Expects that a user opens the device by its own file, or by its group. */
+static void expect_user_opens(struct __test_metadata *_metadata, const char *bdf, bool by_file)
 {
 	struct vfio_device dev;
+	int status;
+	pid_t pid;
 
-	if (setresuid(USER, USER, USER) || vfio_open(&dev, bdf))
-		return 1;
-	return dev.group >= 0 && dev.iommufd < 0 ? 0 : 2;
+	pid = fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		if (setresuid(USER, USER, USER) || vfio_open(&dev, bdf))
+			_exit(1);
+		_exit((dev.iommufd >= 0) == by_file && (dev.group < 0) == by_file ? 0 : 2);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status);
 }
 
 /* contract: userspace.messages */
 TEST_F(messages, a_user_who_may_not_use_the_device_file_gets_the_group)
 {
-	int status;
-	pid_t pid;
-
 	ASSERT_EQ(0, chown(self->group, USER, USER));
-	pid = fork();
-	ASSERT_LE(0, pid);
-	if (!pid)
-		_exit(open_as_user(self->bdf));
-	ASSERT_EQ(pid, waitpid(pid, &status, 0));
-	EXPECT_EQ(0, status);
+	expect_user_opens(_metadata, self->bdf, false);
 	ASSERT_EQ(0, chown(self->group, 0, 0));
+}
+
+/* contract: userspace.messages */
+TEST_F(messages, a_user_who_may_not_use_the_group_gets_the_device_file)
+{
+	char file[64];
+
+	if (access("/dev/iommu", F_OK) || pci_vfio_file(self->bdf, file, sizeof(file)))
+		SKIP(return, "the kernel gives devices no files of their own");
+	ASSERT_EQ(0, chown(file, USER, USER));
+	ASSERT_EQ(0, chown("/dev/iommu", USER, USER));
+	expect_user_opens(_metadata, self->bdf, true);
+	ASSERT_EQ(0, chown("/dev/iommu", 0, 0));
+	ASSERT_EQ(0, chown(file, 0, 0));
+	/* Root may use both. */
+	ASSERT_EQ(0, vfio_open(&self->dev, self->bdf));
+	EXPECT_LE(0, self->dev.group);
 }
 
 /* A range that the kernel refuses, and the reason. */

@@ -26,10 +26,13 @@ extern "C" {
 struct vfio_subregion_device;
 
 /**
- * vfio_subregion_open() - opens a device by its own file, or by its group
+ * vfio_subregion_open() - opens a device by its group, or by its own file
  *
- * @name: its PCI address, such as 0000:01:00.0, or the path of its own file. An address is opened
- * by the device's own file (iommufd) if the caller may use that, and otherwise by its group.
+ * @name: its PCI address, such as 0000:01:00.0, or the path of its own file
+ *
+ * An address is opened by the group. If the kernel has no groups, or the caller may not use the
+ * file of this one, it is opened by the device's own file with an iommufd, if the caller may use
+ * both.
  *
  * Returns NULL and sets errno on failure.
  */

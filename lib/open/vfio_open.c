@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -319,13 +320,32 @@ int vfio_open_file(struct vfio_device *dev, const char *name)
 	return finish(dev, open_path(dev, path));
 }
 
+/* Whether the caller may use the file of the device's group. */
+static bool may_use_group(const char *bdf)
+{
+	char group[PCI_NAME_LEN], path[PATH_LEN];
+
+	if (pci_link(bdf, "iommu_group", group) || !group[0])
+		return false;
+	snprintf(path, sizeof(path), "/dev/vfio/%s", group);
+	return !access(path, R_OK | W_OK);
+}
+
+/* Whether the caller may use the device's own file, and an iommufd. */
+static bool may_use_file(const char *bdf)
+{
+	char path[PATH_LEN];
+
+	return !pci_vfio_file(bdf, path, sizeof(path)) && !access(path, R_OK | W_OK) &&
+	       !access("/dev/iommu", R_OK | W_OK);
+}
+
 int vfio_open(struct vfio_device *dev, const char *name)
 {
-	char bdf[PCI_ADDRESS_LEN], path[PATH_LEN];
+	char bdf[PCI_ADDRESS_LEN];
 
 	if (name[0] == '/' ||
-	    (!access("/dev/iommu", R_OK | W_OK) && !pci_address(bdf, name) &&
-	     !pci_vfio_file(bdf, path, sizeof(path)) && !access(path, R_OK | W_OK)))
+	    (!pci_address(bdf, name) && !may_use_group(bdf) && may_use_file(bdf)))
 		return vfio_open_file(dev, name);
 	return vfio_open_group(dev, name, NULL);
 }

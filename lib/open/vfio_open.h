@@ -40,9 +40,13 @@ __attribute__((format(printf, 3, 4)))
 int vfio_failed(struct vfio_device *dev, int error, const char *format, ...);
 
 /**
- * vfio_open() - opens a device by its own file, or by its group if the caller may not use that file
+ * vfio_open() - opens a device by its group, or by its own file
  *
  * @name: its PCI address, or the path of its own file
+ *
+ * An address is opened by the group. If the kernel has no groups, or the caller may not use the
+ * file of this one, it is opened by the device's own file with an iommufd, if the caller may use
+ * both. The crate has the same order.
  */
 int vfio_open(struct vfio_device *dev, const char *name);
 

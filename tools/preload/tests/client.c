@@ -58,9 +58,11 @@
 
 static int oracle;
 
+/* Opens the device by its own file, if the kernel has iommufd, or by its group. */
 static void open_device(struct vfio_device *dev, const char *address)
 {
-	if (vfio_open(dev, address))
+	if (access("/dev/iommu", F_OK) ? vfio_open_group(dev, address, NULL) :
+					 vfio_open_file(dev, address))
 		errx(EXIT_FAILURE, "%s", dev->error);
 }
 
