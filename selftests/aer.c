@@ -81,17 +81,16 @@ static int open_log(struct __test_metadata *_metadata)
 static void make_error(struct __test_metadata *_metadata, const char *bdf, uint32_t status)
 {
 	struct injection injection = { .uncorrectable = status };
-	unsigned int domain, bus, dev, fn;
-	int injector = open(INJECTOR, O_WRONLY | O_CLOEXEC), fields;
+	int injector = open(INJECTOR, O_WRONLY | O_CLOEXEC);
+	struct pci_numbers device;
 	ssize_t written;
 
 	ASSERT_LE(0, injector);
-	fields = sscanf(bdf, "%x:%x:%x.%x", &domain, &bus, &dev, &fn);
-	ASSERT_EQ(4, fields);
-	injection.domain = domain;
-	injection.bus = bus;
-	injection.dev = dev;
-	injection.fn = fn;
+	ASSERT_EQ(0, pci_numbers(&device, bdf));
+	injection.domain = device.domain;
+	injection.bus = device.bus;
+	injection.dev = device.slot;
+	injection.fn = device.function;
 	written = write(injector, &injection, sizeof(injection));
 	/* EBUSY: the interrupt for an earlier error is being sent, and will report this one too. */
 	ASSERT_TRUE(written == sizeof(injection) || errno == EBUSY)

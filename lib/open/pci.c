@@ -11,30 +11,39 @@
 #define PATH_LEN	256
 
 /* Whether sscanf() consumed all of @text, and such an address can exist. */
-static int is_address(const char *text, int read, unsigned int bus, unsigned int slot,
-		      unsigned int function)
+static int is_address(const char *text, int read, const struct pci_numbers *numbers)
 {
-	return read > 0 && !text[read] && bus < 256 && slot < 32 && function < 8;
+	return read > 0 && !text[read] && numbers->bus < 256 && numbers->slot < 32 &&
+	       numbers->function < 8;
 }
 
-int pci_address(char address[PCI_ADDRESS_LEN], const char *text)
+int pci_numbers(struct pci_numbers *numbers, const char *text)
 {
-	unsigned int domain, bus, slot, function;
 	int read = 0;
 
 	/* sscanf() would also accept signs, white space and 0x. */
 	if (text[strspn(text, "0123456789abcdefABCDEF:.")])
 		return -EINVAL;
-	if (sscanf(text, "%8x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &read) != 4 ||
-	    !is_address(text, read, bus, slot, function)) {
-		domain = 0;
-		read = 0;
-		if (sscanf(text, "%2x:%2x.%1x%n", &bus, &slot, &function, &read) != 3 ||
-		    !is_address(text, read, bus, slot, function))
-			return -EINVAL;
-	}
-	snprintf(address, PCI_ADDRESS_LEN, "%04x:%02x:%02x.%x", domain, bus, slot, function);
-	return 0;
+	if (sscanf(text, "%8x:%2x:%2x.%1x%n", &numbers->domain, &numbers->bus, &numbers->slot,
+		   &numbers->function, &read) == 4 && is_address(text, read, numbers))
+		return 0;
+	numbers->domain = 0;
+	read = 0;
+	if (sscanf(text, "%2x:%2x.%1x%n", &numbers->bus, &numbers->slot, &numbers->function,
+		   &read) == 3 && is_address(text, read, numbers))
+		return 0;
+	return -EINVAL;
+}
+
+int pci_address(char address[PCI_ADDRESS_LEN], const char *text)
+{
+	struct pci_numbers numbers;
+	int ret = pci_numbers(&numbers, text);
+
+	if (!ret)
+		snprintf(address, PCI_ADDRESS_LEN, "%04x:%02x:%02x.%x", numbers.domain,
+			 numbers.bus, numbers.slot, numbers.function);
+	return ret;
 }
 
 int pci_link(const char *bdf, const char *link, char name[PCI_NAME_LEN])

@@ -13,6 +13,17 @@
 #define PCI_ADDRESS_LEN	32
 #define PCI_NAME_LEN	64
 
+/** struct pci_numbers - the numbers of the address of a PCI device */
+struct pci_numbers {
+	unsigned int domain;
+	unsigned int bus;
+	unsigned int slot;
+	unsigned int function;
+};
+
+/** pci_numbers() - parses the address of a PCI device, in the forms that pci_address() accepts */
+int pci_numbers(struct pci_numbers *numbers, const char *text);
+
 /**
  * pci_address() - parses the address of a PCI device
  *

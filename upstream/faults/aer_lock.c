@@ -14,6 +14,7 @@
 #include <linux/pci_regs.h>
 
 #include "device.h"
+#include "pci.h"
 
 /* struct aer_error_inj of drivers/pci/pcie/aer_inject.c */
 struct injection {
@@ -29,18 +30,18 @@ struct injection {
 int main(int argc, char **argv)
 {
 	struct injection injection = { .correctable = PCI_ERR_COR_RCVR };
-	unsigned int domain, bus, dev, fn;
+	struct pci_numbers device;
 	char path[128], header[64];
 	int config, injector = open("/dev/aer_inject", O_WRONLY | O_CLOEXEC);
 
-	if (argc != 2 || sscanf(argv[1], "%x:%x:%x.%x", &domain, &bus, &dev, &fn) != 4)
+	if (argc != 2 || pci_numbers(&device, argv[1]))
 		return 2;
 	if (injector < 0)
 		cannot("open /dev/aer_inject");
-	injection.domain = domain;
-	injection.bus = bus;
-	injection.dev = dev;
-	injection.fn = fn;
+	injection.domain = device.domain;
+	injection.bus = device.bus;
+	injection.dev = device.slot;
+	injection.fn = device.function;
 	if (write(injector, &injection, sizeof(injection)) != sizeof(injection))
 		cannot("inject an error");
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", argv[1]);
