@@ -21,13 +21,13 @@
  * The offsets of the subregions, with a free page between any two, and of a free range for one
  * more.
  */
-#define PLACE(n)	(4 * MIB + 2 * (n) * PAGE)
-#define BETWEEN(n)	(PLACE(n) + PAGE)
+#define SUBREGION_AT(n)	(4 * MIB + 2 * (n) * PAGE)
+#define FREE_AT(n)	(SUBREGION_AT(n) + PAGE)
 
 #define MARK_BEGIN	1
 #define MARK_END	0
 
-/* The state that the steps use. */
+/* The state that the operations use. */
 static struct {
 	struct vfio_device dev;
 	struct vfio_device_info info;
@@ -38,19 +38,19 @@ static struct {
 	char *room;
 	uint32_t value;
 	int failed;
-} on;
+} state;
 
 /**
- * struct step - one measured operation
- * @before: the preparation, each time
- * @what: the operation, between the marks the last time
- * @after: undoes the operation
+ * struct operation - an operation that is measured
+ * @prepare: called before each time
+ * @perform: the operation, between the marks the last time
+ * @undo: called after each time
  */
-struct step {
+struct operation {
 	const char *name;
-	void (*before)(void);
-	void (*what)(void);
-	void (*after)(void);
+	void (*prepare)(void);
+	void (*perform)(void);
+	void (*undo)(void);
 };
 
 /* An instruction of x86 without effect, which contains a number. */
@@ -66,58 +66,60 @@ static void nothing(void)
 
 static void get_info(void)
 {
-	on.failed |= ioctl(on.dev.fd, VFIO_DEVICE_GET_INFO, &on.info);
+	state.failed |= ioctl(state.dev.fd, VFIO_DEVICE_GET_INFO, &state.info);
 }
 
 static void reset_region(void)
 {
-	on.region.argsz = sizeof(on.region);
+	state.region.argsz = sizeof(state.region);
 }
 
 static void get_region_info(void)
 {
-	on.failed |= ioctl(on.dev.fd, VFIO_DEVICE_GET_REGION_INFO, &on.region);
+	state.failed |= ioctl(state.dev.fd, VFIO_DEVICE_GET_REGION_INFO, &state.region);
 }
 
 static void read_4(void)
 {
-	on.failed |= pread(on.dev.fd, &on.value, sizeof(on.value), on.offset) != sizeof(on.value);
+	state.failed |= pread(state.dev.fd, &state.value, sizeof(state.value), state.offset) !=
+			sizeof(state.value);
 }
 
 static void write_4(void)
 {
-	on.failed |= pwrite(on.dev.fd, &on.value, sizeof(on.value), on.offset) != sizeof(on.value);
+	state.failed |= pwrite(state.dev.fd, &state.value, sizeof(state.value), state.offset) !=
+			sizeof(state.value);
 }
 
 static void map(void)
 {
-	on.failed |= mmap(on.room, on.size, PROT_READ, MAP_SHARED | MAP_FIXED, on.dev.fd,
-			  on.offset) == MAP_FAILED;
+	state.failed |= mmap(state.room, state.size, PROT_READ, MAP_SHARED | MAP_FIXED,
+			     state.dev.fd, state.offset) == MAP_FAILED;
 }
 
 static void touch(void)
 {
-	(void)*(volatile char *)on.room;
+	(void)*(volatile char *)state.room;
 }
 
 static void unmap(void)
 {
-	munmap(on.room, on.size);
+	munmap(state.room, state.size);
 }
 
 static void create(void)
 {
-	on.failed |= subregion_create(&on.dev, &on.sub);
+	state.failed |= subregion_create(&state.dev, &state.sub);
 }
 
 static void destroy(void)
 {
-	on.failed |= subregion_destroy(&on.dev, on.sub.index);
+	state.failed |= subregion_destroy(&state.dev, state.sub.index);
 }
 
 static void prepare_create(void)
 {
-	on.sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, BETWEEN(5), PAGE);
+	state.sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, FREE_AT(5), PAGE);
 }
 
 static void prepare_destroy(void)
@@ -126,7 +128,7 @@ static void prepare_destroy(void)
 	create();
 }
 
-static const struct step of_bar[] = {
+static const struct operation on_bar[] = {
 	{ "GET_INFO", nothing, get_info, nothing },
 	{ "GET_REGION_INFO", reset_region, get_region_info, nothing },
 	{ "read_4", nothing, read_4, nothing },
@@ -136,59 +138,60 @@ static const struct step of_bar[] = {
 	{ "munmap_4K", map, unmap, nothing },
 };
 
-static const struct step of_large[] = {
+static const struct operation by_huge_entry[] = {
 	{ "fault_2M", map, touch, unmap },
 };
 
-static const struct step of_subregion[] = {
+static const struct operation on_subregion[] = {
 	{ "GET_REGION_INFO_WC", reset_region, get_region_info, nothing },
 	{ "read_4_WC", nothing, read_4, nothing },
 	{ "mmap_4K_WC", nothing, map, unmap },
 	{ "fault_4K_WC", map, touch, unmap },
 };
 
-static const struct step of_large_subregion[] = {
+static const struct operation on_subregion_by_huge_entry[] = {
 	{ "fault_2M_WC", map, touch, unmap },
 };
 
-static const struct step with_10[] = {
+static const struct operation with_10[] = {
 	{ "CREATE_with_10", prepare_create, create, destroy },
 	{ "DESTROY_with_10", prepare_destroy, destroy, nothing },
 };
 
-static const struct step with_many[] = {
+static const struct operation with_many[] = {
 	{ "CREATE_with_1000", prepare_create, create, destroy },
 	{ "DESTROY_with_1000", prepare_destroy, destroy, nothing },
 };
 
-static void take(const struct step *step)
+static void measure(const struct operation *operation)
 {
 	unsigned int i;
 
 	for (i = 1; i < TIMES; i++) {
-		step->before();
-		step->what();
-		step->after();
+		operation->prepare();
+		operation->perform();
+		operation->undo();
 	}
-	step->before();
+	operation->prepare();
 	mark(MARK_BEGIN);
-	step->what();
+	operation->perform();
 	mark(MARK_END);
-	step->after();
-	if (on.failed)
-		give_up("%s", step->name);
-	printf("step %s\n", step->name);
+	operation->undo();
+	if (state.failed)
+		give_up("%s", operation->name);
+	printf("operation %s\n", operation->name);
 }
 
-/* Does the steps with @size bytes from @offset of the device file. */
-static void take_all(const struct step *steps, unsigned int count, uint64_t offset, size_t size)
+/* Measures the operations with @size bytes from @offset of the device file. */
+static void measure_all(const struct operation *operations, unsigned int count, uint64_t offset,
+			size_t size)
 {
 	unsigned int i;
 
-	on.offset = offset;
-	on.size = size;
+	state.offset = offset;
+	state.size = size;
 	for (i = 0; i < count; i++)
-		take(&steps[i]);
+		measure(&operations[i]);
 }
 
 /* Makes subregions until there are @count. */
@@ -196,23 +199,24 @@ static void create_up_to(unsigned int count)
 {
 	static unsigned int made;
 
-	for (; made < count && !on.failed; made++) {
-		on.sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, PLACE(made), PAGE);
+	for (; made < count && !state.failed; made++) {
+		state.sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, SUBREGION_AT(made), PAGE);
 		create();
 	}
 }
 
-static void step_through_subregions(void)
+static void measure_subregions(void)
 {
 	create_up_to(10);
-	on.region.index = on.sub.index;
-	take_all(of_subregion, ARRAY_SIZE(of_subregion), on.sub.mmap_offset, PAGE);
-	take_all(with_10, ARRAY_SIZE(with_10), 0, PAGE);
-	on.sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 64 * MIB, 2 * MIB);
+	state.region.index = state.sub.index;
+	measure_all(on_subregion, ARRAY_SIZE(on_subregion), state.sub.mmap_offset, PAGE);
+	measure_all(with_10, ARRAY_SIZE(with_10), 0, PAGE);
+	state.sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 64 * MIB, 2 * MIB);
 	create();
-	take_all(of_large_subregion, ARRAY_SIZE(of_large_subregion), on.sub.mmap_offset, 2 * MIB);
+	measure_all(on_subregion_by_huge_entry, ARRAY_SIZE(on_subregion_by_huge_entry),
+		    state.sub.mmap_offset, 2 * MIB);
 	create_up_to(MANY);
-	take_all(with_many, ARRAY_SIZE(with_many), 0, PAGE);
+	measure_all(with_many, ARRAY_SIZE(with_many), 0, PAGE);
 }
 
 int main(int argc, char **argv)
@@ -224,19 +228,19 @@ int main(int argc, char **argv)
 		fputs("Usage: profiled DEVICE\n", stderr);
 		return 2;
 	}
-	if (vfio_device_open(&on.dev, argv[1]))
+	if (vfio_device_open(&state.dev, argv[1]))
 		give_up("cannot open %s", argv[1]);
-	bar = vfio_offset(&on.dev, BAR2, 0);
-	on.info.argsz = sizeof(on.info);
-	on.region.index = BAR2;
-	on.room = map_region(&on.dev, bar, GIB, GIB);
-	if (on.room == MAP_FAILED)
+	bar = vfio_offset(&state.dev, BAR2, 0);
+	state.info.argsz = sizeof(state.info);
+	state.region.index = BAR2;
+	state.room = map_region(&state.dev, bar, GIB, GIB);
+	if (state.room == MAP_FAILED)
 		give_up("no room for mappings");
-	munmap(on.room, GIB);
-	take_all(of_bar, ARRAY_SIZE(of_bar), bar, PAGE);
-	take_all(of_large, ARRAY_SIZE(of_large), bar, 2 * MIB);
-	if (!subregion_query(&on.dev, BAR2, &query))
-		step_through_subregions();
-	vfio_device_close(&on.dev);
+	munmap(state.room, GIB);
+	measure_all(on_bar, ARRAY_SIZE(on_bar), bar, PAGE);
+	measure_all(by_huge_entry, ARRAY_SIZE(by_huge_entry), bar, 2 * MIB);
+	if (!subregion_query(&state.dev, BAR2, &query))
+		measure_subregions();
+	vfio_device_close(&state.dev);
 	return 0;
 }
