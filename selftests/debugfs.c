@@ -56,7 +56,7 @@ static void expect_no_line(struct __test_metadata *_metadata, FIXTURE_DATA(debug
 }
 
 /* contract: outside.state */
-TEST_F(debugfs, shows_what_exists_and_who_opened_it)
+TEST_F(debugfs, shows_the_subregions_and_the_process_that_opened_the_device)
 {
 	struct vfio_subregion_create sub, share;
 	char line[256], *map, *bar;

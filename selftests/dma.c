@@ -171,7 +171,7 @@ TEST_F(dma, a_bar_is_exported_as_on_vfio_pci)
 }
 
 /* contract: vfio.dma-map */
-TEST_F(dma, what_is_mapped_is_mapped_for_dma_as_on_vfio_pci)
+TEST_F(dma, a_mapping_is_mapped_for_dma_as_on_vfio_pci)
 {
 	struct stock ours = {};
 

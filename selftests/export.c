@@ -238,7 +238,7 @@ static void expect_no_map(struct __test_metadata *_metadata, int fd, size_t size
 }
 
 /* contract: export.bounds */
-TEST_F(export, ends_where_the_subregion_ends)
+TEST_F(export, ends_at_the_end_of_the_subregion)
 {
 	const uint64_t beyond[] = {
 		CLAIM_SIZE, CLAIM_SIZE + 4, 2 * CLAIM_SIZE, self->window, self->window + CLAIM,

@@ -243,7 +243,7 @@ static int work(int socket)
 }
 
 /* contract: export.passed */
-TEST_F(export_end, a_process_without_rights_has_what_it_was_given)
+TEST_F(export_end, a_process_without_rights_uses_the_export_that_it_was_given)
 {
 	int sockets[2], status;
 	uint32_t value = 0;

@@ -244,7 +244,7 @@ TEST_F(ioeventfd, the_attribute_of_its_bar_keeps_its_type)
 
 /* The driver does not let the kernel make an access that the CPU refuses. */
 /* contract: vfio.ioeventfd-unaligned */
-TEST_F(ioeventfd, an_unaligned_write_works_where_the_cpu_can_make_it)
+TEST_F(ioeventfd, an_unaligned_write_works_if_the_cpu_supports_it)
 {
 #if defined(__x86_64__) || defined(__i386__)
 	const uint64_t blank[2] = { 0, 0 }, page = 4 * KIB;

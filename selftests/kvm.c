@@ -143,7 +143,7 @@ TEST_F(kvm, a_store_by_the_guest_arrives)
 }
 
 /* contract: vm.guest-type */
-TEST_F(kvm, the_guest_has_normal_memory_where_it_may_and_device_memory_elsewhere)
+TEST_F(kvm, the_guest_has_normal_memory_only_if_it_may_choose_the_type)
 {
 #if !defined(__aarch64__)
 	SKIP(return, "on x86 the guest's PAT alone decides, and the CPU stores at any address");
@@ -265,7 +265,7 @@ TEST_F(kvm, a_running_guest_goes_on_after_a_reset_by_sysfs)
 }
 
 /* contract: vm.destroyed */
-TEST_F(kvm, a_running_guest_never_reaches_what_is_destroyed)
+TEST_F(kvm, a_running_guest_never_reaches_a_destroyed_subregion)
 {
 	uint64_t reached;
 

@@ -167,7 +167,7 @@ TEST_F(kvm_mixed, a_slot_of_the_whole_bar_reaches_no_page_of_a_subregion)
 }
 
 /* contract: controls.oracle */
-TEST_F(kvm_mixed, what_is_no_virtual_cpu_is_refused_by_the_oracle)
+TEST_F(kvm_mixed, a_file_that_is_no_virtual_cpu_is_refused_by_the_oracle)
 {
 	int disguised = memfd_create("kvm-vcpu:0", MFD_CLOEXEC);
 	struct pte_oracle pte;

@@ -86,7 +86,7 @@ TEST_F(attribute, the_live_entry_points_at_the_claimed_bytes)
 }
 
 /* contract: type.bytes */
-TEST_F(attribute, a_mapping_of_a_part_begins_where_it_says)
+TEST_F(attribute, a_mapping_of_a_part_begins_at_its_offset)
 {
 	char *map;
 

@@ -164,7 +164,7 @@ TEST_F(mm, a_dead_mapping_can_be_moved_and_stays_dead)
 }
 
 /* contract: mmap.mremap */
-TEST_F(mm, a_mapping_that_shrinks_keeps_the_type_of_what_is_left)
+TEST_F(mm, a_mapping_that_shrinks_keeps_the_type_of_its_rest)
 {
 	ASSERT_EQ(self->map, mremap(self->map, CLAIM_SIZE, MIB, 0));
 	EXPECT_TOUCH(self->map, PTE_WC, 0);
@@ -172,7 +172,7 @@ TEST_F(mm, a_mapping_that_shrinks_keeps_the_type_of_what_is_left)
 }
 
 /* contract: mmap.split */
-TEST_F(mm, what_is_left_of_a_split_mapping_keeps_type_and_bytes)
+TEST_F(mm, the_parts_of_a_split_mapping_keep_type_and_bytes)
 {
 	ASSERT_EQ(0, munmap(self->map + MIB, MIB));
 	EXPECT_TOUCH(self->map, PTE_WC, SHIFT_4K);

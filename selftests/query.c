@@ -249,7 +249,7 @@ static bool can_create(struct __test_metadata *_metadata, struct vfio_device *de
 }
 
 /* contract: query.exact */
-TEST_F(every_bar, can_have_what_is_said_and_nothing_else)
+TEST_F(every_bar, can_have_the_reported_attributes_and_no_others)
 {
 	struct vfio_subregion_query query;
 	uint32_t bar, attribute;

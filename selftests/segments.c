@@ -243,7 +243,7 @@ FIXTURE_TEARDOWN(big_segments)
 
 /* Sizes in that list include a guard page; freed mappings can remain for a while. */
 /* contract: read-write.kernel-mapping */
-TEST_F(big_segments, have_no_kernel_mapping_but_of_what_read_touches)
+TEST_F(big_segments, have_kernel_mappings_only_of_ranges_that_read_accesses)
 {
 	uint64_t at = GIB / 2 + 4 * KIB, sum;
 	struct vfio_subregion_create sub;

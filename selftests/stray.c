@@ -348,7 +348,7 @@ TEST_F(stray, it_remains_while_a_child_or_a_part_of_the_other_mapping_is_left)
 }
 
 /* contract: stray.query */
-TEST_F(stray, query_tells_what_the_rest_of_the_bar_can_have)
+TEST_F(stray, query_tells_the_attributes_that_the_rest_of_the_bar_can_have)
 {
 	struct vfio_subregion_query query;
 	bool whole = variant->kept[0].size == self->bar.size;

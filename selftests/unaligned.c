@@ -87,7 +87,7 @@ FIXTURE_TEARDOWN(unaligned)
 }
 
 /* contract: type.cpu */
-TEST_F(unaligned, a_store_is_done_where_the_memory_is_normal_and_raises_sigbus_elsewhere)
+TEST_F(unaligned, a_store_succeeds_in_normal_memory_and_raises_sigbus_in_device_memory)
 {
 	uint64_t *aligned = (uint64_t *)self->map;
 	int code;

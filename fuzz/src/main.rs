@@ -145,7 +145,7 @@ fn main() -> ExitCode {
         done.sequences,
         begin.elapsed().as_secs_f64()
     );
-    let test = "1 fuzz.every_operation_gives_what_the_model_says";
+    let test = "1 fuzz.every_operation_has_the_result_of_the_model";
     if let Err(failure) = result {
         println!("# {}", failure.what);
         for line in failure.more {

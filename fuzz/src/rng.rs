@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn what_weighs_nothing_is_not_chosen() {
+    fn a_choice_of_weight_zero_is_not_made() {
         let mut rng = Rng::new(7, 7);
         for _ in 0..1000 {
             assert_ne!(rng.weighted(&[3, 0, 1]), 1);

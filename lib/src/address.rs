@@ -135,7 +135,7 @@ mod tests {
 
     // contract: userspace.values
     #[test]
-    fn what_cannot_exist_is_no_address() {
+    fn a_number_out_of_range_makes_no_address() {
         for text in [
             "",
             "01:00",

@@ -64,7 +64,7 @@ fn a_file_that_is_no_device_refuses_every_call() {
 
 // contract: userspace.checked
 #[test]
-fn what_is_outside_of_the_region_is_not_asked_for() {
+fn bytes_outside_of_the_region_are_not_requested() {
     let device = null().unwrap();
     let outside = Some(Error::OutsideRegion(RegionIndex(2)));
     let map = |part| device.map_part(&region(), part).err();

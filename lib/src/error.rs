@@ -350,7 +350,7 @@ mod tests {
 
     // contract: userspace.errors
     #[test]
-    fn the_text_has_the_call_what_it_was_about_and_the_errno() {
+    fn the_text_has_the_call_its_object_and_the_errno() {
         let text = refused(Call::Create, Errno::PERM, 2).to_string();
         assert!(
             text.starts_with("VFIO_SUBREGION_CREATE of BAR 2: "),
@@ -459,7 +459,7 @@ mod tests {
 
     // contract: userspace.errors
     #[test]
-    fn the_text_of_ebusy_says_what_is_in_the_way() {
+    fn the_text_of_ebusy_has_the_reason() {
         let error = Error::Busy {
             call: Call::SetAttr,
             index: RegionIndex(2),
@@ -474,7 +474,7 @@ mod tests {
 
     // contract: userspace.messages
     #[test]
-    fn a_bar_that_a_framebuffer_had_is_told_with_what_to_do() {
+    fn the_text_for_a_bar_of_a_framebuffer_has_advice() {
         let error = Error::Busy {
             call: Call::Create,
             index: RegionIndex(0),

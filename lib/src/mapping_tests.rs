@@ -71,7 +71,7 @@ fn a_type_that_is_not_known_has_no_view() {
 
 // contract: userspace.mapping-lifetime
 #[test]
-fn what_is_mapped_is_unmapped_when_it_is_dropped() {
+fn a_mapping_is_unmapped_when_it_is_dropped() {
     let mapped = mapping(0, 3 << 20, Attribute::Device).unwrap();
     let is_mapped = || {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();

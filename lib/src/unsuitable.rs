@@ -250,7 +250,7 @@ mod tests {
 
     // contract: userspace.messages
     #[test]
-    fn each_reason_is_told_with_what_to_do() {
+    fn each_reason_has_advice() {
         for why in [
             Unsuitable::Absent,
             Unsuitable::UpperHalf(Bar::ALL[2]),

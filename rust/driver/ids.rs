@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_matches_anything() {
+    fn a_field_that_is_left_out_matches_anything() {
         assert!(fields(b"8086:10c9") == Some([0x8086, 0x10c9, ANY, ANY, 0, 0]));
         assert!(fields(b"8086:10c9:1:2:3:4") == Some([0x8086, 0x10c9, 1, 2, 3, 4]));
     }
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_ends_the_id() {
+    fn a_field_that_is_no_number_ends_the_id() {
         assert!(fields(b"8086:10c9:zz:2") == Some([0x8086, 0x10c9, ANY, ANY, 0, 0]));
     }
 
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_the_last_number_is_passed_over() {
+    fn text_after_the_last_number_is_ignored() {
         assert!(fields(b"8086:10c9 ") == Some([0x8086, 0x10c9, ANY, ANY, 0, 0]));
         assert!(fields(b"8086:10c9:") == Some([0x8086, 0x10c9, ANY, ANY, 0, 0]));
         assert!(fields(b"8086:10c9: ") == Some([0x8086, 0x10c9, ANY, ANY, 0, 0]));
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_gives_what_can_be_read_and_what_cannot() {
+    fn a_list_gives_ids_and_the_texts_of_invalid_ones() {
         let mut entries = list(b",1:2,nonsense,,3:4");
         assert!(matches!(
             entries.next(),

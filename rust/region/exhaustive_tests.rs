@@ -72,7 +72,7 @@ fn try_all(sequence: &mut Vec<Op>, ops: &[Op], page: u64) -> u64 {
 
 // contract: rules.model
 #[test]
-fn every_sequence_of_four_operations_leaves_what_the_model_says() {
+fn every_sequence_of_four_operations_leaves_the_state_of_the_model() {
     let ops = every_op();
     let all = (0..=DEPTH as u32).map(|depth| (ops.len() as u64).pow(depth));
     assert_eq!(try_all(&mut Vec::new(), &ops, 0x1000), all.sum());

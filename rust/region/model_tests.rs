@@ -428,7 +428,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 
 // contract: rules.model
 #[test]
-fn random_operations_leave_what_the_model_says() {
+fn random_operations_leave_the_state_of_the_model() {
     // With pages of 64 GiB a run reaches the end of the window. PROPTEST_CASES and
     // PROPTEST_RNG_SEED select other runs.
     let page = prop_oneof![

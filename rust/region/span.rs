@@ -161,7 +161,7 @@ mod tests {
 
     // contract: rules.arithmetic
     #[test]
-    fn at_every_edge_a_span_is_what_wider_arithmetic_says() {
+    fn at_every_edge_a_span_agrees_with_wider_arithmetic() {
         for offset in EDGES {
             for size in EDGES {
                 let end = u128::from(offset) + u128::from(size);

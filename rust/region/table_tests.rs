@@ -380,7 +380,7 @@ mod cases {
 
     // contract: destroy.enoent
     #[test]
-    fn what_is_not_there_cannot_be_removed() {
+    fn an_absent_subregion_cannot_be_removed() {
         let mut table = Table::default();
         let id = claim(&mut table, 0, PAGE).unwrap();
         assert!(table.remove(RegionId::new(1)).is_none());

@@ -203,7 +203,7 @@ mod tests {
     }
     // contract: rules.arithmetic
     #[test]
-    fn at_every_edge_a_slot_is_where_wider_arithmetic_says() {
+    fn at_every_edge_a_slot_agrees_with_wider_arithmetic() {
         for cursor in EDGES {
             for phys in EDGES {
                 for start in EDGES {

@@ -85,7 +85,7 @@ mod tests {
     use crate::rng::Rng;
 
     #[test]
-    fn what_touches_is_one_range() {
+    fn touching_ranges_become_one() {
         let mut set = Ranges::default();
         set.insert(0..4);
         set.insert(8..12);

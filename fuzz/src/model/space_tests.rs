@@ -59,7 +59,7 @@ fn protect_stops_at_a_gap_and_advice_does_not() {
 
 // contract: fuzz.model
 #[test]
-fn only_what_is_mapped_is_locked_or_bound() {
+fn only_mapped_pages_are_locked_or_bound() {
     let mut space = space();
     assert_eq!(space.lock(&(0x14000..0x18000)), Ok(()));
     assert_eq!(space.bind(&(0x14000..0x18000), false), Ok(()));
@@ -75,7 +75,7 @@ fn only_what_is_mapped_is_locked_or_bound() {
 
 // contract: fuzz.model
 #[test]
-fn a_move_takes_along_what_is_live() {
+fn a_move_takes_live_entries_along() {
     let mut space = space();
     space.touched(0x10000);
     assert!(space.may_be_live(&(0x10000..0x20000)));

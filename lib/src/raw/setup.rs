@@ -209,7 +209,7 @@ mod tests {
 
     // contract: userspace.hardware
     #[test]
-    fn what_is_put_into_memory_for_dma_is_got_from_it() {
+    fn a_value_is_read_back_from_memory_for_dma() {
         let pages = Pages::new(1).unwrap();
         assert_eq!(pages.size(), rustix::param::page_size());
         assert_eq!(pages.get::<u64>(8), Some(0));
@@ -220,7 +220,7 @@ mod tests {
 
     // contract: userspace.hardware
     #[test]
-    fn what_is_outside_of_memory_for_dma_or_not_aligned_is_refused() {
+    fn an_access_outside_of_memory_for_dma_or_not_aligned_is_refused() {
         let pages = Pages::new(4096).unwrap();
         assert_eq!(pages.get::<u32>(2), None);
         assert_eq!(pages.get::<u64>(pages.size()), None);

@@ -8,7 +8,7 @@ use vfio_ioctls::{VfioContainer, VfioDevice, VfioOps};
 use vfio_subregion::{Attribute, Device, RegionIndex};
 
 tests! {
-    vfio_ioctls_is_not_confused_by_what_is_made_after_it_opened,
+    vfio_ioctls_is_not_confused_by_a_subregion_that_is_created_later,
     vfio_ioctls_that_opens_later_finds_subregions_one_index_too_low,
 }
 
@@ -24,7 +24,7 @@ fn container() -> Result<Arc<dyn VfioOps>, Failure> {
 
 /// vfio-ioctls reads the regions at open: later subregions are unknown to it and do no harm.
 // contract: userspace.vfio-ioctls
-fn vfio_ioctls_is_not_confused_by_what_is_made_after_it_opened() -> Outcome {
+fn vfio_ioctls_is_not_confused_by_a_subregion_that_is_created_later() -> Outcome {
     let vfio = opened(&container()?)?;
     let device = Device::from(&vfio);
     let bars: Vec<_> = (0..6).map(|index| vfio.get_region_size(index)).collect();

@@ -12,8 +12,8 @@ use vfio_subregion::{
 };
 
 tests! {
-    what_is_written_through_a_subregion_is_read_through_the_bar,
-    every_attribute_can_be_had_and_says_what_it_became,
+    bytes_written_through_a_subregion_are_read_through_the_bar,
+    every_attribute_is_available_and_has_an_effective_type,
     subregions_are_found_by_their_index_and_bars_tell_of_them,
     identical_requests_share_a_subregion,
     a_whole_bar_can_have_an_attribute,
@@ -24,7 +24,7 @@ tests! {
 }
 
 // contract: userspace.crate
-fn what_is_written_through_a_subregion_is_read_through_the_bar() -> Outcome {
+fn bytes_written_through_a_subregion_are_read_through_the_bar() -> Outcome {
     let opened = open()?;
     let device = opened.device();
     let region = device.create(BAR, range(MIB, MIB), Attribute::WriteCombining)?;
@@ -82,7 +82,7 @@ fn wanted(attribute: Attribute) -> EffectiveType {
 }
 
 // contract: userspace.crate
-fn every_attribute_can_be_had_and_says_what_it_became() -> Outcome {
+fn every_attribute_is_available_and_has_an_effective_type() -> Outcome {
     let opened = open()?;
     let device = opened.device();
     let support = device.query(BAR)?;

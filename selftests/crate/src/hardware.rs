@@ -10,7 +10,7 @@ use vfio_subregion::{AccessError, Bar, Irq, Opened};
 tests! {
     a_driver_drives_a_device_by_its_group,
     a_driver_drives_a_device_by_its_file,
-    what_cannot_be_set_up_is_described,
+    a_failure_of_the_setup_is_described,
 }
 
 const ID: u32 = 0x10c9_8086;
@@ -79,7 +79,7 @@ fn a_driver_drives_a_device_by_its_file() -> Outcome {
 }
 
 // contract: userspace.hardware
-fn what_cannot_be_set_up_is_described() -> Outcome {
+fn a_failure_of_the_setup_is_described() -> Outcome {
     let opened = Opened::new(&address("DEV_IGB")?)?;
     let most = opened.vectors(Irq::Msix)?;
     let error = opened.interrupts(Irq::Msix, most + 1).map(drop);

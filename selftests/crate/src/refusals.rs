@@ -11,12 +11,12 @@ use subregion_open::Opened;
 use vfio_subregion::{Attribute, Bar, Busy, Call, Device, Errno, Error, RegionIndex, Unsuitable};
 
 tests! {
-    errors_say_what_is_wrong_and_what_to_do,
+    errors_have_a_reason_and_advice,
     a_part_beyond_the_end_is_not_mapped,
     a_part_that_begins_within_a_page_is_not_mapped,
     a_destroyed_subregion_cannot_be_mapped,
     another_devices_region_is_not_taken_for_this_ones,
-    what_is_no_memory_has_no_subregions,
+    a_bar_without_memory_has_no_subregions,
     a_bar_that_cannot_be_mapped_has_a_reason,
     the_msix_table_is_not_made_write_combining,
     a_bar_that_is_mapped_keeps_its_attribute,
@@ -39,7 +39,7 @@ fn refused<T>(result: Result<T, Error>, call: Call, errno: Errno, advice: &str) 
 }
 
 // contract: userspace.errors
-fn errors_say_what_is_wrong_and_what_to_do() -> Outcome {
+fn errors_have_a_reason_and_advice() -> Outcome {
     let opened = open()?;
     let device = opened.device();
     let region = device.create(BAR, range(MIB, MIB), Attribute::Device)?;
@@ -116,7 +116,7 @@ fn another_devices_region_is_not_taken_for_this_ones() -> Outcome {
 }
 
 // contract: userspace.errors
-fn what_is_no_memory_has_no_subregions() -> Outcome {
+fn a_bar_without_memory_has_no_subregions() -> Outcome {
     let opened = Opened::new(&address("DEV_TESTDEV")?)?;
     let device = opened.device();
     // BAR 1 is an I/O BAR, and BAR 5 does not exist.

@@ -19,15 +19,15 @@ tests! {
     sample_igb_loop_gets_back_every_frame,
     sample_nvme_cmb_reads_blocks_by_commands_in_the_controller,
     samples_in_c_do_the_same,
-    sample_worker_uses_what_it_was_given_until_it_is_taken_back,
+    sample_worker_uses_its_subregion_until_this_is_destroyed,
     samples_say_why_they_cannot,
-    subregionctl_shows_what_it_holds,
+    subregionctl_shows_the_subregion_that_it_holds,
     subregionctl_shows_devices_as_json,
     subregionctl_lists_devices_without_opening_them,
-    subregionctl_lists_what_an_open_device_has,
-    subregionctl_shows_what_a_process_has_open,
+    subregionctl_lists_the_state_of_an_open_device,
+    subregionctl_shows_the_devices_that_a_process_has_open,
     subregionctl_says_why_it_shows_nothing_of_a_process,
-    subregionctl_watches_what_comes_and_goes,
+    subregionctl_watches_changes,
     subregionctl_tells_of_a_driver_without_subregions,
     subregionctl_dumps_a_region,
     subregionctl_says_why_it_cannot,
@@ -91,7 +91,7 @@ fn samples_in_c_do_the_same() -> Outcome {
 }
 
 // contract: userspace.samples
-fn sample_worker_uses_what_it_was_given_until_it_is_taken_back() -> Outcome {
+fn sample_worker_uses_its_subregion_until_this_is_destroyed() -> Outcome {
     if !Path::new("/proc/net/unix").exists() {
         // The kernel has no local sockets.
         return Ok(());
@@ -130,7 +130,7 @@ fn samples_say_why_they_cannot() -> Outcome {
 }
 
 // contract: userspace.subregionctl
-fn subregionctl_shows_what_it_holds() -> Outcome {
+fn subregionctl_shows_the_subregion_that_it_holds() -> Outcome {
     let (success, said) = tool("hold DEVICE --part 2:1M:4M:wc --part 2:0:4K:device --seconds 0")?;
     ensure!(success);
     ensure!(said.contains("claimed 0x00100000-0x004fffff   by region 9"));
@@ -195,7 +195,7 @@ fn subregionctl_lists_devices_without_opening_them() -> Outcome {
 }
 
 // contract: outside.subregionctl-pid
-fn subregionctl_shows_what_a_process_has_open() -> Outcome {
+fn subregionctl_shows_the_devices_that_a_process_has_open() -> Outcome {
     let process = std::process::id();
     let opened = open()?;
     let device = opened.device();
@@ -250,7 +250,7 @@ impl Drop for Watcher {
 }
 
 // contract: outside.subregionctl-watch
-fn subregionctl_watches_what_comes_and_goes() -> Outcome {
+fn subregionctl_watches_changes() -> Outcome {
     let name = address("DEV_IVSHMEM")?.to_string();
     let mut watcher = Watcher(
         Command::new("/tools/subregionctl")
@@ -291,7 +291,7 @@ fn subregionctl_watches_what_comes_and_goes() -> Outcome {
 }
 
 // contract: outside.subregionctl
-fn subregionctl_lists_what_an_open_device_has() -> Outcome {
+fn subregionctl_lists_the_state_of_an_open_device() -> Outcome {
     let (success, said) = tool("list --open DEVICE")?;
     ensure!(success && said.is_empty());
     let opened = open()?;

@@ -298,7 +298,7 @@ fn foreign<const N: usize>(mappings: [(u64, u64, Mem); N]) -> ForeignMappings {
 
 // contract: fuzz.model
 #[test]
-fn what_others_had_first_is_kept_until_they_let_go() {
+fn pages_that_others_mapped_first_are_kept_until_these_unmap_them() {
     let mut device = Device::new(facts());
     device.see(&foreign([(4, 2, Mem::WriteCombining)]));
     assert_eq!(device.extent(window(2, 4 * PAGE), PAGE), None);
@@ -342,7 +342,7 @@ fn pages_of_a_subregion_are_kept_once_it_is_destroyed() {
 
 // contract: fuzz.model
 #[test]
-fn what_others_map_later_is_of_the_type_that_is_there() {
+fn later_mappings_of_others_have_the_type_of_the_device() {
     let mut device = Device::new(facts());
     create(&mut device, &request(2, 2, 0, 2 * PAGE)).unwrap();
     let none = ForeignMappings::default();

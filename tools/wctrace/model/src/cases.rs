@@ -271,7 +271,7 @@ fn writes_are_counted_by_their_size() {
 
 // contract: wctrace.model
 #[test]
-fn a_broken_line_is_counted_where_it_broke() {
+fn a_broken_line_is_counted_at_its_break() {
     let mut totals = Totals::default();
     let mut cpu = Cpu::new(Policy::X86);
     let mut add = |departure| totals.add(&departure);

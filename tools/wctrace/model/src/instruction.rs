@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn the_marker_is_what_the_header_has() {
+    fn the_marker_is_that_of_the_header() {
         assert_eq!(x86(&[0x0f, 0x1f, 0x80, 0x57, 0x43, 0x54, 0x52]), MARKER);
         assert_eq!(x86(&[0x0f, 0x1f, 0x80, 0, 0, 0, 0]), Instruction::default());
         assert_eq!(arm64(0xd28a_e87f), MARKER);

@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_is_a_preset_and_what_differs_from_it() {
+    fn a_policy_is_a_preset_with_changes() {
         let expected = Policy {
             buffers: 8,
             partial: Partial::Runs,

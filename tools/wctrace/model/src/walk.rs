@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn five_levels_are_walked_where_cr4_says_so() {
+    fn five_levels_are_walked_if_cr4_says_so() {
         let memory = HashMap::from([
             (0x1000 + 8, 0x2000 | 1),
             (0x2000, 0x3000 | 1),
