@@ -227,13 +227,13 @@ TEST_F(helpers, a_queue_goes_round_and_its_doorbell_is_rung)
 	EXPECT_EQ(EINVAL, errno);
 	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, got[1].map, 24, 3, got[0].map));
 	EXPECT_EQ(&vfio_subregion_copy_slot, queue.copy);
-	EXPECT_EQ(0, vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
+	EXPECT_EQ(0, vfio_subregion_queue_use_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
 	EXPECT_EQ(&vfio_subregion_copy_words, queue.copy);
 	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, got[1].map, 64, 3, got[0].map));
-	EXPECT_EQ(-1, vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINES));
+	EXPECT_EQ(-1, vfio_subregion_queue_use_line_store(&queue, VFIO_SUBREGION_LINES));
 	EXPECT_EQ(EOPNOTSUPP, errno);
 	EXPECT_EQ(vfio_subregion_lines(), queue.copy);
-	EXPECT_EQ(0, vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
+	EXPECT_EQ(0, vfio_subregion_queue_use_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
 	EXPECT_EQ(&vfio_subregion_lines_words, queue.copy);
 	for (i = 1; i <= 5; i++) {
 		memset(entry, i, sizeof(entry));
@@ -520,7 +520,7 @@ TEST_F(helpers, words_are_the_only_stores_once_they_are_chosen)
 {
 	const vfio_subregion_copy_lines slot = vfio_subregion_copy_slot;
 	const vfio_subregion_copy_lines words = vfio_subregion_copy_words;
-	const enum vfio_subregion_line_store best = vfio_subregion_line_store();
+	const enum vfio_subregion_line_store best = vfio_subregion_detect_line_store();
 	const uint32_t attribute = VFIO_SUBREGION_ATTR_NONCACHED;
 	struct vfio_subregion_mapping memory;
 	struct vfio_subregion_queue queue;
@@ -534,9 +534,9 @@ TEST_F(helpers, words_are_the_only_stores_once_they_are_chosen)
 	ASSERT_EQ(0, vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_WORDS));
 	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, memory.map, 24, 4, NULL));
 	EXPECT_EQ(words, queue.copy);
-	ASSERT_EQ(0, vfio_subregion_queue_line_store(&queue, best));
+	ASSERT_EQ(0, vfio_subregion_queue_use_line_store(&queue, best));
 	EXPECT_EQ(slot, queue.copy);
-	ASSERT_EQ(0, vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
+	ASSERT_EQ(0, vfio_subregion_queue_use_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
 	EXPECT_EQ(words, queue.copy);
 
 	/* On arm64, a store to this memory that is not aligned raises SIGBUS. */
@@ -559,7 +559,7 @@ TEST_F(helpers, words_are_the_only_stores_once_they_are_chosen)
 /* contract: userspace.lines */
 TEST_F(helpers, the_way_that_is_chosen_is_the_best_of_this_cpu)
 {
-	const enum vfio_subregion_line_store way = vfio_subregion_line_store();
+	const enum vfio_subregion_line_store way = vfio_subregion_detect_line_store();
 	int better;
 
 	EXPECT_NE(NULL, vfio_subregion_routine(way));

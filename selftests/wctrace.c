@@ -416,7 +416,7 @@ TEST_F(wctrace, the_ring_of_the_sample_leaves_as_whole_lines)
 TEST_F(wctrace, wcbench_expects_the_writes_that_the_plugin_counts)
 {
 	/* QEMU performs the two stores of a line by AVX as four. */
-	const size_t split = vfio_subregion_line_store() == VFIO_SUBREGION_LINE_AVX ? 2 : 0;
+	const size_t split = vfio_subregion_detect_line_store() == VFIO_SUBREGION_LINE_AVX ? 2 : 0;
 	size_t size, strict, combined, kinds = 0;
 	uint64_t expected_strict = 0, expected_combined = 0, transfers, whole;
 	char command[128], line[256];

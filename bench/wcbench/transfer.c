@@ -34,6 +34,7 @@ size_t transfer_writes(const struct transfer *transfer, bool combining)
 	};
 	const size_t start = transfer_start(transfer), end = start + transfer->size;
 	const size_t first = (start + BUFFER - 1) / BUFFER * BUFFER, last = end / BUFFER * BUFFER;
+	size_t each;
 
 #if defined(__aarch64__)
 	/* The stores to each line follow each other. */
@@ -42,8 +43,8 @@ size_t transfer_writes(const struct transfer *transfer, bool combining)
 #endif
 	if (first >= last)
 		return stores(start, end);
-	return stores(start, first) + stores(last, end) +
-	       (last - first) / BUFFER * (combining ? 1 : line_stores[vfio_subregion_line_store()]);
+	each = combining ? 1 : line_stores[vfio_subregion_detect_line_store()];
+	return stores(start, first) + stores(last, end) + (last - first) / BUFFER * each;
 }
 
 void transfer_batch(const struct transfer *transfer, bool combining, volatile void *window,

@@ -274,15 +274,15 @@ VFIO_SUBREGION_INLINE int vfio_subregion_queue_init(struct vfio_subregion_queue 
 }
 
 /**
- * vfio_subregion_queue_line_store() - chooses how this queue stores lines
+ * vfio_subregion_queue_use_line_store() - chooses how this queue stores lines
  *
  * As vfio_subregion_use_line_store(), for one queue. If its slots are not lines, they are stored by
  * words of 8 bytes for VFIO_SUBREGION_LINE_WORDS, and otherwise as if no way were chosen.
  *
  * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
  */
-VFIO_SUBREGION_INLINE int vfio_subregion_queue_line_store(struct vfio_subregion_queue *queue,
-							  enum vfio_subregion_line_store way)
+VFIO_SUBREGION_INLINE int vfio_subregion_queue_use_line_store(struct vfio_subregion_queue *queue,
+							      enum vfio_subregion_line_store way)
 {
 	const vfio_subregion_copy_lines routine = vfio_subregion_routine(way);
 

@@ -410,8 +410,8 @@ __attribute__((weak)) int vfio_subregion_only_words;
  * A program calls this only if it needs another way than the automatic choice, for example
  * VFIO_SUBREGION_LINE_ST64B if its device accepts such stores. It does so before it makes queues,
  * because existing queues keep their way. After VFIO_SUBREGION_LINE_WORDS, no copy and no queue
- * stores more than 8 bytes at once. vfio_subregion_copy_by() and vfio_subregion_queue_line_store()
- * choose for one copy or one queue.
+ * stores more than 8 bytes at once. vfio_subregion_copy_by() chooses for one copy, and
+ * vfio_subregion_queue_use_line_store() for one queue.
  *
  * Returns 0, or -1 with errno EOPNOTSUPP if this CPU does not support @way.
  */
@@ -430,11 +430,11 @@ VFIO_SUBREGION_INLINE int vfio_subregion_use_line_store(enum vfio_subregion_line
 }
 
 /**
- * vfio_subregion_line_store() - returns the best way that this CPU has for any device
+ * vfio_subregion_detect_line_store() - returns the best way that this CPU has for any device
  *
  * This is the automatic choice, whatever vfio_subregion_use_line_store() has chosen.
  */
-VFIO_SUBREGION_INLINE enum vfio_subregion_line_store vfio_subregion_line_store(void)
+VFIO_SUBREGION_INLINE enum vfio_subregion_line_store vfio_subregion_detect_line_store(void)
 {
 	int way;
 
@@ -459,7 +459,7 @@ static inline vfio_subregion_copy_lines vfio_subregion_lines(void)
 static __attribute__((noinline, unused)) vfio_subregion_copy_lines vfio_subregion_choose_lines(void)
 {
 	const vfio_subregion_copy_lines routine =
-		vfio_subregion_routine(vfio_subregion_line_store());
+		vfio_subregion_routine(vfio_subregion_detect_line_store());
 
 	__atomic_store_n(&vfio_subregion_lines_in_use, routine, __ATOMIC_RELAXED);
 	return routine;

@@ -63,16 +63,15 @@ impl<'a> Data<'a> {
         self.0.with_line_store(way).map(Self)
     }
 
-    /// Copies bytes to `offset`.
+    /// Copies bytes to `offset`, as `vfio_subregion_copy_wc()` does in C if the mapping is
+    /// write-combining, and as `vfio_subregion_copy()` otherwise.
     ///
     /// # Errors
     ///
     /// [`AccessError::OutOfBounds`]; then nothing was stored.
     #[inline]
-    pub fn copy_from(self, offset: usize, bytes: &[u8]) -> Result<(), AccessError> {
-        self.0
-            .copy_from(offset, bytes)
-            .ok_or(AccessError::OutOfBounds)
+    pub fn copy(self, offset: usize, bytes: &[u8]) -> Result<(), AccessError> {
+        self.0.copy(offset, bytes).ok_or(AccessError::OutOfBounds)
     }
 
     /// Writes one line to `offset`, which must be a multiple of 64.

@@ -99,7 +99,7 @@ impl<F: AsFd> Device<F> {
     /// const DATA: ByteRange = ByteRange::new(1 << 20, 4 << 20).unwrap(); // as it is compiled
     /// let region = device.create(Bar::ALL[2], DATA, Attribute::WriteCombining)?;
     /// let data = device.map(&region)?;
-    /// data.write_combining()?.copy_from(0, b"data")?;
+    /// data.write_combining()?.copy(0, b"data")?;
     /// vfio_subregion::flush_stores();
     /// device.destroy(region.index())?;
     /// # Ok(())

@@ -137,8 +137,8 @@ fn a_copy_stores_its_bytes_and_no_others() {
     let bytes: Vec<u8> = (1..=200).collect();
     for offset in 56..72 {
         for len in 0..=bytes.len() {
-            window.copy_from(0, &[0xee; 320]).unwrap();
-            window.copy_from(offset, &bytes[..len]).unwrap();
+            window.copy(0, &[0xee; 320]).unwrap();
+            window.copy(offset, &bytes[..len]).unwrap();
             for at in 0..320 {
                 let inside = at >= offset && at - offset < len;
                 let want = if inside { bytes[at - offset] } else { 0xee };
@@ -146,14 +146,8 @@ fn a_copy_stores_its_bytes_and_no_others() {
             }
         }
     }
-    assert_eq!(
-        window.copy_from(4095, &[0; 2]),
-        Err(AccessError::OutOfBounds)
-    );
-    assert_eq!(
-        window.copy_from(usize::MAX, &[0]),
-        Err(AccessError::OutOfBounds)
-    );
+    assert_eq!(window.copy(4095, &[0; 2]), Err(AccessError::OutOfBounds));
+    assert_eq!(window.copy(usize::MAX, &[0]), Err(AccessError::OutOfBounds));
 }
 
 // contract: userspace.lines
@@ -167,7 +161,7 @@ fn a_line_is_written_whole_or_refused() {
             assert!(!way.is_available());
             continue;
         };
-        window.copy_from(0, &[0xee; 4096]).unwrap();
+        window.copy(0, &[0xee; 4096]).unwrap();
         assert_eq!(window.write_line(4032, &[7; 64]), Ok(()));
         crate::flush_stores();
         assert_eq!(mapping.read::<u8>(4031), Ok(0xee), "{way:?}");

@@ -49,5 +49,5 @@ pub fn write_line(data: &Data<'_>, offset: usize, line: &[u8; 64]) -> Result<(),
 
 #[inline(never)]
 pub fn copy_line(data: &Data<'_>, offset: usize, bytes: &[u8; 64]) -> Result<(), AccessError> {
-    data.copy_from(offset, bytes)
+    data.copy(offset, bytes)
 }

@@ -23,7 +23,7 @@ void use(int device, struct vfio_subregion_create *create, const void *data, siz
 		write(2, vfio_subregion_busy(create->busy), 1);
 		return;
 	}
-	if (vfio_subregion_line_store() == VFIO_SUBREGION_LINE_WORDS &&
+	if (vfio_subregion_detect_line_store() == VFIO_SUBREGION_LINE_WORDS &&
 	    vfio_subregion_use_line_store(VFIO_SUBREGION_LINE_ST64B))
 		return;
 	vfio_subregion_copy(map, data, size);
@@ -37,7 +37,7 @@ void use(int device, struct vfio_subregion_create *create, const void *data, siz
 	vfio_subregion_write64(bar, vfio_subregion_read64(bar));
 	vfio_subregion_order_loads();
 	if (!vfio_subregion_queue_init(&queue, map, 64, 16, bar) &&
-	    !vfio_subregion_queue_line_store(&queue, VFIO_SUBREGION_LINE_WORDS)) {
+	    !vfio_subregion_queue_use_line_store(&queue, VFIO_SUBREGION_LINE_WORDS)) {
 		vfio_subregion_queue_push(&queue, data);
 		vfio_subregion_queue_submit(&queue, 1);
 		vfio_subregion_queue_submit64(&queue, 1);

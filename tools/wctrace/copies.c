@@ -92,7 +92,7 @@ static const struct routine {
 	bool aligned;
 } routines[COPIES] = {
 	{ "vfio_subregion_copy_wc()", copy_wc, 1, 1, false },
-	{ "copy_from() of the crate", copy_crate, 1, 1, true },
+	{ "copy() of the crate", copy_crate, 1, 1, true },
 	{ "vfio_subregion_copy()", copy_any, 1, 1, true },
 	{ "memcpy() of glibc", copy_memcpy, 1, 1, false },
 	{ "loop over bytes", copy_loop, 1, 1, true },

@@ -132,8 +132,8 @@ impl Routines {
         Self {
             combining: true,
             lines: detected().1,
-            part: routines::run,
-            slot: routines::slot,
+            part: routines::copy_run,
+            slot: routines::copy_slot,
         }
     }
 
@@ -142,7 +142,7 @@ impl Routines {
         Self {
             combining: false,
             lines: ordered().1,
-            part: routines::aligned_run,
+            part: routines::copy_aligned,
             slot: copy_words,
         }
     }
@@ -312,7 +312,9 @@ mod routines;
 /// Miri, and x86 of 32 bits, where a word is two stores.
 #[cfg(any(miri, target_arch = "x86"))]
 mod routines {
-    pub(super) use super::{copy_end as aligned_run, copy_end as run, copy_words as slot};
+    pub(super) use super::{
+        copy_end as copy_aligned, copy_end as copy_run, copy_words as copy_slot,
+    };
     use super::{CopyLines, LineStore, LINE};
 
     /// As [`super::copy_words`], of lines.

@@ -114,7 +114,7 @@ static RUNS: [unsafe fn(*mut u8, *const u8); super::LINE] = runs!(
 );
 
 /// Copies less than a line by stores without any other instruction between them.
-pub(super) unsafe fn run(to: *mut u8, from: *const u8, size: usize) {
+pub(super) unsafe fn copy_run(to: *mut u8, from: *const u8, size: usize) {
     // SAFETY: the caller vouches for the memory, and `size` is less than a line.
     unsafe { RUNS[size % super::LINE](to, from) };
 }
@@ -243,7 +243,7 @@ static SHORT_RUNS: [[unsafe fn(*mut u8, *const u8); WORD]; WORD] = short_runs!(0
 /// There is no other instruction between the stores if `to` is a multiple of 8 or `size` is less than
 /// 8. Otherwise the bytes before the first multiple of 8 are a run of their own: a routine for each
 /// alignment and size would be eight times the code.
-pub(super) unsafe fn aligned_run(to: *mut u8, from: *const u8, size: usize) {
+pub(super) unsafe fn copy_aligned(to: *mut u8, from: *const u8, size: usize) {
     let mut head = to.addr().wrapping_neg() % WORD;
     if size < WORD {
         // The words of the head that are not too long.
@@ -264,9 +264,9 @@ pub(super) unsafe fn aligned_run(to: *mut u8, from: *const u8, size: usize) {
 }
 
 /// As [`super::copy_words`], with as few runs of stores as lines.
-pub(super) unsafe fn slot(to: *mut u8, from: *const u8, count: usize) {
+pub(super) unsafe fn copy_slot(to: *mut u8, from: *const u8, count: usize) {
     // SAFETY: the caller's obligations are the same.
-    unsafe { super::copy_by(to, from, count * WORD, stp, run) };
+    unsafe { super::copy_by(to, from, count * WORD, stp, copy_run) };
 }
 
 /// Whether the kernel reports `FEAT_LS64`: by the bit `HWCAP3_LS64` of the entry `AT_HWCAP3` in the

@@ -2,7 +2,7 @@
 
 //! Lines on x86-64.
 
-pub(super) use super::{copy_end as aligned_run, copy_end as run, copy_words as slot};
+pub(super) use super::{copy_end as copy_aligned, copy_end as copy_run, copy_words as copy_slot};
 use super::{CopyLines, LineStore};
 use core::arch::{asm, x86_64};
 

@@ -94,7 +94,7 @@ impl<'a> CopyTarget<'a> {
 
     /// Copies `bytes` to `offset`; `None` if they do not fit.
     #[inline]
-    pub(crate) fn copy_from(&self, offset: usize, bytes: &[u8]) -> Option<()> {
+    pub(crate) fn copy(&self, offset: usize, bytes: &[u8]) -> Option<()> {
         let room = self.size.checked_sub(offset)?;
         if bytes.len() > room {
             return None;

@@ -48,7 +48,7 @@ fn vfio_pci_gives_its_own_type_and_the_source_says_so() -> Outcome {
         (Attribute::Noncached, Source::Bar)
     };
     ensure!(best.mapping.attribute() == Some(attribute) && best.source == source);
-    best.mapping.data().copy_from(5, b"to whatever it is")?;
+    best.mapping.data().copy(5, b"to whatever it is")?;
     vfio_subregion::flush_stores();
     let mut bytes = [0; 17];
     let device = opened.device();
@@ -138,8 +138,8 @@ fn every_way_of_this_cpu_copies_to_every_type() -> Outcome {
                 println!("# {way:?}: this CPU does not have it");
                 continue;
             };
-            data.copy_from(0, &[0xee; 512])?;
-            data.copy_from(59, &bytes)?;
+            data.copy(0, &[0xee; 512])?;
+            data.copy(59, &bytes)?;
             vfio_subregion::flush_stores();
             let mut got = [0; 512];
             device.read(&device.region(BAR)?, at, &mut got)?;
@@ -164,9 +164,9 @@ fn a_copy_to_wc_memory_stores_its_bytes_and_no_others() -> Outcome {
     for offset in 0..64 {
         for size in 0..=bytes.len() {
             let mut want = [0xee; 256];
-            memory.data().copy_from(0, &want)?;
+            memory.data().copy(0, &want)?;
             want[offset..offset + size].copy_from_slice(&bytes[..size]);
-            memory.data().copy_from(offset, &bytes[..size])?;
+            memory.data().copy(offset, &bytes[..size])?;
             vfio_subregion::flush_stores();
             for (at, want) in want.chunks_exact(8).enumerate() {
                 ensure!(memory.read::<u64>(at * 8)?.to_le_bytes() == want);

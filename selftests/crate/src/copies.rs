@@ -39,7 +39,7 @@ fn answer() -> Result<(), Failure> {
         } else {
             combining.write_combining()?
         };
-        data.copy_from(offset, source.get(..size).ok_or("the copy is too long")?)?;
+        data.copy(offset, source.get(..size).ok_or("the copy is too long")?)?;
         order_stores();
         socket.write_all(&request[..1])?;
     }

@@ -29,9 +29,7 @@ fn bytes_written_through_a_subregion_are_read_through_the_bar() -> Outcome {
     let device = opened.device();
     let region = device.create(BAR, range(MIB, MIB), Attribute::WriteCombining)?;
     let mapping = device.map(&region)?;
-    mapping
-        .write_combining()?
-        .copy_from(5, b"by write combining")?;
+    mapping.write_combining()?.copy(5, b"by write combining")?;
     vfio_subregion::flush_stores();
     let mut bytes = [0; 18];
     device.read(&device.region(BAR)?, MIB + 5, &mut bytes)?;
@@ -52,7 +50,7 @@ fn identical_requests_share_a_subregion() -> Outcome {
     device
         .map(&second)?
         .write_combining()?
-        .copy_from(0, b"still there")?;
+        .copy(0, b"still there")?;
     device.destroy(second.index())?;
     ensure!(device.destroy(second.index()).is_err());
     ensure!(device.query(BAR)?.count == 0);
@@ -133,7 +131,7 @@ fn a_whole_bar_can_have_an_attribute() -> Outcome {
     ensure!(region.attribute() == Some(Attribute::WriteCombining));
     ensure!(region.effective() == Some(effective));
     let mapping = device.map(&region)?;
-    mapping.write_combining()?.copy_from(0, &[7; 64])?;
+    mapping.write_combining()?.copy(0, &[7; 64])?;
     ensure!(mapping.read::<u8>(63)? == 7);
     drop(mapping);
     device.set_attribute(BAR, Attribute::Noncached)?;
@@ -173,9 +171,7 @@ fn an_export_reaches_its_subregion_and_ends_with_it() -> Outcome {
     let region = device.create(BAR, range(MIB, 4 * MIB), Attribute::WriteCombining)?;
     let export = device.export(&region, ExportAccess::ReadWrite)?;
     let mapping = export.map()?;
-    mapping
-        .write_combining()?
-        .copy_from(0, b"through an export")?;
+    mapping.write_combining()?.copy(0, b"through an export")?;
     vfio_subregion::flush_stores();
     let mut bytes = [0; 17];
     ensure!(device.read(&region, 0, &mut bytes)? == 17 && &bytes == b"through an export");
@@ -186,7 +182,7 @@ fn an_export_reaches_its_subregion_and_ends_with_it() -> Outcome {
     let mapping = received.map()?;
     // It agrees with the place in the BAR.
     ensure!(mapping.base().addr().get() % (2 << 20) == 1 << 20);
-    mapping.write_combining()?.copy_from(0, b"T")?;
+    mapping.write_combining()?.copy(0, b"T")?;
     vfio_subregion::flush_stores();
     ensure!(received.read(0, &mut bytes)? == 17 && &bytes == b"Through an export");
     let export = received;
