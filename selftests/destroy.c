@@ -37,13 +37,6 @@ static struct vfio_subregion_create claim(struct __test_metadata *_metadata,
 	return fixture_create(_metadata, dev, BAR2, attribute, CLAIM, CLAIM_SIZE);
 }
 
-/* The reservations of the BAR are those of a BAR that never had a subregion. */
-#define EXPECT_PLAIN() do { \
-	char *__lines = memtype_lines(self->bar.start, self->bar.start + self->bar.size); \
-	EXPECT_STREQ(self->plain, __lines); \
-	free(__lines); \
-} while (0)
-
 static void expect_enoent(struct __test_metadata *_metadata, struct vfio_device *dev,
 			  const struct pci_bar *bar, uint32_t index)
 {
@@ -223,7 +216,7 @@ TEST_F(destroy, of_the_last_wc_subregion_makes_the_bar_plain)
 	EXPECT_MEMTYPE(MEMTYPE_WC, self->bar.start + CLAIM, self->bar.start + CLAIM + CLAIM_SIZE);
 	fixture_destroy(_metadata, &self->dev, high.index);
 	/* The last one is not write-combining, so it needs no segments. */
-	EXPECT_PLAIN();
+	expect_reservations(_metadata, &self->bar, self->plain);
 }
 
 /* Three adjacent subregions, destroyed in every order. */
@@ -250,7 +243,7 @@ TEST_F(destroy, of_neighbours_in_any_order_makes_the_bar_plain)
 			fixture_destroy(_metadata, &self->dev, index[orders[order][i]]);
 			EXPECT_TOUCH(bar + at, PTE_NONCACHED, SHIFT_4K);
 		}
-		EXPECT_PLAIN();
+		expect_reservations(_metadata, &self->bar, self->plain);
 	}
 }
 
@@ -267,7 +260,7 @@ TEST_F(destroy, works_while_the_memory_is_off)
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	EXPECT_SIGBUS(map);
 	EXPECT_SIGBUS(bar + CLAIM);
-	EXPECT_PLAIN();
+	expect_reservations(_metadata, &self->bar, self->plain);
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
 	EXPECT_SIGBUS(map);
 	EXPECT_TOUCH(bar + CLAIM, PTE_NONCACHED, SHIFT_2M);
@@ -285,7 +278,7 @@ TEST_F(destroy, is_undone_by_no_reset)
 	ASSERT_EQ(0, vfio_device_reset(&self->dev));
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
 	EXPECT_SIGBUS(map);
-	EXPECT_PLAIN();
+	expect_reservations(_metadata, &self->bar, self->plain);
 }
 
 /* contract: destroy.unmaps */

@@ -63,14 +63,6 @@ static void expect_dead(struct __test_metadata *_metadata, int fd, const char *m
 	EXPECT_EQ(ENODEV, errno);
 }
 
-static void expect_nothing_reserved(struct __test_metadata *_metadata, const struct pci_bar *bar)
-{
-	char *lines = memtype_lines(bar->start, bar->start + bar->size);
-
-	EXPECT_STREQ("", lines) TH_LOG("reservations of the BAR are left");
-	free(lines);
-}
-
 /* contract: export.destroyed */
 TEST_F(export_end, by_destroy_is_for_ever)
 {
@@ -105,7 +97,7 @@ TEST_F(export_end, by_the_last_close_is_for_ever)
 	EXPECT_STREQ(PTE_NONE, pte_type(self->map));
 	EXPECT_STREQ(PTE_NONE, pte_type(self->map + 2 * MIB));
 	expect_dead(_metadata, self->fd, self->map);
-	expect_nothing_reserved(_metadata, &self->bar);
+	expect_reservations(_metadata, &self->bar, "");
 	ASSERT_EQ(0, vfio_device_open(&self->dev, self->bdf));
 	expect_dead(_metadata, self->fd, self->map);
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, CLAIM,

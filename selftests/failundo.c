@@ -7,29 +7,16 @@
  */
 #include "failnth.h"
 
-/* Checks that the claims are those in @before, and frees @before. */
-static void expect_same_claims(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self,
-			       struct state before)
+static void expect_claims(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self,
+			  struct state before)
 {
-	struct state now = state_of(&self->dev, &self->bar);
-
-	EXPECT_EQ(before.regions, now.regions);
-	EXPECT_EQ(before.count, now.count);
-	EXPECT_STREQ(before.claims, now.claims);
-	free(before.claims);
-	free(now.claims);
-	free(before.reserved);
-	free(now.reserved);
+	expect_same_claims(_metadata, &self->dev, &self->bar, before);
 }
 
 /* Checks that a closed device leaves nothing behind. */
 static void expect_nothing_reserved(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self)
 {
-	char *lines = memtype_lines(self->bar.start, self->bar.start + self->bar.size);
-
-	if (memtype_tracked())
-		EXPECT_STREQ("", lines);
-	free(lines);
+	expect_reservations(_metadata, &self->bar, "");
 }
 
 /* contract: args.no-undo */
@@ -37,7 +24,7 @@ TEST_F_TIMEOUT(failnth, lacks_memory_to_undo_it_and_leaves_nothing_that_shows, 6
 {
 	const struct shortage shortage = {
 		.fail = fail_from,
-		.expect_unchanged = expect_same_claims,
+		.expect_unchanged = expect_claims,
 		.expect_closed = expect_nothing_reserved,
 		.besides = " and all later ones",
 	};

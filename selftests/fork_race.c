@@ -105,6 +105,15 @@ TEST_F(forked, parent_and_child_keep_small_entries)
 	EXPECT_STREQ(self->pte, pte_type(self->map + 2 * MIB));
 }
 
+/* Expects that the parent has its huge entry, without a touch, when the child has ended. */
+static void expect_huge_entry_after(struct __test_metadata *_metadata, FIXTURE_DATA(forked) * self,
+				    pid_t child)
+{
+	fixture_join(_metadata, child);
+	EXPECT_STREQ(self->pte, pte_type(self->map));
+	EXPECT_EQ(shift_here(SHIFT_2M), pte_shift(self->map));
+}
+
 /* Then nothing is copied. */
 /* contract: mmap.fork-huge */
 TEST_F(forked, a_child_that_shares_memory_leaves_the_entries)
@@ -114,9 +123,7 @@ TEST_F(forked, a_child_that_shares_memory_leaves_the_entries)
 	ASSERT_LE(0, child);
 	if (!child)
 		_exit(0);
-	fixture_join(_metadata, child);
-	EXPECT_STREQ(self->pte, pte_type(self->map));
-	EXPECT_EQ(shift_here(SHIFT_2M), pte_shift(self->map));
+	expect_huge_entry_after(_metadata, self, child);
 }
 
 /* contract: mmap.fork-huge */
@@ -129,9 +136,7 @@ TEST_F(forked, a_mapping_kept_from_the_child_keeps_its_entries)
 	ASSERT_LE(0, child);
 	if (!child)
 		_exit(0);
-	fixture_join(_metadata, child);
-	EXPECT_STREQ(self->pte, pte_type(self->map));
-	EXPECT_EQ(shift_here(SHIFT_2M), pte_shift(self->map));
+	expect_huge_entry_after(_metadata, self, child);
 }
 
 /* contract: mmap.fork-huge */

@@ -50,14 +50,6 @@ static char *open_and_map(struct __test_metadata *_metadata, struct vfio_device 
 	return fixture_map(_metadata, dev, sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
 }
 
-static void expect_closed(struct __test_metadata *_metadata, const struct pci_bar *bar)
-{
-	char *lines = memtype_lines(bar->start, bar->start + bar->size);
-
-	EXPECT_STREQ("", lines) TH_LOG("reservations of the BAR remain");
-	free(lines);
-}
-
 /* contract: lifetime.close */
 TEST_F_TIMEOUT(lifecycle, a_hundred_cycles_leave_no_reservation, 300)
 {
@@ -70,7 +62,7 @@ TEST_F_TIMEOUT(lifecycle, a_hundred_cycles_leave_no_reservation, 300)
 		ASSERT_STREQ(PTE_WC, pte_type(map)) TH_LOG("in cycle %u", i);
 		ASSERT_EQ(0, munmap(map, CLAIM_SIZE));
 		vfio_device_close(&self->dev);
-		expect_closed(_metadata, &self->bar);
+		expect_reservations(_metadata, &self->bar, "");
 		if (_metadata->exit_code)
 			break;
 	}
@@ -119,7 +111,7 @@ TEST_F(lifecycle, a_live_mapping_keeps_the_device_open)
 	EXPECT_TOUCH(map + 2 * MIB, PTE_WC, SHIFT_2M);
 	EXPECT_MEMTYPE(MEMTYPE_WC, start, start + CLAIM_SIZE);
 	EXPECT_EQ(0, munmap(map, CLAIM_SIZE));
-	expect_closed(_metadata, &self->bar);
+	expect_reservations(_metadata, &self->bar, "");
 }
 
 /* contract: lifetime.keeps-open */
@@ -144,7 +136,7 @@ TEST_F(lifecycle, the_last_of_two_processes_closes)
 	munmap(map, CLAIM_SIZE);
 	close(go[1]);
 	fixture_join(_metadata, child);
-	expect_closed(_metadata, &self->bar);
+	expect_reservations(_metadata, &self->bar, "");
 }
 
 /* contract: lifetime.unbind */
@@ -156,7 +148,7 @@ TEST_F(lifecycle, the_device_can_be_unbound_and_bound_again)
 	munmap(map, CLAIM_SIZE);
 	vfio_device_close(&self->dev);
 	ASSERT_EQ(0, pci_unbind(self->bdf));
-	expect_closed(_metadata, &self->bar);
+	expect_reservations(_metadata, &self->bar, "");
 	fixture_bind(_metadata, self->bdf, vfio_driver());
 	map = open_and_map(_metadata, &self->dev, self->bdf);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
@@ -183,7 +175,7 @@ TEST_F(lifecycle, unbinding_waits_for_a_live_mapping)
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
 	munmap(map, CLAIM_SIZE);
 	fixture_join(_metadata, child);
-	expect_closed(_metadata, &self->bar);
+	expect_reservations(_metadata, &self->bar, "");
 	fixture_bind(_metadata, self->bdf, vfio_driver());
 }
 
@@ -202,7 +194,7 @@ TEST_F(lifecycle, the_module_cannot_be_unloaded_while_the_device_is_open)
 	EXPECT_EQ(EWOULDBLOCK, errno);
 	EXPECT_TOUCH(map + 2 * MIB, PTE_WC, SHIFT_2M);
 	munmap(map, CLAIM_SIZE);
-	expect_closed(_metadata, &self->bar);
+	expect_reservations(_metadata, &self->bar, "");
 }
 
 /*
@@ -224,7 +216,7 @@ TEST_F(lifecycle, a_dead_mapping_keeps_the_device_open)
 	EXPECT_SIGBUS(map);
 	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + self->bar.size);
 	munmap(map, CLAIM_SIZE);
-	expect_closed(_metadata, &self->bar);
+	expect_reservations(_metadata, &self->bar, "");
 }
 
 /* contract: lifetime.two-devices */
@@ -247,12 +239,12 @@ TEST_F_TIMEOUT(lifecycle, two_devices_at_once_do_not_disturb_each_other, 120)
 		EXPECT_TOUCH(map_other, PTE_WC, SHIFT_2M);
 		munmap(map, CLAIM_SIZE);
 		vfio_device_close(&self->dev);
-		expect_closed(_metadata, &self->bar);
+		expect_reservations(_metadata, &self->bar, "");
 		EXPECT_TOUCH(map_other, PTE_WC, SHIFT_2M);
 		EXPECT_TOUCH(map_other + 2 * MIB, PTE_WC, SHIFT_2M);
 		munmap(map_other, CLAIM_SIZE);
 		vfio_device_close(&other);
-		expect_closed(_metadata, &bar);
+		expect_reservations(_metadata, &bar, "");
 	}
 }
 

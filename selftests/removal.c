@@ -129,14 +129,6 @@ static void expect_held(struct __test_metadata *_metadata, struct held *held)
 		EXPECT_EQ(PATTERN, *(volatile uint32_t *)held->wc);
 }
 
-static void expect_no_reservation(struct __test_metadata *_metadata, const struct pci_bar *bar)
-{
-	char *lines = memtype_lines(bar->start, bar->start + bar->size);
-
-	EXPECT_STREQ("", lines) TH_LOG("reservations of the BAR remain");
-	free(lines);
-}
-
 static bool exists(const char *bdf)
 {
 	char driver[PCI_NAME_LEN];
@@ -293,7 +285,7 @@ TEST_F(removal, waits_for_the_program_whose_mappings_keep_their_types)
 	stop_writing(held);
 	let_go(held);
 	expect_removed(_metadata, child, self->bdf);
-	expect_no_reservation(_metadata, &held->bar);
+	expect_reservations(_metadata, &held->bar, "");
 	if (!way->comes_back)
 		return;
 	ASSERT_EQ(0, pci_rescan());
@@ -353,7 +345,7 @@ TEST_F(changing, types_works_until_the_program_has_let_go)
 	expect_waiting(_metadata, child);
 	let_go(held);
 	expect_removed(_metadata, child, self->bdf);
-	expect_no_reservation(_metadata, &held->bar);
+	expect_reservations(_metadata, &held->bar, "");
 }
 
 /* A process ends while its memory, including mappings of the device, continues to exist. */
@@ -451,7 +443,7 @@ TEST_F(memory, that_outlives_its_process_keeps_the_device)
 		EXPECT_MEMTYPE(MEMTYPE_WC, held->bar.start + 2 * MIB, held->bar.start + 3 * MIB);
 	close(words.hear[1]);
 	expect_removed(_metadata, child, self->bdf);
-	expect_no_reservation(_metadata, &held->bar);
+	expect_reservations(_metadata, &held->bar, "");
 }
 
 /* A kernel thread uses the memory of a process whose virtio queues it serves. */
@@ -490,7 +482,7 @@ TEST_F(memory, that_vhost_has_keeps_the_device)
 		EXPECT_MEMTYPE(MEMTYPE_WC, held->bar.start + 2 * MIB, held->bar.start + 3 * MIB);
 	close(vhost);
 	expect_removed(_metadata, child, self->bdf);
-	expect_no_reservation(_metadata, &held->bar);
+	expect_reservations(_metadata, &held->bar, "");
 }
 
 /* Two devices are removed at the same time; the kernel removes one after the other. */
@@ -554,7 +546,7 @@ TEST_F(both, go_and_come_back)
 	}
 	for (i = 0; i < 2; i++) {
 		expect_removed(_metadata, child[i], self->bdf[i]);
-		expect_no_reservation(_metadata, &self->held[i].bar);
+		expect_reservations(_metadata, &self->held[i].bar, "");
 	}
 	ASSERT_EQ(0, pci_rescan());
 	for (i = 0; i < 2; i++) {
@@ -647,7 +639,7 @@ TEST_F(vf, that_is_taken_away_waits_for_the_program)
 	let_go(held);
 	expect_removed(_metadata, child, self->bdf);
 	self->enabled = false;
-	expect_no_reservation(_metadata, &held->bar);
+	expect_reservations(_metadata, &held->bar, "");
 	/* The physical function works as before, and can create another virtual function. */
 	ASSERT_EQ(0, pci_set_vfs(self->pf.bdf, 1));
 	self->enabled = true;

@@ -192,18 +192,16 @@ TEST_F_TIMEOUT(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_map
 /* contract: set-attr.back */
 TEST_F_TIMEOUT(set_attr, noncached_takes_it_back, 120)
 {
-	char *map, *lines, *claims;
+	char *map, *claims;
 
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
-	lines = memtype_lines(self->bar.start, self->bar.start + self->bar.size);
-	EXPECT_STREQ(self->plain, lines);
+	expect_reservations(_metadata, &self->bar, self->plain);
 	claims = subregion_claims(&self->dev);
 	EXPECT_STREQ("", claims);
 	map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
 	EXPECT_TOUCH(map, PTE_NONCACHED, variant->shift);
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
 	EXPECT_SIGBUS(map + MIB);
-	free(lines);
 	free(claims);
 }
 
@@ -246,24 +244,20 @@ TEST_F_TIMEOUT(set_attr, a_forked_child_has_its_type, 120)
 /* contract: set-attr.back */
 TEST_F_TIMEOUT(set_attr, the_last_close_takes_it_back, 120)
 {
-	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), *lines, *claims;
+	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), *claims;
 
 	EXPECT_TOUCH(map, meaning[variant->attribute].pte, variant->shift);
 	/* The mapping alone keeps the device open and keeps its type. */
 	vfio_device_close(&self->dev);
 	EXPECT_TOUCH(map + self->bar.size / 2, meaning[variant->attribute].pte, variant->shift);
 	munmap(map, self->bar.size);
-	lines = memtype_lines(self->bar.start, self->bar.start + self->bar.size);
-	EXPECT_STREQ("", lines);
-	free(lines);
+	expect_reservations(_metadata, &self->bar, "");
 	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
-	lines = memtype_lines(self->bar.start, self->bar.start + self->bar.size);
-	EXPECT_STREQ(self->plain, lines);
+	expect_reservations(_metadata, &self->bar, self->plain);
 	claims = subregion_claims(&self->dev);
 	EXPECT_STREQ("", claims);
 	map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
 	EXPECT_TOUCH(map, PTE_NONCACHED, variant->shift);
-	free(lines);
 	free(claims);
 }
 

@@ -30,6 +30,12 @@
 #define STORE_8(offset)		"stur xzr, [%0, #" offset "]\n\t"
 #endif
 
+/* A whole line. */
+#define SIXTEEN_STORES_OF_4									\
+	STORE_4("0") STORE_4("4") STORE_4("8") STORE_4("12") STORE_4("16") STORE_4("20")	\
+	STORE_4("24") STORE_4("28") STORE_4("32") STORE_4("36") STORE_4("40") STORE_4("44")	\
+	STORE_4("48") STORE_4("52") STORE_4("56") STORE_4("60")
+
 /* The compiler may neither merge these stores nor put anything between them. */
 #define STORES(stores, at)	({ __asm__ volatile(stores : : "r"(at) : "memory"); })
 
@@ -104,10 +110,7 @@ FIXTURE_TEARDOWN(wctrace)
 /* contract: wctrace.counts */
 TEST_F(wctrace, sixteen_stores_of_4_bytes_are_one_write)
 {
-	STORES(STORE_4("0") STORE_4("4") STORE_4("8") STORE_4("12") STORE_4("16") STORE_4("20")
-	       STORE_4("24") STORE_4("28") STORE_4("32") STORE_4("36") STORE_4("40")
-	       STORE_4("44") STORE_4("48") STORE_4("52") STORE_4("56") STORE_4("60"),
-	       self->line);
+	STORES(SIXTEEN_STORES_OF_4, self->line);
 	EXPECT_EQ(16, count(WCTRACE_STORES));
 	EXPECT_EQ(1, count(WCTRACE_WRITES));
 	EXPECT_EQ(1, count(WCTRACE_BY_FULL));
@@ -118,10 +121,7 @@ TEST_F(wctrace, sixteen_stores_of_4_bytes_are_one_write)
 /* contract: wctrace.counts */
 TEST_F(wctrace, sixteen_strict_stores_of_4_bytes_are_sixteen_writes)
 {
-	STORES(STORE_4("0") STORE_4("4") STORE_4("8") STORE_4("12") STORE_4("16") STORE_4("20")
-	       STORE_4("24") STORE_4("28") STORE_4("32") STORE_4("36") STORE_4("40")
-	       STORE_4("44") STORE_4("48") STORE_4("52") STORE_4("56") STORE_4("60"),
-	       self->doorbell);
+	STORES(SIXTEEN_STORES_OF_4, self->doorbell);
 	EXPECT_EQ(16, count(WCTRACE_STORES));
 	EXPECT_EQ(16, count(WCTRACE_WRITES));
 	EXPECT_EQ(16, count(WCTRACE_BY_TYPE));

@@ -183,6 +183,23 @@ static inline char *fixture_map_bar(struct __test_metadata *_metadata, struct vf
 	return fixture_map(_metadata, dev, info.offset, info.size, align);
 }
 
+/**
+ * fixture_map_resource() - maps a range of BAR 2 by resource2 or resource2_wc in sysfs, or fails
+ *
+ * @suffix is "" or "_wc". Returns NULL after marking the test as skipped if the kernel refuses it
+ * because a driver has the BAR.
+ */
+static inline char *fixture_map_resource(struct __test_metadata *_metadata, const char *bdf,
+					 const char *suffix, uint64_t offset, size_t size)
+{
+	char *map = pci_map_resource(bdf, 2, suffix, offset, size);
+
+	if (map == MAP_FAILED && errno == EINVAL)
+		SKIP(return NULL, "the kernel was not booted with iomem=relaxed");
+	ASSERT_NE(MAP_FAILED, map) TH_LOG("resource2%s: %s", suffix, strerror(errno));
+	return map;
+}
+
 /* Reads the file @path into @text, at most @size - 1 bytes. */
 static inline void fixture_read(struct __test_metadata *_metadata, const char *path, char *text,
 				size_t size)
@@ -219,6 +236,16 @@ static inline struct pci_bar fixture_bar(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, pci_bar(dev->bdf, index, &bar));
 	ASSERT_NE(0, bar.size);
 	return bar;
+}
+
+/** expect_reservations() - expects that memtype_lines() of a BAR are @want */
+static inline void expect_reservations(struct __test_metadata *_metadata,
+				       const struct pci_bar *bar, const char *want)
+{
+	char *lines = memtype_lines(bar->start, bar->start + bar->size);
+
+	EXPECT_STREQ(want, lines) TH_LOG("the BAR has other reservations");
+	free(lines);
 }
 
 /** fixture_provokes() - tells rig/log by a line in the kernel log what the test provokes */

@@ -47,12 +47,9 @@ static inline void expect_main_path(struct __test_metadata *_metadata, struct vf
 static inline void expect_nothing_left(struct __test_metadata *_metadata, const char *bdf)
 {
 	struct pci_bar bar;
-	char *lines;
 
 	ASSERT_EQ(0, pci_bar(bdf, BAR2, &bar));
-	lines = memtype_lines(bar.start, bar.start + bar.size);
-	EXPECT_STREQ("", lines);
-	free(lines);
+	expect_reservations(_metadata, &bar, "");
 }
 
 #endif /* WAYS_H */
