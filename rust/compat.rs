@@ -46,7 +46,6 @@ pub(crate) use self::reservation::{
 };
 pub(crate) use self::result::{
     int_result,
-    long_result,
     LongResult, //
 };
 pub(crate) use self::rwsem::{

@@ -207,7 +207,7 @@ impl Operations for State {
     }
 
     #[inline]
-    fn transfer(&self, device: &OpenDevice, transfer: &mut Transfer<'_>) -> Result<usize> {
+    fn transfer(&self, device: &OpenDevice, transfer: Transfer<'_>) -> Result<usize> {
         transfer::transfer(device, transfer)
     }
 

@@ -298,14 +298,10 @@ struct rw_semaphore *vfio_rs_memory_lock(struct vfio_pci_core_device *core)
 	return &core->memory_lock;
 }
 
-void __iomem *vfio_rs_barmap(struct vfio_pci_core_device *core, int bar)
+/* Returns the address of the core's mapping of a BAR, or of an errno in place of it. */
+void __iomem **vfio_rs_barmap(struct vfio_pci_core_device *core, int bar)
 {
-	return READ_ONCE(core->barmap[bar]);
-}
-
-void vfio_rs_set_barmap(struct vfio_pci_core_device *core, int bar, void __iomem *io)
-{
-	WRITE_ONCE(core->barmap[bar], io);
+	return &core->barmap[bar];
 }
 
 bool vfio_rs_bar_mmap_supported(struct vfio_pci_core_device *core, int bar)

@@ -47,8 +47,7 @@ void vfio_rs_put_inode(struct inode *inode);
 struct file *vfio_rs_getfile(const char *name, const struct file_operations *fops, void *data,
 			     int flags, struct inode *inode);
 struct rw_semaphore *vfio_rs_memory_lock(struct vfio_pci_core_device *core);
-void __iomem *vfio_rs_barmap(struct vfio_pci_core_device *core, int bar);
-void vfio_rs_set_barmap(struct vfio_pci_core_device *core, int bar, void __iomem *io);
+void __iomem **vfio_rs_barmap(struct vfio_pci_core_device *core, int bar);
 bool vfio_rs_bar_mmap_supported(struct vfio_pci_core_device *core, int bar);
 int vfio_rs_num_regions(struct vfio_pci_core_device *core);
 u8 vfio_rs_msix_bar(struct vfio_pci_core_device *core);

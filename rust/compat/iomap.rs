@@ -87,8 +87,8 @@ impl IoMap {
     }
 
     /// Returns the address of the first byte.
-    pub(crate) fn as_ptr(&self) -> *mut c_void {
-        self.io.as_ptr()
+    pub(crate) fn as_ptr(&self) -> NonNull<c_void> {
+        self.io
     }
 
     /// Returns the length in bytes.

@@ -4,9 +4,9 @@
 //!
 //! C header: [`include/linux/pm_runtime.h`](srctree/include/linux/pm_runtime.h)
 
+use super::int_result;
 use crate::bindings;
 use kernel::{
-    error::to_result,
     pci,
     prelude::*, //
 };
@@ -19,9 +19,10 @@ impl<'a> PowerGuard<'a> {
     /// Resumes `pdev` and keeps it in full power until the guard is dropped.
     ///
     /// Fails with the errno of the device's resume callback.
+    #[inline]
     pub(crate) fn new(pdev: &'a pci::Device) -> Result<Self> {
         // SAFETY: `pdev` is a reference, so it points to a valid PCI device.
-        to_result(unsafe { bindings::vfio_rs_pm_get(as_raw(pdev)) })?;
+        int_result(unsafe { bindings::vfio_rs_pm_get(as_raw(pdev)) })?;
         Ok(Self(pdev))
     }
 }

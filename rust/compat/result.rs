@@ -6,14 +6,7 @@
 use kernel::prelude::*;
 
 /// Converts a number or a negative errno to a result.
-pub(crate) fn long_result(ret: c_long) -> Result<c_long> {
-    match i32::try_from(ret) {
-        Ok(errno) if errno < 0 => Err(Error::from_errno(errno)),
-        _ => Ok(ret),
-    }
-}
-
-/// Converts a number or a negative errno to a result.
+#[inline]
 pub(crate) fn int_result(ret: c_int) -> Result<c_int> {
     if ret < 0 {
         return Err(Error::from_errno(ret));
@@ -40,7 +33,10 @@ impl LongResult {
 
     /// Converts the value to a result.
     pub(crate) fn into_result(self) -> Result<c_long> {
-        long_result(self.0)
+        match i32::try_from(self.0) {
+            Ok(errno) if errno < 0 => Err(Error::from_errno(errno)),
+            _ => Ok(self.0),
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     vfio::{
         pci::{
             self,
+            Bar,
             Io,
             IoShared, //
         },
@@ -25,18 +26,17 @@ use crate::{
 use kernel::prelude::*;
 
 /// Handles read() and write().
-pub(super) fn transfer(device: &OpenDevice, transfer: &mut Transfer<'_>) -> Result<usize> {
-    let offset = transfer.file_offset()?;
-    let all = transfer.remaining();
-    match target(device, offset) {
+#[inline]
+pub(super) fn transfer(device: &OpenDevice, transfer: Transfer<'_>) -> Result<usize> {
+    match target(device, transfer.file_offset()?) {
         Target::Other => device.core_transfer(transfer),
         Target::Bar(parent, at) => {
             let bar = device.bar(parent.index()).ok_or(EINVAL)?;
             let io = device.io_shared()?;
-            if io.driver_maps(bar).is_none() {
-                return io.core_transfer(offset, all, transfer);
+            if io.driver_maps(bar).is_some() {
+                return transfer_bar(device, io, bar, at, transfer);
             }
-            transfer_bar(device, io, parent, at, all, transfer)
+            io.core_transfer(bar, at, transfer)
         }
         Target::Slot(parent, slot) => transfer_slot(device, parent, slot, transfer),
     }
@@ -48,7 +48,7 @@ fn transfer_slot(
     device: &OpenDevice,
     parent: BarIndex,
     slot: u64,
-    transfer: &mut Transfer<'_>,
+    transfer: Transfer<'_>,
 ) -> Result<usize> {
     let byte = Span::new(slot, 1).map_err(|_| EINVAL)?;
     // The subregion may be destroyed when the lock is released. The transfer goes on, because
@@ -56,41 +56,35 @@ fn transfer_slot(
     let found = device.memory_shared().resolve(parent, byte);
     let (span, region) = found.ok_or(EINVAL)?;
     let at = span.start();
-    let rest = region.span().end().saturating_sub(at);
-    let limit = usize::try_from(rest).unwrap_or(usize::MAX);
-    let limit = limit.min(transfer.remaining());
+    let transfer = transfer.limited(region.span().end().saturating_sub(at));
     let bar = device.bar(parent.index()).ok_or(EINVAL)?;
     let io = device.io_shared()?;
-    if io.driver_maps(bar).is_none() {
-        return io.core_transfer(parent.window_start().saturating_add(at), limit, transfer);
+    if io.driver_maps(bar).is_some() {
+        return transfer_bar(device, io, bar, at, transfer);
     }
-    transfer_bar(device, io, parent, at, limit, transfer)
+    io.core_transfer(bar, at, transfer)
 }
 
-/// Transfers at most `limit` bytes from byte `at` of the BAR `parent`, which is in segments, and
-/// returns the number of bytes.
+/// Transfers from byte `at` of `bar`, which is in segments, to the end of the transfer or of the
+/// BAR, and returns the number of bytes.
 #[inline(never)]
 fn transfer_bar<'a>(
     device: &'a OpenDevice,
     mut io: IoShared<'a, State>,
-    parent: BarIndex,
+    bar: Bar<'_>,
     at: u64,
-    limit: usize,
-    transfer: &mut Transfer<'_>,
+    transfer: Transfer<'_>,
 ) -> Result<usize> {
-    let bar = device.bar(parent.index()).ok_or(EINVAL)?;
-    if at >= bar.len() {
-        return Err(EINVAL);
-    }
+    let rest = bar.len().checked_sub(at).filter(|rest| *rest != 0);
+    let mut transfer = transfer.limited(rest.ok_or(EINVAL)?);
     let _power = device.core().power_on()?;
-    let mut at = at;
-    let mut left = limit;
-    while left != 0 && at < bar.len() {
+    let mut done: usize = 0;
+    while transfer.remaining() != 0 {
+        // CAST: `usize` has at most 64 bits.
+        let at = at.saturating_add(done as u64);
         let Some(segments) = io.driver_maps(bar) else {
             // The core owns the BAR again, so it can transfer all remaining bytes.
-            let offset = parent.window_start().saturating_add(at);
-            left = left.saturating_sub(io.core_transfer(offset, left, transfer)?);
-            break;
+            return Ok(done.saturating_add(io.core_transfer(bar, at, transfer)?));
         };
         let Some(map) = segments.kernel_map_at(at) else {
             drop(io);
@@ -102,19 +96,16 @@ fn transfer_bar<'a>(
             io = exclusive.downgrade();
             continue;
         };
-        let span = map.span();
-        let rest = usize::try_from(span.end().saturating_sub(at)).unwrap_or(usize::MAX);
-        let done = pci::transfer_mapped(
+        let start = map.span().start();
+        let step = pci::transfer_mapped(
             map.io_map(),
             device,
-            at.saturating_sub(span.start()),
-            left.min(rest),
-            bar.msix_table().relative_to(span.start()),
-            transfer,
+            bar,
+            at.saturating_sub(start),
+            bar.msix_table().relative_to(start),
+            &mut transfer,
         )?;
-        left = left.saturating_sub(done);
-        // CAST: `usize` has at most 64 bits.
-        at = at.saturating_add(done as u64);
+        done = done.saturating_add(step);
     }
-    Ok(limit.saturating_sub(left))
+    Ok(done)
 }

@@ -2,7 +2,6 @@
 
 //! read() and write() on a device file.
 
-use crate::compat::long_result;
 use kernel::{
     prelude::*,
     uaccess::UserPtr, //
@@ -63,6 +62,15 @@ impl<'a> Transfer<'a> {
         self.remaining
     }
 
+    /// Ends the transfer after `limit` bytes, if it is longer.
+    pub(crate) fn limited(self, limit: u64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Self {
+            remaining: self.remaining.min(limit),
+            ..self
+        }
+    }
+
     /// Returns whether the transfer is a write().
     pub(super) fn is_write(&self) -> bool {
         self.direction == Direction::Write
@@ -78,8 +86,10 @@ impl<'a> Transfer<'a> {
     ///
     /// Fails with the errno in `done`.
     pub(super) fn advance(&mut self, done: isize) -> Result<usize> {
-        // CAST: `c_long` and `isize` are the same type in the kernel.
-        let done = usize::try_from(long_result(done as c_long)?)?;
+        let Ok(done) = usize::try_from(done) else {
+            // CAST: An errno fits into an `int`.
+            return Err(Error::from_errno(done as c_int));
+        };
         self.buffer = self.buffer.wrapping_byte_add(done);
         self.remaining = self.remaining.saturating_sub(done);
         *self.offset = self.offset.saturating_add_unsigned(done as u64);

@@ -152,8 +152,7 @@ pub(crate) fn access_mapped<T: Operations>(
     if end.is_none_or(|end| end > map.len()) {
         return Err(EINVAL);
     }
-    let io = NonNull::new(map.as_ptr()).ok_or(EINVAL)?;
     // SAFETY: `map` is a live mapping by its invariant, of a BAR of the device as the caller says,
     // and has these bytes.
-    unsafe { access.perform(device.core(), io, at, excluded) }
+    unsafe { access.perform(device.core(), map.as_ptr(), at, excluded) }
 }

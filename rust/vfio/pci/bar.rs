@@ -12,7 +12,11 @@ use crate::{
         PhysRange, //
     }, //
 };
-use core::ops::Range;
+use core::{
+    ffi::c_void,
+    ops::Range,
+    ptr::NonNull, //
+};
 use kernel::{
     error::{
         from_err_ptr,
@@ -43,6 +47,11 @@ struct BarInfo {
     mmap_len: u64,
     /// Whether the BAR is memory and not I/O ports.
     is_memory: bool,
+    /// The bytes of the MSI-X table.
+    msix_table: Excluded,
+    /// The address of the core's mapping of the BAR. If there is none, it contains an errno in the
+    /// form of a pointer. The io lock protects the mapping.
+    core_map: *mut *mut c_void,
     /// 0 if the BAR is reserved for this device and can be used, or the errno for userspace. It
     /// changes only while the device is being opened.
     errno: Atomic<c_int>,
@@ -59,9 +68,11 @@ impl BarInfo {
         let pdev = core.pdev();
         // CAST: `index` is less than 6.
         let number = index as c_int;
-        // SAFETY: The core device is valid, and no other thread changes the field, as the caller
-        // guarantees.
-        let io = unsafe { bindings::vfio_rs_barmap(core.as_ptr(), number) };
+        // SAFETY: The core device is valid, and `number` is that of a BAR.
+        let core_map = unsafe { bindings::vfio_rs_barmap(core.as_ptr(), number) };
+        // SAFETY: The address is that of a field of the core device. No other thread changes the
+        // field, as the caller guarantees.
+        let io = unsafe { core_map.read() };
         // CAST: `index` is less than 6.
         let resource = index as u32;
         // The resource exists, because every BAR has one.
@@ -90,6 +101,8 @@ impl BarInfo {
             len,
             mmap_len: pages.filter(|_| is_memory && can_mmap).unwrap_or(0),
             is_memory,
+            msix_table: Excluded::msix_table(core, index),
+            core_map,
             errno: Atomic::new(usable.map_or_else(Error::to_errno, |()| 0)),
         }
     }
@@ -121,13 +134,12 @@ impl Bars {
         }))
     }
 
-    /// Returns BAR `index` of `core`, whose properties these are, or `None` if the device does not
-    /// implement it.
-    pub(super) fn get<'a>(&'a self, core: &'a CoreDevice, index: usize) -> Option<Bar<'a>> {
+    /// Returns BAR `index`, or `None` if the device does not implement it.
+    pub(super) fn get(&self, index: usize) -> Option<Bar<'_>> {
         let info = self.0.get(index)?;
         // INVARIANT: `index` is less than `BARS`, the length of the array, and the condition
         // excludes a length of 0.
-        (info.len != 0).then_some(Bar { core, index, info })
+        (info.len != 0).then_some(Bar { index, info })
     }
 }
 
@@ -138,7 +150,6 @@ impl Bars {
 /// `index` is less than [`BARS`], and `info.len` is not 0.
 #[derive(Clone, Copy)]
 pub(crate) struct Bar<'a> {
-    core: &'a CoreDevice,
     index: usize,
     info: &'a BarInfo,
 }
@@ -197,20 +208,34 @@ impl Bar<'_> {
         self.info.errno.store(0, Relaxed);
     }
 
+    /// Returns the core's mapping of the whole BAR, or `None` if it has none. The caller holds the
+    /// io lock.
+    #[inline]
+    pub(super) fn core_map(&self) -> Option<NonNull<c_void>> {
+        // SAFETY: The address is that of a word of the core device, which outlives the BAR. A
+        // volatile load of a word is `READ_ONCE()`.
+        let io = unsafe { self.info.core_map.read_volatile() };
+        // CAST: `usize` has at least 32 bits.
+        let errnos = (kernel::bindings::MAX_ERRNO as usize).wrapping_neg();
+        NonNull::new(io).filter(|io| io.as_ptr().addr() < errnos)
+    }
+
+    /// Replaces the core's mapping by `io`, which can be an errno in the form of a pointer.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold the io lock for writing. Until the lock is released, `io` must become
+    /// a mapping of the whole BAR by pci_iomap() or an errno.
+    pub(super) unsafe fn set_core_map(&self, io: *mut c_void) {
+        // SAFETY: The address is that of a word of the core device, which outlives the BAR. The
+        // caller excludes all users of the word. A volatile store of a word is `WRITE_ONCE()`.
+        unsafe { self.info.core_map.write_volatile(io) };
+    }
+
     /// Returns the bytes of the MSI-X table, which read() and write() cannot access. They are empty
     /// if the table is not in this BAR.
     pub(crate) fn msix_table(&self) -> Excluded {
-        let core = self.core.as_ptr();
-        // SAFETY: The core device is valid, and the core sets the field before the device is open.
-        let bar = unsafe { bindings::vfio_rs_msix_bar(core) };
-        if usize::from(bar) != self.index {
-            return Excluded::NOTHING;
-        }
-        // SAFETY: The core device is valid, and the core sets the field before the device is open.
-        let start = unsafe { bindings::vfio_rs_msix_offset(core) };
-        // SAFETY: The core device is valid, and the core sets the field before the device is open.
-        let size = unsafe { bindings::vfio_rs_msix_size(core) };
-        Excluded::new(u64::from(start), u64::from(size))
+        self.info.msix_table
     }
 
     /// Returns the physical addresses of `bytes` of the BAR.
@@ -241,14 +266,22 @@ pub(crate) struct Excluded {
 }
 
 impl Excluded {
-    /// The empty range.
-    pub(crate) const NOTHING: Self = Self { start: 0, end: 0 };
-
-    /// Makes the range of `size` bytes from `start`.
-    pub(super) fn new(start: u64, size: u64) -> Self {
+    /// Returns the bytes of the MSI-X table of `core` if the table is in BAR `index`.
+    fn msix_table(core: &CoreDevice, index: usize) -> Self {
+        let core = core.as_ptr();
+        // SAFETY: The core device is valid, and the core sets the field before the device is open.
+        let bar = unsafe { bindings::vfio_rs_msix_bar(core) };
+        if usize::from(bar) != index {
+            return Self { start: 0, end: 0 };
+        }
+        // SAFETY: The core device is valid, and the core sets the field before the device is open.
+        let start = unsafe { bindings::vfio_rs_msix_offset(core) };
+        // SAFETY: The core device is valid, and the core sets the field before the device is open.
+        let size = unsafe { bindings::vfio_rs_msix_size(core) };
+        let start = u64::from(start);
         Self {
             start,
-            end: start.saturating_add(size),
+            end: start.saturating_add(u64::from(size)),
         }
     }
 

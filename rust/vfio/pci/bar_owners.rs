@@ -14,7 +14,6 @@
 use super::{
     Access,
     Bar,
-    CoreDevice,
     Excluded,
     OpenDevice,
     Operations,
@@ -106,7 +105,8 @@ pub(crate) trait Io<T: Operations> {
 
     /// Returns whether the core has a mapping of `bar` with the type `mem`.
     fn core_maps_as(&self, bar: Bar<'_>, mem: MemType) -> bool {
-        core_map(self.device().core(), bar).is_some_and(|io| is_mapped_as(io.as_ptr(), mem))
+        bar.core_map()
+            .is_some_and(|io| is_mapped_as(io.as_ptr(), mem))
     }
 
     /// Returns whether the driver owns `bar` or can become its owner by
@@ -114,7 +114,7 @@ pub(crate) trait Io<T: Operations> {
     /// the core could not reserve or map the BAR when the device was opened, and
     /// [`IoExclusive::reserve_for_driver`] has not made the driver the owner then.
     fn can_give_to_driver(&self, bar: Bar<'_>) -> bool {
-        self.driver_maps(bar).is_some() || core_map(self.device().core(), bar).is_some()
+        self.driver_maps(bar).is_some() || bar.core_map().is_some()
     }
 
     /// Returns whether an ioeventfd writes to a byte of `bytes` of `bar`. The type of these pages
@@ -128,13 +128,6 @@ pub(crate) trait Io<T: Operations> {
 
 /// The number of bytes of a step of a transfer, between two checks of the gate.
 const STEP: usize = 4096;
-
-/// Returns the core's mapping of `bar`, or `None` if it has none. The caller holds the io lock.
-pub(super) fn core_map(core: &CoreDevice, bar: Bar<'_>) -> Option<NonNull<c_void>> {
-    // SAFETY: The core device is valid, and the field is a single word.
-    let io = unsafe { bindings::vfio_rs_barmap(core.as_ptr(), bar.number()) };
-    NonNull::new(kernel::error::from_err_ptr(io).ok()?)
-}
 
 /// The io lock, held for reading: the owners and the kernel's mappings of the BARs do not change.
 pub(crate) struct IoShared<'a, T: Operations> {
@@ -161,52 +154,61 @@ impl<'a, T: Operations> IoShared<'a, T> {
         Self { device, owners }
     }
 
-    /// Lets the core transfer at most `limit` bytes at `offset` of the device file, and returns the
-    /// number of bytes. Waits at the gate of the device before each step.
+    /// Transfers from byte `at` of `bar` to the end of the transfer or of the BAR, through the
+    /// core's mapping, and returns the number of bytes. Waits at the gate of the device before each
+    /// step.
     ///
-    /// Fails with [`EBUSY`] if the driver owns the BAR. Fails with [`EIO`] if the recovery from an
-    /// error has failed. Other errors are those of [`CoreDevice::transfer`].
-    #[inline]
+    /// This does what vfio_pci_core_read() and vfio_pci_core_write() do for a BAR. Calling these
+    /// would take 150 more instructions, which find what this driver already knows.
+    ///
+    /// Fails with [`EINVAL`] if `at` is beyond the end. Fails with [`EBUSY`], [`ENOMEM`] or
+    /// [`ENODEV`] if the core has no mapping of the BAR. Other errors are those of
+    /// [`super::CoreDevice::power_on`] and [`transfer_mapped`].
+    #[inline(always)]
     pub(crate) fn core_transfer(
         &self,
-        offset: u64,
-        limit: usize,
-        transfer: &mut Transfer<'_>,
+        bar: Bar<'_>,
+        at: u64,
+        transfer: Transfer<'_>,
     ) -> Result<usize> {
-        if limit > rest_of_step::<STEP>(offset) {
-            return self.core_transfer_in_steps(offset, limit, transfer);
+        let rest = bar.len().checked_sub(at).filter(|rest| *rest != 0);
+        let mut transfer = transfer.limited(rest.ok_or(EINVAL)?);
+        let Some(io) = bar.core_map() else {
+            bar.expect_usable()?;
+            return Err(EBUSY);
+        };
+        let _power = self.device.core().power_on()?;
+        if transfer.remaining() > rest_of_step::<STEP>(at) {
+            return self.core_transfer_in_steps(bar, io, at, transfer);
         }
-        self.device.gate().pass()?;
-        // SAFETY: The device is open, and this guard prevents changes of the core's mapping.
-        unsafe { self.device.core().transfer(transfer, offset, limit) }
+        // SAFETY: `io` is the core's mapping of the whole BAR, and this guard prevents its removal.
+        // The bytes are in the BAR.
+        unsafe {
+            let bytes = (at, transfer.remaining());
+            transfer_step(self.device, bar, io, bytes, bar.msix_table(), &mut transfer)
+        }
     }
 
     #[inline(never)]
     fn core_transfer_in_steps(
         &self,
-        offset: u64,
-        limit: usize,
-        transfer: &mut Transfer<'_>,
+        bar: Bar<'_>,
+        io: NonNull<c_void>,
+        at: u64,
+        mut transfer: Transfer<'_>,
     ) -> Result<usize> {
-        let all = limit.min(transfer.remaining());
-        // The core itself refuses an offset beyond the end of the BAR.
-        let all = match self.device.rest_of_bar(offset) {
-            0 => all,
-            rest => all.min(usize::try_from(rest).unwrap_or(usize::MAX)),
-        };
-        let mut done = 0;
-        loop {
-            self.device.gate().pass()?;
+        let mut done: usize = 0;
+        while transfer.remaining() != 0 {
             // CAST: `usize` has at most 64 bits.
-            let at = offset.saturating_add(done as u64);
-            let step = rest_of_step::<STEP>(at).min(all.saturating_sub(done));
-            // SAFETY: The device is open, and this guard prevents changes of the core's mapping.
-            let now = unsafe { self.device.core().transfer(transfer, at, step) }?;
-            done = done.saturating_add(now);
-            if now < step || done >= all {
-                return Ok(done);
-            }
+            let at = at.saturating_add(done as u64);
+            let bytes = (at, rest_of_step::<STEP>(at).min(transfer.remaining()));
+            let excluded = bar.msix_table();
+            // SAFETY: As in `core_transfer`, which limits the transfer to the BAR.
+            let step =
+                unsafe { transfer_step(self.device, bar, io, bytes, excluded, &mut transfer) };
+            done = done.saturating_add(step?);
         }
+        Ok(done)
     }
 
     /// Reads or writes bytes of `bar` from `at` on through the core's mapping, and returns their
@@ -220,7 +222,7 @@ impl<'a, T: Operations> IoShared<'a, T> {
         at: u64,
         access: &mut Access<'_>,
     ) -> Result<usize> {
-        let io = core_map(self.device.core(), bar).ok_or(EIO)?;
+        let io = bar.core_map().ok_or(EIO)?;
         // CAST: `usize` has at most 64 bits.
         let end = at.checked_add(access.len() as u64);
         if end.is_none_or(|end| end > bar.len()) {
@@ -295,7 +297,7 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         if !bar.is_memory() {
             return Err(EINVAL);
         }
-        let Some(io) = core_map(self.device.core(), bar) else {
+        let Some(io) = bar.core_map() else {
             return Err(EBUSY);
         };
         let Some(owner) = self.owners.0.get_mut(bar.index()) else {
@@ -304,8 +306,8 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         let core = self.device.core();
         // CAST: The C field contains an errno in the form of a pointer if there is no mapping.
         let none = NO_CORE_MAP as *mut c_void;
-        // SAFETY: The core device is valid, and the guard excludes all users of the field.
-        unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar.number(), none) };
+        // SAFETY: This guard is the io lock, held for writing, and `none` is an errno.
+        unsafe { bar.set_core_map(none) };
         // SAFETY: `io` is the core's mapping of a BAR of this device. Nothing uses it: the guard
         // excludes transfers, and the core has no ioeventfds, because `core_ioctl` refuses them.
         // An ioeventfd of the driver uses the core's mapping only if the BAR has I/O ports.
@@ -342,9 +344,8 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         })?;
         // CAST: As in `give_to_driver`.
         let none = NO_CORE_MAP as *mut c_void;
-        // SAFETY: The core device is valid, and the guard excludes all users of the field, which
-        // contains another errno.
-        unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar.number(), none) };
+        // SAFETY: This guard is the io lock, held for writing, and `none` is an errno.
+        unsafe { bar.set_core_map(none) };
         *owner = BarOwner::Driver(maps);
         bar.set_usable();
         Ok(())
@@ -365,9 +366,9 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         // SAFETY: The PCI device is valid, and this BAR is reserved for it.
         let io = unsafe { kernel::bindings::pci_iomap(core.pdev(), bar.number(), 0) };
         let io = NonNull::new(io).ok_or(ENOMEM)?;
-        // SAFETY: The core device is valid, the guard excludes all users of the field, and `io` is
-        // a mapping of the whole BAR by pci_iomap(), like the core's own.
-        unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar.number(), io.as_ptr()) };
+        // SAFETY: This guard is the io lock, held for writing, and `io` is a mapping of the whole
+        // BAR by pci_iomap(), like the core's own.
+        unsafe { bar.set_core_map(io.as_ptr()) };
         match core::mem::replace(owner, BarOwner::Core) {
             BarOwner::Core => Ok(None),
             BarOwner::Driver(maps) => Ok(Some(maps)),
@@ -385,17 +386,15 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         arg: *mut c_void,
         size: usize,
     ) -> Result<c_int> {
-        let core = self.device.core();
+        let (device, core) = (self.device, self.device.core());
         let owned = |(index, owner): (usize, &BarOwner<T::BarMaps>)| match owner {
             BarOwner::Core => None,
-            // CAST: A device has 6 BARs.
-            BarOwner::Driver(_) => Some(index as c_int),
+            BarOwner::Driver(_) => device.bar(index),
         };
         let any = NonNull::<c_void>::dangling().as_ptr();
         for bar in self.owners.0.iter().enumerate().filter_map(owned) {
-            // SAFETY: The core device is valid, and the guard excludes all code that would use the
-            // pointer.
-            unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar, any) };
+            // SAFETY: This guard is the io lock, held for writing. An errno follows below.
+            unsafe { bar.set_core_map(any) };
         }
         // SAFETY: The device is open, and the function accesses the structure as user memory.
         let ret =
@@ -403,46 +402,64 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         for bar in self.owners.0.iter().enumerate().filter_map(owned) {
             // CAST: As in `give_to_driver`.
             let none = NO_CORE_MAP as *mut c_void;
-            // SAFETY: As above.
-            unsafe { bindings::vfio_rs_set_barmap(core.as_ptr(), bar, none) };
+            // SAFETY: This guard is the io lock, held for writing, and `none` is an errno.
+            unsafe { bar.set_core_map(none) };
         }
         int_result(ret)
     }
 }
 
-/// Reads or writes at most `count` bytes from byte `at` of `map` for userspace, and returns their
-/// number. The bytes of `excluded`, which is relative to the start of the mapping, are hidden.
+/// Reads or writes bytes from byte `at` of `map` for userspace until the end of the transfer, of
+/// `map`, or of one step, and returns their number. The bytes of `excluded`, which is relative to
+/// the start of the mapping, are hidden.
 ///
-/// `map` must be a mapping of a BAR of `device`. The function waits at the gate of the device, and
-/// transfers only so many bytes as one check of the gate permits.
+/// `map` must be a mapping of the memory BAR `bar` of `device`. The function waits at the gate of
+/// the device.
 ///
-/// Fails with [`EINVAL`] if the bytes leave the mapping. Fails with [`EIO`] while memory decoding
-/// is off, or if the recovery from an error has failed. Fails with [`EFAULT`] if the user buffer is
-/// invalid.
+/// Fails with [`EINVAL`] if `at` is beyond the end of the mapping. Fails with [`EIO`] while memory
+/// decoding is off, or if the recovery from an error has failed. Fails with [`EFAULT`] if the user
+/// buffer is invalid.
+#[inline]
 pub(crate) fn transfer_mapped<T: Operations>(
     map: &IoMap,
     device: &OpenDevice<T>,
+    bar: Bar<'_>,
     at: u64,
-    count: usize,
     excluded: Excluded,
     transfer: &mut Transfer<'_>,
 ) -> Result<usize> {
-    let count = count
-        .min(transfer.remaining())
-        .min(rest_of_step::<STEP>(at));
-    let at = usize::try_from(at)?;
-    if at.checked_add(count).is_none_or(|end| end > map.len()) {
-        return Err(EINVAL);
-    }
+    let rest = map.len().checked_sub(usize::try_from(at)?);
+    let rest = rest.filter(|rest| *rest != 0).ok_or(EINVAL)?;
+    let count = transfer.remaining().min(rest_of_step::<STEP>(at)).min(rest);
+    // SAFETY: By `IoMap`'s invariant, the mapping has `map.len()` bytes. It is one of `bar`, as the
+    // caller says.
+    unsafe { transfer_step(device, bar, map.as_ptr(), (at, count), excluded, transfer) }
+}
+
+/// Waits at the gate of `device`, transfers the next `count` bytes from byte `at` of `io`, and
+/// returns their number.
+///
+/// # Safety
+///
+/// `io` must be a kernel mapping of `bar` that has these bytes and exists until the end of the
+/// call.
+#[inline(always)]
+unsafe fn transfer_step<T: Operations>(
+    device: &OpenDevice<T>,
+    bar: Bar<'_>,
+    io: NonNull<c_void>,
+    (at, count): (u64, usize),
+    excluded: Excluded,
+    transfer: &mut Transfer<'_>,
+) -> Result<usize> {
     device.gate().pass()?;
-    // SAFETY: The core device is valid. The bytes are within the mapping, by the check above and
-    // `IoMap`'s invariant. The function accesses the buffer as user memory and fails if it is
-    // invalid.
+    // SAFETY: The core device is valid, and the caller guarantees the condition on the bytes. The
+    // function accesses the buffer as user memory and fails if it is invalid.
     let done = unsafe {
         bindings::vfio_pci_core_do_io_rw(
             device.core().as_ptr(),
-            true,
-            map.as_ptr(),
+            bar.is_memory(),
+            io.as_ptr(),
             transfer.buffer(),
             i64::try_from(at)?,
             count,

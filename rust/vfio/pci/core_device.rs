@@ -120,32 +120,27 @@ impl CoreDevice {
     /// Resumes the PCI device and keeps it in full power until the guard is dropped.
     ///
     /// Fails with [`EIO`] if the device does not resume.
+    #[inline]
     pub(crate) fn power_on(&self) -> Result<PowerGuard<'_>> {
         PowerGuard::new(self.pci()).map_err(|_| EIO)
     }
 
-    /// Lets the core transfer at most `limit` bytes at `offset` of the device file, and returns the
-    /// number of bytes.
+    /// Lets the core transfer at the file offset of `transfer`, which is not in a BAR, and returns
+    /// the number of bytes.
     ///
-    /// Fails with [`EINVAL`] if `offset` is in no region or beyond its end. Fails with [`EIO`] if
-    /// the device does not resume, or if memory decoding is off. Fails with [`EFAULT`] if the user
-    /// buffer is invalid. Fails with [`EBUSY`], [`ENOMEM`] or [`ENODEV`] if the core has no mapping
-    /// of the region.
+    /// Fails with [`EINVAL`] if the offset is in no region or beyond its end. Fails with [`EIO`] if
+    /// the device does not resume. Fails with [`EFAULT`] if the user buffer is invalid. Fails with
+    /// [`ENOMEM`] if the core cannot map the region.
     ///
     /// # Safety
     ///
-    /// The device must be open. If `offset` is in a BAR, the core's mapping of the BAR must not
-    /// change during the call.
-    pub(super) unsafe fn transfer(
-        &self,
-        transfer: &mut Transfer<'_>,
-        offset: u64,
-        limit: usize,
-    ) -> Result<usize> {
+    /// The device must be open, and the offset must not be in a BAR, because the core uses its
+    /// mapping of a BAR without a lock.
+    pub(super) unsafe fn transfer(&self, transfer: &mut Transfer<'_>) -> Result<usize> {
         let vdev = self.as_vdev();
         let buffer = transfer.buffer();
-        let count = limit.min(transfer.remaining());
-        let mut offset = i64::try_from(offset)?;
+        let count = transfer.remaining();
+        let mut offset = i64::try_from(transfer.file_offset()?)?;
         let done = if transfer.is_write() {
             // SAFETY: The caller guarantees the conditions of this function, which are those of the
             // C function. That function accesses the buffer as user memory.

@@ -116,7 +116,7 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     }
 
     /// Handles read() and write().
-    fn transfer(&self, device: &OpenDevice<Self>, transfer: &mut Transfer<'_>) -> Result<usize> {
+    fn transfer(&self, device: &OpenDevice<Self>, transfer: Transfer<'_>) -> Result<usize> {
         device.core_transfer(transfer)
     }
 
@@ -258,16 +258,7 @@ impl<T: Operations> OpenDevice<T> {
 
     /// Returns BAR `index`, or `None` if the device does not implement it.
     pub(crate) fn bar(&self, index: usize) -> Option<Bar<'_>> {
-        self.opened().bars.get(self.core(), index)
-    }
-
-    /// Returns the number of bytes from `offset` of the device file to the end of its BAR, or 0 if
-    /// `offset` is in no BAR.
-    pub(super) fn rest_of_bar(&self, offset: u64) -> u64 {
-        let index = usize::try_from(offset >> bindings::VFIO_PCI_OFFSET_SHIFT).unwrap_or(BARS);
-        let at = offset & (1_u64 << bindings::VFIO_PCI_OFFSET_SHIFT).wrapping_sub(1);
-        self.bar(index)
-            .map_or(0, |bar| bar.len().saturating_sub(at))
+        self.opened().bars.get(index)
     }
 
     /// Returns the gate of the device.
@@ -393,15 +384,17 @@ impl<T: Operations> OpenDevice<T> {
         LongResult::new(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
     }
 
-    /// Lets the core transfer at the file offset of `transfer`, as with vfio-pci. It fails with the
-    /// errors of [`CoreDevice::transfer`], and with [`EIO`] if the recovery from an error has
-    /// failed.
-    pub(crate) fn core_transfer(&self, transfer: &mut Transfer<'_>) -> Result<usize> {
+    /// Transfers at the file offset of `transfer`, as vfio-pci does. It fails with the errors of
+    /// [`CoreDevice::transfer`] or, in a BAR, of [`IoShared::core_transfer`], and with [`EIO`] if
+    /// the recovery from an error has failed.
+    #[inline(never)]
+    pub(crate) fn core_transfer(&self, mut transfer: Transfer<'_>) -> Result<usize> {
         let offset = transfer.file_offset()?;
-        let all = transfer.remaining();
         let region = offset >> bindings::VFIO_PCI_OFFSET_SHIFT;
         if region < BARS as u64 {
-            return self.io_shared()?.core_transfer(offset, all, transfer);
+            let bar = self.bar(usize::try_from(region)?).ok_or(EINVAL)?;
+            let at = offset & (1_u64 << bindings::VFIO_PCI_OFFSET_SHIFT).wrapping_sub(1);
+            return self.io_shared()?.core_transfer(bar, at, transfer);
         }
         // Accesses to configuration space have a lock that excludes resets.
         if region != u64::from(bindings::VFIO_PCI_CONFIG_REGION_INDEX) {
@@ -409,7 +402,7 @@ impl<T: Operations> OpenDevice<T> {
         }
         // SAFETY: The device is open, and the offset is in no BAR. The core maps the ROM and VGA
         // ranges for each access.
-        unsafe { self.core().transfer(transfer, offset, all) }
+        unsafe { self.core().transfer(&mut transfer) }
     }
 
     /// Lets the core handle a device feature, as with vfio-pci. It fails with the core's errno.

@@ -16,7 +16,6 @@
 //! another device.
 
 use super::{
-    bar_owners::core_map,
     memory::MemoryHeld,
     reset::Gate,
     Bar,
@@ -161,7 +160,7 @@ impl Ioeventfd {
     fn perform(&self) {
         let core = self.core().as_ptr();
         let (io, mem) = match &self.place {
-            Place::Memory(map, mem) => (map.as_ptr(), *mem),
+            Place::Memory(map, mem) => (map.as_ptr().as_ptr(), *mem),
             Place::Ports(io) => (io.as_ptr(), MemType::Noncached),
         };
         // CAST: A write of less than 8 bytes has the low bytes of the value.
@@ -303,7 +302,7 @@ impl<T: Operations> IoShared<'_, T> {
             let map = IoMap::with_type(bar.range(write.bytes())?, mem)?;
             Place::Memory(map, mem)
         } else {
-            let io = core_map(core, bar).ok_or(ENODEV)?;
+            let io = bar.core_map().ok_or(ENODEV)?;
             let io = io.as_ptr().wrapping_byte_add(usize::try_from(write.at)?);
             Place::Ports(NonNull::new(io).ok_or(EINVAL)?)
         };

@@ -278,9 +278,8 @@ impl<D: Driver> DeviceOps<D> {
         if count == 0 {
             return 0;
         }
-        let mut transfer =
-            Transfer::new(UserPtr::from_ptr(buffer.cast()), count, offset, direction);
-        match device.data().transfer(device, &mut transfer) {
+        let transfer = Transfer::new(UserPtr::from_ptr(buffer.cast()), count, offset, direction);
+        match device.data().transfer(device, transfer) {
             // CAST: The number is at most `count`, which the VFS limits to less than `isize::MAX`.
             Ok(done) => done as isize,
             Err(error) => error.to_errno() as isize,
