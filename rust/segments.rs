@@ -263,15 +263,26 @@ impl Segments {
         (at < gap.end()).then_some((gap, SegmentKind::Gap))
     }
 
-    /// Returns the reservation of `gap`.
-    fn gap_reservation(&mut self, gap: Span) -> &mut Option<Reservation> {
-        // This is a field of the segment above the gap: the first one that ends after it.
-        let above = self.segments.cursor_lower_bound(&gap.end());
-        let above = above.map(|above| *above.current().0);
-        match above.and_then(|end| self.segments.get_mut(&end)) {
-            Some(segment) => &mut segment.gap_below,
-            None => &mut self.top_gap,
-        }
+    /// Calls `change` with the gap that includes byte `at`, and its reservation.
+    ///
+    /// Fails with [`EBUSY`] if the byte is not in a gap, and with the errors of `change`.
+    fn change_gap<R>(
+        &mut self,
+        at: u64,
+        change: impl FnOnce(Span, &mut Option<Reservation>) -> Result<R>,
+    ) -> Result<R> {
+        let after = at.checked_add(1).ok_or(EINVAL)?;
+        let Some(mut above) = self.segments.cursor_lower_bound_mut(&after) else {
+            let below = self.segments.cursor_back().map(|last| *last.current().0);
+            let gap = Span::between(below.unwrap_or(self.bar.start()), self.bar.end());
+            return change(gap.ok_or(EBUSY)?, &mut self.top_gap);
+        };
+        let below = above.peek_prev().map(|(end, _)| *end);
+        let (end, segment) = above.current_mut();
+        let start = end.checked_sub(segment.len()).ok_or(EINVAL)?;
+        let gap = Span::between(below.unwrap_or(self.bar.start()), start);
+        let gap = gap.filter(|gap| at < gap.end()).ok_or(EBUSY)?;
+        change(gap, &mut segment.gap_below)
     }
 
     /// Checks that `span` lies within one gap, so that it has the rest type.
@@ -313,6 +324,18 @@ impl Segments {
         KernelMap::of_page(bar, segment, self.mem_type(kind), at)
     }
 
+    /// Adds the segment `span` with the reservation of the gap below it.
+    fn insert(
+        &mut self,
+        node: RBTreeNodeReservation<u64, Segment>,
+        span: Span,
+        content: Content,
+        gap_below: Option<Reservation>,
+    ) {
+        let segment = Segment { content, gap_below };
+        self.segments.insert(node.into_node(span.end(), segment));
+    }
+
     /// Adds the stray `span`, which is in no segment yet, with the reservation of the gap below it.
     fn insert_stray(
         &mut self,
@@ -320,9 +343,7 @@ impl Segments {
         span: Span,
         gap_below: Option<Reservation>,
     ) {
-        let content = Content::Stray(span.len());
-        self.segments
-            .insert(node.into_node(span.end(), Segment { content, gap_below }));
+        self.insert(node, span, Content::Stray(span.len()), gap_below);
         self.stray_len = self.stray_len.saturating_add(span.len());
     }
 
@@ -334,51 +355,35 @@ impl Segments {
     /// Fails with [`EBUSY`] if `span` is not within a gap, or if another mapping gives a part of it
     /// another type. Fails with [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn leave_gap(&mut self, bar: Bar<'_>, span: Span) -> Result {
-        let (gap, kind) = self.segment_at(span.start()).ok_or(EINVAL)?;
-        if !gap.contains(span) || kind != SegmentKind::Gap {
-            return Err(EBUSY);
-        }
         let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let reservation = self.gap_reservation(gap);
-        let whole = reservation.as_ref().ok_or(EBUSY)?;
-        // The remainders are reserved before the reservation of the whole gap ends, so they are
-        // never without one.
-        let like = |rest: Option<Span>| {
-            rest.map(|rest| Reservation::with_type_of(range(bar, rest)?, whole))
-                .transpose()
-        };
-        let below = like(Span::between(gap.start(), span.start()))?;
-        let above = like(Span::between(span.end(), gap.end()))?;
-        // The old reservation and the kernel mappings of `span` end first, because a page cannot
-        // have two types.
-        *reservation = above;
+        let below = self.change_gap(span.start(), |gap, reservation| {
+            let whole = reservation.as_ref().filter(|_| gap.contains(span));
+            let whole = whole.ok_or(EBUSY)?;
+            // The remainders are reserved before the reservation of the whole gap ends, so they are
+            // never without one.
+            let like = |rest: Option<Span>| {
+                rest.map(|rest| Reservation::with_type_of(range(bar, rest)?, whole))
+                    .transpose()
+            };
+            let below = like(Span::between(gap.start(), span.start()))?;
+            let above = like(Span::between(span.end(), gap.end()))?;
+            // The old reservation and the kernel mappings of `span` end first, because a page
+            // cannot have two types.
+            *reservation = above;
+            Ok(below)
+        })?;
         self.kernel_maps.unmap(span);
-        // INVARIANT: The remainders of the gap are reserved, `span` is a stray, and no kernel
-        // mapping overlaps it.
-        self.insert_stray(node, span, below);
-        let mem = self.rest.other().mem_type();
-        // The kernel would log a conflict between the first page and another one.
-        let _check = match self.rest.other() {
-            RestType::Strict => Some(TypeCheck::new(range(bar, span)?, mem)?),
-            RestType::WriteCombining => None,
-        };
-        let reservation = Reservation::new(range(bar, span)?, mem)?;
-        let segment = self.segments.get_mut(&span.end()).ok_or(EINVAL)?;
-        segment.content = Content::Other(reservation);
-        self.stray_len = self.stray_len.saturating_sub(span.len());
-        Ok(())
-    }
-
-    /// Makes the segment `span`, which is not a gap, a stray. The caller must then pass it to
-    /// [`Self::record_stray`], with which it joins the gap between its neighbours.
-    ///
-    /// The caller must have removed all page-table entries for these pages.
-    pub(crate) fn make_stray(&mut self, span: Span) {
-        // INVARIANT: No kernel mapping overlaps the range that changes its type.
-        self.kernel_maps.unmap(span);
-        if let Some(segment) = self.segments.get_mut(&span.end()) {
-            segment.content = Content::Stray(span.len());
-            self.stray_len = self.stray_len.saturating_add(span.len());
+        // INVARIANT: The remainders of the gap are reserved, and no kernel mapping overlaps `span`,
+        // which becomes a segment.
+        match reserve(bar, span, self.rest.other()) {
+            Ok(reservation) => {
+                self.insert(node, span, Content::Other(reservation), below);
+                Ok(())
+            }
+            Err(error) => {
+                self.insert_stray(node, span, below);
+                Err(error)
+            }
         }
     }
 
@@ -415,34 +420,56 @@ impl Segments {
         self.segment_at(span.start()) == Some((span, SegmentKind::Stray))
     }
 
-    /// Joins the stray `span` to the gap between its neighbours. On failure nothing changes.
+    /// Joins the segment `span`, which is not a gap, to the gap between its neighbours. On failure
+    /// it is a stray.
+    ///
+    /// The caller must have removed all page-table entries for these pages.
     ///
     /// Fails with [`EBUSY`] if another mapping gives a part of `span` another type. Fails with
     /// [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn join_gap(&mut self, bar: Bar<'_>, span: Span) -> Result {
         // A kernel mapping for read() has the type of the other mapping, and would preserve it.
+        // INVARIANT: No kernel mapping overlaps the range that changes its type.
         self.kernel_maps.unmap(span);
+        let cursor = self.segments.cursor_lower_bound_mut(&span.end());
+        let cursor = cursor.filter(|cursor| *cursor.current().0 == span.end());
+        let mut cursor = cursor.ok_or(EINVAL)?;
+        let (_, segment) = cursor.current_mut();
+        if segment.kind() == SegmentKind::Other {
+            segment.content = Content::Stray(span.len());
+            self.stray_len = self.stray_len.saturating_add(span.len());
+        }
         // This keeps the type until the whole gap is reserved.
         let _check = TypeCheck::new(range(bar, span)?, self.rest.mem_type())?;
-        let segment = self.segments.get_mut(&span.end()).ok_or(EINVAL)?;
-        let below = segment.gap_below.take();
-        let node = self.segments.remove_node(&span.end()).ok_or(EINVAL)?;
-        let node = node.into_reservation();
-        self.stray_len = self.stray_len.saturating_sub(span.len());
-        // The stray is no longer in a segment, so the gap at this byte now extends to both
-        // neighbours.
-        let gap = self.segment_at(span.start()).map(|(gap, _)| gap);
-        let whole = gap.ok_or(EINVAL).and_then(|gap| {
-            // INVARIANT: The type of `span` has been checked, and the rest of the gap is reserved.
-            let whole = Reservation::with_present_type(range(bar, gap)?)?;
-            *self.gap_reservation(gap) = Some(whole);
-            Ok(())
-        });
-        if whole.is_err() {
-            self.insert_stray(node, span, below);
+        let below = cursor.peek_prev().map(|(end, _)| *end);
+        let above = cursor.peek_next();
+        let above = above.map(|(end, segment)| end.saturating_sub(segment.len()));
+        let gap = Span::between(
+            below.unwrap_or(self.bar.start()),
+            above.unwrap_or(self.bar.end()),
+        );
+        // INVARIANT: The type of `span` has been checked, and the rest of the gap is reserved until
+        // the new reservation exists.
+        let whole = Reservation::with_present_type(range(bar, gap.ok_or(EINVAL)?)?)?;
+        match cursor.peek_next_mut() {
+            Some((_, above)) => above.gap_below = Some(whole),
+            None => self.top_gap = Some(whole),
         }
-        whole
+        self.stray_len = self.stray_len.saturating_sub(span.len());
+        drop(cursor.remove_current());
+        Ok(())
     }
+}
+
+/// Reserves `span`, a part of `bar`, with the type `to`.
+fn reserve(bar: Bar<'_>, span: Span, to: RestType) -> Result<Reservation> {
+    let (range, mem) = (range(bar, span)?, to.mem_type());
+    // The kernel would log a conflict between the first page and another one.
+    let _check = match to {
+        RestType::Strict => Some(TypeCheck::new(range, mem)?),
+        RestType::WriteCombining => None,
+    };
+    Reservation::new(range, mem)
 }
 
 /// Returns the physical addresses of `span`, a part of `bar`.

@@ -58,8 +58,7 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
         return Ok(());
     }
     if let (Some(segments), Some(memory)) = (change.segments(), removed.claim) {
-        segments.make_stray(region.span());
-        segments.record_stray(bar, &mut table, region.span(), memory);
+        segments.end_segment(bar, &mut table, region.span(), memory);
     }
     drop(table);
     drop(removed.slot);

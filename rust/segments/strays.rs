@@ -52,8 +52,7 @@ impl Segments {
         }
     }
 
-    /// If `span` is now a stray, records it in the claims, with `memory` for its claim, and tries
-    /// to end it. The time does not depend on the number of other segments.
+    /// If `span` is now a stray, does with it as [`Self::end_segment`] does with a segment.
     pub(crate) fn record_stray(
         &mut self,
         bar: Bar<'_>,
@@ -62,17 +61,34 @@ impl Segments {
         memory: ClaimMemory<storage::Kernel>,
     ) {
         if self.is_stray(span) {
-            claims.add_stray(self.parent, span, memory);
-            // The driver chose the type of all these pages until now, so other mappings of them
-            // have one type, and the kernel logs nothing.
-            match self.join_gap(bar, span) {
-                Ok(()) => drop(claims.remove_stray(self.parent, span)),
-                Err(error) if error == EBUSY => {
-                    let mut checks_left = MAX_CHECKS;
-                    self.end_stray(bar, claims, span, &mut checks_left);
-                }
-                Err(_) => (),
-            }
+            self.end_segment(bar, claims, span, memory);
+        }
+    }
+
+    /// Joins the segment `span`, which is not a gap, to the gap between its neighbours. If it
+    /// cannot, because another mapping gives a part of `span` another type, or because the kernel
+    /// has no memory, `span` becomes a stray, which the claims record with `memory`. The pages that
+    /// no other mapping covers leave the stray. The time does not depend on the number of other
+    /// segments, except for searches.
+    ///
+    /// The caller must have removed all page-table entries for these pages.
+    pub(crate) fn end_segment(
+        &mut self,
+        bar: Bar<'_>,
+        claims: &mut Claims,
+        span: Span,
+        memory: ClaimMemory<storage::Kernel>,
+    ) {
+        // The driver chose the type of all these pages until now, so other mappings of them have
+        // one type, and the kernel logs nothing.
+        let Err(error) = self.join_gap(bar, span) else {
+            return;
+        };
+        // No fault looks at the claims before the caller releases the memory lock.
+        claims.add_stray(self.parent, span, memory);
+        if error == EBUSY {
+            let mut checks_left = MAX_CHECKS;
+            self.end_stray(bar, claims, span, &mut checks_left);
         }
     }
 
