@@ -57,6 +57,11 @@ impl<V: Copy> Map<V> for RBTree<u64, V> {
         self.remove_node(&key).map(RBTreeNode::into_reservation)
     }
 
+    fn remove_if(&mut self, key: u64, end: impl FnOnce(&mut V) -> bool) -> Option<Self::Memory> {
+        let mut entry = self.find_mut(&key)?;
+        end(entry.get_mut()).then(|| entry.remove_node().into_reservation())
+    }
+
     fn value_mut(&mut self, key: u64) -> Option<&mut V> {
         self.get_mut(&key)
     }

@@ -22,7 +22,8 @@ use super::{
     },
     window::{
         place_slot,
-        BarIndex, //
+        BarIndex,
+        SLOTS_SIZE, //
     }, //
 };
 
@@ -54,14 +55,14 @@ impl Slot {
         self.vmas
     }
 
-    /// Returns the subregion of `bar` whose slot has these bytes, or `None` if it was removed.
-    pub(super) fn region(&self, bar: BarIndex, bytes: Span) -> Option<Subregion> {
+    /// Returns the subregion of `bar` whose slot begins at `start`, or `None` if it was removed.
+    pub(super) fn region(&self, bar: BarIndex, start: u64) -> Option<Subregion> {
         Some(Subregion {
             id: self.id,
             bar,
             attribute: self.attribute?,
             span: self.span,
-            slot: bytes.start(),
+            slot: start,
         })
     }
 }
@@ -72,6 +73,8 @@ pub(super) struct Slots<S: Stores> {
     used: S::Map<Slot>,
     /// The end of the last new slot, where the search for the next one begins.
     cursor: u64,
+    /// No slot in use has a byte from `cursor` to here, so that the search there needs no map.
+    limit: u64,
 }
 
 impl<S: Stores> Default for Slots<S> {
@@ -79,6 +82,7 @@ impl<S: Stores> Default for Slots<S> {
         Self {
             used: Default::default(),
             cursor: 0,
+            limit: SLOTS_SIZE,
         }
     }
 }
@@ -96,15 +100,11 @@ impl<S: Stores> Slots<S> {
         self.from(at).filter(|(bytes, _)| bytes.start() <= at)
     }
 
-    /// Returns the slot that includes byte `at`, for modification.
-    fn at_mut(&mut self, at: u64) -> Option<(Span, &mut Slot)> {
-        let (bytes, _) = self.at(at)?;
-        Some((bytes, self.used.value_mut(bytes.end())?))
-    }
-
     /// Returns a free slot for `span` of a BAR at the physical address `phys`, or `None`.
     pub(super) fn free(&self, phys: u64, span: Span) -> Option<Span> {
-        self.free_from(self.cursor, phys, span)
+        place_slot(self.cursor, phys, span)
+            .filter(|slot| slot.end() <= self.limit)
+            .or_else(|| self.free_from(self.cursor, phys, span))
             .or_else(|| self.free_from(0, phys, span))
     }
 
@@ -129,33 +129,48 @@ impl<S: Stores> Slots<S> {
         };
         // A slot lies within the window, so this does not saturate.
         let end = region.slot.saturating_add(region.span.len());
+        if region.slot < self.cursor || end > self.limit {
+            let above = self.from(end);
+            self.limit = above.map_or(SLOTS_SIZE, |(above, _)| above.start());
+        }
         self.used.insert(memory, end, slot);
         self.cursor = end;
     }
 
-    /// Removes `region`. Returns the memory of its slot if that is free now.
-    pub(super) fn remove(&mut self, region: &Subregion) -> Option<SlotMemory<S>> {
-        let end = region.slot.checked_add(region.span.len())?;
-        let slot = self.used.value_mut(end)?;
-        slot.attribute = None;
-        (slot.vmas == 0).then(|| self.used.remove(end))?
+    /// Removes the subregion of `bar` whose slot ends at `end`, and returns it. Returns the memory
+    /// of its slot too, if that is free now.
+    pub(super) fn remove(
+        &mut self,
+        bar: BarIndex,
+        end: u64,
+    ) -> Option<(Subregion, Option<SlotMemory<S>>)> {
+        let mut region = None;
+        let memory = self.used.remove_if(end, |slot| {
+            // A slot lies within the window, so this does not wrap.
+            region = slot.region(bar, end.wrapping_sub(slot.span.len()));
+            slot.attribute = None;
+            slot.vmas == 0
+        });
+        Some((region?, memory))
     }
 
     /// Counts a VMA that maps byte `at`, and returns whether there is a slot.
     pub(super) fn add_vma(&mut self, at: u64) -> bool {
-        let slot = self.at_mut(at);
-        slot.map(|(_, slot)| slot.vmas = slot.vmas.saturating_add(1))
+        let end = self.at(at).map(|(bytes, _)| bytes.end());
+        let slot = end.and_then(|end| self.used.value_mut(end));
+        slot.map(|slot| slot.vmas = slot.vmas.saturating_add(1))
             .is_some()
     }
 
     /// Takes back the count of a VMA that maps byte `at`. Returns the memory of the slot if that
     /// is free now.
     pub(super) fn remove_vma(&mut self, at: u64) -> Option<SlotMemory<S>> {
-        let (bytes, slot) = self.at_mut(at)?;
-        if slot.vmas != u32::MAX {
-            slot.vmas = slot.vmas.saturating_sub(1);
-        }
-        let is_free = slot.vmas == 0 && slot.attribute.is_none();
-        is_free.then(|| self.used.remove(bytes.end()))?
+        let (bytes, _) = self.at(at)?;
+        self.used.remove_if(bytes.end(), |slot| {
+            if slot.vmas != u32::MAX {
+                slot.vmas = slot.vmas.saturating_sub(1);
+            }
+            slot.vmas == 0 && slot.attribute.is_none()
+        })
     }
 }

@@ -30,6 +30,10 @@ pub(crate) trait Map<V: Copy>: Default {
     /// entry.
     fn remove(&mut self, key: u64) -> Option<Self::Memory>;
 
+    /// Calls `end` with the value of `key`. Removes the entry if that returns `true`, and returns
+    /// its memory.
+    fn remove_if(&mut self, key: u64, end: impl FnOnce(&mut V) -> bool) -> Option<Self::Memory>;
+
     /// Returns the value of `key` for modification.
     fn value_mut(&mut self, key: u64) -> Option<&mut V>;
 

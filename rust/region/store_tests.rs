@@ -48,6 +48,10 @@ mod on_host {
             BTreeMap::remove(self, &key).map(drop)
         }
 
+        fn remove_if(&mut self, key: u64, end: impl FnOnce(&mut V) -> bool) -> Option<()> {
+            end(self.get_mut(&key)?).then(|| Map::remove(self, key))?
+        }
+
         fn value_mut(&mut self, key: u64) -> Option<&mut V> {
             self.get_mut(&key)
         }

@@ -72,6 +72,8 @@ pub(crate) struct Plan {
     region: Subregion,
     /// The first count of a subregion that can be shared, or 0.
     shares: u16,
+    /// [`Table::strays`] when the plan was made.
+    strays: u64,
 }
 
 impl Plan {
@@ -165,6 +167,8 @@ pub(crate) struct Table<S: Stores> {
     next: u32,
     /// The number of subregions that exist.
     live: u32,
+    /// The number of strays that have ever been added.
+    strays: u64,
     parents: [Parent<S>; PARENTS],
 }
 
@@ -174,6 +178,7 @@ impl<S: Stores> Default for Table<S> {
         Self {
             next: 0,
             live: 0,
+            strays: 0,
             parents: Default::default(),
         }
     }
@@ -210,7 +215,7 @@ impl<S: Stores> Table<S> {
         let parent = self.parent(bar)?;
         let end = parent.entries.elements().get(at)?.slot_end?;
         let (bytes, slot) = parent.slots.at(end.get().checked_sub(1)?)?;
-        slot.region(bar, bytes)
+        slot.region(bar, bytes.start())
     }
 
     /// Returns the subregion `id`, or `None` if it does not exist.
@@ -328,7 +333,7 @@ impl<S: Stores> Table<S> {
         let within = slots.start().checked_sub(bytes.start())?;
         let start = slot.span().start().checked_add(within)?;
         let span = Span::new(start, slots.len()).ok()?;
-        let region = slot.region(bar, bytes)?;
+        let region = slot.region(bar, bytes.start())?;
         (span.end() <= slot.span().end()).then_some((span, region))
     }
 
@@ -374,6 +379,7 @@ impl<S: Stores> Table<S> {
                 slot: slot.start(),
             },
             shares: 0,
+            strays: self.strays,
         })
     }
 
@@ -424,10 +430,8 @@ impl<S: Stores> Table<S> {
     /// array is full, or if the table has changed so that the plan is no longer valid.
     pub(crate) fn admit(&mut self, plan: Plan) -> Result<Admission<'_, S>, Plan> {
         let bar = plan.region.bar;
-        // A new subregion has taken the id, and a new stray shows in the claims. A removal does no
-        // harm.
-        let stale =
-            plan.id().number() != self.next || self.claim_kind(bar, plan.region.span).is_some();
+        // A new subregion has taken the id. A removal does no harm.
+        let stale = plan.id().number() != self.next || plan.strays != self.strays;
         if stale || self.lacks_room(bar).is_some() {
             return Err(plan);
         }
@@ -439,21 +443,23 @@ impl<S: Stores> Table<S> {
     /// again, and its slot not while it has VMAs.
     pub(crate) fn remove(&mut self, id: RegionId) -> Option<Removed<S>> {
         let (bar, at) = self.find(id)?;
-        let region = self.region_at(bar, at)?;
         let parent = self.parents.get_mut(bar.index())?;
-        parent.entries.elements_mut().get_mut(at)?.slot_end = None;
+        let slot_end = parent.entries.elements_mut().get_mut(at)?.slot_end.take()?;
+        let (region, slot) = parent.slots.remove(bar, slot_end.get())?;
+        let claim = parent.claims.remove(region.span.end());
         parent.live = parent.live.saturating_sub(1);
         self.live = self.live.saturating_sub(1);
         Some(Removed {
             region,
-            claim: parent.claims.remove(region.span.end()),
-            slot: parent.slots.remove(&region),
+            claim,
+            slot,
         })
     }
 
     /// Adds the stray `span` of `bar`, with `memory` for its claim. `span` must not overlap a
     /// claim.
     pub(crate) fn add_stray(&mut self, bar: BarIndex, span: Span, memory: ClaimMemory<S>) {
+        self.strays = self.strays.wrapping_add(1);
         if let Some(parent) = self.parents.get_mut(bar.index()) {
             let kind = ClaimKind::Stray;
             parent
@@ -516,7 +522,7 @@ impl<S: Stores> Admission<'_, S> {
     /// Enters the subregion, with `memory` for its claim and `slot_memory` for its slot. This
     /// cannot fail.
     pub(crate) fn enter(self, memory: ClaimMemory<S>, slot_memory: SlotMemory<S>) {
-        let Plan { region, shares } = self.plan;
+        let Plan { region, shares, .. } = self.plan;
         let Some(parent) = self.table.parents.get_mut(region.bar.index()) else {
             return;
         };
