@@ -45,11 +45,6 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    /// Returns the range of the subregion within the BAR.
-    pub(super) fn span(&self) -> Span {
-        self.span
-    }
-
     /// Returns the number of VMAs that map a part of the slot.
     pub(super) fn vmas(&self) -> u32 {
         self.vmas
@@ -98,6 +93,22 @@ impl<S: Stores> Slots<S> {
     /// Returns the slot that includes byte `at`, with its bytes, or `None`.
     pub(super) fn at(&self, at: u64) -> Option<(Span, Slot)> {
         self.from(at).filter(|(bytes, _)| bytes.start() <= at)
+    }
+
+    /// Returns the range of the BAR to which `slots` leads, and the subregion, or `None` unless all
+    /// of `slots` is in the slot of one subregion that was not removed.
+    #[inline]
+    pub(super) fn resolve(&self, bar: BarIndex, slots: Span) -> Option<(Span, Subregion)> {
+        let (end, slot) = self.used.at_or_above(slots.after_start())?;
+        // The slot is as long as the span, and both ends are equally far away.
+        let rest = end.checked_sub(slots.start())?;
+        let at = slot.span.end().checked_sub(rest)?;
+        if at < slot.span.start() || rest < slots.len() {
+            return None;
+        }
+        let start = end.wrapping_sub(slot.span.len());
+        let region = slot.region(bar, start)?;
+        Some((Span::new(at, slots.len()).ok()?, region))
     }
 
     /// Returns a free slot for `span` of a BAR at the physical address `phys`, or `None`.

@@ -59,6 +59,13 @@ impl Span {
         self.start
     }
 
+    /// Returns the offset after the first byte: a range that ends there or later has a byte of this
+    /// span or lies above its first byte.
+    pub(crate) fn after_start(self) -> u64 {
+        // This does not wrap, by the type's invariant.
+        self.start.wrapping_add(1)
+    }
+
     /// Returns the offset after the last byte.
     pub(crate) fn end(self) -> u64 {
         self.end

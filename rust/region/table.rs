@@ -301,8 +301,9 @@ impl<S: Stores> Table<S> {
     /// Returns why userspace cannot map `span` through `bar`, or `None` if it can. If several
     /// claims overlap `span`, the first one counts.
     pub(crate) fn claim_kind(&self, bar: BarIndex, span: Span) -> Option<ClaimKind> {
-        let claim = self.first_ending_after(bar, span.start())?;
-        claim.span.overlaps(span).then_some(claim.kind)
+        let (_, claim) = self.parent(bar)?.claims.at_or_above(span.after_start())?;
+        // The claim ends after the start of `span`.
+        (claim.span.start() < span.end()).then_some(claim.kind)
     }
 
     /// Returns the first subregion of `bar` that overlaps `span`.
@@ -329,12 +330,7 @@ impl<S: Stores> Table<S> {
     /// subregion. Returns `None` unless all of `slots` is in the slot of one existing subregion.
     #[inline]
     pub(crate) fn resolve(&self, bar: BarIndex, slots: Span) -> Option<(Span, Subregion)> {
-        let (bytes, slot) = self.parent(bar)?.slots.at(slots.start())?;
-        let within = slots.start().checked_sub(bytes.start())?;
-        let start = slot.span().start().checked_add(within)?;
-        let span = Span::new(start, slots.len()).ok()?;
-        let region = slot.region(bar, bytes.start())?;
-        (span.end() <= slot.span().end()).then_some((span, region))
+        self.parent(bar)?.slots.resolve(bar, slots)
     }
 
     /// Counts a VMA that maps byte `at` of the slots of `bar`, and returns whether there is a slot.
