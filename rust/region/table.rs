@@ -169,7 +169,9 @@ pub(crate) struct Table<S: Stores> {
     live: u32,
     /// The number of strays that have ever been added.
     strays: u64,
-    parents: [Parent<S>; PARENTS],
+    /// The BARs, or `None` as long as none has a subregion, a stray or an attribute. The last close
+    /// of a device that never had any then frees nothing.
+    parents: Option<[Parent<S>; PARENTS]>,
 }
 
 impl<S: Stores> Default for Table<S> {
@@ -179,7 +181,7 @@ impl<S: Stores> Default for Table<S> {
             next: 0,
             live: 0,
             strays: 0,
-            parents: Default::default(),
+            parents: None,
         }
     }
 }
@@ -196,7 +198,17 @@ impl<S: Stores> Table<S> {
     }
 
     fn parent(&self, bar: BarIndex) -> Option<&Parent<S>> {
-        self.parents.get(bar.index())
+        self.parents.as_ref()?.get(bar.index())
+    }
+
+    fn parent_mut(&mut self, bar: BarIndex) -> Option<&mut Parent<S>> {
+        self.parents.as_mut()?.get_mut(bar.index())
+    }
+
+    /// Does the same as [`Self::parent_mut`], after making the BARs if there are none.
+    fn new_parent(&mut self, bar: BarIndex) -> Option<&mut Parent<S>> {
+        let parents = self.parents.get_or_insert_with(Default::default);
+        parents.get_mut(bar.index())
     }
 
     /// Returns the BAR of the subregion `id` and the position of its entry, or `None` if the
@@ -227,7 +239,7 @@ impl<S: Stores> Table<S> {
     /// Returns the entry of the subregion `id` for modification, or `None` if it does not exist.
     fn entry_mut(&mut self, id: RegionId) -> Option<&mut Entry> {
         let (bar, at) = self.find(id)?;
-        let parent = self.parents.get_mut(bar.index())?;
+        let parent = self.parent_mut(bar)?;
         parent.entries.elements_mut().get_mut(at)
     }
 
@@ -321,7 +333,7 @@ impl<S: Stores> Table<S> {
 
     /// Sets the attribute of `bar`.
     pub(crate) fn set_attribute(&mut self, bar: BarIndex, attribute: Attribute) {
-        if let Some(parent) = self.parents.get_mut(bar.index()) {
+        if let Some(parent) = self.new_parent(bar) {
             parent.attribute = attribute;
         }
     }
@@ -335,7 +347,7 @@ impl<S: Stores> Table<S> {
 
     /// Counts a VMA that maps byte `at` of the slots of `bar`, and returns whether there is a slot.
     pub(crate) fn add_vma(&mut self, bar: BarIndex, at: u64) -> bool {
-        let parent = self.parents.get_mut(bar.index());
+        let parent = self.parent_mut(bar);
         parent.is_some_and(|parent| parent.slots.add_vma(at))
     }
 
@@ -343,7 +355,7 @@ impl<S: Stores> Table<S> {
     /// VMA of a removed subregion, the slot is free, and its memory must be freed outside the
     /// lock.
     pub(crate) fn remove_vma(&mut self, bar: BarIndex, at: u64) -> Option<SlotMemory<S>> {
-        self.parents.get_mut(bar.index())?.slots.remove_vma(at)
+        self.parent_mut(bar)?.slots.remove_vma(at)
     }
 
     /// Computes a new subregion for `span` of `bar`, and changes nothing. `phys` is the physical
@@ -363,8 +375,10 @@ impl<S: Stores> Table<S> {
         if self.live >= LIMIT || self.next >= IDS {
             return Err(Refusal::Limit);
         }
-        let slot = self.parent(bar);
-        let slot = slot.and_then(|parent| parent.slots.free(phys, span));
+        let slot = match self.parent(bar) {
+            Some(parent) => parent.slots.free(phys, span),
+            None => Slots::<S>::default().free(phys, span),
+        };
         let slot = slot.ok_or(Refusal::Limit)?;
         Ok(Plan {
             region: Subregion {
@@ -382,11 +396,11 @@ impl<S: Stores> Table<S> {
     /// Returns the capacity that a new array for the subregions of `bar` needs, or `None` if the
     /// present array is not full.
     pub(crate) fn lacks_room(&self, bar: BarIndex) -> Option<usize> {
-        let parent = self.parent(bar)?;
-        let full = parent.entries.elements().len() >= parent.entries.room();
+        let entries = self.parent(bar).map(|parent| &parent.entries);
+        let full = entries.is_none_or(|entries| entries.elements().len() >= entries.room());
         // CAST: `usize` has at least 32 bits. Half of the new array is free after the copy, so the
         // next copy comes after at least as many insertions as this one copies.
-        full.then(|| (parent.live as usize).saturating_mul(2).max(8))
+        full.then(|| (self.count(bar) as usize).saturating_mul(2).max(8))
     }
 
     /// Copies the subregions of `bar` to `entries`, an empty array, until it is full.
@@ -410,11 +424,11 @@ impl<S: Stores> Table<S> {
     /// needed, to be freed outside the lock. This is the copy itself if it is incomplete or if the
     /// table has changed since.
     pub(crate) fn adopt(&mut self, moved: Moved<S>) -> Entries<S> {
-        let Some(parent) = self.parents.get_mut(moved.bar.index()) else {
+        let (next, Some(parent)) = (self.next, self.new_parent(moved.bar)) else {
             return moved.entries;
         };
         // A new subregion has changed `next`, and a removal alone has changed `live`.
-        let same = moved.next == self.next && moved.live == parent.live;
+        let same = moved.next == next && moved.live == parent.live;
         // CAST: `usize` has at least 32 bits.
         if !same || moved.entries.elements().len() != moved.live as usize {
             return moved.entries;
@@ -439,7 +453,7 @@ impl<S: Stores> Table<S> {
     /// again, and its slot not while it has VMAs.
     pub(crate) fn remove(&mut self, id: RegionId) -> Option<Removed<S>> {
         let (bar, at) = self.find(id)?;
-        let parent = self.parents.get_mut(bar.index())?;
+        let parent = self.parent_mut(bar)?;
         let slot_end = parent.entries.elements_mut().get_mut(at)?.slot_end.take()?;
         let (region, slot) = parent.slots.remove(bar, slot_end.get())?;
         let claim = parent.claims.remove(region.span.end());
@@ -456,7 +470,7 @@ impl<S: Stores> Table<S> {
     /// claim.
     pub(crate) fn add_stray(&mut self, bar: BarIndex, span: Span, memory: ClaimMemory<S>) {
         self.strays = self.strays.wrapping_add(1);
-        if let Some(parent) = self.parents.get_mut(bar.index()) {
+        if let Some(parent) = self.new_parent(bar) {
             let kind = ClaimKind::Stray;
             parent
                 .claims
@@ -482,7 +496,7 @@ impl<S: Stores> Table<S> {
     ) -> Result<(), ClaimMemory<S>> {
         let stray = self.stray_at(bar, at);
         let parts = stray.and_then(|stray| Some((stray.below(at)?, stray.above(at)?)));
-        let parent = self.parents.get_mut(bar.index());
+        let parent = self.parent_mut(bar);
         let (Some((below, above)), Some(parent)) = (parts, parent) else {
             return Err(memory);
         };
@@ -499,7 +513,7 @@ impl<S: Stores> Table<S> {
         if self.stray_at(bar, span.start()) != Some(span) {
             return None;
         }
-        let parent = self.parents.get_mut(bar.index())?;
+        let parent = self.parent_mut(bar)?;
         parent.claims.remove(span.end())
     }
 }
@@ -519,7 +533,7 @@ impl<S: Stores> Admission<'_, S> {
     /// cannot fail.
     pub(crate) fn enter(self, memory: ClaimMemory<S>, slot_memory: SlotMemory<S>) {
         let Plan { region, shares, .. } = self.plan;
-        let Some(parent) = self.table.parents.get_mut(region.bar.index()) else {
+        let Some(parent) = self.table.parent_mut(region.bar) else {
             return;
         };
         let claim = Claim {

@@ -108,6 +108,13 @@ impl BarWrite {
 pub(super) struct Ioeventfds(KVVec<Pin<KBox<Ioeventfd>>>);
 
 impl Ioeventfds {
+    /// Drops all of them. This calls no function of C if there never was one.
+    pub(super) fn clear(&mut self) {
+        if self.0.capacity() != 0 {
+            *self = Self::default();
+        }
+    }
+
     fn position(&self, write: BarWrite) -> Option<usize> {
         self.0.iter().position(|event| event.write == write)
     }

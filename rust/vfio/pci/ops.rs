@@ -216,7 +216,7 @@ impl<D: Driver> DeviceOps<D> {
         }
         // The ioeventfds that are left end here, while the device is still open. The drop waits for
         // their writes.
-        drop(core::mem::take(&mut *device.ioeventfds.lock()));
+        device.ioeventfds.lock().clear();
         // SAFETY: The last file of the device has been closed, so no mapping of it is left, and no
         // entry of a mapping of an export. `vfio_pci_core_close_device()`, which disables the core,
         // follows.
@@ -226,10 +226,12 @@ impl<D: Driver> DeviceOps<D> {
         unsafe { core::ptr::drop_in_place(open) };
         // SAFETY: The core is enabled, and VFIO holds the lock of the device set.
         unsafe { bindings::vfio_pci_core_close_device(vdev) };
-        // SAFETY: The PCI device is valid. The core or `reserve_for_driver` reserved these BARs
-        // when the device was opened. The core has not released them, because it found no mapping
-        // of them. The lock of the device set prevents a new open.
-        unsafe { kernel::bindings::pci_release_selected_regions(device.core.pdev(), owned) };
+        if owned != 0 {
+            // SAFETY: The PCI device is valid. The core or `reserve_for_driver` reserved these BARs
+            // when the device was opened. The core has not released them, because it found no
+            // mapping of them. The lock of the device set prevents a new open.
+            unsafe { kernel::bindings::pci_release_selected_regions(device.core.pdev(), owned) };
+        }
     }
 
     /// # Safety
