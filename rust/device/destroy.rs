@@ -31,14 +31,15 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
         let table = device.memory_shared();
         let id = device.data().id(&table, request.index);
         id.and_then(|id| {
-            let region = table.get(id)?;
+            let place = table.find(id)?;
+            let region = table.region_at(place)?;
             let rest = RestType::of(table.attribute(region.bar()));
             let changes_type = RestType::of(region.attribute()) != rest;
-            Some((region, table.shares(id), changes_type))
+            Some((place, region, changes_type))
         })
     };
-    let (region, shares, changes_type) = found.ok_or(Failure::NoSubregion)?;
-    if shares.is_some() && device.memory_exclusive().unshare(region.id()) {
+    let (place, region, changes_type) = found.ok_or(Failure::NoSubregion)?;
+    if place.shares().is_some() && device.memory_exclusive().unshare(region.id()) {
         return Ok(());
     }
     let bar = parent(device, region.bar())?;
@@ -48,7 +49,7 @@ pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
     }
     let mut change = Change::begin(&mut io, bar);
     let mut table = device.memory_exclusive();
-    let removed = table.remove(region.id()).ok_or(Failure::NoSubregion)?;
+    let removed = table.remove_at(place).ok_or(Failure::NoSubregion)?;
     let region = removed.region;
     table.zap(region.file_offset(), region.span().len());
     trace::destroy(device.core().name(), request.index, &region);

@@ -103,6 +103,23 @@ pub(crate) struct Entry {
     shares: u16,
 }
 
+/// The place of a subregion in the table, so that several functions need only one search. It is
+/// valid until a subregion is entered or removed, or until [`Table::adopt`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    bar: BarIndex,
+    /// The index in the array of the BAR.
+    at: usize,
+    entry: Entry,
+}
+
+impl Place {
+    /// Returns the number of requests that share the subregion, or `None` if it cannot be shared.
+    pub(crate) fn shares(&self) -> Option<u16> {
+        (self.entry.shares != 0).then_some(self.entry.shares)
+    }
+}
+
 /// The array of the subregions of a BAR.
 pub(crate) type Entries<S> = <S as Stores>::Array<Entry>;
 
@@ -211,34 +228,34 @@ impl<S: Stores> Table<S> {
         parents.get_mut(bar.index())
     }
 
-    /// Returns the BAR of the subregion `id` and the position of its entry, or `None` if the
-    /// subregion does not exist.
-    fn find(&self, id: RegionId) -> Option<(BarIndex, usize)> {
+    /// Returns the place of the subregion `id`, or `None` if it does not exist.
+    pub(crate) fn find(&self, id: RegionId) -> Option<Place> {
         BarIndex::all().find_map(|bar| {
             let parent = self.parent(bar)?;
             let at = parent.position(|entry| entry.id < id);
-            let entry = parent.entries.elements().get(at)?;
-            (entry.id == id && entry.slot_end.is_some()).then_some((bar, at))
+            let entry = *parent.entries.elements().get(at)?;
+            (entry.id == id && entry.slot_end.is_some()).then_some(Place { bar, at, entry })
         })
     }
 
-    /// Returns the subregion of `bar` whose entry is at `at`, or `None` if it does not exist.
-    fn region_at(&self, bar: BarIndex, at: usize) -> Option<Subregion> {
-        let parent = self.parent(bar)?;
-        let end = parent.entries.elements().get(at)?.slot_end?;
-        let (bytes, slot) = parent.slots.at(end.get().checked_sub(1)?)?;
-        slot.region(bar, bytes.start())
+    /// Returns the subregion at `place`.
+    pub(crate) fn region_at(&self, place: Place) -> Option<Subregion> {
+        let end = place.entry.slot_end?;
+        let (bytes, slot) = self
+            .parent(place.bar)?
+            .slots
+            .at(end.get().checked_sub(1)?)?;
+        slot.region(place.bar, bytes.start())
     }
 
     /// Returns the subregion `id`, or `None` if it does not exist.
     pub(crate) fn get(&self, id: RegionId) -> Option<Subregion> {
-        let (bar, at) = self.find(id)?;
-        self.region_at(bar, at)
+        self.region_at(self.find(id)?)
     }
 
     /// Returns the entry of the subregion `id` for modification, or `None` if it does not exist.
     fn entry_mut(&mut self, id: RegionId) -> Option<&mut Entry> {
-        let (bar, at) = self.find(id)?;
+        let Place { bar, at, .. } = self.find(id)?;
         let parent = self.parent_mut(bar)?;
         parent.entries.elements_mut().get_mut(at)
     }
@@ -246,9 +263,7 @@ impl<S: Stores> Table<S> {
     /// Returns the number of requests that share the subregion `id`, or `None` if it does not exist
     /// or cannot be shared.
     pub(crate) fn shares(&self, id: RegionId) -> Option<u16> {
-        let (bar, at) = self.find(id)?;
-        let entry = self.parent(bar)?.entries.elements().get(at)?;
-        (entry.shares != 0).then_some(entry.shares)
+        self.find(id)?.shares()
     }
 
     /// Counts one more request that shares the subregion `id`, whose count must be below
@@ -449,13 +464,14 @@ impl<S: Stores> Table<S> {
         Ok(Admission { table: self, plan })
     }
 
-    /// Removes the subregion `id`, or returns `None` if it does not exist. Its id is not used
-    /// again, and its slot not while it has VMAs.
-    pub(crate) fn remove(&mut self, id: RegionId) -> Option<Removed<S>> {
-        let (bar, at) = self.find(id)?;
-        let parent = self.parent_mut(bar)?;
-        let slot_end = parent.entries.elements_mut().get_mut(at)?.slot_end.take()?;
-        let (region, slot) = parent.slots.remove(bar, slot_end.get())?;
+    /// Removes the subregion at `place`, or returns `None` if it is not there any more. Its id is
+    /// not used again, and its slot not while it has VMAs.
+    pub(crate) fn remove_at(&mut self, place: Place) -> Option<Removed<S>> {
+        let parent = self.parent_mut(place.bar)?;
+        let entry = parent.entries.elements_mut().get_mut(place.at);
+        let entry = entry.filter(|entry| entry.id == place.entry.id)?;
+        let slot_end = entry.slot_end.take()?;
+        let (region, slot) = parent.slots.remove(place.bar, slot_end.get())?;
         let claim = parent.claims.remove(region.span.end());
         parent.live = parent.live.saturating_sub(1);
         self.live = self.live.saturating_sub(1);
@@ -464,6 +480,12 @@ impl<S: Stores> Table<S> {
             claim,
             slot,
         })
+    }
+
+    /// Removes the subregion `id`, or returns `None` if it does not exist.
+    #[cfg(any(test, CONFIG_KUNIT = "y"))]
+    fn remove(&mut self, id: RegionId) -> Option<Removed<S>> {
+        self.remove_at(self.find(id)?)
     }
 
     /// Adds the stray `span` of `bar`, with `memory` for its claim. `span` must not overlap a
