@@ -32,7 +32,8 @@ pub(crate) use self::memtype::MemType;
 pub(crate) use self::nospec::index_nospec;
 pub(crate) use self::older::{
     eopnotsupp,
-    raw_init, //
+    raw_init,
+    MAYSHARE, //
 };
 pub(crate) use self::phys::{
     overlap,

@@ -9,8 +9,13 @@ use core::{
 };
 use kernel::{
     bindings,
+    mm::virt::vm_flags_t,
     prelude::*, //
 };
+
+/// The flag of a VMA that may be shared: `kernel::mm::virt::flags::MAYSHARE`, which in Linux 7.2 is
+/// the bit of `VM_MAYEXEC`.
+pub(crate) const MAYSHARE: vm_flags_t = 1 << bindings::VMA_MAYSHARE_BIT;
 
 /// Returns `kernel::error::code::EOPNOTSUPP`.
 pub(crate) fn eopnotsupp() -> Error {

@@ -28,17 +28,17 @@ use super::{
     GuestTypes,
     Operations, //
 };
-use crate::compat::MemType;
+use crate::compat::{
+    MemType,
+    MAYSHARE, //
+};
 use core::{
     ops::Range,
     ptr::NonNull, //
 };
 use kernel::{
     bindings::vm_area_struct,
-    mm::virt::{
-        flags,
-        VmaRef, //
-    },
+    mm::virt::VmaRef,
     page::PAGE_SHIFT,
     prelude::*,
     time::{
@@ -80,7 +80,7 @@ pub(in super::super) unsafe fn map_export<T: Operations>(
     let start = start.ok_or(EINVAL)?;
     let end = start.checked_add(len(view)).ok_or(EINVAL)?;
     // A shared mapping of a file that is not writable has only this flag, and not `VM_SHARED`.
-    if end > target.range.end || view.flags() & flags::MAYSHARE == 0 {
+    if end > target.range.end || view.flags() & MAYSHARE == 0 {
         return Err(EINVAL);
     }
     // CAST: `usize` has 64 bits on all supported platforms.
