@@ -104,11 +104,11 @@ TEST_F(ioeventfd_stock, only_one_exists_for_a_write)
 	EXPECT_EQ(-EEXIST, vfio_ioeventfd(&self->dev, self->window, 4, 1, self->eventfd));
 	EXPECT_EQ(-EEXIST, vfio_ioeventfd(&self->dev, self->window, 4, 1, other));
 	EXPECT_EQ(-ENODEV, vfio_ioeventfd(&self->dev, self->window, 4, 2, -1));
-	EXPECT_EQ(-ENODEV, vfio_ioeventfd(&self->dev, self->window, 8, 1, -1));
+	EXPECT_EQ(-ENODEV, vfio_ioeventfd(&self->dev, self->window, 2, 1, -1));
 	EXPECT_EQ(-ENODEV, vfio_ioeventfd(&self->dev, self->window + 4, 4, 1, -1));
 	/* With one difference it is another write. The value counts as a whole. */
 	EXPECT_EQ(0, vfio_ioeventfd(&self->dev, self->window, 4, 2, other));
-	EXPECT_EQ(0, vfio_ioeventfd(&self->dev, self->window, 8, 1, other));
+	EXPECT_EQ(0, vfio_ioeventfd(&self->dev, self->window, 2, 1, other));
 	EXPECT_EQ(0, vfio_ioeventfd(&self->dev, self->window, 4, 1 | 1ULL << 32, other));
 	expect_write(_metadata, &self->dev, self->eventfd, 0);
 	EXPECT_EQ(0, vfio_ioeventfd(&self->dev, self->window, 4, 1, -1));
