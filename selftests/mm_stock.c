@@ -212,6 +212,8 @@ static const struct attempt attempts[] = {
 	ATTEMPT(try_madvise, MADV_POPULATE_READ), ATTEMPT(try_madvise, MADV_POPULATE_WRITE),
 	ATTEMPT(try_madvise, 24 /* MADV_DONTNEED_LOCKED */),
 	ATTEMPT(try_madvise, 25 /* MADV_COLLAPSE */),
+	ATTEMPT(try_madvise, 102 /* MADV_GUARD_INSTALL */),
+	ATTEMPT(try_madvise, 103 /* MADV_GUARD_REMOVE */),
 	ATTEMPT(try_mprotect, PROT_NONE), ATTEMPT(try_mprotect, PROT_READ),
 	ATTEMPT(try_mprotect, PROT_READ | PROT_EXEC),
 	ATTEMPT(try_mprotect, PROT_READ | PROT_WRITE | PROT_EXEC),

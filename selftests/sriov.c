@@ -150,6 +150,29 @@ TEST_F(vf, a_reset_of_one_leaves_the_entries_of_the_other)
 	EXPECT_TOUCH(self->map[0], PTE_WC, SHIFT_4K);
 }
 
+/* The kernel tells the drivers of virtual functions nothing of a reset of the physical function. */
+/* contract: vfio.sriov */
+TEST_F(vf, keeps_its_types_over_a_reset_of_the_physical_function)
+{
+	unsigned int i;
+
+	open_vf(_metadata, self, 0);
+	open_vf(_metadata, self, 1);
+	claim(_metadata, self, 0, VFIO_SUBREGION_ATTR_WC);
+	claim(_metadata, self, 1, VFIO_SUBREGION_ATTR_DEVICE);
+	EXPECT_TOUCH(self->map[0], PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(self->map[1], PTE_DEVICE, SHIFT_4K);
+	ASSERT_EQ(0, vfio_device_reset(&self->pf));
+	for (i = 0; i < VFS; i++) {
+		EXPECT_SIGBUS(self->bar[i]);
+		EXPECT_EQ(1, subregion_count(&self->vf[i]));
+		ASSERT_EQ(0, vfio_device_reset(&self->vf[i]));
+		ASSERT_EQ(0, vfio_set_memory(&self->vf[i], true));
+	}
+	EXPECT_TOUCH(self->map[0], PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(self->map[1], PTE_DEVICE, SHIFT_4K);
+}
+
 /* contract: vfio.sriov */
 TEST_F(vf, the_whole_bar_can_be_wc)
 {
