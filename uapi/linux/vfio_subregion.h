@@ -20,7 +20,8 @@
  * number of bytes that it provides. A later version can add fields at the end of a structure, whose
  * first version remains the minimum. A kernel that knows a shorter structure accepts a longer one
  * if all bytes that it does not know are zero. An ioctl that fails changes nothing. After a failure
- * the output fields are undefined, unless an error below defines one.
+ * the output fields are undefined, unless an error below defines one. An error with names of
+ * ioctls is an error of these only.
  *
  * * EINVAL: @argsz is smaller than the first version of the structure; a flag or an attribute is
  *   unknown; a reserved field is not zero; the parent is not a memory BAR of whole pages that can
@@ -28,17 +29,19 @@
  *   leaves the BAR
  * * E2BIG: @argsz is larger than the structure and a byte beyond it is not zero, or @argsz is
  *   larger than 4096
- * * EOVERFLOW: the sum of @offset and @size overflows
- * * EEXIST: the range overlaps a subregion, which the call does not share; @index is the index of
- *   that subregion
- * * EBUSY: another user of the range, or of the BAR, excludes the attribute; @busy says which
- * * EOPNOTSUPP: this platform does not support the memory type, or the BAR is larger than 512 GiB
- * * EPERM: write combining, and the range includes a page of the MSI-X table
- * * ENOSPC: the device has the maximum number of subregions, the subregion is shared the maximum
- *   number of times, no free range of mmap offsets is left among the 512 GiB of the BAR, or the
- *   device has used up its 2^30 indices
- * * ENOENT: no subregion has this index
- * * EMFILE, ENFILE: the process or the machine has the maximum number of open files
+ * * EOVERFLOW (CREATE): the sum of @offset and @size overflows
+ * * EEXIST (CREATE): the range overlaps a subregion, which the call does not share; @index is the
+ *   index of that subregion
+ * * EBUSY (CREATE, SET_ATTR, DESTROY): another user of the range, or of the BAR, excludes the
+ *   attribute; @busy says which, except for DESTROY
+ * * EOPNOTSUPP (CREATE, SET_ATTR): this platform does not support the memory type, or the BAR is
+ *   larger than 512 GiB
+ * * EPERM (CREATE, SET_ATTR): write combining, and the range includes a page of the MSI-X table
+ * * ENOSPC (CREATE): the device has the maximum number of subregions, the subregion is shared the
+ *   maximum number of times, no free range of mmap offsets is left among the 512 GiB of the BAR, or
+ *   the device has used up its 2^30 indices
+ * * ENOENT (DESTROY, EXPORT): no subregion has this index
+ * * EMFILE, ENFILE (EXPORT): the process or the machine has the maximum number of open files
  * * EFAULT: the address of the structure is invalid
  * * ENOMEM: the kernel has no memory
  * * EINTR: a fatal signal arrived
