@@ -94,7 +94,12 @@ int vfio_subregion_config_read(struct vfio_subregion_device *device, uint32_t of
 int vfio_subregion_config_write(struct vfio_subregion_device *device, uint32_t offset,
 				const void *data, size_t size);
 
-/** vfio_subregion_enable() - enables accesses to the memory of the device, and its DMA */
+/**
+ * vfio_subregion_enable() - enables accesses to the memory of the device, and its DMA
+ *
+ * After VFIO has opened a device, its memory can be accessed, and its DMA is disabled. MSI and
+ * MSI-X are writes by the device, so they need this call too.
+ */
 int vfio_subregion_enable(struct vfio_subregion_device *device);
 
 /**

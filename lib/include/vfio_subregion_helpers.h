@@ -152,7 +152,8 @@ VFIO_SUBREGION_INLINE int vfio_subregion_dma_buf(int device, uint32_t index, uin
  * vfio_subregion_create_map() - performs VFIO_SUBREGION_CREATE and maps the subregion
  *
  * @create has all inputs except argsz, and gets the outputs. If the subregion cannot be mapped, it
- * is destroyed again.
+ * is destroyed again. For attributes other than NONCACHED, vfio_subregion_map_best() makes such a
+ * mapping too, and vfio_subregion_unmap() ends it together with its subregion.
  *
  * Returns MAP_FAILED and sets errno on failure; vfio_subregion_busy() describes an EBUSY.
  */
@@ -184,6 +185,7 @@ VFIO_SUBREGION_INLINE void *vfio_subregion_create_map(int device,
  *
  * @busy is the field of this name in struct vfio_subregion_create or vfio_region_set_attr. The
  * text also says what to do. A program prints it after what has failed, such as "no subregion: ".
+ * That of struct vfio_subregion_query can have several bits or none: a program passes each bit.
  */
 VFIO_SUBREGION_INLINE const char *vfio_subregion_busy(uint32_t busy)
 {
@@ -357,7 +359,8 @@ static inline void *vfio_subregion_map_sysfs(int device, uint32_t bar, uint64_t 
  *    tried: while VFIO has the device open, such a mapping is uncached, and the kernel does not
  *    say so.
  *
- * Returns 0, or -1 with the errno of the first attribute if none is possible.
+ * Returns 0, or -1 with the errno of the first attribute if none is possible. @got does not say the
+ * reason for EBUSY; VFIO_SUBREGION_QUERY of the BAR does.
  */
 VFIO_SUBREGION_INLINE int vfio_subregion_map_best(int device, uint32_t bar, uint64_t offset,
 						  uint64_t size, const uint32_t *wanted,

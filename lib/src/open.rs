@@ -183,6 +183,9 @@ impl Opened {
 
     /// Enables accesses to the memory of the device, and its DMA.
     ///
+    /// After VFIO has opened a device, its memory can be accessed, and its DMA is disabled. MSI and
+    /// MSI-X are writes by the device, so they need this call too.
+    ///
     /// # Errors
     ///
     /// [`Error::Refused`] if configuration space cannot be read or written.
