@@ -245,7 +245,7 @@ impl Operations for State {
     }
 
     #[inline(always)]
-    fn fault(&self, device: &OpenDevice, fault: Fault<'_, Self>) -> FaultOutcome {
+    fn fault(&self, device: &OpenDevice, fault: &Fault<'_, Self>) -> FaultOutcome {
         mmap::fault(device, fault)
     }
 

@@ -91,43 +91,36 @@ fn mmap_with_attribute(
 
 /// Handles an access to a page that has no page-table entry.
 #[inline(always)]
-pub(super) fn fault(device: &OpenDevice, fault: Fault<'_, State>) -> FaultOutcome {
+pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutcome {
     // An entry that would leave the VMA is a huge one.
     let Some(offset) = fault.file_offset() else {
         return fault.refuse();
     };
     // The lock is held until the entry exists; see device.rs.
     let table = fault.memory_shared();
-    let (bar, at) = match Target::of(offset) {
+    let (bar, at) = match target(device, offset) {
         Target::Other => return refuse(device, fault, offset),
-        Target::Bar(bar, at) => (bar, at),
+        Target::Bar(bar, at) => {
+            let Ok(span) = Span::new(at, fault.len()) else {
+                return refuse(device, fault, offset);
+            };
+            match table.claim_kind(bar, span) {
+                None => (bar, at),
+                Some(ClaimKind::Stray) if fault.is_single_page() => {
+                    drop(table);
+                    return fault_stray(device, fault, bar, span);
+                }
+                Some(_) => return refuse(device, fault, offset),
+            }
+        }
         Target::Slot(bar, slot) => {
             let slots = Span::new(slot, fault.len()).ok();
             match slots.and_then(|slots| table.resolve(bar, slots)) {
-                Some((span, region)) if fault.may_reach(region.id()) => {
-                    let at = span.start();
-                    return traced(device, offset, fault.map(&table, bar.index(), at));
-                }
-                Some(_) => return refuse(device, fault, offset),
-                // Only a BAR that is too large for subregions has these bytes.
-                None => match target(device, offset) {
-                    Target::Bar(bar, at) => (bar, at),
-                    _ => return refuse(device, fault, offset),
-                },
+                Some((span, region)) if fault.may_reach(region.id()) => (bar, span.start()),
+                _ => return refuse(device, fault, offset),
             }
         }
     };
-    let Ok(span) = Span::new(at, fault.len()) else {
-        return refuse(device, fault, offset);
-    };
-    match table.claim_kind(bar, span) {
-        None => (),
-        Some(ClaimKind::Stray) if fault.is_single_page() => {
-            drop(table);
-            return fault_stray(device, fault, bar, span);
-        }
-        Some(_) => return refuse(device, fault, offset),
-    }
     traced(device, offset, fault.map(&table, bar.index(), at))
 }
 
@@ -139,7 +132,7 @@ pub(super) fn fault(device: &OpenDevice, fault: Fault<'_, State>) -> FaultOutcom
 #[inline(never)]
 fn fault_stray(
     device: &OpenDevice,
-    fault: Fault<'_, State>,
+    fault: &Fault<'_, State>,
     bar: BarIndex,
     span: Span,
 ) -> FaultOutcome {
@@ -158,7 +151,7 @@ fn fault_stray(
 /// not if the memory manager asks for a smaller entry next, or if the refusal waits at the gate.
 #[cold]
 #[inline(never)]
-fn refuse(device: &OpenDevice, fault: Fault<'_, State>, offset: u64) -> FaultOutcome {
+fn refuse(device: &OpenDevice, fault: &Fault<'_, State>, offset: u64) -> FaultOutcome {
     let outcome = fault.refuse();
     if outcome.is_sigbus() {
         trace::fault_refused(device.core().name(), offset);

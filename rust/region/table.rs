@@ -229,6 +229,7 @@ impl<S: Stores> Table<S> {
     }
 
     /// Returns the place of the subregion `id`, or `None` if it does not exist.
+    #[inline]
     pub(crate) fn find(&self, id: RegionId) -> Option<Place> {
         BarIndex::all().find_map(|bar| {
             let parent = self.parent(bar)?;
@@ -239,16 +240,16 @@ impl<S: Stores> Table<S> {
     }
 
     /// Returns the subregion at `place`.
+    #[inline]
     pub(crate) fn region_at(&self, place: Place) -> Option<Subregion> {
         let end = place.entry.slot_end?;
-        let (bytes, slot) = self
-            .parent(place.bar)?
-            .slots
-            .at(end.get().checked_sub(1)?)?;
+        let slots = &self.parent(place.bar)?.slots;
+        let (bytes, slot) = slots.at(end.get().checked_sub(1)?)?;
         slot.region(place.bar, bytes.start())
     }
 
     /// Returns the subregion `id`, or `None` if it does not exist.
+    #[inline]
     pub(crate) fn get(&self, id: RegionId) -> Option<Subregion> {
         self.region_at(self.find(id)?)
     }

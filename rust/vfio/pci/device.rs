@@ -134,7 +134,7 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
 
     /// Handles an access to a page that has no page-table entry. The caller holds the mmap lock or
     /// the VMA's lock for reading.
-    fn fault(&self, device: &OpenDevice<Self>, fault: Fault<'_, Self>) -> FaultOutcome;
+    fn fault(&self, device: &OpenDevice<Self>, fault: &Fault<'_, Self>) -> FaultOutcome;
 
     /// Writes a description of the state for the administrator to `text`, and fails only if that
     /// does. The caller holds the opener lock.

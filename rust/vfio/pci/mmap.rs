@@ -214,16 +214,6 @@ pub(crate) struct Fault<'a, T: Operations> {
     _vmf: PhantomData<&'a mut vm_fault>,
 }
 
-// A copy lives no longer than the fault. The compiler keeps the fields of a value in registers that
-// it passes to functions only as a copy.
-impl<T: Operations> Clone for Fault<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T: Operations> Copy for Fault<'_, T> {}
-
 impl<'a, T: Operations> Fault<'a, T> {
     /// Wraps the arguments of the memory manager's call. `exported` is the range to which a
     /// mapping of an export leads, and `None` for every other mapping.
@@ -288,7 +278,6 @@ impl<'a, T: Operations> Fault<'a, T> {
     ///
     /// If the gate of the device is closed, the refusal of a single page waits, and
     /// [`Operations::fault`] is called again when the gate is open.
-    #[inline]
     pub(crate) fn refuse(&self) -> FaultOutcome {
         if self.is_single_page() && self.device.gate().is_closed() {
             return FaultOutcome(Outcome::AwaitGate);

@@ -225,7 +225,7 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         // SAFETY: The caller guarantees the fault in progress, its lock and the order. `complete`
         // has set up the VMA for the device that the source returns.
         let fault = unsafe { Fault::from_raw(&device, source.exported(), vmf, order) };
-        match device.data().fault(&device, fault).0 {
+        match device.data().fault(&device, &fault).0 {
             Outcome::Done(answer) => Ok(answer),
             Outcome::AwaitGate => Err(device),
         }
