@@ -4,9 +4,9 @@
 //!
 //! C header: [`include/linux/pm_runtime.h`](srctree/include/linux/pm_runtime.h)
 
-use super::int_result;
 use crate::bindings;
 use kernel::{
+    error::to_result,
     pci,
     prelude::*, //
 };
@@ -22,7 +22,7 @@ impl<'a> PowerGuard<'a> {
     #[inline]
     pub(crate) fn new(pdev: &'a pci::Device) -> Result<Self> {
         // SAFETY: `pdev` is a reference, so it points to a valid PCI device.
-        int_result(unsafe { bindings::vfio_rs_pm_get(as_raw(pdev)) })?;
+        to_result(unsafe { bindings::vfio_rs_pm_get(as_raw(pdev)) })?;
         Ok(Self(pdev))
     }
 }
