@@ -44,7 +44,7 @@ fn is_denied(device: u16) -> bool {
 
 /// Returns whether vfio-pci would provide regions for the device that this driver cannot provide.
 /// Intel graphics devices with an OpRegion have such regions. `vfio_pci_igd_init()` makes them, and
-/// a module outside the kernel's tree cannot call it.
+/// no module but vfio-pci can call it.
 fn has_igd_regions(pdev: &pci::Device<Core<'_>>) -> bool {
     cfg!(CONFIG_VFIO_PCI_IGD)
         && pdev.vendor_id() == Vendor::INTEL

@@ -240,17 +240,20 @@ impl Bar<'_> {
 
     /// Returns the physical addresses of `bytes` of the BAR.
     ///
+    /// The caller drops all mappings and reservations of the range before the device is closed.
+    ///
     /// Fails with [`EINVAL`] if `bytes` is empty or leaves the BAR, or if the BAR is not memory.
+    /// Other errors are those of [`Self::expect_usable`].
     pub(crate) fn range(&self, bytes: Range<u64>) -> Result<PhysRange> {
         let len = bytes.end.checked_sub(bytes.start).ok_or(EINVAL)?;
         if bytes.end > self.len() || !self.is_memory() {
             return Err(EINVAL);
         }
+        self.expect_usable()?;
         let start = self.phys().checked_add(bytes.start).ok_or(EINVAL)?;
-        // SAFETY: The range is in a memory BAR that is reserved for the device, because an
-        // operation needs a range only if the core maps the BAR or the driver owns it. The PCI
-        // device is bound while it is open. All mappings and reservations of the range are dropped
-        // before the device is closed ([`super::bar_owners`], [`super::ioeventfd`]).
+        // SAFETY: The range is in a memory BAR, and the BAR is reserved for the device, since it is
+        // usable. The PCI device is bound while it is open. The last close drops the mappings and
+        // reservations in [`super::bar_owners`] and [`super::ioeventfd`]. The caller drops others.
         unsafe { PhysRange::new(start, len) }
     }
 }
