@@ -58,7 +58,8 @@
  * the memory types that a guest may use if the range is passed to a virtual machine.
  *
  * * VFIO_SUBREGION_ATTR_NONCACHED: pgprot_noncached(), as vfio-pci maps BARs. A guest gets device
- *   memory.
+ *   memory in a subregion. In a BAR with this attribute, which every BAR has at first, it may use
+ *   any uncached type, as with vfio-pci.
  * * VFIO_SUBREGION_ATTR_DEVICE: pgprot_device(). A guest gets device memory.
  * * VFIO_SUBREGION_ATTR_WC: pgprot_writecombine(). The CPU may merge, delay and reorder stores
  *   until a fence. A guest may use any uncached type.
