@@ -4,6 +4,7 @@
 import fnmatch
 import re
 import subprocess
+import textwrap
 
 
 class Mismatch(Exception):
@@ -168,6 +169,44 @@ def included(text, folder):
     return re.sub(form, example, text, flags=re.M)
 
 
+# The beginning of an item of a list or of a row of a table.
+ITEM = re.compile(r" *(?:\* - |[*-] |#\. )")
+
+
+def refilled(text):
+    """Breaks the paragraphs of a page that have a line of more than 80 columns, except in code."""
+    done, part = [], []
+
+    def end():
+        if any(len(line) > 80 for line in part) and not part[0].lstrip().startswith((".. ", ":")):
+            head = ITEM.match(part[0])
+            head = head[0] if head else part[0][: len(part[0]) - len(part[0].lstrip())]
+            words = " ".join(line.strip() for line in [part[0][len(head) :], *part[1:]])
+            part[:] = textwrap.wrap(
+                words, 80, initial_indent=head, subsequent_indent=" " * len(head),
+                break_long_words=False, break_on_hyphens=False,
+            )
+        done.extend(part)
+        part.clear()
+
+    code = False
+    for line in text.splitlines():
+        indented = line.startswith(" ")
+        code = code and (indented or not line)
+        if code or not line.strip():
+            end()
+            done.append(line)
+            continue
+        inner = len(line) - len(line.lstrip())
+        outer = part and len((ITEM.match(part[-1]) or re.match(" *", part[-1]))[0])
+        if part and (ITEM.match(line) or inner != outer):
+            end()
+        part.append(line)
+        code = line.startswith(".. code-block::") or (line.endswith("::") and line[0] not in " .")
+    end()
+    return "\n".join(done) + "\n"
+
+
 class Translator:
     """Translates files by the declaration, and remembers which of its parts were of use."""
 
@@ -287,7 +326,7 @@ class Translator:
                 continue
             text, count = re.subn(edit["from"], edit["to"], text, flags=re.M)
             edit["used"] += count
-        return text
+        return refilled(text) if move["as"] == "doc" else text
 
     def format(self, where):
         """Formats the translated Rust files below @where by the kernel's rules."""
