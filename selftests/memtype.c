@@ -261,27 +261,27 @@ FIXTURE_TEARDOWN(big_bar)
 }
 
 /* contract: type.entry */
-TEST_F(big_bar, an_aligned_wc_range_of_1g_is_mapped_by_2m_entries)
+TEST_F(big_bar, an_aligned_wc_range_of_1g_is_mapped_by_the_largest_entries)
 {
 	struct vfio_subregion_create sub;
 	char *map;
 
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, GIB, GIB);
 	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, GIB, GIB);
-	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
-	EXPECT_TOUCH(map + GIB - 4, PTE_WC, SHIFT_2M);
+	EXPECT_TOUCH(map, PTE_WC, SHIFT_LARGEST);
+	EXPECT_TOUCH(map + GIB - 4, PTE_WC, SHIFT_LARGEST);
 	EXPECT_EQ(self->bar.start + 2 * GIB - 4, pte_phys(map + GIB - 4));
 }
 
 /* contract: type.neighbours */
-TEST_F(big_bar, the_unclaimed_gib_of_the_bar_is_mapped_by_2m_entries)
+TEST_F(big_bar, the_unclaimed_gib_of_the_bar_is_mapped_by_the_largest_entries)
 {
 	char *bar;
 
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, GIB, 4 * KIB);
 	bar = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
-	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_2M);
-	EXPECT_TOUCH(bar + GIB - 4, PTE_NONCACHED, SHIFT_2M);
+	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_LARGEST);
+	EXPECT_TOUCH(bar + GIB - 4, PTE_NONCACHED, SHIFT_LARGEST);
 	EXPECT_SIGBUS(bar + GIB);
 	EXPECT_TOUCH(bar + GIB + 4 * KIB, PTE_NONCACHED, SHIFT_4K);
 	EXPECT_TOUCH(bar + GIB + 2 * MIB, PTE_NONCACHED, SHIFT_2M);

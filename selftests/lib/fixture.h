@@ -279,16 +279,30 @@ static inline void fixture_iommu_faults(struct __test_metadata *_metadata, const
 #define SHIFT_4K	12
 #define SHIFT_2M	21
 #define SHIFT_1G	30
+/* The largest entries that the driver under test makes in a range of 1 GiB or more. */
+#define SHIFT_LARGEST	255
+
+/* The largest entries that vfio-pci makes: arm64 has none of 1 GiB for device memory. */
+#if defined(__x86_64__) || defined(__i386__)
+#define SHIFT_STOCK	SHIFT_1G
+#else
+#define SHIFT_STOCK	SHIFT_2M
+#endif
 
 /**
  * shift_here() - the size on this kernel of entries that could have the size @shift
  *
  * A kernel without transparent huge pages, such as one with PREEMPT_RT, maps device memory by
- * pages.
+ * pages. Outside the kernel's tree this driver makes no entry above 2 MiB (LARGEST_ORDER in
+ * rust/vfio/pci/mmap.rs).
  */
 static inline unsigned int shift_here(unsigned int shift)
 {
-	return access("/sys/kernel/mm/transparent_hugepage", F_OK) ? SHIFT_4K : shift;
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		return SHIFT_4K;
+	if (shift == SHIFT_LARGEST)
+		return driver_in_tree() ? SHIFT_STOCK : SHIFT_2M;
+	return shift;
 }
 
 /*
@@ -324,15 +338,5 @@ static inline unsigned int shift_here(unsigned int shift)
 	if (memtype_tracked()) \
 		ASSERT_STREQ((want), memtype((start), (end))); \
 } while (0)
-
-/*
- * The size of the largest entries that vfio-pci makes: Linux on arm64 makes none of 1 GiB for
- * device memory. This driver makes none above 2 MiB (LARGEST_ORDER in rust/vfio/pci/mmap.rs).
- */
-#if defined(__x86_64__) || defined(__i386__)
-#define SHIFT_STOCK	SHIFT_1G
-#else
-#define SHIFT_STOCK	SHIFT_2M
-#endif
 
 #endif /* FIXTURE_H */

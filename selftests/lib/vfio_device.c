@@ -20,6 +20,26 @@ const char *vfio_driver(void)
 	return name && *name ? name : DRIVER_SUBREGION;
 }
 
+bool driver_in_tree(void)
+{
+	char path[96], taint[32] = "";
+	FILE *file;
+	char *at;
+
+	snprintf(path, sizeof(path), "/sys/module/%s/taint", vfio_driver());
+	for (at = path; *at; at++)
+		if (*at == '-')
+			*at = '_';
+	/* There is no such file for a driver that is built in. */
+	file = fopen(path, "re");
+	if (file) {
+		if (!fgets(taint, sizeof(taint), file))
+			taint[0] = '\0';
+		fclose(file);
+	}
+	return !strchr(taint, 'O');
+}
+
 int vfio_group_is_noiommu(const char *bdf)
 {
 	char path[64];

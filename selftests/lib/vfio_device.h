@@ -28,6 +28,14 @@
 /** vfio_driver() - the name of the driver under test */
 const char *vfio_driver(void);
 
+/**
+ * driver_in_tree() - whether the driver under test was built in the kernel's tree
+ *
+ * That form comes with mends of the memory manager (Documentation/upstream.rst): it makes entries
+ * of 1 GiB, and lets fork() copy huge ones.
+ */
+bool driver_in_tree(void);
+
 /** vfio_device_open() - opens a device by its group */
 int vfio_device_open(struct vfio_device *dev, const char *bdf);
 
