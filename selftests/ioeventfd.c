@@ -242,14 +242,30 @@ TEST_F(ioeventfd, the_attribute_of_its_bar_keeps_its_type)
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
 }
 
-/* The driver does not let the kernel make an access that the CPU refuses. */
+/*
+ * The driver does not let the kernel make an access that the CPU refuses. In the kernel's tree
+ * vfio-pci-core makes the ioeventfds, and refuses these on all CPUs.
+ */
 /* contract: vfio.ioeventfd-unaligned */
-TEST_F(ioeventfd, an_unaligned_write_works_if_the_cpu_supports_it)
+TEST_F(ioeventfd, an_unaligned_write_works_if_the_cpu_and_the_core_support_it)
 {
-#if defined(__x86_64__) || defined(__i386__)
 	const uint64_t blank[2] = { 0, 0 }, page = 4 * KIB;
+	bool works = false;
 	uint64_t value;
 
+#if defined(__x86_64__) || defined(__i386__)
+	works = !driver_in_tree();
+#endif
+	EXPECT_EQ(0, vfio_ioeventfd(&self->dev, self->window + MIB - 1, 1, 0, self->eventfd));
+	if (!works) {
+		EXPECT_EQ(-EINVAL,
+			  vfio_ioeventfd(&self->dev, self->window + 1, 2, 0, self->eventfd));
+		EXPECT_EQ(-EINVAL,
+			  vfio_ioeventfd(&self->dev, self->window + 4, 8, 0, self->eventfd));
+		EXPECT_EQ(-EINVAL,
+			  vfio_ioeventfd(&self->dev, self->window + MIB - 1, 2, 0, self->eventfd));
+		return;
+	}
 	ASSERT_EQ(16, pwrite(self->dev.fd, blank, 16, self->window + page - 8));
 	ASSERT_EQ(0, vfio_ioeventfd(&self->dev, self->window + page - 1, 2, 0x1234, self->eventfd));
 	signal_event(_metadata, self->eventfd);
@@ -259,12 +275,7 @@ TEST_F(ioeventfd, an_unaligned_write_works_if_the_cpu_supports_it)
 	ASSERT_EQ(0, vfio_ioeventfd(&self->dev, self->window + page - 1, 2, 0x1234, -1));
 	/* A single access has a single type. */
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, page);
-#else
-	EXPECT_EQ(-EINVAL, vfio_ioeventfd(&self->dev, self->window + 1, 2, 0, self->eventfd));
-	EXPECT_EQ(-EINVAL, vfio_ioeventfd(&self->dev, self->window + 4, 8, 0, self->eventfd));
-#endif
 	EXPECT_EQ(-EINVAL, vfio_ioeventfd(&self->dev, self->window + MIB - 1, 2, 0, self->eventfd));
-	EXPECT_EQ(0, vfio_ioeventfd(&self->dev, self->window + MIB - 1, 1, 0, self->eventfd));
 }
 
 /* contract: vfio.ioeventfd-close */
