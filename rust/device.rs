@@ -116,7 +116,10 @@ use crate::{
         RegionInfo,
         Transfer, //
     },
-    wire::Failure, //
+    wire::{
+        Arg,
+        Failure, //
+    }, //
 };
 use core::fmt;
 use kernel::{
@@ -180,12 +183,13 @@ impl Operations for State {
 
     #[inline]
     fn ioctl(&self, device: &OpenDevice, cmd: u32, arg: usize) -> LongResult {
+        let user = Arg::of_ioctl(arg);
         let done = match cmd {
-            bindings::VFIO_SUBREGION_CREATE => create::create(device, arg),
-            bindings::VFIO_SUBREGION_DESTROY => destroy::destroy(device, arg),
-            bindings::VFIO_SUBREGION_QUERY => query::query(device, arg),
-            bindings::VFIO_SUBREGION_EXPORT => export::export(device, arg),
-            bindings::VFIO_REGION_SET_ATTR => set_attribute::set_attribute(device, arg),
+            bindings::VFIO_SUBREGION_CREATE => create::create(device, user),
+            bindings::VFIO_SUBREGION_DESTROY => destroy::destroy(device, user),
+            bindings::VFIO_SUBREGION_QUERY => query::query(device, user),
+            bindings::VFIO_SUBREGION_EXPORT => export::export(device, user),
+            bindings::VFIO_REGION_SET_ATTR => set_attribute::set_attribute(device, user),
             bindings::VFIO_DEVICE_IOEVENTFD => {
                 return ioeventfd::ioeventfd(device, arg).map(|()| 0).into()
             }

@@ -133,6 +133,21 @@ impl Failure {
     }
 }
 
+/// The user structure of a call.
+#[derive(Clone, Copy)]
+pub(crate) struct Arg {
+    user: UserPtr,
+}
+
+impl Arg {
+    /// Wraps the argument of an ioctl, which is the address of the structure.
+    pub(crate) fn of_ioctl(arg: usize) -> Self {
+        Self {
+            user: UserPtr::from_addr(arg),
+        }
+    }
+}
+
 /// The argument of `VFIO_SUBREGION_CREATE`.
 pub(crate) struct Create {
     pub(crate) parent: BarIndex,
@@ -149,8 +164,8 @@ pub(crate) enum Sharing {
 }
 
 impl Create {
-    /// Reads the structure at the user address `arg`.
-    pub(crate) fn read(arg: usize) -> Result<(Self, CreateReply), Failure> {
+    /// Reads the structure.
+    pub(crate) fn read(arg: Arg) -> Result<(Self, CreateReply), Failure> {
         let (user, raw) = read::<vfio_subregion_create>(arg)?;
         let attribute = attribute(raw.attribute).ok_or(Failure::Malformed)?;
         let parent = bar(raw.parent).ok_or(Failure::NoParent)?;
@@ -202,8 +217,8 @@ pub(crate) struct Destroy {
 }
 
 impl Destroy {
-    /// Reads the structure at the user address `arg`.
-    pub(crate) fn read(arg: usize) -> Result<Self, Failure> {
+    /// Reads the structure.
+    pub(crate) fn read(arg: Arg) -> Result<Self, Failure> {
         let (_, raw) = read::<vfio_subregion_destroy>(arg)?;
         Ok(Self { index: raw.index })
     }
@@ -217,8 +232,8 @@ pub(crate) struct Export {
 }
 
 impl Export {
-    /// Reads the structure at the user address `arg`.
-    pub(crate) fn read(arg: usize) -> Result<(Self, ExportReply), Failure> {
+    /// Reads the structure.
+    pub(crate) fn read(arg: Arg) -> Result<(Self, ExportReply), Failure> {
         let (user, raw) = read::<vfio_subregion_export>(arg)?;
         if raw.open_flags & !(flags::O_RDWR | flags::O_CLOEXEC) != 0 {
             return Err(Failure::Malformed);
@@ -292,8 +307,8 @@ pub(crate) struct Query {
 }
 
 impl Query {
-    /// Reads the structure at the user address `arg`.
-    pub(crate) fn read(arg: usize) -> Result<(Self, QueryReply), Failure> {
+    /// Reads the structure.
+    pub(crate) fn read(arg: Arg) -> Result<(Self, QueryReply), Failure> {
         let (user, raw) = read::<vfio_subregion_query>(arg)?;
         Ok((Self { index: raw.index }, QueryReply(user)))
     }
@@ -363,8 +378,8 @@ pub(crate) struct SetAttr {
 }
 
 impl SetAttr {
-    /// Reads the structure at the user address `arg`.
-    pub(crate) fn read(arg: usize) -> Result<(Self, SetAttrReply), Failure> {
+    /// Reads the structure.
+    pub(crate) fn read(arg: Arg) -> Result<(Self, SetAttrReply), Failure> {
         let (user, raw) = read::<vfio_region_set_attr>(arg)?;
         let set = Self {
             bar: bar(raw.index).ok_or(Failure::NoParent)?,
@@ -432,15 +447,15 @@ argument! {
     vfio_region_set_attr(0):;
 }
 
-/// Reads the structure at the user address `arg`, and checks the fields that all structures have.
+/// Reads the structure, and checks the fields that all structures have.
 ///
 /// All structures have the length of their first version, which is also the minimum.
 ///
 /// Fails with [`Failure::Malformed`] if `argsz` is too small, or if a reserved field or a flag is
 /// not zero. Fails with [`Failure::TooLong`] if `argsz` is too large, or if a byte after the known
 /// ones is not zero. Fails with [`EFAULT`] if the address is invalid.
-fn read<T: Argument>(arg: usize) -> Result<(UserPtr, T), Failure> {
-    let user = UserPtr::from_addr(arg);
+fn read<T: Argument>(arg: Arg) -> Result<(UserPtr, T), Failure> {
+    let user = arg.user;
     let raw: T = UserSlice::new(user, size_of::<T>()).reader().read()?;
     check_size(user, raw.size(), size_of::<T>())?;
     if raw.zero() != 0 {

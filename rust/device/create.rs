@@ -40,6 +40,7 @@ use crate::{
     },
     wire::{
         self,
+        Arg,
         Failure,
         Sharing, //
     }, //
@@ -51,7 +52,7 @@ use kernel::{
 
 /// Handles `VFIO_SUBREGION_CREATE`.
 #[inline(never)]
-pub(super) fn create(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+pub(super) fn create(device: &OpenDevice, arg: Arg) -> Result<(), Failure> {
     let (request, reply) = wire::Create::read(arg)?;
     try_create(device, &request, &reply).map_err(|failure| reply.failed(failure))
 }

@@ -16,13 +16,14 @@ use crate::{
     trace,
     wire::{
         self,
+        Arg,
         Failure, //
     }, //
 };
 
 /// Handles `VFIO_SUBREGION_DESTROY`.
 #[inline(never)]
-pub(super) fn destroy(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+pub(super) fn destroy(device: &OpenDevice, arg: Arg) -> Result<(), Failure> {
     let request = wire::Destroy::read(arg)?;
     let mut io = device.io_exclusive()?;
     // Only a thread that holds the io lock for writing shares or destroys subregions, so `found`

@@ -23,6 +23,7 @@ use crate::{
     },
     wire::{
         self,
+        Arg,
         Failure, //
     }, //
 };
@@ -30,7 +31,7 @@ use kernel::prelude::*;
 
 /// Handles `VFIO_SUBREGION_EXPORT`.
 #[inline(never)]
-pub(super) fn export(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+pub(super) fn export(device: &OpenDevice, arg: Arg) -> Result<(), Failure> {
     let (request, reply) = wire::Export::read(arg)?;
     let id = {
         let table = device.memory_shared();

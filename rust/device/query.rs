@@ -22,6 +22,7 @@ use crate::{
     },
     wire::{
         self,
+        Arg,
         Failure, //
     }, //
 };
@@ -29,7 +30,7 @@ use kernel::prelude::*;
 
 /// Handles `VFIO_SUBREGION_QUERY`.
 #[inline(never)]
-pub(super) fn query(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+pub(super) fn query(device: &OpenDevice, arg: Arg) -> Result<(), Failure> {
     let (request, reply) = wire::Query::read(arg)?;
     let mut attributes = wire::Attributes::none();
     let mut reasons = wire::Reasons::none();

@@ -24,6 +24,7 @@ use crate::{
     vfio::pci::Io,
     wire::{
         self,
+        Arg,
         Failure, //
     }, //
 };
@@ -34,7 +35,7 @@ use kernel::{
 
 /// Handles `VFIO_REGION_SET_ATTR`.
 #[inline(never)]
-pub(super) fn set_attribute(device: &OpenDevice, arg: usize) -> Result<(), Failure> {
+pub(super) fn set_attribute(device: &OpenDevice, arg: Arg) -> Result<(), Failure> {
     let (request, reply) = wire::SetAttr::read(arg)?;
     try_set(device, &request, &reply).map_err(|failure| reply.failed(failure))
 }
