@@ -2,8 +2,8 @@
 /*
  * fork() and huge entries. The kernel copies a huge entry without checking whether it was removed
  * in the meantime (copy_huge_pmd() of Linux 7.3), so the driver leaves none to copy
- * (rust/vfio/pci/mmap/fork.rs). In the kernel's tree it comes with a mend of fork(), and leaves
- * them.
+ * (rust/vfio/pci/mmap/fork.rs). In the kernel's tree it comes with a mend of fork(), and
+ * leaves them.
  *
  * The tests run the race for some time. The gap in the kernel is too narrow to be hit by chance in
  * that time. A kernel with a delay in copy_huge_pmd() hits it with vfio-pci, and with this driver
