@@ -41,6 +41,7 @@ trace: ## Model the PCIe writes of a program: SAMPLE=NAME, or PROGRAM=FILE ARGS=
 	@rig/trace $(if $(POLICY),--policy '$(POLICY)') $(if $(PROGRAM),--program '$(PROGRAM)' '$(subst ','\'',$(value ARGS))','$(SAMPLE)')
 
 check: ## Run all tests, on the host and in QEMU; or some: TEST='claim.*', see rig/check --help
+	@$(if $(filter debian,$(TEST)),rig/disk >/dev/null)
 	@rig/enter rig/check $(if $(TEST),--test $(foreach name,$(TEST),'$(name)'))
 
 check-host: ## Run the checks that need no machine; or some: CHECK='fmt clippy', see rig/host --help
@@ -48,6 +49,7 @@ check-host: ## Run the checks that need no machine; or some: CHECK='fmt clippy',
 
 check-all: ## Run what check leaves out: every other kernel, the packages, faults of Linux, the series
 	@ARCH=x86_64 rig/system >/dev/null
+	@for arch in $(or $(ARCH),x86_64 arm64); do ARCH=$$arch rig/disk >/dev/null || exit; done
 	@rig/enter rig/check rest
 
 series: ## Make the series of patches for Linux in build/series: ASSISTED_BY= REROLL=, see rig/series --help
