@@ -41,7 +41,7 @@ trace: ## Model the PCIe writes of a program: SAMPLE=NAME, or PROGRAM=FILE ARGS=
 	@rig/trace $(if $(POLICY),--policy '$(POLICY)') $(if $(PROGRAM),--program '$(PROGRAM)' '$(subst ','\'',$(value ARGS))','$(SAMPLE)')
 
 check: ## Run all tests, on the host and in QEMU; or some: TEST='claim.*', see rig/check --help
-	@$(if $(filter debian,$(TEST)),rig/disk >/dev/null)
+	@$(if $(filter debian binding,$(TEST)),rig/disk >/dev/null)
 	@rig/enter rig/check $(if $(TEST),--test $(foreach name,$(TEST),'$(name)'))
 
 check-host: ## Run the checks that need no machine; or some: CHECK='fmt clippy', see rig/host --help
