@@ -59,8 +59,9 @@ TEST_F(helpers, a_window_is_mapped_by_large_entries_and_unmapped_whole)
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
 	EXPECT_TOUCH(map + MIB, PTE_WC, SHIFT_2M);
 	EXPECT_EQ(before + (long)(SIZE / (4 * KIB)), pages());
-	EXPECT_EQ(0, munmap(map, SIZE));
+	EXPECT_EQ(0, vfio_subregion_unmap_destroy(self->dev.fd, &create, map));
 	EXPECT_EQ(before, pages());
+	EXPECT_EQ(0, subregion_count(&self->dev));
 }
 
 /* contract: userspace.helpers */
@@ -290,6 +291,31 @@ TEST_F(helpers, a_bar_with_an_attribute_is_not_taken_for_a_strict_one)
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
 	EXPECT_EQ(-1, vfio_subregion_map_best(self->dev.fd, BAR2, 0, MIB, strict, 1, &none));
 	EXPECT_EQ(EBUSY, errno);
+}
+
+/* contract: userspace.best userspace.layout userspace.messages */
+TEST_F(helpers, the_reason_why_an_attribute_was_not_possible_is_kept)
+{
+	const uint32_t wanted[] = { VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_ATTR_NONCACHED };
+	const struct vfio_subregion_part parts[] = {
+		{ 0, MIB, wanted + 1, 1 }, { AT, MIB, wanted, 1 },
+	};
+	const uint64_t at = vfio_offset(&self->dev, BAR2, AT);
+	struct vfio_subregion_mapping got[2];
+
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, eventfd(0, EFD_CLOEXEC)));
+	ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, MIB, wanted, 2, got));
+	EXPECT_EQ(VFIO_SUBREGION_ATTR_NONCACHED, got[0].attribute);
+	EXPECT_EQ(VFIO_SUBREGION_BUSY_IOEVENTFD, got[0].busy);
+	vfio_subregion_unmap(self->dev.fd, got);
+	EXPECT_EQ(-1, vfio_subregion_map_layout(self->dev.fd, BAR2, parts, 2, got));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(VFIO_SUBREGION_BUSY_IOEVENTFD, got[0].busy);
+
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, -1));
+	ASSERT_EQ(0, vfio_subregion_map_layout(self->dev.fd, BAR2, parts, 2, got));
+	EXPECT_EQ(0, got[0].busy);
+	EXPECT_EQ(0, got[1].busy);
 }
 
 /* contract: userspace.layout */

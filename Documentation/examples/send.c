@@ -11,7 +11,6 @@ int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uin
 		.offset = 1 << 20,
 		.size = 1 << 20,
 	};
-	struct vfio_subregion_destroy destroy = { .argsz = sizeof(destroy) };
 	void *data = vfio_subregion_create_map(device, &create);
 
 	if (data == MAP_FAILED)
@@ -20,9 +19,6 @@ int send_packet(int device, uint32_t bar, volatile uint32_t *doorbell, const uin
 	vfio_subregion_copy(data, packet, 8 * sizeof(*packet));
 	vfio_subregion_order_stores();
 	*doorbell = 1;
-	/* DESTROY takes the memory away from stores that are still in the CPU. */
-	vfio_subregion_flush_stores();
-	munmap(data, create.size);
-	destroy.index = create.index;
-	return ioctl(device, VFIO_SUBREGION_DESTROY, &destroy) ? -errno : 0;
+	/* It waits for stores that are still in the CPU. */
+	return vfio_subregion_unmap_destroy(device, &create, data) ? -errno : 0;
 }

@@ -148,19 +148,28 @@ VFIO_SUBREGION_INLINE int vfio_subregion_dma_buf(int device, uint32_t index, uin
 	return ioctl(device, VFIO_DEVICE_FEATURE, &request);
 }
 
+/* Performs VFIO_SUBREGION_DESTROY. */
+static inline int vfio_subregion_destroy(int device, uint32_t index)
+{
+	struct vfio_subregion_destroy destroy;
+
+	memset(&destroy, 0, sizeof(destroy));
+	destroy.argsz = sizeof(destroy);
+	destroy.index = index;
+	return ioctl(device, VFIO_SUBREGION_DESTROY, &destroy);
+}
+
 /**
  * vfio_subregion_create_map() - performs VFIO_SUBREGION_CREATE and maps the subregion
  *
  * @create has all inputs except argsz, and gets the outputs. If the subregion cannot be mapped, it
- * is destroyed again. For attributes other than NONCACHED, vfio_subregion_map_best() makes such a
- * mapping too, and vfio_subregion_unmap() ends it together with its subregion.
+ * is destroyed again. vfio_subregion_unmap_destroy() ends both.
  *
  * Returns MAP_FAILED and sets errno on failure; vfio_subregion_busy() describes an EBUSY.
  */
 VFIO_SUBREGION_INLINE void *vfio_subregion_create_map(int device,
 						      struct vfio_subregion_create *create)
 {
-	struct vfio_subregion_destroy destroy;
 	void *map;
 	int error;
 
@@ -171,13 +180,29 @@ VFIO_SUBREGION_INLINE void *vfio_subregion_create_map(int device,
 	map = vfio_subregion_map(device, create->mmap_offset, create->size);
 	if (map == MAP_FAILED) {
 		error = errno;
-		memset(&destroy, 0, sizeof(destroy));
-		destroy.argsz = sizeof(destroy);
-		destroy.index = create->index;
-		ioctl(device, VFIO_SUBREGION_DESTROY, &destroy);
+		vfio_subregion_destroy(device, create->index);
 		errno = error;
 	}
 	return map;
+}
+
+/**
+ * vfio_subregion_unmap_destroy() - ends a mapping of vfio_subregion_create_map(), and its subregion
+ *
+ * @create is that of the call, with its outputs.
+ *
+ * It first flushes the stores of this thread. Other threads and processes that stored to it
+ * must have called vfio_subregion_flush_stores().
+ *
+ * Returns 0, or -1 with the errno of VFIO_SUBREGION_DESTROY; then only the mapping has ended.
+ */
+VFIO_SUBREGION_INLINE int vfio_subregion_unmap_destroy(int device,
+						       const struct vfio_subregion_create *create,
+						       void *map)
+{
+	vfio_subregion_flush_stores();
+	munmap(map, (size_t)create->size);
+	return vfio_subregion_destroy(device, create->index);
 }
 
 /**
@@ -224,6 +249,8 @@ enum vfio_subregion_source {
  * @attribute: VFIO_SUBREGION_ATTR_*: which of the wanted attributes it has
  * @source: where it comes from
  * @index: the region: the subregion, or the BAR
+ * @busy: for vfio_subregion_busy(), why the first wanted attribute was not possible, if that was
+ *	EBUSY; otherwise 0
  */
 struct vfio_subregion_mapping {
 	void *map;
@@ -231,6 +258,7 @@ struct vfio_subregion_mapping {
 	uint32_t attribute;
 	enum vfio_subregion_source source;
 	uint32_t index;
+	uint32_t busy;
 };
 
 /**
@@ -359,8 +387,7 @@ static inline void *vfio_subregion_map_sysfs(int device, uint32_t bar, uint64_t 
  *    tried: while VFIO has the device open, such a mapping is uncached, and the kernel does not
  *    say so.
  *
- * Returns 0, or -1 with the errno of the first attribute if none is possible. @got does not say the
- * reason for EBUSY; VFIO_SUBREGION_QUERY of the BAR does.
+ * Returns 0, or -1 with the errno of the first attribute if none is possible.
  */
 VFIO_SUBREGION_INLINE int vfio_subregion_map_best(int device, uint32_t bar, uint64_t offset,
 						  uint64_t size, const uint32_t *wanted,
@@ -370,6 +397,7 @@ VFIO_SUBREGION_INLINE int vfio_subregion_map_best(int device, uint32_t bar, uint
 	int error = 0;
 	size_t i;
 
+	got->busy = 0;
 	for (i = 0; i < count; i++) {
 		got->size = size;
 		got->attribute = wanted[i];
@@ -386,6 +414,8 @@ VFIO_SUBREGION_INLINE int vfio_subregion_map_best(int device, uint32_t bar, uint
 			got->map = vfio_subregion_create_map(device, &create);
 			got->index = create.index;
 			got->source = VFIO_SUBREGION_SOURCE_SUBREGION;
+			if (!i)
+				got->busy = create.busy;
 		}
 		if (got->map != MAP_FAILED)
 			return 0;
@@ -414,16 +444,10 @@ VFIO_SUBREGION_INLINE int vfio_subregion_map_best(int device, uint32_t bar, uint
 VFIO_SUBREGION_INLINE void vfio_subregion_unmap(int device,
 						const struct vfio_subregion_mapping *mapping)
 {
-	struct vfio_subregion_destroy destroy;
-
 	vfio_subregion_flush_stores();
 	munmap(mapping->map, (size_t)mapping->size);
-	if (mapping->source != VFIO_SUBREGION_SOURCE_SUBREGION)
-		return;
-	memset(&destroy, 0, sizeof(destroy));
-	destroy.argsz = sizeof(destroy);
-	destroy.index = mapping->index;
-	ioctl(device, VFIO_SUBREGION_DESTROY, &destroy);
+	if (mapping->source == VFIO_SUBREGION_SOURCE_SUBREGION)
+		vfio_subregion_destroy(device, mapping->index);
 }
 
 /**
@@ -446,7 +470,7 @@ struct vfio_subregion_part {
  * @got has room for @count mappings.
  *
  * Returns 0, or -1 with errno; then nothing is mapped, and the subregions of the other parts are
- * destroyed. EINVAL if two parts overlap.
+ * destroyed. EINVAL if two parts overlap. After EBUSY, the first of @got has the reason.
  */
 VFIO_SUBREGION_INLINE int vfio_subregion_map_layout(int device, uint32_t bar,
 						    const struct vfio_subregion_part *parts,
@@ -454,6 +478,7 @@ VFIO_SUBREGION_INLINE int vfio_subregion_map_layout(int device, uint32_t bar,
 						    struct vfio_subregion_mapping *got)
 {
 	const struct vfio_subregion_part *a, *b;
+	uint32_t busy;
 	size_t i;
 	int error;
 
@@ -470,8 +495,10 @@ VFIO_SUBREGION_INLINE int vfio_subregion_map_layout(int device, uint32_t bar,
 					     parts[i].wanted, parts[i].count, &got[i]))
 			continue;
 		error = errno;
+		busy = got[i].busy;
 		while (i--)
 			vfio_subregion_unmap(device, &got[i]);
+		got->busy = busy;
 		errno = error;
 		return -1;
 	}

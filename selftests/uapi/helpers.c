@@ -48,4 +48,6 @@ void use(int device, struct vfio_subregion_create *create, const void *data, siz
 		vfio_subregion_unmap(device, &got);
 	if (!vfio_subregion_map_layout(device, 2, &part, 1, &got))
 		vfio_subregion_unmap(device, &got);
+	if (got.busy || vfio_subregion_unmap_destroy(device, create, map))
+		write(2, vfio_subregion_busy(got.busy), 1);
 }
