@@ -77,7 +77,7 @@ impl<F: AsFd> Device<F> {
         self.0.as_fd()
     }
 
-    fn request<T: IntoBytes + FromBytes + Immutable>(
+    pub(crate) fn request<T: IntoBytes + FromBytes + Immutable>(
         &self,
         request: Request,
         index: RegionIndex,

@@ -26,6 +26,8 @@ pub enum Call {
     DeviceInfo,
     /// `VFIO_DEVICE_GET_REGION_INFO`.
     RegionInfo,
+    /// `VFIO_DEVICE_IOEVENTFD`.
+    Ioeventfd,
     /// `mmap()`.
     Mmap,
     /// `pread()`.
@@ -47,6 +49,7 @@ impl Call {
             Self::DmaBuf => "VFIO_DEVICE_FEATURE_DMA_BUF",
             Self::DeviceInfo => "VFIO_DEVICE_GET_INFO",
             Self::RegionInfo => "VFIO_DEVICE_GET_REGION_INFO",
+            Self::Ioeventfd => "VFIO_DEVICE_IOEVENTFD",
             Self::Mmap => "mmap",
             Self::Read => "pread",
             Self::Write => "pwrite",
@@ -216,6 +219,19 @@ impl Error {
                 "the part must be whole pages of the region, and there must be some"
             }
             (Call::Export | Call::DmaBuf, Errno::MFILE) => "close files, or raise RLIMIT_NOFILE",
+            (Call::Ioeventfd, Errno::EXIST) => {
+                "there is one with this offset, value and width: remove it first"
+            }
+            (Call::Ioeventfd, Errno::NODEV) => {
+                "there is none with this offset, value and width, or it was removed before"
+            }
+            (Call::Ioeventfd, Errno::INVAL) => {
+                "the word must be aligned, in a memory BAR, and not in the MSI-X table"
+            }
+            (Call::Ioeventfd, Errno::NOSPC) => "remove others that are not needed",
+            (Call::Ioeventfd, Errno::BUSY) => {
+                "another mapping, such as resourceN_wc in sysfs, decides the type of the page: end it"
+            }
             (Call::Mmap, Errno::ACCESS) => {
                 "the export is read-only: read it by read(), or export it for reading and writing"
             }
@@ -402,6 +418,11 @@ mod tests {
             (Call::Export, Errno::NOENT),
             (Call::Export, Errno::MFILE),
             (Call::Export, Errno::NOTTY),
+            (Call::Ioeventfd, Errno::BUSY),
+            (Call::Ioeventfd, Errno::EXIST),
+            (Call::Ioeventfd, Errno::INVAL),
+            (Call::Ioeventfd, Errno::NODEV),
+            (Call::Ioeventfd, Errno::NOSPC),
             (Call::Mmap, Errno::ACCESS),
             (Call::Mmap, Errno::NODEV),
             (Call::Query, Errno::INVAL),

@@ -47,6 +47,8 @@ mod export;
 #[cfg(feature = "std")]
 mod interrupts;
 #[cfg(feature = "std")]
+mod ioeventfd;
+#[cfg(feature = "std")]
 mod mapping;
 #[cfg(feature = "std")]
 mod open;

@@ -55,6 +55,7 @@ pub(crate) enum Request {
     Export,
     DeviceInfo,
     RegionInfo,
+    Ioeventfd,
 }
 
 impl Request {
@@ -68,6 +69,7 @@ impl Request {
             Self::Export => Call::Export,
             Self::DeviceInfo => Call::DeviceInfo,
             Self::RegionInfo => Call::RegionInfo,
+            Self::Ioeventfd => Call::Ioeventfd,
         }
     }
 
@@ -82,6 +84,7 @@ impl Request {
             Self::Export => (OWN, abi::VFIO_SUBREGION_EXPORT_NR),
             Self::DeviceInfo => (VFIO, abi::VFIO_DEVICE_GET_INFO_NR),
             Self::RegionInfo => (VFIO, abi::VFIO_DEVICE_GET_REGION_INFO_NR),
+            Self::Ioeventfd => (VFIO, abi::VFIO_DEVICE_IOEVENTFD_NR),
         };
         opcode::none(group, byte(number))
     }

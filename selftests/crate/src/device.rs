@@ -3,12 +3,18 @@
 //! The crate's view of the driver's answers.
 
 use crate::{ensure, open, range, tests, Outcome, BAR, MIB};
+use rustix::{
+    event::{eventfd, EventfdFlags},
+    io::write,
+};
 use std::{
     fs::File,
     io::{Seek, SeekFrom},
+    time::{Duration, Instant},
 };
 use vfio_subregion::{
-    Attribute, Attributes, Call, EffectiveType, Errno, Error, Export, ExportAccess, RegionFlags,
+    Attribute, Attributes, Busy, Call, EffectiveType, Errno, Error, Export, ExportAccess,
+    RegionFlags,
 };
 
 tests! {
@@ -21,6 +27,7 @@ tests! {
     a_mapping_outlives_the_descriptor_and_keeps_the_device_open,
     an_export_reaches_its_subregion_and_ends_with_it,
     a_dma_buf_has_a_part_of_a_subregion,
+    an_ioeventfd_stores_its_value_and_keeps_the_type_of_its_page,
 }
 
 // contract: userspace.crate
@@ -210,5 +217,40 @@ fn a_dma_buf_has_a_part_of_a_subregion() -> Outcome {
     ensure!(beyond.errno() == Some(Errno::INVAL) && beyond.call() == Some(Call::DmaBuf));
     device.destroy(region.index())?;
     ensure!(dma_buf(range(0, MIB)).unwrap_err().errno() == Some(Errno::NODEV));
+    Ok(())
+}
+
+// contract: userspace.ioeventfd
+fn an_ioeventfd_stores_its_value_and_keeps_the_type_of_its_page() -> Outcome {
+    const AT: u64 = MIB + 8;
+    let opened = open()?;
+    let device = opened.device();
+    let region = device.create(BAR, range(MIB, MIB), Attribute::WriteCombining)?;
+    let memory = device.map(&region)?;
+    memory.write(8, 0_u64)?;
+    let event = eventfd(0, EventfdFlags::CLOEXEC)?;
+    device.ioeventfd(BAR, AT, 0x1234_5678_u32, &event)?;
+    let again = device.ioeventfd(BAR, AT, 0x1234_5678_u32, &event);
+    ensure!(again.is_err_and(|error| error.errno() == Some(Errno::EXIST)));
+    ensure!(device.destroy(region.index()).unwrap_err().errno() == Some(Errno::BUSY));
+    write(&event, &1_u64.to_ne_bytes())?;
+    let end = Instant::now() + Duration::from_secs(5);
+    while memory.read::<u64>(8)? != 0x1234_5678 {
+        ensure!(Instant::now() < end);
+    }
+    device.remove_ioeventfd(BAR, AT, 0x1234_5678_u32)?;
+    let none = device
+        .remove_ioeventfd(BAR, AT, 0x1234_5678_u32)
+        .unwrap_err();
+    ensure!(none.errno() == Some(Errno::NODEV) && none.call() == Some(Call::Ioeventfd));
+    device.destroy(region.index())?;
+
+    // In a strict page it prevents write combining, and the error says so.
+    device.ioeventfd(BAR, AT, 7_u8, &event)?;
+    let refused = device.create(BAR, range(MIB, MIB), Attribute::WriteCombining);
+    ensure!(matches!(refused, Err(Error::Busy { busy, .. }) if busy == Busy::IOEVENTFD));
+    device.remove_ioeventfd(BAR, AT, 7_u8)?;
+    let outside = device.ioeventfd(BAR, 16 * MIB, 7_u8, &event);
+    ensure!(outside.err() == Some(Error::OutsideRegion(BAR.into())));
     Ok(())
 }
