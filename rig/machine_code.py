@@ -115,7 +115,7 @@ ARCHITECTURES = (
         "aarch64-linux-gnu-",
         r"<.*|//.*",
         {"stp": DGH, "words": DGH, "st64b": ""},
-        {"write_line": "stp"},
+        {"write_line": "stp", "copy_line": "stp"},
         store=r"st[pr] (?P<value>x\w+)(?:, (?P<second>x\w+))?, \[(?P<base>x\w+)(?:, #(?P<offset>\d+))?\]",
         whole=r"st64b x0, \[x8\]",
         call=r"blr? .*",
@@ -196,14 +196,14 @@ def compiled(architecture, name, *compiler):
 
 
 NAME = re.compile(
-    r"vfio_subregion::raw::lines::routines::(\w+)|"
-    r"vfio_subregion_(lines_\w+|copy_run|aligned_run)|(?:hot_paths::)?(\w+)"
+    r"vfio_subregion::raw::lines::routines::(?:(?P<way>\w+)::(?P<kind>lines?)|(?P<run>\w+))|"
+    r"vfio_subregion_(?P<c>lines?_\w+|copy_run|aligned_run)|(?:hot_paths::)?(?P<path>\w+)"
 )
 
 
 def functions(architecture, files):
     """The Code of each function in @files that is looked at, by its name; that of a routine begins
-    with `lines_`. The names of the runs in Rust are all the same."""
+    with `lines_`, or with `line_` for a single line. The names of the runs in Rust are all the same."""
     found = {}
     for file in files:
         command = (architecture.objdump, "-d", "-r", "-C", "--insn-width=16", file)
@@ -214,7 +214,9 @@ def functions(architecture, files):
             if start := re.fullmatch(r"[0-9a-f]+ <(.+)>:", line):
                 body = Code()
                 if name := NAME.fullmatch(re.sub(r"::h[0-9a-f]{16}$", "", start[1])):
-                    key = f"lines_{name[1]}" if name[1] else name[2] or name[3]
+                    key = name["c"] or name["path"] or f"lines_{name['run']}"
+                    if name["way"]:
+                        key = f"{name['kind']}_{name['way']}"
                     if key in RUNS_IN_RUST:
                         body = found.setdefault(key, body)
                     found[key] = body
@@ -228,4 +230,7 @@ def functions(architecture, files):
                     body.end = body.places[-1] + len(code[2].replace(" ", "")) // 2
             elif body and re.match(r"\s+[0-9a-f]+: R_", line):
                 body.relocated.add(len(body) - 1)
+                # A call through this variable is one of a routine, and none through a linker's table.
+                if "PC32\tvfio_subregion_in_use" in line:
+                    body[-1] = body[-1].replace("(%rip)", "(in_use)")
     return found

@@ -233,9 +233,9 @@ TEST_F(helpers, a_queue_goes_round_and_its_doorbell_is_rung)
 	ASSERT_EQ(0, vfio_subregion_queue_init(&queue, got[1].map, 64, 3, got[0].map));
 	EXPECT_EQ(-1, vfio_subregion_queue_use_line_store(&queue, VFIO_SUBREGION_LINES));
 	EXPECT_EQ(EOPNOTSUPP, errno);
-	EXPECT_EQ(vfio_subregion_lines(), queue.copy);
+	EXPECT_EQ(vfio_subregion_chosen().line, queue.copy);
 	EXPECT_EQ(0, vfio_subregion_queue_use_line_store(&queue, VFIO_SUBREGION_LINE_WORDS));
-	EXPECT_EQ(&vfio_subregion_lines_words, queue.copy);
+	EXPECT_EQ(&vfio_subregion_line_words, queue.copy);
 	for (i = 1; i <= 5; i++) {
 		memset(entry, i, sizeof(entry));
 		vfio_subregion_queue_push(&queue, entry);
@@ -516,16 +516,16 @@ TEST_F(helpers, the_slots_of_a_queue_are_stored_whole_in_memory_of_any_type)
 	struct vfio_subregion_mapping memory, doorbell;
 	struct vfio_subregion_queue queue;
 	unsigned int type, i, words;
-	uint64_t entry[12];
+	uint64_t entry[16];
 
 	ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, 0, 4 * KIB, &attributes[1], 1,
 					     &doorbell));
-	for (i = 0; i < 12; i++)
+	for (i = 0; i < 16; i++)
 		entry[i] = 0x0101010101010101 * (i + 1);
 	for (type = 0; type < 2; type++) {
 		ASSERT_EQ(0, vfio_subregion_map_best(self->dev.fd, BAR2, AT, 4 * KIB,
 						     &attributes[type], 1, &memory));
-		for (words = 1; words <= 12; words++) {
+		for (words = 1; words <= 16; words++) {
 			ASSERT_EQ(0, vfio_subregion_queue_init(&queue, memory.map, words * 8, 9,
 							       doorbell.map));
 			for (i = 0; i < 9; i++)
@@ -589,7 +589,7 @@ TEST_F(helpers, the_way_that_is_chosen_is_the_best_of_this_cpu)
 	int better;
 
 	EXPECT_NE(NULL, vfio_subregion_routine(way));
-	EXPECT_EQ(vfio_subregion_routine(way), vfio_subregion_lines());
+	EXPECT_EQ(vfio_subregion_routine(way), vfio_subregion_chosen().lines);
 	for (better = 0; better < (int)way; better++)
 		if (better != VFIO_SUBREGION_LINE_ST64B)
 			EXPECT_EQ(NULL, vfio_subregion_routine(better));

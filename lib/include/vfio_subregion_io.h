@@ -89,18 +89,15 @@ VFIO_SUBREGION_INLINE void vfio_subregion_order_loads(void)
 /** vfio_subregion_write_line() - writes 64 bytes as one block; @to is a multiple of 64 */
 VFIO_SUBREGION_INLINE void vfio_subregion_write_line(volatile void *to, const void *from)
 {
-#if defined(__aarch64__)
-	const vfio_subregion_copy_lines chosen =
-		__atomic_load_n(&vfio_subregion_lines_in_use, __ATOMIC_RELAXED);
+	const vfio_subregion_copy_lines line = VFIO_SUBREGION_IN_USE(line);
 
-	/* As with vfio_subregion_lines(), but the line that is stored by default is inlined. */
-	if (chosen)
-		chosen(to, from, 1);
-	else
-		vfio_subregion_lines_stp(to, from, 1);
-#else
-	vfio_subregion_lines()(to, from, 1);
+#if defined(__aarch64__)
+	if (!line) {
+		vfio_subregion_store_stp(to, from);
+		return;
+	}
 #endif
+	line(to, from, 1);
 }
 
 /* Copies less than a line, by the largest aligned stores. */
@@ -191,7 +188,12 @@ VFIO_SUBREGION_INLINE void vfio_subregion_copy_by(vfio_subregion_copy_lines line
  */
 VFIO_SUBREGION_INLINE void vfio_subregion_copy(volatile void *to, const void *from, size_t size)
 {
-	vfio_subregion_copy_by(vfio_subregion_lines(), to, from, size);
+	/* If the compiler sees that it is one line, no routine for several is needed. */
+	if (__builtin_constant_p(size) && size == VFIO_SUBREGION_LINE &&
+	    vfio_subregion_is_lines(to, size))
+		vfio_subregion_write_line(to, from);
+	else
+		vfio_subregion_copy_by(VFIO_SUBREGION_IN_USE(lines), to, from, size);
 }
 
 /**
@@ -209,8 +211,8 @@ VFIO_SUBREGION_INLINE void vfio_subregion_copy_wc(volatile void *to, const void 
 {
 #if defined(__aarch64__)
 	if (!vfio_subregion_is_lines(to, size) &&
-	    !__atomic_load_n(&vfio_subregion_only_words, __ATOMIC_RELAXED)) {
-		vfio_subregion_copy_runs(vfio_subregion_lines(), to, from, size);
+	    VFIO_SUBREGION_IN_USE(way) != VFIO_SUBREGION_LINE_WORDS) {
+		vfio_subregion_copy_runs(VFIO_SUBREGION_IN_USE(lines), to, from, size);
 		return;
 	}
 #endif
@@ -251,6 +253,7 @@ VFIO_SUBREGION_INLINE int vfio_subregion_queue_init(struct vfio_subregion_queue 
 						    volatile void *slots, size_t size, size_t count,
 						    volatile void *doorbell)
 {
+	const struct vfio_subregion_routines chosen = vfio_subregion_chosen();
 	const int lines = vfio_subregion_is_lines(slots, size);
 
 	if (((uintptr_t)slots | size) % sizeof(uint64_t) || !size || !count) {
@@ -263,8 +266,8 @@ VFIO_SUBREGION_INLINE int vfio_subregion_queue_init(struct vfio_subregion_queue 
 	queue->next = 0;
 	queue->doorbell = doorbell;
 	if (lines)
-		queue->copy = vfio_subregion_lines();
-	else if (__atomic_load_n(&vfio_subregion_only_words, __ATOMIC_RELAXED))
+		queue->copy = size == VFIO_SUBREGION_LINE ? chosen.line : chosen.lines;
+	else if (chosen.way == VFIO_SUBREGION_LINE_WORDS)
 		queue->copy = vfio_subregion_copy_words;
 	else
 		queue->copy = vfio_subregion_copy_slot;
@@ -284,14 +287,14 @@ VFIO_SUBREGION_INLINE int vfio_subregion_queue_init(struct vfio_subregion_queue 
 VFIO_SUBREGION_INLINE int vfio_subregion_queue_use_line_store(struct vfio_subregion_queue *queue,
 							      enum vfio_subregion_line_store way)
 {
-	const vfio_subregion_copy_lines routine = vfio_subregion_routine(way);
+	struct vfio_subregion_routines found;
 
-	if (!routine) {
+	if (!vfio_subregion_find(way, &found)) {
 		errno = EOPNOTSUPP;
 		return -1;
 	}
 	if (queue->units * VFIO_SUBREGION_LINE == queue->size)
-		queue->copy = routine;
+		queue->copy = queue->units == 1 ? found.line : found.lines;
 	else
 		queue->copy = way == VFIO_SUBREGION_LINE_WORDS ? vfio_subregion_copy_words :
 								 vfio_subregion_copy_slot;

@@ -124,6 +124,37 @@ enum vfio_subregion_line_store {
 /* Copies @count lines; @to is aligned to a line. */
 typedef void (*vfio_subregion_copy_lines)(volatile void *to, const void *from, size_t count);
 
+/* The routines of one way: for lines, and for a single one, which does not look at @count. */
+struct vfio_subregion_routines {
+	vfio_subregion_copy_lines lines;
+	vfio_subregion_copy_lines line;
+	/* Of enum vfio_subregion_line_store; VFIO_SUBREGION_LINES if none was chosen yet. */
+	int way;
+};
+
+/* Defines both routines of a way, which store a line by vfio_subregion_store_*(). */
+#define VFIO_SUBREGION_ROUTINES(name, end)							\
+static inline void vfio_subregion_lines_##name(volatile void *to, const void *from, size_t count) \
+{												\
+	const char *source = (const char *)from;						\
+	volatile char *target = (volatile char *)to;						\
+												\
+	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)	\
+		vfio_subregion_store_##name(target, source);					\
+	end;											\
+}												\
+												\
+static inline void vfio_subregion_line_##name(volatile void *to, const void *from, size_t count) \
+{												\
+	(void)count;										\
+	vfio_subregion_store_##name(to, from);							\
+	end;											\
+}
+
+/* Makes them the routines at @found, and is true. */
+#define VFIO_SUBREGION_FOUND(name)								\
+	(found->lines = vfio_subregion_lines_##name, found->line = vfio_subregion_line_##name, 1)
+
 /* Copies @count words of 8 bytes in ascending order; @to is aligned to a word. */
 static inline void vfio_subregion_copy_words(volatile void *to, const void *from, size_t count)
 {
@@ -139,16 +170,14 @@ static inline void vfio_subregion_copy_words(volatile void *to, const void *from
 
 #if defined(__x86_64__)
 
-static inline void vfio_subregion_lines_movdir64b(volatile void *to, const void *from, size_t count)
+static inline void vfio_subregion_store_movdir64b(volatile void *to, const void *from)
 {
-	const char *source = (const char *)from;
-	volatile char *target = (volatile char *)to;
-
 	/* movdir64b (%rsi), %rdi, which assemblers know since binutils 2.31. */
-	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
-		__asm__ volatile(".byte 0x66, 0x0f, 0x38, 0xf8, 0x3e"
-				 : : "D"(target), "S"(source) : "memory");
+	__asm__ volatile(".byte 0x66, 0x0f, 0x38, 0xf8, 0x3e"
+			 : : "D"(to), "S"(from) : "memory");
 }
+
+VFIO_SUBREGION_ROUTINES(movdir64b, (void)0)
 
 /* Ends the use of the upper halves of vector registers; until then, SSE code would be slow. */
 static inline void vfio_subregion_end_vectors(void)
@@ -158,81 +187,72 @@ static inline void vfio_subregion_end_vectors(void)
 			 "xmm14", "xmm15");
 }
 
-static inline void vfio_subregion_lines_avx512(volatile void *to, const void *from, size_t count)
+static inline void vfio_subregion_store_avx512(volatile void *to, const void *from)
 {
-	const char *source = (const char *)from;
-	volatile char *target = (volatile char *)to;
-
-	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
-		__asm__ volatile("vmovdqu64 (%1), %%zmm0\n\t"
-				 "vmovdqa64 %%zmm0, (%0)"
-				 : : "r"(target), "r"(source) : "memory", "xmm0");
-	vfio_subregion_end_vectors();
+	__asm__ volatile("vmovdqu64 (%1), %%zmm0\n\t"
+			 "vmovdqa64 %%zmm0, (%0)"
+			 : : "r"(to), "r"(from) : "memory", "xmm0");
 }
 
-static inline void vfio_subregion_lines_avx(volatile void *to, const void *from, size_t count)
-{
-	const char *source = (const char *)from;
-	volatile char *target = (volatile char *)to;
+VFIO_SUBREGION_ROUTINES(avx512, vfio_subregion_end_vectors())
 
-	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
-		__asm__ volatile("vmovdqu (%1), %%ymm0\n\t"
-				 "vmovdqu 32(%1), %%ymm1\n\t"
-				 "vmovdqa %%ymm0, (%0)\n\t"
-				 "vmovdqa %%ymm1, 32(%0)"
-				 : : "r"(target), "r"(source) : "memory", "xmm0", "xmm1");
-	vfio_subregion_end_vectors();
+static inline void vfio_subregion_store_avx(volatile void *to, const void *from)
+{
+	__asm__ volatile("vmovdqu (%1), %%ymm0\n\t"
+			 "vmovdqu 32(%1), %%ymm1\n\t"
+			 "vmovdqa %%ymm0, (%0)\n\t"
+			 "vmovdqa %%ymm1, 32(%0)"
+			 : : "r"(to), "r"(from) : "memory", "xmm0", "xmm1");
 }
 
-static inline void vfio_subregion_lines_sse2(volatile void *to, const void *from, size_t count)
-{
-	const char *source = (const char *)from;
-	volatile char *target = (volatile char *)to;
+VFIO_SUBREGION_ROUTINES(avx, vfio_subregion_end_vectors())
 
-	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
-		__asm__ volatile("movdqu (%1), %%xmm0\n\t"
-				 "movdqu 16(%1), %%xmm1\n\t"
-				 "movdqu 32(%1), %%xmm2\n\t"
-				 "movdqu 48(%1), %%xmm3\n\t"
-				 "movdqa %%xmm0, (%0)\n\t"
-				 "movdqa %%xmm1, 16(%0)\n\t"
-				 "movdqa %%xmm2, 32(%0)\n\t"
-				 "movdqa %%xmm3, 48(%0)"
-				 : : "r"(target), "r"(source)
-				 : "memory", "xmm0", "xmm1", "xmm2", "xmm3");
+static inline void vfio_subregion_store_sse2(volatile void *to, const void *from)
+{
+	__asm__ volatile("movdqu (%1), %%xmm0\n\t"
+			 "movdqu 16(%1), %%xmm1\n\t"
+			 "movdqu 32(%1), %%xmm2\n\t"
+			 "movdqu 48(%1), %%xmm3\n\t"
+			 "movdqa %%xmm0, (%0)\n\t"
+			 "movdqa %%xmm1, 16(%0)\n\t"
+			 "movdqa %%xmm2, 32(%0)\n\t"
+			 "movdqa %%xmm3, 48(%0)"
+			 : : "r"(to), "r"(from)
+			 : "memory", "xmm0", "xmm1", "xmm2", "xmm3");
 }
 
-static inline void vfio_subregion_lines_words(volatile void *to, const void *from, size_t count)
+VFIO_SUBREGION_ROUTINES(sse2, (void)0)
+
+static inline void vfio_subregion_store_words(volatile void *to, const void *from)
 {
-	const char *source = (const char *)from;
-	volatile char *target = (volatile char *)to;
 	uint64_t a, b, c, d, e, f, g, h;
 
-	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
-		__asm__ volatile("movq (%9), %0\n\t"
-				 "movq 8(%9), %1\n\t"
-				 "movq 16(%9), %2\n\t"
-				 "movq 24(%9), %3\n\t"
-				 "movq 32(%9), %4\n\t"
-				 "movq 40(%9), %5\n\t"
-				 "movq 48(%9), %6\n\t"
-				 "movq 56(%9), %7\n\t"
-				 "movq %0, (%8)\n\t"
-				 "movq %1, 8(%8)\n\t"
-				 "movq %2, 16(%8)\n\t"
-				 "movq %3, 24(%8)\n\t"
-				 "movq %4, 32(%8)\n\t"
-				 "movq %5, 40(%8)\n\t"
-				 "movq %6, 48(%8)\n\t"
-				 "movq %7, 56(%8)"
-				 : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d), "=&r"(e), "=&r"(f),
-				   "=&r"(g), "=&r"(h)
-				 : "r"(target), "r"(source) : "memory");
+	__asm__ volatile("movq (%9), %0\n\t"
+			 "movq 8(%9), %1\n\t"
+			 "movq 16(%9), %2\n\t"
+			 "movq 24(%9), %3\n\t"
+			 "movq 32(%9), %4\n\t"
+			 "movq 40(%9), %5\n\t"
+			 "movq 48(%9), %6\n\t"
+			 "movq 56(%9), %7\n\t"
+			 "movq %0, (%8)\n\t"
+			 "movq %1, 8(%8)\n\t"
+			 "movq %2, 16(%8)\n\t"
+			 "movq %3, 24(%8)\n\t"
+			 "movq %4, 32(%8)\n\t"
+			 "movq %5, 40(%8)\n\t"
+			 "movq %6, 48(%8)\n\t"
+			 "movq %7, 56(%8)"
+			 : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d), "=&r"(e), "=&r"(f),
+			   "=&r"(g), "=&r"(h)
+			 : "r"(to), "r"(from) : "memory");
 }
 
-/** vfio_subregion_routine() - returns the routine for @way, or NULL if this CPU has none */
-VFIO_SUBREGION_INLINE vfio_subregion_copy_lines
-vfio_subregion_routine(enum vfio_subregion_line_store way)
+VFIO_SUBREGION_ROUTINES(words, (void)0)
+
+/* Finds the routines of @way; returns whether this CPU has it. */
+static inline int vfio_subregion_find(enum vfio_subregion_line_store way,
+				      struct vfio_subregion_routines *found)
 {
 	unsigned int eax, ebx, ecx, edx;
 
@@ -240,85 +260,75 @@ vfio_subregion_routine(enum vfio_subregion_line_store way)
 	switch (way) {
 	case VFIO_SUBREGION_LINE_MOVDIR64B:
 		/* It needs no support of the kernel. */
-		return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && ecx & 1U << 28 ?
-			       vfio_subregion_lines_movdir64b : NULL;
+		return __get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) && ecx & 1U << 28 &&
+		       VFIO_SUBREGION_FOUND(movdir64b);
 	case VFIO_SUBREGION_LINE_AVX512:
-		return __builtin_cpu_supports("avx512f") ? vfio_subregion_lines_avx512 : NULL;
+		return __builtin_cpu_supports("avx512f") && VFIO_SUBREGION_FOUND(avx512);
 	case VFIO_SUBREGION_LINE_AVX:
-		return __builtin_cpu_supports("avx") ? vfio_subregion_lines_avx : NULL;
+		return __builtin_cpu_supports("avx") && VFIO_SUBREGION_FOUND(avx);
 	case VFIO_SUBREGION_LINE_SSE2:
-		return vfio_subregion_lines_sse2;
+		return VFIO_SUBREGION_FOUND(sse2);
 	case VFIO_SUBREGION_LINE_WORDS:
-		return vfio_subregion_lines_words;
+		return VFIO_SUBREGION_FOUND(words);
 	default:
-		return NULL;
+		return 0;
 	}
 }
 
 #elif defined(__aarch64__)
 
-static inline void vfio_subregion_lines_stp(volatile void *to, const void *from, size_t count)
+static inline void vfio_subregion_store_stp(volatile void *to, const void *from)
 {
-	const char *source = (const char *)from;
-	volatile char *target = (volatile char *)to;
-	uint64_t a, b, c, d, e, f, g, h;
-
-	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
-		__asm__ volatile("ldp %0, %1, [%9]\n\t"
-				 "ldp %2, %3, [%9, #16]\n\t"
-				 "ldp %4, %5, [%9, #32]\n\t"
-				 "ldp %6, %7, [%9, #48]\n\t"
-				 "stp %0, %1, [%8]\n\t"
-				 "stp %2, %3, [%8, #16]\n\t"
-				 "stp %4, %5, [%8, #32]\n\t"
-				 "stp %6, %7, [%8, #48]\n\t"
-				 "hint #6"
-				 : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d), "=&r"(e), "=&r"(f),
-				   "=&r"(g), "=&r"(h)
-				 : "r"(target), "r"(source) : "memory");
+	__asm__ volatile("ldp x2, x3, [%1]\n\t"
+			 "ldp x4, x5, [%1, #16]\n\t"
+			 "ldp x6, x7, [%1, #32]\n\t"
+			 "ldp x8, x9, [%1, #48]\n\t"
+			 "stp x2, x3, [%0]\n\t"
+			 "stp x4, x5, [%0, #16]\n\t"
+			 "stp x6, x7, [%0, #32]\n\t"
+			 "stp x8, x9, [%0, #48]\n\t"
+			 "hint #6"
+			 : : "r"(to), "r"(from)
+			 : "memory", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9");
 }
 
-static inline void vfio_subregion_lines_words(volatile void *to, const void *from, size_t count)
-{
-	const char *source = (const char *)from;
-	volatile char *target = (volatile char *)to;
-	uint64_t a, b, c, d, e, f, g, h;
+VFIO_SUBREGION_ROUTINES(stp, (void)0)
 
-	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
-		__asm__ volatile("ldp %0, %1, [%9]\n\t"
-				 "ldp %2, %3, [%9, #16]\n\t"
-				 "ldp %4, %5, [%9, #32]\n\t"
-				 "ldp %6, %7, [%9, #48]\n\t"
-				 "str %0, [%8]\n\t"
-				 "str %1, [%8, #8]\n\t"
-				 "str %2, [%8, #16]\n\t"
-				 "str %3, [%8, #24]\n\t"
-				 "str %4, [%8, #32]\n\t"
-				 "str %5, [%8, #40]\n\t"
-				 "str %6, [%8, #48]\n\t"
-				 "str %7, [%8, #56]\n\t"
-				 "hint #6"
-				 : "=&r"(a), "=&r"(b), "=&r"(c), "=&r"(d), "=&r"(e), "=&r"(f),
-				   "=&r"(g), "=&r"(h)
-				 : "r"(target), "r"(source) : "memory");
+static inline void vfio_subregion_store_words(volatile void *to, const void *from)
+{
+	__asm__ volatile("ldp x2, x3, [%1]\n\t"
+			 "ldp x4, x5, [%1, #16]\n\t"
+			 "ldp x6, x7, [%1, #32]\n\t"
+			 "ldp x8, x9, [%1, #48]\n\t"
+			 "str x2, [%0]\n\t"
+			 "str x3, [%0, #8]\n\t"
+			 "str x4, [%0, #16]\n\t"
+			 "str x5, [%0, #24]\n\t"
+			 "str x6, [%0, #32]\n\t"
+			 "str x7, [%0, #40]\n\t"
+			 "str x8, [%0, #48]\n\t"
+			 "str x9, [%0, #56]\n\t"
+			 "hint #6"
+			 : : "r"(to), "r"(from)
+			 : "memory", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9");
 }
 
-static inline void vfio_subregion_lines_st64b(volatile void *to, const void *from, size_t count)
-{
-	const char *source = (const char *)from;
-	volatile char *target = (volatile char *)to;
+VFIO_SUBREGION_ROUTINES(words, (void)0)
 
+static inline void vfio_subregion_store_st64b(volatile void *to, const void *from)
+{
 	/* st64b x0, [x8], which assemblers accept only with the extension LS64 enabled. */
-	for (; count; count--, target += VFIO_SUBREGION_LINE, source += VFIO_SUBREGION_LINE)
-		__asm__ volatile("mov x8, %0\n\t"
-				 "ldp x0, x1, [%1]\n\t"
-				 "ldp x2, x3, [%1, #16]\n\t"
-				 "ldp x4, x5, [%1, #32]\n\t"
-				 "ldp x6, x7, [%1, #48]\n\t"
-				 ".inst 0xf83f9100"
-				 : : "r"(target), "r"(source)
-				 : "memory", "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8");
+	__asm__ volatile("mov x8, %0\n\t"
+			 "ldp x0, x1, [%1]\n\t"
+			 "ldp x2, x3, [%1, #16]\n\t"
+			 "ldp x4, x5, [%1, #32]\n\t"
+			 "ldp x6, x7, [%1, #48]\n\t"
+			 ".inst 0xf83f9100"
+			 : : "r"(to), "r"(from)
+			 : "memory", "x0", "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8");
 }
+
+VFIO_SUBREGION_ROUTINES(st64b, (void)0)
 
 /*
  * Copies @size bytes so that the stores to each line follow each other: whole lines by @lines, and
@@ -350,37 +360,52 @@ static inline void vfio_subregion_copy_slot(volatile void *to, const void *from,
 	vfio_subregion_copy_runs(vfio_subregion_lines_stp, to, from, count * sizeof(uint64_t));
 }
 
-/** vfio_subregion_routine() - returns the routine for @way, or NULL if this CPU has none */
-VFIO_SUBREGION_INLINE vfio_subregion_copy_lines
-vfio_subregion_routine(enum vfio_subregion_line_store way)
+/* Finds the routines of @way; returns whether this CPU has it. */
+static inline int vfio_subregion_find(enum vfio_subregion_line_store way,
+				      struct vfio_subregion_routines *found)
 {
 	switch (way) {
 	case VFIO_SUBREGION_LINE_ST64B:
 		/* AT_HWCAP3 and HWCAP3_LS64, which older headers lack. */
-		return getauxval(29) & 1UL << 3 ? vfio_subregion_lines_st64b : NULL;
+		return getauxval(29) & 1UL << 3 && VFIO_SUBREGION_FOUND(st64b);
 	case VFIO_SUBREGION_LINE_STP:
-		return vfio_subregion_lines_stp;
+		return VFIO_SUBREGION_FOUND(stp);
 	case VFIO_SUBREGION_LINE_WORDS:
-		return vfio_subregion_lines_words;
+		return VFIO_SUBREGION_FOUND(words);
 	default:
-		return NULL;
+		return 0;
 	}
 }
 
 #else
 
 /* On x86 of 32 bits a word is two stores. */
-static inline void vfio_subregion_lines_words(volatile void *to, const void *from, size_t count)
+static inline void vfio_subregion_store_words(volatile void *to, const void *from)
 {
-	vfio_subregion_copy_words(to, from, count * VFIO_SUBREGION_LINE / sizeof(uint64_t));
+	vfio_subregion_copy_words(to, from, VFIO_SUBREGION_LINE / sizeof(uint64_t));
 }
 
-static inline vfio_subregion_copy_lines vfio_subregion_routine(enum vfio_subregion_line_store way)
+VFIO_SUBREGION_ROUTINES(words, (void)0)
+
+/* Finds the routines of @way; returns whether this CPU has it. */
+static inline int vfio_subregion_find(enum vfio_subregion_line_store way,
+				      struct vfio_subregion_routines *found)
 {
-	return way == VFIO_SUBREGION_LINE_WORDS ? vfio_subregion_lines_words : NULL;
+	return way == VFIO_SUBREGION_LINE_WORDS && VFIO_SUBREGION_FOUND(words);
 }
 
 #endif
+#undef VFIO_SUBREGION_FOUND
+#undef VFIO_SUBREGION_ROUTINES
+
+/** vfio_subregion_routine() - returns the routine for @way, or NULL if this CPU has none */
+VFIO_SUBREGION_INLINE vfio_subregion_copy_lines
+vfio_subregion_routine(enum vfio_subregion_line_store way)
+{
+	struct vfio_subregion_routines found;
+
+	return vfio_subregion_find(way, &found) ? found.lines : NULL;
+}
 
 #if !defined(__aarch64__)
 /* Copies the @count words of a slot that is not a line; @to is aligned to a word. */
@@ -390,19 +415,29 @@ static inline void vfio_subregion_copy_slot(volatile void *to, const void *from,
 }
 #endif
 
-/*
- * The routine in use; NULL until it is chosen. A program has one, and each shared object that hides
- * its symbols (-fvisibility=hidden) has another.
- */
-extern vfio_subregion_copy_lines vfio_subregion_lines_in_use;
-__attribute__((weak)) vfio_subregion_copy_lines vfio_subregion_lines_in_use;
+#if defined(__aarch64__)
+/* Every CPU has STP. NULL means the same, by stores that are inlined in the caller. */
+#define VFIO_SUBREGION_AT_FIRST	{ vfio_subregion_lines_stp, NULL, VFIO_SUBREGION_LINE_STP }
+#else
+/* These choose the routines and call them. */
+static void vfio_subregion_first_lines(volatile void *to, const void *from, size_t count);
+static void vfio_subregion_first_line(volatile void *to, const void *from, size_t count);
+
+#define VFIO_SUBREGION_AT_FIRST	\
+	{ vfio_subregion_first_lines, vfio_subregion_first_line, VFIO_SUBREGION_LINES }
+#endif
 
 /*
- * Whether VFIO_SUBREGION_LINE_WORDS was chosen. The address of the routine in use does not show
- * this, because each object file has its own functions.
+ * The routines in use. A program has one such variable, and each shared object that hides its
+ * symbols (-fvisibility=hidden) has another.
  */
-extern int vfio_subregion_only_words;
-__attribute__((weak)) int vfio_subregion_only_words;
+extern struct vfio_subregion_routines vfio_subregion_in_use;
+__attribute__((weak)) struct vfio_subregion_routines vfio_subregion_in_use =
+	VFIO_SUBREGION_AT_FIRST;
+
+#undef VFIO_SUBREGION_AT_FIRST
+#define VFIO_SUBREGION_IN_USE(member)	\
+	__atomic_load_n(&vfio_subregion_in_use.member, __ATOMIC_RELAXED)
 
 /**
  * vfio_subregion_use_line_store() - chooses how this program stores lines
@@ -417,15 +452,16 @@ __attribute__((weak)) int vfio_subregion_only_words;
  */
 VFIO_SUBREGION_INLINE int vfio_subregion_use_line_store(enum vfio_subregion_line_store way)
 {
-	const vfio_subregion_copy_lines routine = vfio_subregion_routine(way);
+	struct vfio_subregion_routines found;
 
-	if (!routine) {
+	if (!vfio_subregion_find(way, &found)) {
 		errno = EOPNOTSUPP;
 		return -1;
 	}
-	__atomic_store_n(&vfio_subregion_only_words, way == VFIO_SUBREGION_LINE_WORDS,
-			 __ATOMIC_RELAXED);
-	__atomic_store_n(&vfio_subregion_lines_in_use, routine, __ATOMIC_RELAXED);
+	__atomic_store_n(&vfio_subregion_in_use.lines, found.lines, __ATOMIC_RELAXED);
+	__atomic_store_n(&vfio_subregion_in_use.line, found.line, __ATOMIC_RELAXED);
+	/* Whoever sees that there is a choice sees the routines too. */
+	__atomic_store_n(&vfio_subregion_in_use.way, (int)way, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -445,33 +481,32 @@ VFIO_SUBREGION_INLINE enum vfio_subregion_line_store vfio_subregion_detect_line_
 	return (enum vfio_subregion_line_store)way;
 }
 
+/* Returns the routines in use, for a queue to keep. */
+static inline struct vfio_subregion_routines vfio_subregion_chosen(void)
+{
+	struct vfio_subregion_routines chosen;
+
+	if (__atomic_load_n(&vfio_subregion_in_use.way, __ATOMIC_ACQUIRE) == VFIO_SUBREGION_LINES)
+		vfio_subregion_use_line_store(vfio_subregion_detect_line_store());
+	chosen.lines = VFIO_SUBREGION_IN_USE(lines);
+	chosen.line = VFIO_SUBREGION_IN_USE(line);
+	chosen.way = VFIO_SUBREGION_IN_USE(way);
 #if defined(__aarch64__)
-/* Returns the routine in use, which on arm64 is the same for every CPU until another is chosen. */
-static inline vfio_subregion_copy_lines vfio_subregion_lines(void)
-{
-	const vfio_subregion_copy_lines routine =
-		__atomic_load_n(&vfio_subregion_lines_in_use, __ATOMIC_RELAXED);
-
-	return routine ? routine : vfio_subregion_lines_stp;
-}
-#else
-/* Chooses the routine. It is not inlined, so that callers have only the common path. */
-static __attribute__((noinline, unused)) vfio_subregion_copy_lines vfio_subregion_choose_lines(void)
-{
-	const vfio_subregion_copy_lines routine =
-		vfio_subregion_routine(vfio_subregion_detect_line_store());
-
-	__atomic_store_n(&vfio_subregion_lines_in_use, routine, __ATOMIC_RELAXED);
-	return routine;
+	if (!chosen.line)
+		chosen.line = vfio_subregion_line_stp;
+#endif
+	return chosen;
 }
 
-/* Returns the routine in use, which the first call chooses. */
-static inline vfio_subregion_copy_lines vfio_subregion_lines(void)
+#if !defined(__aarch64__)
+static void vfio_subregion_first_lines(volatile void *to, const void *from, size_t count)
 {
-	const vfio_subregion_copy_lines routine =
-		__atomic_load_n(&vfio_subregion_lines_in_use, __ATOMIC_RELAXED);
+	vfio_subregion_chosen().lines(to, from, count);
+}
 
-	return routine ? routine : vfio_subregion_choose_lines();
+static void vfio_subregion_first_line(volatile void *to, const void *from, size_t count)
+{
+	vfio_subregion_chosen().line(to, from, count);
 }
 #endif
 

@@ -53,7 +53,8 @@ void copy_line(void *to, const void *line)
 	vfio_subregion_copy_wc(to, line, VFIO_SUBREGION_LINE);
 }
 
-vfio_subregion_copy_lines routine(enum vfio_subregion_line_store way)
+/* Has all routines. */
+int use(enum vfio_subregion_line_store way)
 {
-	return vfio_subregion_routine(way);
+	return vfio_subregion_use_line_store(way);
 }

@@ -20,6 +20,15 @@ pub(crate) const LINE: usize = 64;
 /// other threads and devices access at the same time.
 pub(crate) type CopyLines = unsafe fn(to: *mut u8, from: *const u8, count: usize);
 
+/// The routines of one way to store lines.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lines {
+    /// Copies any number of lines.
+    pub(super) many: CopyLines,
+    /// Copies one line; its `count` is 1.
+    pub(super) one: CopyLines,
+}
+
 /// Copies `size` bytes, less than a line, from any memory to device memory.
 ///
 /// # Safety
@@ -80,7 +89,7 @@ impl LineStore {
     /// Returns whether this CPU, and the kernel, support this way.
     #[must_use]
     pub fn is_available(self) -> bool {
-        self.routine().is_some()
+        self.routines().is_some()
     }
 
     /// Whether lines that are stored in this way to strict memory arrive in their order.
@@ -88,29 +97,29 @@ impl LineStore {
         !matches!(self, Self::Movdir64b | Self::St64b)
     }
 
-    /// The routine that stores lines in this way, if this CPU supports it.
-    pub(crate) fn routine(self) -> Option<CopyLines> {
+    /// The routines that store lines in this way, if this CPU supports it.
+    pub(crate) fn routines(self) -> Option<Lines> {
         routines::find(self)
     }
 }
 
-/// Returns the result of [`LineStore::detect`], with its routine.
-fn detected() -> (LineStore, CopyLines) {
-    static DETECTED: OnceLock<(LineStore, CopyLines)> = OnceLock::new();
+/// Returns the result of [`LineStore::detect`], with its routines.
+fn detected() -> (LineStore, Lines) {
+    static DETECTED: OnceLock<(LineStore, Lines)> = OnceLock::new();
     *DETECTED.get_or_init(|| best(|way| way != LineStore::St64b))
 }
 
-/// The best way of this CPU that keeps the order of stores, with its routine.
-fn ordered() -> (LineStore, CopyLines) {
-    static ORDERED: OnceLock<(LineStore, CopyLines)> = OnceLock::new();
+/// The best way of this CPU that keeps the order of stores, with its routines.
+fn ordered() -> (LineStore, Lines) {
+    static ORDERED: OnceLock<(LineStore, Lines)> = OnceLock::new();
     *ORDERED.get_or_init(|| best(LineStore::keeps_order))
 }
 
-fn best(accepts: impl Fn(LineStore) -> bool) -> (LineStore, CopyLines) {
+fn best(accepts: impl Fn(LineStore) -> bool) -> (LineStore, Lines) {
     let ways = LineStore::ALL.iter().copied();
     ways.filter(|&way| accepts(way))
-        .find_map(|way| Some((way, way.routine()?)))
-        .unwrap_or((LineStore::Words, routines::words))
+        .find_map(|way| Some((way, way.routines()?)))
+        .unwrap_or((LineStore::Words, routines::WORDS))
 }
 
 /// The routines that copy to a mapping.
@@ -119,7 +128,7 @@ pub(crate) struct Routines {
     /// They are for write-combining memory.
     combining: bool,
     /// Copies lines.
-    pub(super) lines: CopyLines,
+    pub(super) lines: Lines,
     /// Copies the bytes before and behind them.
     part: CopyPart,
     /// Copies words of 8 bytes, for descriptors that do not consist of lines.
@@ -149,7 +158,7 @@ impl Routines {
 
     /// The same with another way to store lines; `None` if this CPU does not support it.
     pub(crate) fn with_line_store(self, way: LineStore) -> Option<Self> {
-        let lines = way.routine()?;
+        let lines = way.routines()?;
         // With words, no store is longer than a word. The way that was chosen before does not matter.
         let others = if self.combining && way != LineStore::Words {
             Self::combining()
@@ -183,13 +192,16 @@ impl Routines {
 ///
 /// As for [`CopyLines`] and [`CopyPart`], without an alignment.
 #[inline]
-unsafe fn copy_by(to: *mut u8, from: *const u8, size: usize, lines: CopyLines, part: CopyPart) {
-    if (to.addr() | size) % LINE == 0 {
-        // SAFETY: `to` is aligned, and `size` is that of so many lines.
-        unsafe { lines(to, from, size / LINE) };
-    } else {
+unsafe fn copy_by(to: *mut u8, from: *const u8, size: usize, lines: Lines, part: CopyPart) {
+    if (to.addr() | size) % LINE != 0 {
         // SAFETY: the caller's obligations are the same.
-        unsafe { copy_parts(to, from, size, lines, part) };
+        unsafe { copy_parts(to, from, size, lines.many, part) };
+    } else if size == LINE {
+        // SAFETY: `to` is aligned.
+        unsafe { (lines.one)(to, from, 1) };
+    } else {
+        // SAFETY: `to` is aligned, and `size` is that of so many lines.
+        unsafe { (lines.many)(to, from, size / LINE) };
     }
 }
 
@@ -277,26 +289,55 @@ unsafe fn copy_words(to: *mut u8, from: *const u8, count: usize) {
     }
 }
 
-/// Defines the routine `$name`, which copies each line by the instructions `$line`. Their operands
-/// are the addresses {to} and {from}, and `$operand`.
+/// Defines the module `$way` with the routines that store each line by the instructions `$store`, and
+/// call `$end` after the last. Operands are the addresses {to} and {from}, and `$operand`.
 #[cfg(not(any(miri, target_arch = "x86")))]
-macro_rules! routine {
-    ($name:ident, [$($line:tt),*], $($operand:tt)*) => {
-        pub(super) unsafe fn $name(mut to: *mut u8, mut from: *const u8, count: usize) {
-            for _ in 0..count {
+macro_rules! routines {
+    ($way:ident $(then $end:ident)?, [$($store:tt),*], $($operand:tt)*) => {
+        mod $way {
+            use super::super::{Lines, LINE};
+            use core::arch::asm;
+
+            pub(super) const ROUTINES: Lines = Lines {
+                many: lines,
+                one: line,
+            };
+
+            #[inline]
+            unsafe fn store(to: *mut u8, from: *const u8) {
                 // SAFETY: the caller vouches for the 64 bytes at `from` and at `to`, for the
                 // alignment of `to`, and for the CPU, which find() has asked.
                 unsafe {
                     asm!(
-                        $($line),*,
+                        $($store),*,
                         to = in(reg) to,
                         from = in(reg) from,
                         $($operand)*
                         options(nostack, preserves_flags),
                     );
                 }
-                to = to.wrapping_add(super::LINE);
-                from = from.wrapping_add(super::LINE);
+            }
+
+            unsafe fn lines(mut to: *mut u8, mut from: *const u8, count: usize) {
+                for _ in 0..count {
+                    // SAFETY: the caller vouches for all lines.
+                    unsafe { store(to, from) };
+                    to = to.wrapping_add(LINE);
+                    from = from.wrapping_add(LINE);
+                }
+                $(
+                    // SAFETY: the caller vouches for the CPU.
+                    unsafe { super::$end() };
+                )?
+            }
+
+            unsafe fn line(to: *mut u8, from: *const u8, _: usize) {
+                // SAFETY: the caller's obligations are the same.
+                unsafe { store(to, from) };
+                $(
+                    // SAFETY: the caller vouches for the CPU.
+                    unsafe { super::$end() };
+                )?
             }
         }
     };
@@ -315,16 +356,21 @@ mod routines {
     pub(super) use super::{
         copy_end as copy_aligned, copy_end as copy_run, copy_words as copy_slot,
     };
-    use super::{CopyLines, LineStore, LINE};
+    use super::{LineStore, Lines, LINE};
+
+    pub(super) const WORDS: Lines = Lines {
+        many: words,
+        one: words,
+    };
 
     /// As [`super::copy_words`], of lines.
-    pub(super) unsafe fn words(to: *mut u8, from: *const u8, count: usize) {
+    unsafe fn words(to: *mut u8, from: *const u8, count: usize) {
         // SAFETY: the caller vouches for all of the lines.
         unsafe { super::copy_words(to, from, count * LINE / size_of::<u64>()) };
     }
 
-    pub(super) fn find(way: LineStore) -> Option<CopyLines> {
-        (way == LineStore::Words).then_some(words)
+    pub(super) fn find(way: LineStore) -> Option<Lines> {
+        (way == LineStore::Words).then_some(WORDS)
     }
 }
 
@@ -343,7 +389,7 @@ mod tests {
         // Only memory of a device that accepts them has stores by ST64B.
         let ways = LineStore::ALL.iter().copied();
         for way in ways.filter(|&way| way != LineStore::St64b) {
-            let Some(routine) = way.routine() else {
+            let Some(lines) = way.routines() else {
                 continue;
             };
             for count in 0..5 {
@@ -352,9 +398,16 @@ mod tests {
                 want[LINE..][..count * LINE].copy_from_slice(&from[3..][..count * LINE]);
                 let first = to.0.as_mut_ptr().wrapping_add(LINE);
                 // SAFETY: both ranges are within their arrays, and the first is aligned.
-                unsafe { routine(first, from.as_ptr().wrapping_add(3), count) };
+                unsafe { (lines.many)(first, from.as_ptr().wrapping_add(3), count) };
                 crate::flush_stores();
                 assert_eq!(to.0[..], want, "{way:?} {count}");
+                if count == 1 {
+                    to.0.fill(0xee);
+                    // SAFETY: as above.
+                    unsafe { (lines.one)(first, from.as_ptr().wrapping_add(3), 1) };
+                    crate::flush_stores();
+                    assert_eq!(to.0[..], want, "one line: {way:?}");
+                }
             }
         }
     }

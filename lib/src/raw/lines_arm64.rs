@@ -2,12 +2,12 @@
 
 //! Lines on arm64.
 
-use super::{CopyLines, LineStore};
+use super::{LineStore, Lines};
 use core::arch::asm;
 
 const WORD: usize = size_of::<u64>();
 
-routine!(stp, [
+routines!(stp, [
     "ldp {a}, {b}, [{from}]",
     "ldp {c}, {d}, [{from}, #16]",
     "ldp {e}, {f}, [{from}, #32]",
@@ -20,7 +20,7 @@ routine!(stp, [
 ], a = out(reg) _, b = out(reg) _, c = out(reg) _, d = out(reg) _,
     e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,);
 
-routine!(words, [
+routines!(words, [
     "ldp {a}, {b}, [{from}]",
     "ldp {c}, {d}, [{from}, #16]",
     "ldp {e}, {f}, [{from}, #32]",
@@ -38,7 +38,7 @@ routine!(words, [
     e = out(reg) _, f = out(reg) _, g = out(reg) _, h = out(reg) _,);
 
 // The instruction is st64b x0, [x8]. Assemblers accept it only with the extension LS64 enabled.
-routine!(st64b, [
+routines!(st64b, [
     "mov x8, {to}",
     "ldp x0, x1, [{from}]",
     "ldp x2, x3, [{from}, #16]",
@@ -266,7 +266,7 @@ pub(super) unsafe fn copy_aligned(to: *mut u8, from: *const u8, size: usize) {
 /// As [`super::copy_words`], with as few runs of stores as lines.
 pub(super) unsafe fn copy_slot(to: *mut u8, from: *const u8, count: usize) {
     // SAFETY: the caller's obligations are the same.
-    unsafe { super::copy_by(to, from, count * WORD, stp, copy_run) };
+    unsafe { super::copy_by(to, from, count * WORD, stp::ROUTINES, copy_run) };
 }
 
 /// Whether the kernel reports `FEAT_LS64`: by the bit `HWCAP3_LS64` of the entry `AT_HWCAP3` in the
@@ -284,11 +284,13 @@ fn has_ls64() -> bool {
     })
 }
 
-pub(super) fn find(way: LineStore) -> Option<CopyLines> {
+pub(super) const WORDS: Lines = words::ROUTINES;
+
+pub(super) fn find(way: LineStore) -> Option<Lines> {
     Some(match way {
-        LineStore::St64b if has_ls64() => st64b,
-        LineStore::Stp => stp,
-        LineStore::Words => words,
+        LineStore::St64b if has_ls64() => st64b::ROUTINES,
+        LineStore::Stp => stp::ROUTINES,
+        LineStore::Words => WORDS,
         _ => return None,
     })
 }

@@ -3,24 +3,24 @@
 //! Lines on x86-64.
 
 pub(super) use super::{copy_end as copy_aligned, copy_end as copy_run, copy_words as copy_slot};
-use super::{CopyLines, LineStore};
+use super::{LineStore, Lines};
 use core::arch::{asm, x86_64};
 
-routine!(movdir64b, ["movdir64b {to}, [{from}]"],);
+routines!(movdir64b, ["movdir64b {to}, [{from}]"],);
 
-routine!(avx512_lines, [
+routines!(avx512 then end_vectors, [
     "vmovdqu64 zmm0, [{from}]",
     "vmovdqa64 [{to}], zmm0"
 ], out("xmm0") _,);
 
-routine!(avx_lines, [
+routines!(avx then end_vectors, [
     "vmovdqu ymm0, [{from}]",
     "vmovdqu ymm1, [{from} + 32]",
     "vmovdqa [{to}], ymm0",
     "vmovdqa [{to} + 32], ymm1"
 ], out("xmm0") _, out("xmm1") _,);
 
-routine!(sse2, [
+routines!(sse2, [
     "movdqu xmm0, [{from}]",
     "movdqu xmm1, [{from} + 16]",
     "movdqu xmm2, [{from} + 32]",
@@ -31,7 +31,7 @@ routine!(sse2, [
     "movdqa [{to} + 48], xmm3"
 ], out("xmm0") _, out("xmm1") _, out("xmm2") _, out("xmm3") _,);
 
-routine!(words, [
+routines!(words, [
     "mov {a}, [{from}]",
     "mov {b}, [{from} + 8]",
     "mov {c}, [{from} + 16]",
@@ -67,20 +67,6 @@ unsafe fn end_vectors() {
     }
 }
 
-unsafe fn avx512(to: *mut u8, from: *const u8, count: usize) {
-    // SAFETY: the caller's obligations are the same.
-    unsafe { avx512_lines(to, from, count) };
-    // SAFETY: a CPU with AVX-512 has AVX.
-    unsafe { end_vectors() };
-}
-
-unsafe fn avx(to: *mut u8, from: *const u8, count: usize) {
-    // SAFETY: the caller's obligations are the same.
-    unsafe { avx_lines(to, from, count) };
-    // SAFETY: the caller vouches for the CPU.
-    unsafe { end_vectors() };
-}
-
 /// Whether the CPU has MOVDIR64B (CPUID 7.0, bit 28 of ECX), which needs no support of the kernel.
 #[allow(
     unused_unsafe,
@@ -93,13 +79,15 @@ fn has_movdir64b() -> bool {
     leaves >= 7 && unsafe { x86_64::__cpuid_count(7, 0) }.ecx & 1 << 28 != 0
 }
 
-pub(super) fn find(way: LineStore) -> Option<CopyLines> {
+pub(super) const WORDS: Lines = words::ROUTINES;
+
+pub(super) fn find(way: LineStore) -> Option<Lines> {
     Some(match way {
-        LineStore::Movdir64b if has_movdir64b() => movdir64b,
-        LineStore::Avx512 if std::is_x86_feature_detected!("avx512f") => avx512,
-        LineStore::Avx if std::is_x86_feature_detected!("avx") => avx,
-        LineStore::Sse2 => sse2,
-        LineStore::Words => words,
+        LineStore::Movdir64b if has_movdir64b() => movdir64b::ROUTINES,
+        LineStore::Avx512 if std::is_x86_feature_detected!("avx512f") => avx512::ROUTINES,
+        LineStore::Avx if std::is_x86_feature_detected!("avx") => avx::ROUTINES,
+        LineStore::Sse2 => sse2::ROUTINES,
+        LineStore::Words => WORDS,
         _ => return None,
     })
 }

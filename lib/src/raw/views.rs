@@ -114,7 +114,7 @@ impl<'a> CopyTarget<'a> {
         }
         let to = self.base.as_ptr().wrapping_add(offset);
         // SAFETY: the line is within the memory, aligned as `base` is, and the routine is for this CPU.
-        unsafe { (self.routines.lines)(to, line.as_ptr(), 1) };
+        unsafe { (self.routines.lines.one)(to, line.as_ptr(), 1) };
         Some(())
     }
 
@@ -129,7 +129,11 @@ impl<'a> CopyTarget<'a> {
             return None;
         }
         let (copy, units) = if first.addr().get() % LINE == 0 && size_of::<T>() % LINE == 0 {
-            (self.routines.lines, size_of::<T>() / LINE)
+            let lines = self.routines.lines;
+            match size_of::<T>() / LINE {
+                1 => (lines.one, 1),
+                count => (lines.many, count),
+            }
         } else {
             (self.routines.slot, size_of::<T>() / word)
         };
