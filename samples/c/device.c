@@ -63,6 +63,17 @@ uint32_t device_class(struct vfio_device *dev)
 	return config_read(dev, PCI_CLASS_REVISION) >> 8;
 }
 
+uint64_t device_bar_address(struct vfio_device *dev, uint32_t bar)
+{
+	const uint64_t at = PCI_BASE_ADDRESS_0 + 4 * bar;
+	const uint32_t low = config_read(dev, at);
+	uint64_t high = 0;
+
+	if (low & PCI_BASE_ADDRESS_MEM_TYPE_64)
+		high = config_read(dev, at + 4);
+	return high << 32 | (low & ~0xfU);
+}
+
 int device_create(struct vfio_device *dev, uint32_t bar, uint32_t attribute, uint64_t offset,
 		  uint64_t size, struct vfio_subregion_create *created, void **map)
 {

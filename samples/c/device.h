@@ -41,6 +41,9 @@ uint32_t device_id(struct vfio_device *dev);
 /** device_class() - returns PCI class, subclass and programming interface, 0 if unknown */
 uint32_t device_class(struct vfio_device *dev);
 
+/** device_bar_address() - returns the address of a memory BAR on the bus, 0 if unknown */
+uint64_t device_bar_address(struct vfio_device *dev, uint32_t bar);
+
 /** device_enable() - enables accesses to the memory of the device, and its DMA */
 int device_enable(struct vfio_device *dev);
 

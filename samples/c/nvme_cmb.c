@@ -29,6 +29,7 @@
 #define CAP_CMBS	(1ULL << 57)
 /* Entries of 64 and 16 bytes, and the enable bit. */
 #define CC_ON		(4U << 20 | 6 << 16 | 1)
+#define CMBMSC_SHOW	1
 #define CMBMSC_ON	3
 
 /* Commands. */
@@ -41,14 +42,13 @@
 #define BLOCK		512
 #define PAGE		4096
 
-/* Offsets in the memory for DMA; the device's addresses of it, and of its own buffer. */
+/* Offsets in the memory for DMA, and the device's address of it, at which machines have no BAR. */
 #define ADMIN_SQ	0
 #define ADMIN_CQ	PAGE
 #define IO_CQ		(2 * PAGE)
 #define DATA		(3 * PAGE)
 #define MEMORY		(4 * PAGE)
-#define IOVA		(1ULL << 32)
-#define CMB_IOVA	(1ULL << 40)
+#define IOVA		(1ULL << 24)
 
 struct command {
 	uint32_t opcode_and_id;
@@ -83,6 +83,8 @@ struct controller {
 	char *registers;
 	struct dma dma;
 	struct vfio_subregion_create buffer;
+	/* The device's address of its buffer. */
+	uint64_t buffer_address;
 	struct queue admin;
 	struct queue io;
 };
@@ -192,22 +194,24 @@ static int start_controller(struct controller *nvme)
 /* Enables the controller memory buffer and maps it. */
 static int map_buffer(struct controller *nvme, void **map)
 {
+	const bool movable = vfio_subregion_read64(nvme->registers + CAP) & CAP_CMBS;
 	uint32_t location, size;
 	uint64_t unit;
 
-	if (!(vfio_subregion_read64(nvme->registers + CAP) & CAP_CMBS)) {
-		if (!read32(nvme, CMBSZ))
-			return fail(STATUS_USAGE, "the controller has no memory buffer");
-		/* Its address on the bus, which VFIO does not tell, would be needed. */
-		return fail(STATUS_USAGE,
-			    "the controller's memory buffer is older than NVMe 1.4; use another");
-	}
-	write64(nvme, CMBMSC, CMB_IOVA | CMBMSC_ON);
+	if (movable && !read32(nvme, CMBSZ))
+		write64(nvme, CMBMSC, CMBMSC_SHOW);
 	location = read32(nvme, CMBLOC);
 	size = read32(nvme, CMBSZ);
+	if (!size)
+		return fail(STATUS_USAGE, "the controller has no memory buffer");
 	if (!(size & 1))
 		return fail(STATUS_USAGE, "submission queues cannot be in the buffer");
 	unit = 4096ULL << 4 * (size >> 8 & 0xf);
+	/* Before NVMe 1.4 the buffer always has this address; later a driver chooses it. */
+	nvme->buffer_address = device_bar_address(&nvme->dev, location & 7) +
+			       (location >> 12) * unit;
+	if (movable)
+		write64(nvme, CMBMSC, nvme->buffer_address | CMBMSC_ON);
 	return device_create(&nvme->dev, location & 7, VFIO_SUBREGION_ATTR_WC,
 			     (location >> 12) * unit, (size >> 12) * unit, &nvme->buffer, map);
 }
@@ -233,7 +237,7 @@ static int create_io_queue(struct controller *nvme)
 	if (ret)
 		return ret;
 	create.opcode_and_id = CREATE_SQ;
-	create.data[0] = CMB_IOVA;
+	create.data[0] = nvme->buffer_address;
 	create.arguments[1] = 1 << 16 | 1;
 	return perform(&nvme->admin, create);
 }

@@ -41,9 +41,8 @@ const ADMIN_CQ: usize = PAGE;
 const IO_CQ: usize = 2 * PAGE;
 const DATA: usize = 3 * PAGE;
 const MEMORY: usize = 4 * PAGE;
-const IOVA: u64 = 1 << 32;
-/// The address of the buffer for the controller itself.
-const CMB_IOVA: u64 = 1 << 40;
+/// The controller's address of that memory, at which machines have no BAR.
+const IOVA: u64 = 1 << 24;
 
 /// A submission queue entry.
 #[derive(Clone, Copy, Default, IntoBytes, Immutable)]
@@ -151,20 +150,30 @@ fn start(registers: Registers<'_>, memory: &Dma<'_>) -> Result<(), Failure> {
     })
 }
 
-/// Enables the controller memory buffer; returns its BAR and its range there.
-fn find_buffer(registers: Registers<'_>) -> Result<(Bar, ByteRange), Failure> {
-    if registers.read::<u64>(CAP)? & 1 << 57 == 0 {
-        return Err(if registers.read::<u32>(CMBSZ)? == 0 {
-            "the controller has no memory buffer"
-        } else {
-            "the controller's memory buffer is older than NVMe 1.4: it has an address on the bus, \
-             which VFIO does not tell; use another controller"
-        }
-        .into());
+/// Returns the address of a memory BAR on the bus.
+fn bus_address(opened: &Opened, bar: Bar) -> Result<u64, Failure> {
+    let mut bytes = [0; 8];
+    opened.read_config(0x10 + 4 * u64::from(bar.number()), &mut bytes)?;
+    let address = u64::from_le_bytes(bytes);
+    let is_long = address & 4 != 0;
+    Ok(address & !0xf & if is_long { u64::MAX } else { u32::MAX.into() })
+}
+
+/// Enables the controller memory buffer; returns its BAR, its range there, and the controller's
+/// address of it.
+fn find_buffer(
+    opened: &Opened,
+    registers: Registers<'_>,
+) -> Result<(Bar, ByteRange, u64), Failure> {
+    let movable = registers.read::<u64>(CAP)? & 1 << 57 != 0;
+    if movable && registers.read::<u32>(CMBSZ)? == 0 {
+        registers.write(CMBMSC, 1_u64)?;
     }
-    registers.write(CMBMSC, CMB_IOVA | 3)?;
     let location: u32 = registers.read(CMBLOC)?;
     let size: u32 = registers.read(CMBSZ)?;
+    if size == 0 {
+        return Err("the controller has no memory buffer".into());
+    }
     if size & 1 == 0 {
         return Err("submission queues cannot be in the buffer".into());
     }
@@ -174,9 +183,13 @@ fn find_buffer(registers: Registers<'_>) -> Result<(Bar, ByteRange), Failure> {
         u64::from(location >> 12) * unit,
         u64::from(size >> 12) * unit,
     );
-    Bar::new(bar)
-        .zip(range)
-        .ok_or_else(|| "the buffer is nowhere".into())
+    let (bar, range) = Bar::new(bar).zip(range).ok_or("the buffer is nowhere")?;
+    // Before NVMe 1.4 the buffer always has this address; later a driver chooses it.
+    let address = bus_address(opened, bar)? + range.offset();
+    if movable {
+        registers.write(CMBMSC, address | 3)?;
+    }
+    Ok((bar, range, address))
 }
 
 fn main() -> ExitCode {
@@ -200,7 +213,7 @@ fn drive() -> Result<(), Failure> {
     let admin = (Submission::Host(ADMIN_SQ), ADMIN_CQ);
     let mut admin = Queue::new(registers, stride, 0, &memory, admin)?;
 
-    let (bar, buffer) = find_buffer(registers)?;
+    let (bar, buffer, address) = find_buffer(&opened, registers)?;
     let region = device.create(bar, buffer, Attribute::WriteCombining)?;
     let window = device.map(&region)?;
     let ring = window.write_combining()?.ring(0, usize::from(ENTRIES))?;
@@ -214,7 +227,7 @@ fn drive() -> Result<(), Failure> {
     };
     admin.perform(create)?;
     create.opcode_and_id = CREATE_SQ;
-    create.data = [CMB_IOVA, 0];
+    create.data = [address, 0];
     create.arguments[1] = 1 << 16 | 1;
     admin.perform(create)?;
 
