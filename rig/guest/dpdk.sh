@@ -20,6 +20,10 @@ export PATH="$PATH:/usr/bin"
 SECONDS_LONG=$((2 * ${SLOWER:-1}))
 LEAST=1000
 
+# The types in the page tables.
+STRICT=UC- WC=WC
+[ "$ARCH" = x86_64 ] || STRICT=Device-nGnRnE WC=Normal-NC
+
 # The two connected devices of this vendor and device: the last ones.
 pair() { devices_of "$1" "$2" | tail -n 2; }
 
@@ -29,7 +33,7 @@ VIRTIO=$(pair 0x1af4 0x1041)
 # The requirements of testpmd: directories of drivers that only root can write, huge pages, a
 # directory for its files.
 prepare() {
-	chmod 755 / /usr /usr/lib /usr/lib/x86_64-linux-gnu 2>/dev/null
+	chmod 755 / /usr /usr/lib /usr/lib/*-linux-gnu 2>/dev/null
 	mkdir -p /dev/hugepages /var/run
 	echo 128 >/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages
 	mount -t hugetlbfs none /dev/hugepages
@@ -128,13 +132,15 @@ forwarded() {
 
 # Whether only the BAR $1 of two devices is write-combining in testpmd, and as a whole.
 only_write_combining() {
-	[ "$(grep -c "^region $1 .* type WC\$" /tmp/maps)" = 2 ] &&
-		! grep "^region $1 " /tmp/maps | grep -v 'type WC$' &&
-		! grep -v "^region $1 " /tmp/maps | grep 'type WC$'
+	[ "$(grep -c "^region $1 .* type $WC\$" /tmp/maps)" = 2 ] &&
+		! grep "^region $1 " /tmp/maps | grep -v "type $WC\$" &&
+		! grep -v "^region $1 " /tmp/maps | grep "type $WC\$"
 }
 
 # All memory of the devices $1 is strict.
-uncached() { forwarded "$1" && ! grep -v 'type \(UC-\|none\)$' /tmp/maps && grep -q 'type UC-$' /tmp/maps; }
+uncached() {
+	forwarded "$1" && ! grep -v "type \($STRICT\|none\)\$" /tmp/maps && grep -q "type $STRICT\$" /tmp/maps
+}
 
 # Puts the drop-in into the place of the kernel's vfio-pci.
 drop_in() { unbind_all && rmmod vfio-pci && insmod /modules/dropin/vfio-pci.ko; }
