@@ -50,6 +50,7 @@ use super::{
         Subregion, //
     },
     window::{
+        place_slot,
         BarIndex,
         PARENTS, //
     }, //
@@ -393,7 +394,7 @@ impl<S: Stores> Table<S> {
         }
         let slot = match self.parent(bar) {
             Some(parent) => parent.slots.free(phys, span),
-            None => Slots::<S>::default().free(phys, span),
+            None => place_slot(0, phys, span),
         };
         let slot = slot.ok_or(Refusal::Limit)?;
         Ok(Plan {
