@@ -14,6 +14,7 @@ use crate::{
         RestType, //
     },
     trace,
+    vfio::pci::Io,
     wire::{
         self,
         Arg,
@@ -26,27 +27,27 @@ use crate::{
 pub(super) fn destroy(device: &OpenDevice, arg: Arg) -> Result<(), Failure> {
     let request = wire::Destroy::read(arg)?;
     let mut io = device.io_exclusive()?;
-    // Only a thread that holds the io lock for writing shares or destroys subregions, so `found`
+    // Only a thread that holds the io lock for writing shares or destroys subregions, so `place`
     // stays valid while this thread holds it.
     let found = {
         let table = device.memory_shared();
         let id = device.data().id(&table, request.index);
         id.and_then(|id| {
             let place = table.find(id)?;
-            let region = table.region_at(place)?;
-            let rest = RestType::of(table.attribute(region.bar()));
-            let changes_type = RestType::of(region.attribute()) != rest;
-            Some((place, region, changes_type))
+            let rest = RestType::of(table.attribute(place.bar()));
+            Some((place, RestType::of(place.attribute()) != rest))
         })
     };
-    let (place, region, changes_type) = found.ok_or(Failure::NoSubregion)?;
-    if place.shares().is_some() && device.memory_exclusive().unshare(region.id()) {
+    let (place, changes_type) = found.ok_or(Failure::NoSubregion)?;
+    if place.shares().is_some() && device.memory_exclusive().unshare(place.id()) {
         return Ok(());
     }
-    let bar = parent(device, region.bar())?;
+    let bar = parent(device, place.bar())?;
     segments::end_strays(device, &mut io, bar);
-    if changes_type {
-        expect_no_ioeventfd(&io, bar, region.span())?;
+    // Only ioeventfds of the BAR make it necessary to look for the range before the removal.
+    if changes_type && io.has_ioeventfd(bar, 0..bar.len()) {
+        let region = device.memory_shared().region_at(place);
+        expect_no_ioeventfd(&io, bar, region.ok_or(Failure::NoSubregion)?.span())?;
     }
     let mut change = Change::begin(&mut io, bar);
     let mut table = device.memory_exclusive();

@@ -329,6 +329,8 @@ impl Model {
         for (number, (region, live)) in self.all.iter().enumerate() {
             let id = RegionId::new(number as u32);
             assert_eq!(table.get(id), live.then_some(*region));
+            let place = table.find(id).map(|place| (place.bar(), place.attribute()));
+            assert_eq!(place, live.then_some((region.bar(), region.attribute())));
             self.check_slot(table, region, *live);
         }
         for (index, owners) in self.owners.iter().enumerate() {

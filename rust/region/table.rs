@@ -102,6 +102,8 @@ pub(crate) struct Entry {
     slot_end: Option<NonZeroU64>,
     /// The number of requests that share the subregion, or 0 if it cannot be shared.
     shares: u16,
+    /// The attribute, which its slot has as well. DESTROY needs it before it changes anything.
+    attribute: Attribute,
 }
 
 /// The place of a subregion in the table, so that several functions need only one search. It is
@@ -115,6 +117,21 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// Returns the id of the subregion.
+    pub(crate) fn id(&self) -> RegionId {
+        self.entry.id
+    }
+
+    /// Returns the BAR of the subregion.
+    pub(crate) fn bar(&self) -> BarIndex {
+        self.bar
+    }
+
+    /// Returns the attribute of the subregion.
+    pub(crate) fn attribute(&self) -> Attribute {
+        self.entry.attribute
+    }
+
     /// Returns the number of requests that share the subregion, or `None` if it cannot be shared.
     pub(crate) fn shares(&self) -> Option<u16> {
         (self.entry.shares != 0).then_some(self.entry.shares)
@@ -569,6 +586,7 @@ impl<S: Stores> Admission<'_, S> {
             // A slot lies within the window, so this does not saturate.
             slot_end: NonZeroU64::new(region.slot.saturating_add(region.span.len())),
             shares,
+            attribute: region.attribute,
         };
         // The array has room, by the type's invariant. No other claim or slot has this end, since
         // they do not overlap.
