@@ -109,6 +109,7 @@ use crate::{
             FaultOutcome,
             GuestTypes,
             Io,
+            MappedBytes,
             NewMapping,
             Operations, //
         },
@@ -420,6 +421,19 @@ fn io_after_ending_strays<'a>(
     let mut io = device.io_exclusive()?;
     segments::end_strays(device, &mut io, bar);
     Ok(io.downgrade())
+}
+
+/// Returns the bytes of `bar` from `at` on that the kernel has mapped, or `None` if it has not mapped
+/// byte `at`.
+#[inline]
+fn mapped_bytes<'a>(
+    io: &'a pci::IoShared<'_, State>,
+    bar: Bar<'a>,
+    at: u64,
+) -> Option<MappedBytes<'a>> {
+    // The core has no mapping of a BAR that the driver owns.
+    io.core_bytes(bar, at)
+        .or_else(|| io.driver_maps(bar)?.mapped_bytes(bar, at))
 }
 
 /// Returns the memory type of mappings with `attribute` on the host.

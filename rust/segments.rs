@@ -56,7 +56,10 @@ use crate::{
         BarIndex,
         Span, //
     },
-    vfio::pci::Bar, //
+    vfio::pci::{
+        Bar,
+        MappedBytes, //
+    }, //
 };
 use core::ops::Range;
 use kernel::{
@@ -295,9 +298,11 @@ impl Segments {
         }
     }
 
-    /// Returns the kernel mapping that includes byte `at`, or `None`.
-    pub(crate) fn kernel_map_at(&self, at: u64) -> Option<&KernelMap> {
-        self.kernel_maps.find(at)
+    /// Returns the bytes of the BAR from `at` on that the kernel has mapped, or `None` if byte `at`
+    /// has no mapping.
+    #[inline]
+    pub(crate) fn mapped_bytes<'a>(&'a self, bar: Bar<'a>, at: u64) -> Option<MappedBytes<'a>> {
+        self.kernel_maps.find(at)?.bytes(bar, at)
     }
 
     /// Makes a kernel mapping that includes byte `at`, unless there is one.

@@ -8,6 +8,7 @@
 
 use super::{
     guest_types,
+    mapped_bytes,
     mem_type,
     OpenDevice, //
 };
@@ -15,7 +16,6 @@ use crate::{
     region::RegionId,
     trace,
     vfio::pci::{
-        self,
         Access,
         BarRange,
         ExportTarget,
@@ -91,26 +91,12 @@ pub(super) fn access(
     let mut access = access.limited(span.end().saturating_sub(at));
     let bar = device.bar(bar.index()).ok_or(ENODEV)?;
     let _power = device.core().power_on()?;
-    let Some(segments) = io.driver_maps(bar) else {
-        return io.core_access(bar, at, &mut access).map(Some);
-    };
+    if let Some(bytes) = mapped_bytes(&io, bar, at) {
+        return bytes.access(device, &mut access).map(Some);
+    }
     // The exclusive lock, which a mapping for later accesses needs, is for the owner only: the
     // users of exports could keep each other waiting for it.
-    let temporary;
-    let map = match segments.kernel_map_at(at) {
-        Some(map) => map,
-        None => {
-            temporary = segments.temporary_map(bar, at)?;
-            &temporary
-        }
-    };
-    let start = map.span().start();
-    let done = pci::access_mapped(
-        map.io_map(),
-        device,
-        at.saturating_sub(start),
-        bar.msix_table().relative_to(start),
-        &mut access.limited(map.span().end().saturating_sub(at)),
-    );
-    done.map(Some)
+    let map = io.driver_maps(bar).ok_or(EIO)?.temporary_map(bar, at)?;
+    let bytes = map.bytes(bar, at).ok_or(EINVAL)?;
+    bytes.access(device, &mut access).map(Some)
 }

@@ -9,7 +9,10 @@ use crate::{
         MemType, //
     },
     region::Span,
-    vfio::pci::Bar, //
+    vfio::pci::{
+        Bar,
+        MappedBytes, //
+    }, //
 };
 use kernel::{
     page::PAGE_SIZE,
@@ -31,14 +34,10 @@ pub(crate) struct KernelMap {
 }
 
 impl KernelMap {
-    /// Returns the mapped range of the BAR.
-    pub(crate) fn span(&self) -> Span {
-        self.span
-    }
-
-    /// Returns the mapping.
-    pub(crate) fn io_map(&self) -> &IoMap {
-        &self.map
+    /// Returns the mapped bytes from `at` on, or `None` if `at` is not mapped. `bar` is the BAR.
+    #[inline]
+    pub(crate) fn bytes<'a>(&'a self, bar: Bar<'a>, at: u64) -> Option<MappedBytes<'a>> {
+        MappedBytes::in_map(bar, at, &self.map, self.span.start())
     }
 
     /// Maps the page of `segment` that includes byte `at`, with the type `mem`, or, without one,

@@ -27,22 +27,19 @@ mod driver;
 mod export;
 mod id;
 mod ioeventfd;
+mod mapped_bytes;
 mod memory;
 mod mmap;
 mod ops;
 mod reset;
 
-pub(crate) use self::access::{
-    access_mapped,
-    Access, //
-};
+pub(crate) use self::access::Access;
 pub(crate) use self::bar::{
     Bar,
     Excluded,
     BARS, //
 };
 pub(crate) use self::bar_owners::{
-    transfer_mapped,
     Io,
     IoExclusive,
     IoShared, //
@@ -69,6 +66,7 @@ pub(crate) use self::ioeventfd::{
     BarWrite,
     Width, //
 };
+pub(crate) use self::mapped_bytes::MappedBytes;
 pub(crate) use self::memory::{
     MemoryExclusive,
     MemoryShared, //

@@ -8,18 +8,10 @@
 
 use super::{
     CoreDevice,
-    Excluded,
-    OpenDevice,
-    Operations, //
+    Excluded, //
 };
-use crate::{
-    bindings,
-    compat::IoMap, //
-};
-use core::{
-    ffi::c_void,
-    ptr::NonNull, //
-};
+use crate::bindings;
+use core::ffi::c_void;
 use kernel::{
     error::to_result,
     prelude::*, //
@@ -74,19 +66,19 @@ impl Access<'_> {
         }
     }
 
-    /// Performs the access from byte `at` of the kernel mapping `io`, by the widest accesses that
-    /// the alignment permits, as vfio-pci does. The bytes of `excluded` are hidden. Returns the
-    /// number of bytes.
+    /// Performs the access from byte `at` of a BAR on, by the widest accesses that the alignment
+    /// permits, as vfio-pci does. Byte `n` of the BAR is at the address `base + n`. The bytes of
+    /// `excluded` are hidden. Returns the number of bytes.
     ///
     /// Fails with [`EIO`] while memory decoding is off.
     ///
     /// # Safety
     ///
-    /// `io` must be a mapping of a BAR of `core` with all bytes of the access.
+    /// A mapping of a BAR of `core` must have all bytes of the access at these addresses.
     pub(super) unsafe fn perform(
         &mut self,
         core: &CoreDevice,
-        io: NonNull<c_void>,
+        base: *mut c_void,
         at: u64,
         excluded: Excluded,
     ) -> Result<usize> {
@@ -114,7 +106,7 @@ impl Access<'_> {
             let width = [8, 4, 2].into_iter().find(|width| fits(*width));
             let width = width.unwrap_or(1);
             let range = done..done.saturating_add(width);
-            let io = io.as_ptr().wrapping_byte_add(usize::try_from(here)?);
+            let io = base.wrapping_byte_add(usize::try_from(here)?);
             match width {
                 8 => access!(
                     self, core, io, range => u64, vfio_pci_core_ioread64, vfio_pci_core_iowrite64
@@ -133,26 +125,4 @@ impl Access<'_> {
         }
         Ok(done)
     }
-}
-
-/// Reads or writes bytes from byte `at` of `map`, a mapping of a BAR of `device`. The bytes of
-/// `excluded`, which is relative to the start of the mapping, are hidden. Returns the number of
-/// bytes.
-///
-/// Fails with [`EINVAL`] if the bytes leave the mapping. Fails with [`EIO`] while memory decoding
-/// is off.
-pub(crate) fn access_mapped<T: Operations>(
-    map: &IoMap,
-    device: &OpenDevice<T>,
-    at: u64,
-    excluded: Excluded,
-    access: &mut Access<'_>,
-) -> Result<usize> {
-    let end = usize::try_from(at)?.checked_add(access.len());
-    if end.is_none_or(|end| end > map.len()) {
-        return Err(EINVAL);
-    }
-    // SAFETY: `map` is a live mapping by its invariant, of a BAR of the device as the caller says,
-    // and has these bytes.
-    unsafe { access.perform(device.core(), map.as_ptr(), at, excluded) }
 }

@@ -307,13 +307,4 @@ impl Excluded {
     pub(crate) fn overlaps(&self, bytes: &Range<u64>) -> bool {
         overlap(&(self.start..self.end), bytes) && !self.is_empty()
     }
-
-    /// Returns the range relative to byte `base` of the BAR, as a mapping that begins there needs
-    /// it.
-    pub(crate) fn relative_to(&self, base: u64) -> Self {
-        Self {
-            start: self.start.saturating_sub(base),
-            end: self.end.saturating_sub(base),
-        }
-    }
 }

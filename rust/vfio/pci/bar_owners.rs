@@ -12,9 +12,8 @@
 //! An ioeventfd writes without the io lock, through a mapping of its own; see [`super::ioeventfd`].
 
 use super::{
-    Access,
     Bar,
-    Excluded,
+    MappedBytes,
     OpenDevice,
     Operations,
     BARS, //
@@ -24,14 +23,9 @@ use crate::{
     compat::{
         int_result,
         is_mapped_as,
-        IoMap,
         MemType,
         ReadGuard,
         WriteGuard, //
-    },
-    vfio::{
-        transfer::rest_of_step,
-        Transfer, //
     }, //
 };
 use core::{
@@ -126,9 +120,6 @@ pub(crate) trait Io<T: Operations> {
     }
 }
 
-/// The number of bytes of a step of a transfer, between two checks of the gate.
-const STEP: usize = 4096;
-
 /// The io lock, held for reading: the owners and the kernel's mappings of the BARs do not change.
 pub(crate) struct IoShared<'a, T: Operations> {
     device: &'a OpenDevice<T>,
@@ -154,83 +145,13 @@ impl<'a, T: Operations> IoShared<'a, T> {
         Self { device, owners }
     }
 
-    /// Transfers from byte `at` of `bar` to the end of the transfer or of the BAR, through the
-    /// core's mapping, and returns the number of bytes. Waits at the gate of the device before each
-    /// step.
-    ///
-    /// This does what vfio_pci_core_read() and vfio_pci_core_write() do for a BAR. Calling these
-    /// would take 150 more instructions, which find what this driver already knows.
-    ///
-    /// Fails with [`EINVAL`] if `at` is beyond the end. Fails with [`EBUSY`], [`ENOMEM`] or
-    /// [`ENODEV`] if the core has no mapping of the BAR. Other errors are those of
-    /// [`super::CoreDevice::power_on`] and [`transfer_mapped`].
-    #[inline(always)]
-    pub(crate) fn core_transfer(
-        &self,
-        bar: Bar<'_>,
-        at: u64,
-        transfer: Transfer<'_>,
-    ) -> Result<usize> {
-        let rest = bar.len().checked_sub(at).filter(|rest| *rest != 0);
-        let mut transfer = transfer.limited(rest.ok_or(EINVAL)?);
-        let Some(io) = bar.core_map() else {
-            bar.expect_usable()?;
-            return Err(EBUSY);
-        };
-        let _power = self.device.core().power_on()?;
-        if transfer.remaining() > rest_of_step::<STEP>(at) {
-            return self.core_transfer_in_steps(bar, io, at, transfer);
-        }
+    /// Returns the bytes of `bar` from `at` on in the core's mapping, or `None` if the core has none
+    /// or if `at` is beyond the end.
+    #[inline]
+    pub(crate) fn core_bytes<'b>(&'b self, bar: Bar<'b>, at: u64) -> Option<MappedBytes<'b>> {
+        let io = bar.core_map()?;
         // SAFETY: `io` is the core's mapping of the whole BAR, and this guard prevents its removal.
-        // The bytes are in the BAR.
-        unsafe {
-            let bytes = (at, transfer.remaining());
-            transfer_step(self.device, bar, io, bytes, bar.msix_table(), &mut transfer)
-        }
-    }
-
-    #[inline(never)]
-    fn core_transfer_in_steps(
-        &self,
-        bar: Bar<'_>,
-        io: NonNull<c_void>,
-        at: u64,
-        mut transfer: Transfer<'_>,
-    ) -> Result<usize> {
-        let mut done: usize = 0;
-        while transfer.remaining() != 0 {
-            // CAST: `usize` has at most 64 bits.
-            let at = at.saturating_add(done as u64);
-            let bytes = (at, rest_of_step::<STEP>(at).min(transfer.remaining()));
-            let excluded = bar.msix_table();
-            // SAFETY: As in `core_transfer`, which limits the transfer to the BAR.
-            let step =
-                unsafe { transfer_step(self.device, bar, io, bytes, excluded, &mut transfer) };
-            done = done.saturating_add(step?);
-        }
-        Ok(done)
-    }
-
-    /// Reads or writes bytes of `bar` from `at` on through the core's mapping, and returns their
-    /// number.
-    ///
-    /// Fails with [`EIO`] if the core has no mapping, or while memory decoding is off. Fails with
-    /// [`EINVAL`] if the bytes leave the BAR.
-    pub(crate) fn core_access(
-        &self,
-        bar: Bar<'_>,
-        at: u64,
-        access: &mut Access<'_>,
-    ) -> Result<usize> {
-        let io = bar.core_map().ok_or(EIO)?;
-        // CAST: `usize` has at most 64 bits.
-        let end = at.checked_add(access.len() as u64);
-        if end.is_none_or(|end| end > bar.len()) {
-            return Err(EINVAL);
-        }
-        // SAFETY: `io` is the core's mapping of the whole BAR, and this guard prevents its removal.
-        // The bytes are in the BAR.
-        unsafe { access.perform(self.device.core(), io, at, bar.msix_table()) }
+        unsafe { MappedBytes::new(bar, io.as_ptr(), at, bar.len()) }
     }
 
     /// Lets the core export a BAR as a dma-buf. The core refuses a BAR of which it has no mapping.
@@ -407,67 +328,4 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         }
         int_result(ret)
     }
-}
-
-/// Reads or writes bytes from byte `at` of `map` for userspace until the end of the transfer, of
-/// `map`, or of one step, and returns their number. The bytes of `excluded`, which is relative to
-/// the start of the mapping, are hidden.
-///
-/// `map` must be a mapping of the memory BAR `bar` of `device`. The function waits at the gate of
-/// the device.
-///
-/// Fails with [`EINVAL`] if `at` is beyond the end of the mapping. Fails with [`EIO`] while memory
-/// decoding is off, or if the recovery from an error has failed. Fails with [`EFAULT`] if the user
-/// buffer is invalid.
-#[inline]
-pub(crate) fn transfer_mapped<T: Operations>(
-    map: &IoMap,
-    device: &OpenDevice<T>,
-    bar: Bar<'_>,
-    at: u64,
-    excluded: Excluded,
-    transfer: &mut Transfer<'_>,
-) -> Result<usize> {
-    let rest = map.len().checked_sub(usize::try_from(at)?);
-    let rest = rest.filter(|rest| *rest != 0).ok_or(EINVAL)?;
-    let count = transfer.remaining().min(rest_of_step::<STEP>(at)).min(rest);
-    // SAFETY: By `IoMap`'s invariant, the mapping has `map.len()` bytes. It is one of `bar`, as the
-    // caller says.
-    unsafe { transfer_step(device, bar, map.as_ptr(), (at, count), excluded, transfer) }
-}
-
-/// Waits at the gate of `device`, transfers the next `count` bytes from byte `at` of `io`, and
-/// returns their number.
-///
-/// # Safety
-///
-/// `io` must be a kernel mapping of `bar` that has these bytes and exists until the end of the
-/// call.
-#[inline(always)]
-unsafe fn transfer_step<T: Operations>(
-    device: &OpenDevice<T>,
-    bar: Bar<'_>,
-    io: NonNull<c_void>,
-    (at, count): (u64, usize),
-    excluded: Excluded,
-    transfer: &mut Transfer<'_>,
-) -> Result<usize> {
-    device.gate().pass()?;
-    // SAFETY: The core device is valid, and the caller guarantees the condition on the bytes. The
-    // function accesses the buffer as user memory and fails if it is invalid.
-    let done = unsafe {
-        bindings::vfio_pci_core_do_io_rw(
-            device.core().as_ptr(),
-            bar.is_memory(),
-            io.as_ptr(),
-            transfer.buffer(),
-            i64::try_from(at)?,
-            count,
-            usize::try_from(excluded.start)?,
-            usize::try_from(excluded.end)?,
-            transfer.is_write(),
-            bindings::vfio_pci_io_width_VFIO_PCI_IO_WIDTH_8,
-        )
-    };
-    transfer.advance(done)
 }

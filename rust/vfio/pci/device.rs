@@ -116,9 +116,7 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     }
 
     /// Handles read() and write().
-    fn transfer(&self, device: &OpenDevice<Self>, transfer: Transfer<'_>) -> Result<usize> {
-        device.core_transfer(transfer)
-    }
+    fn transfer(&self, device: &OpenDevice<Self>, transfer: Transfer<'_>) -> Result<usize>;
 
     /// Handles mmap(). The caller holds the mmap lock for writing.
     fn mmap(&self, device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result;
@@ -384,17 +382,16 @@ impl<T: Operations> OpenDevice<T> {
         LongResult::new(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
     }
 
-    /// Transfers at the file offset of `transfer`, as vfio-pci does. It fails with the errors of
-    /// [`CoreDevice::transfer`] or, in a BAR, of [`IoShared::core_transfer`], and with [`EIO`] if
-    /// the recovery from an error has failed.
+    /// Transfers at the file offset of `transfer`, which is in no BAR, as vfio-pci does.
+    ///
+    /// Fails with [`EINVAL`] if the offset is in a BAR, and with [`EIO`] if the recovery from an
+    /// error has failed. Other errors are those of [`CoreDevice::transfer`].
     #[inline(never)]
     pub(crate) fn core_transfer(&self, mut transfer: Transfer<'_>) -> Result<usize> {
-        let offset = transfer.file_offset()?;
-        let region = offset >> bindings::VFIO_PCI_OFFSET_SHIFT;
+        let region = transfer.file_offset()? >> bindings::VFIO_PCI_OFFSET_SHIFT;
+        // CAST: A device has 6 BARs.
         if region < BARS as u64 {
-            let bar = self.bar(usize::try_from(region)?).ok_or(EINVAL)?;
-            let at = offset & (1_u64 << bindings::VFIO_PCI_OFFSET_SHIFT).wrapping_sub(1);
-            return self.io_shared()?.core_transfer(bar, at, transfer);
+            return Err(EINVAL);
         }
         // Accesses to configuration space have a lock that excludes resets.
         if region != u64::from(bindings::VFIO_PCI_CONFIG_REGION_INDEX) {
