@@ -8,6 +8,7 @@
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/mman.h>
 #include <linux/pgtable.h>
+#include <linux/pm_runtime.h>
 #include <linux/vfio_pci_core.h>
 #include <linux/vfio_subregion.h>
 #include "helpers.h"

@@ -204,14 +204,8 @@ void vfio_rs_debugfs_remove(struct dentry *dentry)
 
 /* The PCI device. */
 
-/*
- * Keeps the device in full power. It almost always is: VFIO lets it suspend only after
- * VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY. The first function then takes the count and is half as long.
- */
 int vfio_rs_pm_get(struct pci_dev *pdev)
 {
-	if (likely(pm_runtime_get_if_active(&pdev->dev) > 0))
-		return 0;
 	return pm_runtime_resume_and_get(&pdev->dev);
 }
 
