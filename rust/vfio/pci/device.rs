@@ -179,7 +179,7 @@ pub(crate) struct Device<T: Operations> {
     pub(super) core: CoreDevice,
     pub(super) gate: Gate,
     pub(super) owners: RwSemaphore<BarOwners<T::BarMaps>>,
-    pub(super) ioeventfds: Mutex<Ioeventfds>,
+    pub(super) ioeventfds: Mutex<Ioeventfds<T>>,
     /// The common part of the exports, once there was one since the device was opened.
     pub(super) exports: Mutex<Option<Arc<Exports<T>>>>,
     /// The process that opened the device, for debugfs. The lock is the opener lock.
@@ -266,7 +266,7 @@ impl<T: Operations> OpenDevice<T> {
 
     /// Returns the ioeventfds of the device. A thread that makes or removes one also holds the io
     /// lock, which it takes first.
-    pub(super) fn ioeventfds(&self) -> &Mutex<Ioeventfds> {
+    pub(super) fn ioeventfds(&self) -> &Mutex<Ioeventfds<T>> {
         &self.0.ioeventfds
     }
 

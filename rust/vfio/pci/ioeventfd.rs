@@ -17,11 +17,10 @@
 
 use super::{
     memory::MemoryHeld,
-    reset::Gate,
     Bar,
-    CoreDevice,
     Io,
     IoShared,
+    OpenDevice,
     Operations, //
 };
 use crate::{
@@ -104,10 +103,15 @@ impl BarWrite {
 }
 
 /// The ioeventfds of a device.
-#[derive(Default)]
-pub(super) struct Ioeventfds(KVVec<Pin<KBox<Ioeventfd>>>);
+pub(super) struct Ioeventfds<T: Operations>(KVVec<Pin<KBox<Ioeventfd<T>>>>);
 
-impl Ioeventfds {
+impl<T: Operations> Default for Ioeventfds<T> {
+    fn default() -> Self {
+        Self(KVVec::new())
+    }
+}
+
+impl<T: Operations> Ioeventfds<T> {
     /// Drops all of them. This calls no function of C if there never was one.
     pub(super) fn clear(&mut self) {
         if self.0.capacity() != 0 {
@@ -140,11 +144,10 @@ enum Place {
 ///
 /// # Invariants
 ///
-/// - `core` and `gate` are those of one device, which is open and does not move.
+/// - `device` is open and does not move.
 /// - `place` has the bytes of `write`, in a BAR of that device.
-struct Ioeventfd {
-    core: NonNull<CoreDevice>,
-    gate: NonNull<Gate>,
+struct Ioeventfd<T: Operations> {
+    device: NonNull<OpenDevice<T>>,
     write: BarWrite,
     place: Place,
     /// VFIO's part, or null while the ioeventfd waits for no signal. `virqfd_lock` of VFIO protects
@@ -154,18 +157,19 @@ struct Ioeventfd {
     _pin: PhantomPinned,
 }
 
-// SAFETY: All fields but the pointers can be used by any thread. The device, its gate and VFIO's
-// part of the ioeventfd can as well, and the pointers do not belong to a thread.
-unsafe impl Send for Ioeventfd {}
+// SAFETY: All fields but the pointers can be used by any thread. The device and VFIO's part of the
+// ioeventfd can as well, and the pointers do not belong to a thread.
+unsafe impl<T: Operations> Send for Ioeventfd<T> {}
 
 // SAFETY: Shared references give access to fields that do not change. Only VFIO uses `virqfd`.
-unsafe impl Sync for Ioeventfd {}
+unsafe impl<T: Operations> Sync for Ioeventfd<T> {}
 
-impl Ioeventfd {
+impl<T: Operations> Ioeventfd<T> {
     /// Makes the write. The caller holds the memory lock, the gate is open, and memory decoding is
     /// on, unless the BAR has I/O ports.
+    #[inline(always)]
     fn perform(&self) {
-        let core = self.core().as_ptr();
+        let core = self.device().core().as_ptr();
         let (io, mem) = match &self.place {
             Place::Memory(map, mem) => (map.as_ptr().as_ptr(), *mem),
             Place::Ports(io) => (io.as_ptr(), MemType::Noncached),
@@ -197,19 +201,15 @@ impl Ioeventfd {
         }
     }
 
-    fn core(&self) -> &CoreDevice {
+    fn device(&self) -> &OpenDevice<T> {
         // SAFETY: The device is open, by the type's invariant.
-        unsafe { self.core.as_ref() }
-    }
-
-    fn gate(&self) -> &Gate {
-        // SAFETY: As in `core`.
-        unsafe { self.gate.as_ref() }
+        unsafe { self.device.as_ref() }
     }
 
     /// Makes the write if memory decoding is on. The gate is open.
+    #[inline(always)]
     fn perform_locked(&self, lock: &MemoryHeld) {
-        if self.core().is_memory_enabled(lock) {
+        if self.device().core().is_memory_enabled(lock) {
             self.perform();
         }
     }
@@ -222,11 +222,12 @@ impl Ioeventfd {
             return false;
         }
         // Signals must not take the lock again and again while a reset begins.
-        if self.gate().is_closed() {
+        let gate = self.device().gate();
+        if gate.is_closed() {
             return true;
         }
-        match MemoryHeld::try_new(self.core()) {
-            Some(lock) if !self.gate().is_closed() => {
+        match MemoryHeld::try_new(self.device()) {
+            Some(lock) if !gate.is_closed() => {
                 self.perform_locked(&lock);
                 false
             }
@@ -236,9 +237,10 @@ impl Ioeventfd {
 
     /// Waits until the write is possible, and makes it.
     fn perform_later(&self) {
-        while self.gate().pass_reset().is_ok() {
-            let lock = MemoryHeld::new(self.core());
-            if !self.gate().is_closed() {
+        let gate = self.device().gate();
+        while gate.pass_reset().is_ok() {
+            let lock = MemoryHeld::new(self.device());
+            if !gate.is_closed() {
                 return self.perform_locked(&lock);
             }
         }
@@ -268,7 +270,7 @@ impl Ioeventfd {
     }
 }
 
-impl Drop for Ioeventfd {
+impl<T: Operations> Drop for Ioeventfd<T> {
     fn drop(&mut self) {
         // SAFETY: The field is null or has what `vfio_virqfd_enable()` has stored. The function
         // returns after the last call of the handler and of the thread, even if the eventfd has
@@ -304,7 +306,6 @@ impl<T: Operations> IoShared<'_, T> {
         if write.bar != bar.index() || write.bytes().end > bar.len() {
             return Err(EINVAL);
         }
-        let core = self.device().core();
         let place = if bar.is_memory() {
             let map = IoMap::with_type(bar.range(write.bytes())?, mem)?;
             Place::Memory(map, mem)
@@ -318,8 +319,7 @@ impl<T: Operations> IoShared<'_, T> {
         // mapping has the bytes of the write. The driver cannot become the owner of a BAR of I/O
         // ports, so the core's mapping of one exists until the device is closed.
         let event = Ioeventfd {
-            core: core.into(),
-            gate: self.device().gate().into(),
+            device: self.device().into(),
             write,
             place,
             virqfd: UnsafeCell::new(core::ptr::null_mut()),
@@ -332,8 +332,8 @@ impl<T: Operations> IoShared<'_, T> {
         to_result(unsafe {
             bindings::vfio_virqfd_enable(
                 pointer,
-                Some(Ioeventfd::handler),
-                Some(Ioeventfd::thread),
+                Some(Ioeventfd::<T>::handler),
+                Some(Ioeventfd::<T>::thread),
                 core::ptr::null_mut(),
                 event.virqfd.get(),
                 fd,

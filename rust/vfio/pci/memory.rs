@@ -46,12 +46,9 @@ impl<'a, T: Operations> MemoryShared<'a, T> {
     /// waits at the gate, so it cannot hinder the reset twice.
     #[inline]
     pub(super) fn in_fault(device: &'a OpenDevice<T>) -> Self {
-        let lock = device.memory_lock();
-        // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
-        unsafe { kernel::bindings::down_read(lock) };
         Self {
             device,
-            _lock: MemoryHeld(lock),
+            _lock: MemoryHeld::new(device),
         }
     }
 
@@ -124,8 +121,9 @@ pub(super) struct MemoryHeld(
 
 impl MemoryHeld {
     /// Takes the lock for reading.
-    pub(super) fn new(core: &CoreDevice) -> Self {
-        let lock = core.memory_lock();
+    #[inline]
+    pub(super) fn new<T: Operations>(device: &OpenDevice<T>) -> Self {
+        let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         unsafe { kernel::bindings::down_read(lock) };
         Self(lock)
@@ -133,8 +131,9 @@ impl MemoryHeld {
 
     /// Takes the lock for reading if no thread holds it for writing or waits for that, or returns
     /// `None`. This does not sleep.
-    pub(super) fn try_new(core: &CoreDevice) -> Option<Self> {
-        let lock = core.memory_lock();
+    #[inline]
+    pub(super) fn try_new<T: Operations>(device: &OpenDevice<T>) -> Option<Self> {
+        let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         let taken = unsafe { kernel::bindings::down_read_trylock(lock) } != 0;
         // `then_some()` would make a guard and drop it even without the lock.
