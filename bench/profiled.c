@@ -4,8 +4,10 @@
  * executed instructions by function. Each operation is done a few times before, so that first-time
  * costs do not count.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -33,6 +35,9 @@ static struct {
 	struct vfio_device_info info;
 	struct vfio_region_info region;
 	struct vfio_subregion_create sub;
+	/* The file that is read, written and mapped: that of the device, or of an export. */
+	int fd;
+	int event;
 	uint64_t offset;
 	size_t size;
 	char *room;
@@ -53,11 +58,17 @@ struct operation {
 	void (*undo)(void);
 };
 
-/* An instruction of x86 without effect, which contains a number. */
+/* An instruction without effect, which contains a number. */
 static inline __attribute__((always_inline)) void mark(int number)
 {
+#if defined(__x86_64__)
 	__asm__ volatile(".byte 0x0f, 0x1f, 0x80, %c0, 0x42, 0x4e, 0x45" :: "i" (number)
 			 : "memory");
+#elif defined(__aarch64__)
+	__asm__ volatile("movz xzr, %0" :: "i" (0x4e40 + number) : "memory");
+#else
+#error "bench/profile knows no mark for this architecture"
+#endif
 }
 
 static void nothing(void)
@@ -81,20 +92,20 @@ static void get_region_info(void)
 
 static void read_4(void)
 {
-	state.failed |= pread(state.dev.fd, &state.value, sizeof(state.value), state.offset) !=
+	state.failed |= pread(state.fd, &state.value, sizeof(state.value), state.offset) !=
 			sizeof(state.value);
 }
 
 static void write_4(void)
 {
-	state.failed |= pwrite(state.dev.fd, &state.value, sizeof(state.value), state.offset) !=
+	state.failed |= pwrite(state.fd, &state.value, sizeof(state.value), state.offset) !=
 			sizeof(state.value);
 }
 
 static void map(void)
 {
 	state.failed |= mmap(state.room, state.size, PROT_READ, MAP_SHARED | MAP_FIXED,
-			     state.dev.fd, state.offset) == MAP_FAILED;
+			     state.fd, state.offset) == MAP_FAILED;
 }
 
 static void touch(void)
@@ -105,6 +116,16 @@ static void touch(void)
 static void unmap(void)
 {
 	munmap(state.room, state.size);
+}
+
+static void add_ioeventfd(void)
+{
+	state.failed |= vfio_ioeventfd(&state.dev, state.offset, 4, 1, state.event);
+}
+
+static void remove_ioeventfd(void)
+{
+	state.failed |= vfio_ioeventfd(&state.dev, state.offset, 4, 1, -1);
 }
 
 static void create(void)
@@ -136,6 +157,7 @@ static const struct operation on_bar[] = {
 	{ "mmap_4K", nothing, map, unmap },
 	{ "fault_4K", map, touch, unmap },
 	{ "munmap_4K", map, unmap, nothing },
+	{ "add_ioeventfd", nothing, add_ioeventfd, remove_ioeventfd },
 };
 
 static const struct operation by_huge_entry[] = {
@@ -147,6 +169,20 @@ static const struct operation on_subregion[] = {
 	{ "read_4_WC", nothing, read_4, nothing },
 	{ "mmap_4K_WC", nothing, map, unmap },
 	{ "fault_4K_WC", map, touch, unmap },
+	{ "munmap_4K_WC", map, unmap, nothing },
+};
+
+/* In the BAR that has a subregion elsewhere. */
+static const struct operation beside[] = {
+	{ "read_4_beside", nothing, read_4, nothing },
+	{ "fault_4K_beside", map, touch, unmap },
+};
+
+static const struct operation on_export[] = {
+	{ "read_4_export", nothing, read_4, nothing },
+	{ "mmap_4K_export", nothing, map, unmap },
+	{ "fault_4K_export", map, touch, unmap },
+	{ "munmap_4K_export", map, unmap, nothing },
 };
 
 static const struct operation on_subregion_by_huge_entry[] = {
@@ -205,11 +241,25 @@ static void create_up_to(unsigned int count)
 	}
 }
 
+static void measure_export(void)
+{
+	int fd = subregion_export(&state.dev, state.sub.index, O_RDWR);
+
+	if (fd < 0)
+		give_up("no export: %s", strerror(-fd));
+	state.fd = fd;
+	measure_all(on_export, ARRAY_SIZE(on_export), 0, PAGE);
+	state.fd = state.dev.fd;
+	close(fd);
+}
+
 static void measure_subregions(void)
 {
 	create_up_to(10);
 	state.region.index = state.sub.index;
 	measure_all(on_subregion, ARRAY_SIZE(on_subregion), state.sub.mmap_offset, PAGE);
+	measure_all(beside, ARRAY_SIZE(beside), vfio_offset(&state.dev, BAR2, FREE_AT(0)), PAGE);
+	measure_export();
 	measure_all(with_10, ARRAY_SIZE(with_10), 0, PAGE);
 	state.sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 64 * MIB, 2 * MIB);
 	create();
@@ -231,6 +281,8 @@ int main(int argc, char **argv)
 	if (vfio_device_open(&state.dev, argv[1]))
 		give_up("cannot open %s", argv[1]);
 	bar = vfio_offset(&state.dev, BAR2, 0);
+	state.fd = state.dev.fd;
+	state.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	state.info.argsz = sizeof(state.info);
 	state.region.index = BAR2;
 	state.room = map_region(&state.dev, bar, GIB, GIB);
