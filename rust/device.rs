@@ -428,12 +428,12 @@ fn io_after_ending_strays<'a>(
 #[inline]
 fn mapped_bytes<'a>(
     io: &'a pci::IoShared<'_, State>,
-    bar: Bar<'a>,
+    bar: Bar<'_>,
     at: u64,
 ) -> Option<MappedBytes<'a>> {
     // The core has no mapping of a BAR that the driver owns.
     io.core_bytes(bar, at)
-        .or_else(|| io.driver_maps(bar)?.mapped_bytes(bar, at))
+        .or_else(|| io.driver_maps(bar)?.mapped_bytes(at))
 }
 
 /// Returns the memory type of mappings with `attribute` on the host.

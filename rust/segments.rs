@@ -41,7 +41,7 @@ pub(crate) use self::change::{
 };
 
 use self::kernel_maps::{
-    KernelMap,
+    map_of_page,
     KernelMaps, //
 };
 use crate::{
@@ -58,6 +58,7 @@ use crate::{
     },
     vfio::pci::{
         Bar,
+        BarMap,
         MappedBytes, //
     }, //
 };
@@ -301,8 +302,8 @@ impl Segments {
     /// Returns the bytes of the BAR from `at` on that the kernel has mapped, or `None` if byte `at`
     /// has no mapping.
     #[inline]
-    pub(crate) fn mapped_bytes<'a>(&'a self, bar: Bar<'a>, at: u64) -> Option<MappedBytes<'a>> {
-        self.kernel_maps.find(at)?.bytes(bar, at)
+    pub(crate) fn mapped_bytes(&self, at: u64) -> Option<MappedBytes<'_>> {
+        self.kernel_maps.find(at)
     }
 
     /// Makes a kernel mapping that includes byte `at`, unless there is one.
@@ -324,9 +325,9 @@ impl Segments {
     ///
     /// Fails with [`EBUSY`] if another mapping gives the memory another type. Fails with [`ENOMEM`]
     /// if the kernel has no memory.
-    pub(crate) fn temporary_map(&self, bar: Bar<'_>, at: u64) -> Result<KernelMap> {
+    pub(crate) fn temporary_map(&self, bar: Bar<'_>, at: u64) -> Result<BarMap> {
         let (segment, kind) = self.segment_at(at).ok_or(EINVAL)?;
-        KernelMap::of_page(bar, segment, self.mem_type(kind), at)
+        map_of_page(bar, segment, self.mem_type(kind), at)
     }
 
     /// Adds the segment `span` with the reservation of the gap below it.

@@ -25,16 +25,15 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `io` is a live mapping of `len` bytes of device memory. ioremap() or ioremap_wc() returned it.
+/// `io` is a live mapping of the range for which it was made. ioremap() or ioremap_wc() returned it.
 pub(crate) struct IoMap {
     io: NonNull<c_void>,
-    len: usize,
 }
 
 // SAFETY: Any thread may use and unmap a kernel mapping.
 unsafe impl Send for IoMap {}
 
-// SAFETY: A shared reference gives access to the address and the length only, which do not change.
+// SAFETY: A shared reference gives access to the address only, which does not change.
 unsafe impl Sync for IoMap {}
 
 impl IoMap {
@@ -53,8 +52,8 @@ impl IoMap {
             MemType::Noncached | MemType::Device => unsafe { kernel::bindings::ioremap(phys, len) },
         };
         let io = NonNull::new(io).ok_or_else(|| Reservation::ioremap_error(range))?;
-        // INVARIANT: ioremap() or ioremap_wc() returned `io` for `len` bytes, and it is not null.
-        Ok(Self { io, len })
+        // INVARIANT: ioremap() or ioremap_wc() returned `io` for `range`, and it is not null.
+        Ok(Self { io })
     }
 
     /// Maps `range` for the kernel with the type `mem`.
@@ -89,11 +88,6 @@ impl IoMap {
     /// Returns the address of the first byte.
     pub(crate) fn as_ptr(&self) -> NonNull<c_void> {
         self.io
-    }
-
-    /// Returns the length in bytes.
-    pub(crate) fn len(&self) -> usize {
-        self.len
     }
 }
 

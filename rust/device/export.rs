@@ -92,11 +92,11 @@ pub(super) fn access(
     let bar = device.bar(bar.index()).ok_or(ENODEV)?;
     let _power = device.core().power_on()?;
     if let Some(bytes) = mapped_bytes(&io, bar, at) {
-        return bytes.access(device, &mut access).map(Some);
+        return bytes.access(device, bar, at, &mut access).map(Some);
     }
     // The exclusive lock, which a mapping for later accesses needs, is for the owner only: the
     // users of exports could keep each other waiting for it.
     let map = io.driver_maps(bar).ok_or(EIO)?.temporary_map(bar, at)?;
-    let bytes = map.bytes(bar, at).ok_or(EINVAL)?;
-    bytes.access(device, &mut access).map(Some)
+    let bytes = map.bytes_from(at).ok_or(EINVAL)?;
+    bytes.access(device, bar, at, &mut access).map(Some)
 }

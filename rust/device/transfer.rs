@@ -40,8 +40,8 @@ pub(super) fn transfer(device: &OpenDevice, transfer: Transfer<'_>) -> Result<us
     let io = device.io_shared()?;
     let _power = device.core().power_on()?;
     match mapped_bytes(&io, bar, at) {
-        Some(bytes) if bytes.one_step_suffices(&transfer) => {
-            bytes.transfer_step(device, &mut transfer)
+        Some(bytes) if bytes.one_step_suffices(at, &transfer) => {
+            bytes.transfer_step(device, bar, at, &mut transfer)
         }
         _ => transfer_in_steps(device, io, bar, at, transfer),
     }
@@ -79,7 +79,7 @@ fn transfer_in_steps<'a>(
         // CAST: `usize` has at most 64 bits.
         let at = at.saturating_add(done as u64);
         if let Some(bytes) = mapped_bytes(&io, bar, at) {
-            let step = bytes.transfer_step(device, &mut transfer)?;
+            let step = bytes.transfer_step(device, bar, at, &mut transfer)?;
             done = done.saturating_add(step);
             continue;
         }

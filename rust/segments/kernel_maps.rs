@@ -2,15 +2,15 @@
 
 //! The kernel mappings that read() and write() need in a BAR in segments.
 
-use super::range;
 use crate::{
     compat::{
-        IoMap,
+        overlap,
         MemType, //
     },
     region::Span,
     vfio::pci::{
         Bar,
+        BarMap,
         MappedBytes, //
     }, //
 };
@@ -27,58 +27,40 @@ const MAP_SIZE: u64 = 2 << 20;
 /// few different ranges.
 const MAX_MAPS: usize = 8;
 
-/// A kernel mapping of a range of a BAR.
-pub(crate) struct KernelMap {
-    span: Span,
-    map: IoMap,
-}
-
-impl KernelMap {
-    /// Returns the mapped bytes from `at` on, or `None` if `at` is not mapped. `bar` is the BAR.
-    #[inline]
-    pub(crate) fn bytes<'a>(&'a self, bar: Bar<'a>, at: u64) -> Option<MappedBytes<'a>> {
-        MappedBytes::in_map(bar, at, &self.map, self.span.start())
-    }
-
-    /// Maps the page of `segment` that includes byte `at`, with the type `mem`, or, without one,
-    /// with the type that the page has.
-    ///
-    /// Fails with [`EBUSY`] if another mapping has another type. Fails with [`ENOMEM`] if the
-    /// kernel has no memory.
-    pub(super) fn of_page(
-        bar: Bar<'_>,
-        segment: Span,
-        mem: Option<MemType>,
-        at: u64,
-    ) -> Result<Self> {
-        // CAST: `usize` has at most 64 bits.
-        let page = PAGE_SIZE as u64;
-        let start = at & !page.wrapping_sub(1);
-        let span = segment.above(start);
-        let span = span.and_then(|span| span.below(start.saturating_add(page)));
-        let span = span.ok_or(EINVAL)?;
-        let range = range(bar, span)?;
-        let map = match mem {
-            Some(mem) => IoMap::with_type(range, mem)?,
-            None => IoMap::with_present_type(range)?,
-        };
-        Ok(Self { span, map })
-    }
+/// Maps the page of `segment` that includes byte `at`, with the type `mem`, or, without one, with
+/// the type that the page has.
+///
+/// Fails with [`EBUSY`] if another mapping has another type. Fails with [`ENOMEM`] if the kernel has
+/// no memory.
+pub(super) fn map_of_page(
+    bar: Bar<'_>,
+    segment: Span,
+    mem: Option<MemType>,
+    at: u64,
+) -> Result<BarMap> {
+    // CAST: `usize` has at most 64 bits.
+    let page = PAGE_SIZE as u64;
+    let start = at & !page.wrapping_sub(1);
+    let span = segment.above(start);
+    let span = span.and_then(|span| span.below(start.saturating_add(page)));
+    let span = span.ok_or(EINVAL)?;
+    BarMap::new(bar, span.start()..span.end(), mem)
 }
 
 /// The kernel mappings of a BAR.
 #[derive(Default)]
 pub(super) struct KernelMaps {
-    maps: [Option<KernelMap>; MAX_MAPS],
+    maps: [Option<BarMap>; MAX_MAPS],
     /// The index of the oldest mapping, which the next one replaces.
     oldest: usize,
 }
 
 impl KernelMaps {
-    /// Returns the mapping that includes byte `at`, or `None`.
-    pub(super) fn find(&self, at: u64) -> Option<&KernelMap> {
-        let has = |map: &&KernelMap| map.span.start() <= at && at < map.span.end();
-        self.maps.iter().flatten().find(has)
+    /// Returns the mapped bytes from `at` on, or `None` if byte `at` is not mapped.
+    #[inline(never)]
+    pub(super) fn find(&self, at: u64) -> Option<MappedBytes<'_>> {
+        let mut maps = self.maps.iter().flatten();
+        maps.find_map(|map| map.bytes_from(at))
     }
 
     /// Makes a mapping that includes byte `at`, within `segment`, whose type is `mem`, unless there
@@ -95,8 +77,7 @@ impl KernelMaps {
         let end = at.saturating_add(above);
         let span = segment.above(end.saturating_sub(MAP_SIZE));
         let span = span.and_then(|span| span.below(end)).ok_or(EINVAL)?;
-        let map = IoMap::with_type(range(bar, span)?, mem)?;
-        self.add(KernelMap { span, map });
+        self.add(BarMap::new(bar, span.start()..span.end(), Some(mem))?);
         Ok(())
     }
 
@@ -109,12 +90,12 @@ impl KernelMaps {
         if self.find(at).is_some() {
             return Ok(());
         }
-        self.add(KernelMap::of_page(bar, segment, None, at)?);
+        self.add(map_of_page(bar, segment, None, at)?);
         Ok(())
     }
 
     /// Adds `map` in place of the oldest mapping.
-    fn add(&mut self, map: KernelMap) {
+    fn add(&mut self, map: BarMap) {
         if let Some(oldest) = self.maps.get_mut(self.oldest) {
             *oldest = Some(map);
         }
@@ -123,8 +104,9 @@ impl KernelMaps {
 
     /// Removes all mappings that overlap `span`.
     pub(super) fn unmap(&mut self, span: Span) {
+        let bytes = span.start()..span.end();
         for map in &mut self.maps {
-            drop(map.take_if(|map| map.span.overlaps(span)));
+            drop(map.take_if(|map| overlap(map.bytes(), &bytes)));
         }
     }
 }

@@ -66,7 +66,10 @@ pub(crate) use self::ioeventfd::{
     BarWrite,
     Width, //
 };
-pub(crate) use self::mapped_bytes::MappedBytes;
+pub(crate) use self::mapped_bytes::{
+    BarMap,
+    MappedBytes, //
+};
 pub(crate) use self::memory::{
     MemoryExclusive,
     MemoryShared, //

@@ -30,6 +30,7 @@ use crate::{
 };
 use core::{
     ffi::c_void,
+    num::NonZeroU64,
     ops::Range,
     ptr::NonNull, //
 };
@@ -148,10 +149,11 @@ impl<'a, T: Operations> IoShared<'a, T> {
     /// Returns the bytes of `bar` from `at` on in the core's mapping, or `None` if the core has none
     /// or if `at` is beyond the end.
     #[inline]
-    pub(crate) fn core_bytes<'b>(&'b self, bar: Bar<'b>, at: u64) -> Option<MappedBytes<'b>> {
+    pub(crate) fn core_bytes(&self, bar: Bar<'_>, at: u64) -> Option<MappedBytes<'_>> {
         let io = bar.core_map()?;
+        let len = NonZeroU64::new(bar.len().checked_sub(at)?)?;
         // SAFETY: `io` is the core's mapping of the whole BAR, and this guard prevents its removal.
-        unsafe { MappedBytes::new(bar, io.as_ptr(), at, bar.len()) }
+        Some(unsafe { MappedBytes::new(io, at, len) })
     }
 
     /// Lets the core export a BAR as a dma-buf. The core refuses a BAR of which it has no mapping.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Accesses to a BAR through a mapping of the kernel, which is the core's mapping of the whole BAR
-//! or one of the driver's mappings of parts of it.
+//! or one of the driver's mappings of parts of it ([`BarMap`]).
 
 use super::{
     Access,
@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     bindings,
-    compat::IoMap,
+    compat::{
+        IoMap,
+        MemType, //
+    },
     vfio::{
         transfer::rest_of_step,
         Transfer, //
@@ -19,83 +22,111 @@ use crate::{
 };
 use core::{
     ffi::c_void,
-    marker::PhantomData, //
+    marker::PhantomData,
+    num::NonZeroU64,
+    ops::Range,
+    ptr::NonNull, //
 };
 use kernel::prelude::*;
 
 /// The number of bytes of a step of a transfer, between two checks of the gate.
 const STEP: usize = 4096;
 
-/// Bytes of a BAR that the kernel has mapped.
+/// A mapping of the driver's of a range of a memory BAR for the kernel.
 ///
 /// # Invariants
 ///
-/// - For `'a`, the kernel has a mapping of the `len` bytes of `bar` from `at` on. Byte `n` of the
-///   BAR is at the address `base + n`.
-/// - `len` is not 0.
+/// `map` is a mapping of `bytes` of a BAR.
+pub(crate) struct BarMap {
+    map: IoMap,
+    bytes: Range<u64>,
+}
+
+impl BarMap {
+    /// Maps `bytes` of `bar` with the type `mem`, or, without one, with the type that the pages
+    /// have.
+    ///
+    /// Fails with [`EBUSY`] if another mapping has another type. Fails with [`ENOMEM`] if the
+    /// kernel has no memory. Fails with [`EINVAL`] if `bytes` is empty or leaves the BAR, or if the
+    /// BAR is not memory.
+    pub(crate) fn new(bar: Bar<'_>, bytes: Range<u64>, mem: Option<MemType>) -> Result<Self> {
+        let range = bar.range(bytes.clone())?;
+        let map = match mem {
+            Some(mem) => IoMap::with_type(range, mem)?,
+            None => IoMap::with_present_type(range)?,
+        };
+        // INVARIANT: `range` has the addresses of `bytes`.
+        Ok(Self { map, bytes })
+    }
+
+    /// Returns the mapped bytes.
+    pub(crate) fn bytes(&self) -> &Range<u64> {
+        &self.bytes
+    }
+
+    /// Returns the mapped bytes from byte `at` of the BAR on, or `None` if that is not mapped.
+    #[inline]
+    pub(crate) fn bytes_from(&self, at: u64) -> Option<MappedBytes<'_>> {
+        let within = at.checked_sub(self.bytes.start)?;
+        let len = NonZeroU64::new(self.bytes.end.checked_sub(at)?)?;
+        // SAFETY: By the type's invariant, the kernel has a mapping of these bytes, which exists as
+        // long as `self`.
+        Some(unsafe { MappedBytes::new(self.map.as_ptr(), within, len) })
+    }
+}
+
+/// Bytes of a BAR that the kernel has mapped, as a function can return them in two registers.
+///
+/// # Invariants
+///
+/// For `'a`, the kernel has a mapping of `len` bytes at `io`.
 #[derive(Clone, Copy)]
 pub(crate) struct MappedBytes<'a> {
-    bar: Bar<'a>,
-    /// The address that byte 0 of the BAR would have. It need not be mapped.
-    base: *mut c_void,
-    at: u64,
-    len: u64,
+    io: *mut c_void,
+    len: NonZeroU64,
     _mapping: PhantomData<&'a IoMap>,
 }
 
-impl<'a> MappedBytes<'a> {
-    /// Returns the bytes of `bar` from `at` to `end`, or `None` if there are none.
+impl MappedBytes<'_> {
+    /// Makes the `len` bytes from byte `within` of the mapping `io` on.
     ///
     /// # Safety
     ///
-    /// For `'a`, the kernel must have a mapping of these bytes with byte `n` of the BAR at the
-    /// address `base + n`.
+    /// For the lifetime of the result, the kernel must have a mapping at `io` with these bytes.
     #[inline]
-    pub(super) unsafe fn new(bar: Bar<'a>, base: *mut c_void, at: u64, end: u64) -> Option<Self> {
-        let len = end.checked_sub(at).filter(|len| *len != 0)?;
-        // INVARIANT: The caller guarantees the first, and the condition is the second.
-        Some(Self {
-            bar,
-            base,
-            at,
+    pub(super) unsafe fn new(io: NonNull<c_void>, within: u64, len: NonZeroU64) -> Self {
+        // INVARIANT: The caller guarantees it.
+        Self {
+            // CAST: `usize` has 64 bits on all supported platforms.
+            io: io.as_ptr().wrapping_byte_add(within as usize),
             len,
             _mapping: PhantomData,
-        })
-    }
-
-    /// Returns the bytes from `at` on in `map`, a mapping of the memory BAR `bar` from byte `start`
-    /// on, or `None` if `map` does not have byte `at`.
-    #[inline]
-    pub(crate) fn in_map(bar: Bar<'a>, at: u64, map: &'a IoMap, start: u64) -> Option<Self> {
-        if at < start {
-            return None;
         }
-        // CAST: `usize` has at most 64 bits.
-        let end = start.checked_add(map.len() as u64)?;
-        let base = map.as_ptr().as_ptr();
-        let base = base.wrapping_byte_sub(usize::try_from(start).ok()?);
-        // SAFETY: By `IoMap`'s invariant, the kernel has a mapping of `map.len()` bytes at
-        // `map.as_ptr()`, which exists as long as `map`. It is one of `bar` from `start` on, as the
-        // caller says.
-        unsafe { Self::new(bar, base, at, end) }
     }
 
-    /// Returns the number of bytes until the end of these, or of a step.
+    /// Returns the address that byte 0 of the BAR would have if these are its bytes from `at` on.
     #[inline]
-    fn in_one_step(&self) -> usize {
-        let len = usize::try_from(self.len).unwrap_or(usize::MAX);
-        rest_of_step::<STEP>(self.at).min(len)
+    fn base(&self, at: u64) -> *mut c_void {
+        // CAST: `usize` has 64 bits on all supported platforms.
+        self.io.wrapping_byte_sub(at as usize)
+    }
+
+    /// Returns how many of these bytes one step of a transfer from byte `at` on can transfer.
+    #[inline]
+    fn in_one_step(&self, at: u64) -> usize {
+        let len = usize::try_from(self.len.get()).unwrap_or(usize::MAX);
+        rest_of_step::<STEP>(at).min(len)
     }
 
     /// Returns whether [`Self::transfer_step`] transfers all of `transfer`.
     #[inline]
-    pub(crate) fn one_step_suffices(&self, transfer: &Transfer<'_>) -> bool {
-        transfer.remaining() <= self.in_one_step()
+    pub(crate) fn one_step_suffices(&self, at: u64, transfer: &Transfer<'_>) -> bool {
+        transfer.remaining() <= self.in_one_step(at)
     }
 
     /// Reads or writes these bytes for userspace until the end of the transfer or of one step, and
-    /// returns their number. Waits at the gate of `device`, whose BAR this is. The MSI-X table is
-    /// hidden.
+    /// returns their number. They must be those of `bar` from `at` on. Waits at the gate of
+    /// `device`. The MSI-X table is hidden.
     ///
     /// This does what vfio_pci_core_read() and vfio_pci_core_write() do for a BAR. Calling these
     /// would take 150 more instructions, which find what this driver already knows.
@@ -106,20 +137,22 @@ impl<'a> MappedBytes<'a> {
     pub(crate) fn transfer_step<T: Operations>(
         &self,
         device: &OpenDevice<T>,
+        bar: Bar<'_>,
+        at: u64,
         transfer: &mut Transfer<'_>,
     ) -> Result<usize> {
         device.gate().pass()?;
-        let excluded = self.bar.msix_table();
-        // SAFETY: The core device is valid. By the type's invariants, the bytes are mapped. The
+        let excluded = bar.msix_table();
+        // SAFETY: The core device is valid. By the type's invariant, the bytes are mapped. The
         // function accesses the buffer as user memory and fails if it is invalid.
         let done = unsafe {
             bindings::vfio_pci_core_do_io_rw(
                 device.core().as_ptr(),
-                self.bar.is_memory(),
-                self.base,
+                bar.is_memory(),
+                self.base(at),
                 transfer.buffer(),
-                i64::try_from(self.at)?,
-                transfer.remaining().min(self.in_one_step()),
+                i64::try_from(at)?,
+                transfer.remaining().min(self.in_one_step(at)),
                 usize::try_from(excluded.start)?,
                 usize::try_from(excluded.end)?,
                 transfer.is_write(),
@@ -130,16 +163,19 @@ impl<'a> MappedBytes<'a> {
     }
 
     /// Reads or writes these bytes for the kernel until the end of `access`, and returns their
-    /// number. The MSI-X table is hidden. `device` must be the one whose BAR this is.
+    /// number. They must be those of `bar`, a BAR of `device`, from `at` on. The MSI-X table is
+    /// hidden.
     ///
     /// Fails with [`EIO`] while memory decoding is off.
     pub(crate) fn access<T: Operations>(
         &self,
         device: &OpenDevice<T>,
+        bar: Bar<'_>,
+        at: u64,
         access: &mut Access<'_>,
     ) -> Result<usize> {
-        let mut access = access.limited(self.len);
-        // SAFETY: By the type's invariants, the bytes are mapped at these addresses.
-        unsafe { access.perform(device.core(), self.base, self.at, self.bar.msix_table()) }
+        let mut access = access.limited(self.len.get());
+        // SAFETY: By the type's invariant, the bytes are mapped at these addresses.
+        unsafe { access.perform(device.core(), self.base(at), at, bar.msix_table()) }
     }
 }
