@@ -90,7 +90,7 @@ pub(super) fn access(
     }
     let mut access = access.limited(span.end().saturating_sub(at));
     let bar = device.bar(bar.index()).ok_or(ENODEV)?;
-    let _power = device.core().power_on()?;
+    let _power = device.power_on()?;
     if let Some(bytes) = mapped_bytes(&io, bar, at) {
         return bytes.access(device, bar, at, &mut access).map(Some);
     }

@@ -38,7 +38,7 @@ pub(super) fn transfer(device: &OpenDevice, transfer: Transfer<'_>) -> Result<us
     };
     let bar = device.bar(parent.index()).ok_or(EINVAL)?;
     let io = device.io_shared()?;
-    let _power = device.core().power_on()?;
+    let _power = device.power_on()?;
     match mapped_bytes(&io, bar, at) {
         Some(bytes) if bytes.one_step_suffices(at, &transfer) => {
             bytes.transfer_step(device, bar, at, &mut transfer)

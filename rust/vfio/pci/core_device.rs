@@ -5,7 +5,6 @@
 use super::memory::MemoryHeld;
 use crate::{
     bindings,
-    compat::PowerGuard,
     vfio::Transfer, //
 };
 use kernel::{
@@ -115,14 +114,6 @@ impl CoreDevice {
     pub(super) fn is_memory_enabled(&self, _lock: &MemoryHeld) -> bool {
         // SAFETY: The structure is valid by the type's invariant, and the caller holds the lock.
         unsafe { bindings::__vfio_pci_memory_enabled(self.as_ptr()) }
-    }
-
-    /// Resumes the PCI device and keeps it in full power until the guard is dropped.
-    ///
-    /// Fails with [`EIO`] if the device does not resume.
-    #[inline]
-    pub(crate) fn power_on(&self) -> Result<PowerGuard<'_>> {
-        PowerGuard::new(self.pci()).map_err(|_| EIO)
     }
 
     /// Lets the core transfer at the file offset of `transfer`, which is not in a BAR, and returns

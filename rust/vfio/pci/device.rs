@@ -40,6 +40,7 @@ use crate::{
     compat::{
         int_result,
         DebugFile,
+        PowerGuard,
         RwSemaphore, //
     },
     vfio::{
@@ -60,7 +61,10 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings::rw_semaphore,
+    bindings::{
+        pci_dev,
+        rw_semaphore, //
+    },
     device::Core,
     error::{
         from_err_ptr,
@@ -194,6 +198,8 @@ pub(super) struct Opened<T: Operations> {
     pub(super) bars: Bars,
     /// The address of the core's lock, stored because only C code can compute it.
     pub(super) memory_lock: *mut rw_semaphore,
+    /// The PCI device, stored for the same reason.
+    pub(super) pdev: *mut pci_dev,
     /// Only a thread that holds the memory lock accesses this.
     pub(super) locked: UnsafeCell<T::Locked>,
     pub(super) data: T,
@@ -279,6 +285,17 @@ impl<T: Operations> OpenDevice<T> {
     /// references are allowed.
     pub(super) fn locked(&self) -> *mut T::Locked {
         self.opened().locked.get()
+    }
+
+    /// Resumes the PCI device and keeps it in full power until the guard is dropped.
+    ///
+    /// Fails with [`EIO`] if the device does not resume.
+    #[inline]
+    pub(crate) fn power_on(&self) -> Result<PowerGuard<'_>> {
+        // SAFETY: The PCI device exists as long as the VFIO device. `pci::Device` is a transparent
+        // wrapper of `struct pci_dev`.
+        let pdev: &pci::Device = unsafe { &*self.opened().pdev.cast() };
+        PowerGuard::new(pdev).map_err(|_| EIO)
     }
 
     /// Takes the core's memory lock for reading until the guard is dropped.

@@ -175,6 +175,7 @@ impl<D: Driver> DeviceOps<D> {
                 // the device before it is open.
                 bars: unsafe { Bars::new(core) },
                 memory_lock: core.memory_lock(),
+                pdev: core.pdev(),
                 locked: UnsafeCell::new(Default::default()),
                 data,
             };
