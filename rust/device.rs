@@ -423,8 +423,8 @@ fn io_after_ending_strays<'a>(
     Ok(io.downgrade())
 }
 
-/// Returns the bytes of `bar` from `at` on that the kernel has mapped, or `None` if it has not mapped
-/// byte `at`.
+/// Returns the bytes of `bar` from `at` on that the kernel has mapped, or `None` if it has not
+/// mapped byte `at`.
 #[inline]
 fn mapped_bytes<'a>(
     io: &'a pci::IoShared<'_, State>,

@@ -25,7 +25,8 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// `io` is a live mapping of the range for which it was made. ioremap() or ioremap_wc() returned it.
+/// `io` is a live mapping of the range for which it was made. It was returned by ioremap() or
+/// ioremap_wc().
 pub(crate) struct IoMap {
     io: NonNull<c_void>,
 }

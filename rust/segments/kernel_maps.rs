@@ -30,8 +30,8 @@ const MAX_MAPS: usize = 8;
 /// Maps the page of `segment` that includes byte `at`, with the type `mem`, or, without one, with
 /// the type that the page has.
 ///
-/// Fails with [`EBUSY`] if another mapping has another type. Fails with [`ENOMEM`] if the kernel has
-/// no memory.
+/// Fails with [`EBUSY`] if another mapping has another type. Fails with [`ENOMEM`] if the kernel
+/// has no memory.
 pub(super) fn map_of_page(
     bar: Bar<'_>,
     segment: Span,

@@ -146,8 +146,8 @@ impl<'a, T: Operations> IoShared<'a, T> {
         Self { device, owners }
     }
 
-    /// Returns the bytes of `bar` from `at` on in the core's mapping, or `None` if the core has none
-    /// or if `at` is beyond the end.
+    /// Returns the bytes of `bar` from `at` on in the core's mapping, or `None` if the core has
+    /// none or if `at` is beyond the end.
     #[inline]
     pub(crate) fn core_bytes(&self, bar: Bar<'_>, at: u64) -> Option<MappedBytes<'_>> {
         let io = bar.core_map()?;
