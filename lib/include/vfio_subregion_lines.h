@@ -277,43 +277,38 @@ static inline int vfio_subregion_find(enum vfio_subregion_line_store way,
 
 #elif defined(__aarch64__)
 
-static inline void vfio_subregion_store_stp(volatile void *to, const void *from)
-{
-	__asm__ volatile("ldp x2, x3, [%1]\n\t"
-			 "ldp x4, x5, [%1, #16]\n\t"
-			 "ldp x6, x7, [%1, #32]\n\t"
-			 "ldp x8, x9, [%1, #48]\n\t"
-			 "stp x2, x3, [%0]\n\t"
-			 "stp x4, x5, [%0, #16]\n\t"
-			 "stp x6, x7, [%0, #32]\n\t"
-			 "stp x8, x9, [%0, #48]\n\t"
-			 "hint #6"
-			 : : "r"(to), "r"(from)
-			 : "memory", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9");
-}
+/* Loads a line into x2 to x9, stores these by @stores, and ends gathering (DGH). */
+#define VFIO_SUBREGION_STORE(name, stores)						\
+static inline void vfio_subregion_store_##name(volatile void *to, const void *from)	\
+{											\
+	__asm__ volatile("ldp x2, x3, [%1]\n\t"					\
+			 "ldp x4, x5, [%1, #16]\n\t"					\
+			 "ldp x6, x7, [%1, #32]\n\t"					\
+			 "ldp x8, x9, [%1, #48]\n\t"					\
+			 stores								\
+			 "hint #6"							\
+			 : : "r"(to), "r"(from)						\
+			 : "memory", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9");	\
+}											\
+VFIO_SUBREGION_ROUTINES(name, (void)0)
 
-VFIO_SUBREGION_ROUTINES(stp, (void)0)
+VFIO_SUBREGION_STORE(stp,
+		     "stp x2, x3, [%0]\n\t"
+		     "stp x4, x5, [%0, #16]\n\t"
+		     "stp x6, x7, [%0, #32]\n\t"
+		     "stp x8, x9, [%0, #48]\n\t")
 
-static inline void vfio_subregion_store_words(volatile void *to, const void *from)
-{
-	__asm__ volatile("ldp x2, x3, [%1]\n\t"
-			 "ldp x4, x5, [%1, #16]\n\t"
-			 "ldp x6, x7, [%1, #32]\n\t"
-			 "ldp x8, x9, [%1, #48]\n\t"
-			 "str x2, [%0]\n\t"
-			 "str x3, [%0, #8]\n\t"
-			 "str x4, [%0, #16]\n\t"
-			 "str x5, [%0, #24]\n\t"
-			 "str x6, [%0, #32]\n\t"
-			 "str x7, [%0, #40]\n\t"
-			 "str x8, [%0, #48]\n\t"
-			 "str x9, [%0, #56]\n\t"
-			 "hint #6"
-			 : : "r"(to), "r"(from)
-			 : "memory", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9");
-}
+VFIO_SUBREGION_STORE(words,
+		     "str x2, [%0]\n\t"
+		     "str x3, [%0, #8]\n\t"
+		     "str x4, [%0, #16]\n\t"
+		     "str x5, [%0, #24]\n\t"
+		     "str x6, [%0, #32]\n\t"
+		     "str x7, [%0, #40]\n\t"
+		     "str x8, [%0, #48]\n\t"
+		     "str x9, [%0, #56]\n\t")
 
-VFIO_SUBREGION_ROUTINES(words, (void)0)
+#undef VFIO_SUBREGION_STORE
 
 static inline void vfio_subregion_store_st64b(volatile void *to, const void *from)
 {
