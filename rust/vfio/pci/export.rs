@@ -239,8 +239,8 @@ impl<T: Operations> Export<T> {
         Ok(done)
     }
 
-    /// Handles read() and write().
-    fn transfer(
+    /// Handles read() and write() through a buffer of `STEP` bytes, which must be a multiple of 8.
+    fn transfer<const STEP: usize>(
         &self,
         user: UserPtr,
         count: usize,
@@ -276,7 +276,10 @@ impl<T: Operations> Drop for Export<T> {
     }
 }
 
-/// The number of bytes of a step of read() and write(), between two accesses to user memory.
+/// The number of bytes that most programs read or write at most at a time: a register.
+const SHORT_STEP: usize = 8;
+
+/// The number of bytes of a step of longer transfers, between two accesses to user memory.
 const STEP: usize = 256;
 
 /// A new file of an export, which no process has yet. Dropping it closes the file.
@@ -392,7 +395,14 @@ impl<T: Operations> FileOps<T> {
         let export = unsafe { Self::export(file) };
         // SAFETY: `offset` is valid and not shared during the call, as the caller guarantees.
         let offset = unsafe { &mut *offset };
-        match export.transfer(UserPtr::from_ptr(buffer.cast()), count, offset, direction) {
+        let user = UserPtr::from_ptr(buffer.cast());
+        // A register does not have to pay for a buffer of 256 bytes, which must be initialised.
+        let result = if count <= SHORT_STEP {
+            export.transfer::<SHORT_STEP>(user, count, offset, direction)
+        } else {
+            export.transfer::<STEP>(user, count, offset, direction)
+        };
+        match result {
             // CAST: The number is at most `count`, which the VFS limits to less than `isize::MAX`.
             Ok(done) => done as isize,
             Err(error) => error.to_errno() as isize,
