@@ -81,7 +81,8 @@ use crate::{
     compat::{
         index_nospec,
         read_once,
-        MemType, //
+        MemType,
+        THIS_MODULE, //
     },
     region::{
         self,
@@ -124,6 +125,7 @@ use crate::{
 };
 use core::fmt;
 use kernel::{
+    bindings::module,
     prelude::*,
     sync::atomic::{
         Acquire,
@@ -154,6 +156,8 @@ pub(crate) struct State {
 }
 
 impl Operations for State {
+    const OWNER: *mut module = THIS_MODULE;
+
     type Locked = Claims;
     type BarMaps = Segments;
     type Exported = RegionId;

@@ -4,9 +4,9 @@
 //!
 //! These files differ in two ways from those of the kernel crate (Linux 7.3):
 //!
-//! - They name the module as their owner. Otherwise the module could be unloaded while a process
-//!   has a file open, and the kernel would use its table of operations when the process closes the
-//!   file.
+//! - They name the driver's module as their owner. Otherwise the module could be unloaded while a
+//!   process has a file open, and the kernel would use its table of operations when the process
+//!   closes the file.
 //! - open() makes the whole text, and read() only copies it. debugfs lets the removal of a file
 //!   wait for the operations that it wraps. The usual wrapper, `full_proxy_read()`, includes the
 //!   copy to user memory, so a process whose page never comes (userfaultfd, FUSE) would delay the
@@ -23,7 +23,6 @@
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 
-use super::THIS_MODULE;
 use crate::bindings;
 use core::{
     fmt,
@@ -34,7 +33,8 @@ use kernel::{
         dentry,
         file,
         file_operations,
-        inode, //
+        inode,
+        module, //
     },
     error::from_result,
     prelude::*,
@@ -81,6 +81,9 @@ impl Drop for DebugDir {
 
 /// The contents of a file.
 pub(crate) trait Show: Send + Sync + 'static {
+    /// The module that owns the file, or null if it is built in.
+    const OWNER: *mut module;
+
     /// Writes the contents to `text`, and fails only if that does. The removal of the file waits
     /// for this function, so it must not access user memory.
     fn show(&self, text: &mut dyn fmt::Write) -> fmt::Result;
@@ -130,7 +133,7 @@ struct Table<T: Show>(PhantomData<T>);
 
 impl<T: Show> Table<T> {
     const OPERATIONS: file_operations = file_operations {
-        owner: THIS_MODULE,
+        owner: T::OWNER,
         open: Some(Self::open),
         read: Some(Self::read),
         release: Some(Self::release),

@@ -29,6 +29,7 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
+    bindings::module,
     prelude::*,
     str::CStr, //
 };
@@ -88,6 +89,8 @@ impl<T: Operations> Description<T> {
 }
 
 impl<T: Operations> Show for Description<T> {
+    const OWNER: *mut module = T::OWNER;
+
     fn show(&self, text: &mut dyn fmt::Write) -> fmt::Result {
         // SAFETY: The pointer is valid, by the type's invariant.
         let device = unsafe { self.0.as_ref() };

@@ -62,6 +62,7 @@ use core::{
 };
 use kernel::{
     bindings::{
+        module,
         pci_dev,
         rw_semaphore, //
     },
@@ -83,6 +84,9 @@ use kernel::{
 /// Unless stated otherwise, an operation may sleep. It may run concurrently with all other
 /// operations of the same device.
 pub(crate) trait Operations: Sized + Send + Sync + 'static {
+    /// The module that owns the files of the driver, or null if it is built in.
+    const OWNER: *mut module;
+
     /// The data that the core's memory lock protects while the device is open; see
     /// [`MemoryShared`].
     type Locked: Default + Send + Sync;

@@ -38,8 +38,7 @@ use crate::{
     bindings,
     compat::{
         ReadGuard,
-        RwSemaphore,
-        THIS_MODULE, //
+        RwSemaphore, //
     },
     vfio::transfer::{
         rest_of_step,
@@ -334,7 +333,7 @@ struct FileOps<T: Operations>(PhantomData<T>);
 
 impl<T: Operations> FileOps<T> {
     const TABLE: file_operations = file_operations {
-        owner: THIS_MODULE,
+        owner: T::OWNER,
         read: Some(Self::read),
         write: Some(Self::write),
         mmap: Some(Self::mmap),
