@@ -128,6 +128,13 @@ static void remove_ioeventfd(void)
 	state.failed |= vfio_ioeventfd(&state.dev, state.offset, 4, 1, -1);
 }
 
+static void signal_event(void)
+{
+	static const uint64_t one = 1;
+
+	state.failed |= write(state.event, &one, sizeof(one)) != sizeof(one);
+}
+
 static void create(void)
 {
 	state.failed |= subregion_create(&state.dev, &state.sub);
@@ -158,6 +165,7 @@ static const struct operation on_bar[] = {
 	{ "fault_4K", map, touch, unmap },
 	{ "munmap_4K", map, unmap, nothing },
 	{ "add_ioeventfd", nothing, add_ioeventfd, remove_ioeventfd },
+	{ "signal_ioeventfd", add_ioeventfd, signal_event, remove_ioeventfd },
 };
 
 static const struct operation by_huge_entry[] = {
