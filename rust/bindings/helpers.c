@@ -5,6 +5,7 @@
 #include <linux/debugfs.h>
 #include <linux/fs.h>
 #include <linux/io.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/nospec.h>
 #include <linux/pci.h>
 #include <linux/pgalloc.h>
@@ -148,6 +149,25 @@ bool vfio_rs_is_write_locked(struct rw_semaphore *sem)
 u32 vfio_rs_index_nospec(u32 index, u32 size)
 {
 	return array_index_nospec(index, size);
+}
+
+/* Writes the low @bytes bytes of @value, as vfio_pci_core_iowrite8() and its like do. */
+void vfio_rs_iowrite(void __iomem *io, u64 value, u64 bytes)
+{
+	switch (bytes) {
+	case 1:
+		iowrite8(value, io);
+		break;
+	case 2:
+		iowrite16(value, io);
+		break;
+	case 4:
+		iowrite32(value, io);
+		break;
+	case 8:
+		iowrite64(value, io);
+		break;
+	}
 }
 
 void vfio_rs_wmb(void)

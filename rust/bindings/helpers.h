@@ -21,6 +21,7 @@ void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached);
 bool vfio_rs_fault_has_table(struct vm_fault *vmf);
 bool vfio_rs_is_write_locked(struct rw_semaphore *sem);
 u32 vfio_rs_index_nospec(u32 index, u32 size);
+void vfio_rs_iowrite(void __iomem *io, u64 value, u64 bytes);
 void vfio_rs_wmb(void);
 int vfio_rs_process(char *comm);
 struct dentry *vfio_rs_debugfs_dir(const char *name);

@@ -169,31 +169,13 @@ impl<T: Operations> Ioeventfd<T> {
     /// on, unless the BAR has I/O ports.
     #[inline(always)]
     fn perform(&self) {
-        let core = self.device().core().as_ptr();
         let (io, mem) = match &self.place {
             Place::Memory(map, mem) => (map.as_ptr().as_ptr(), *mem),
             Place::Ports(io) => (io.as_ptr(), MemType::Noncached),
         };
-        // CAST: A write of less than 8 bytes has the low bytes of the value.
-        let _ = match self.write.width {
-            // SAFETY: The core device is valid, and `io` leads to bytes of a BAR of it, by the
-            // type's invariants. The function does not check memory decoding.
-            Width::One => unsafe {
-                bindings::vfio_pci_core_iowrite8(core, false, self.write.value as u8, io)
-            },
-            // SAFETY: As above.
-            Width::Two => unsafe {
-                bindings::vfio_pci_core_iowrite16(core, false, self.write.value as u16, io)
-            },
-            // SAFETY: As above.
-            Width::Four => unsafe {
-                bindings::vfio_pci_core_iowrite32(core, false, self.write.value as u32, io)
-            },
-            // SAFETY: As above.
-            Width::Eight => unsafe {
-                bindings::vfio_pci_core_iowrite64(core, false, self.write.value, io)
-            },
-        };
+        let (value, bytes) = (self.write.value, self.write.width.bytes());
+        // SAFETY: `io` leads to the bytes of the write, by the type's invariants.
+        unsafe { bindings::vfio_rs_iowrite(io, value, bytes) };
         if mem == MemType::WriteCombining {
             // The store must not wait in the CPU for others that it could be combined with.
             // SAFETY: The function may be called in any context.
