@@ -363,7 +363,7 @@ fn parent(device: &OpenDevice, parent: BarIndex) -> Result<Bar<'_>, Failure> {
     if bar.mmap_len() == 0 || !bar.is_whole_pages() {
         return Err(Failure::NoParent);
     }
-    if bar.len() > region::SLOTS_SIZE {
+    if bar.size() > region::SLOTS_SIZE {
         return Err(Failure::BarTooLarge);
     }
     Ok(bar)
@@ -464,7 +464,7 @@ fn target(device: &OpenDevice, offset: u64) -> Target {
     let target = Target::of(offset);
     if let Target::Slot(bar, _) = target {
         if let Some(large) = device.bar(bar.index()) {
-            if large.len() > region::SLOTS_SIZE {
+            if large.size() > region::SLOTS_SIZE {
                 return Target::Bar(bar, offset.saturating_sub(bar.window_start()));
             }
         }

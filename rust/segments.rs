@@ -90,7 +90,7 @@ impl Segment {
     /// Returns the length of the segment in bytes, without the gap.
     fn len(&self) -> u64 {
         match &self.content {
-            Content::Other(reservation) => reservation.len(),
+            Content::Other(reservation) => reservation.size(),
             Content::Stray(len) => *len,
         }
     }
@@ -173,7 +173,7 @@ impl Segments {
         let parent = BarIndex::new(bar.index() as u64).ok_or(EINVAL)?;
         Ok(Self {
             parent,
-            bar: Span::new(0, bar.len()).map_err(|_| EINVAL)?,
+            bar: Span::new(0, bar.size()).map_err(|_| EINVAL)?,
             rest: RestType::Strict,
             segments: RBTree::new(),
             top_gap: None,

@@ -44,7 +44,7 @@ impl IoMap {
     /// Fails with [`EBUSY`] if another mapping of the range is write-back, or if other mappings of
     /// it have different types. Fails with [`ENOMEM`] if the kernel has no memory.
     pub(crate) fn new(range: PhysRange, mem: MemType) -> Result<Self> {
-        let len = usize::try_from(range.len())?;
+        let len = usize::try_from(range.size())?;
         let phys = range.start();
         let io = match mem {
             // SAFETY: `range` is device memory that the driver may map, by `PhysRange`'s invariant.

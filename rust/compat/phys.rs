@@ -60,7 +60,7 @@ impl PhysRange {
     }
 
     /// Returns the length in bytes, which is not 0.
-    pub(crate) fn len(self) -> u64 {
+    pub(crate) fn size(self) -> u64 {
         self.len.get()
     }
 

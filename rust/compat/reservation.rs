@@ -60,7 +60,7 @@ impl Reservation {
     /// the kernel has no memory.
     pub(crate) fn with_present_type(range: PhysRange) -> Result<Self> {
         // SAFETY: The function adds a range to the list of types; it accesses no memory.
-        to_result(unsafe { bindings::vfio_rs_reserve_memtype(range.start(), range.len()) })?;
+        to_result(unsafe { bindings::vfio_rs_reserve_memtype(range.start(), range.size()) })?;
         // INVARIANT: The call above has succeeded for `range`.
         Ok(Self(range))
     }
@@ -89,8 +89,8 @@ impl Reservation {
     }
 
     /// Returns the length in bytes.
-    pub(crate) fn len(&self) -> u64 {
-        self.0.len()
+    pub(crate) fn size(&self) -> u64 {
+        self.0.size()
     }
 }
 
@@ -98,7 +98,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         // SAFETY: The range is reserved by the type's invariant. This releases it, and nothing uses
         // it afterwards.
-        unsafe { bindings::vfio_rs_free_memtype(self.0.start(), self.0.len()) };
+        unsafe { bindings::vfio_rs_free_memtype(self.0.start(), self.0.size()) };
     }
 }
 

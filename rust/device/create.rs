@@ -63,7 +63,7 @@ fn try_create(
     reply: &wire::CreateReply,
 ) -> Result<(), Failure> {
     let bar = parent(device, request.parent)?;
-    if request.span.end() > bar.len() {
+    if request.span.end() > bar.size() {
         return Err(Failure::NoParent);
     }
     let table = bar.msix_table().pages();

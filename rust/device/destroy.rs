@@ -45,7 +45,7 @@ pub(super) fn destroy(device: &OpenDevice, arg: Arg) -> Result<(), Failure> {
     let bar = parent(device, place.bar())?;
     segments::end_strays(device, &mut io, bar);
     // Only ioeventfds of the BAR make it necessary to look for the range before the removal.
-    if changes_type && io.has_ioeventfd(bar, 0..bar.len()) {
+    if changes_type && io.has_ioeventfd(bar, 0..bar.size()) {
         let region = device.memory_shared().region_at(place);
         expect_no_ioeventfd(&io, bar, region.ok_or(Failure::NoSubregion)?.span())?;
     }

@@ -29,7 +29,7 @@ pub(super) fn ioeventfd(device: &OpenDevice, arg: usize) -> Result {
         value: request.value,
     };
     let bytes = write.bytes();
-    if bytes.end > bar.len() || bar.msix_table().overlaps(&bytes) {
+    if bytes.end > bar.size() || bar.msix_table().overlaps(&bytes) {
         return Err(EINVAL);
     }
     bar.expect_usable()?;

@@ -32,7 +32,7 @@ use kernel::prelude::*;
 
 /// Handles mmap().
 pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Result {
-    let len = mapping.len();
+    let len = mapping.size();
     match target(device, mapping.file_offset()) {
         Target::Other => Err(EINVAL),
         Target::Bar(parent, at) => {
@@ -101,7 +101,7 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
     let (bar, at) = match target(device, offset) {
         Target::Other => return refuse(device, fault, offset),
         Target::Bar(bar, at) => {
-            let Ok(span) = Span::new(at, fault.len()) else {
+            let Ok(span) = Span::new(at, fault.size()) else {
                 return refuse(device, fault, offset);
             };
             match table.claim_kind(bar, span) {
@@ -114,7 +114,7 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
             }
         }
         Target::Slot(bar, slot) => {
-            let slots = Span::new(slot, fault.len()).ok();
+            let slots = Span::new(slot, fault.size()).ok();
             match slots.and_then(|slots| table.resolve(bar, slots)) {
                 Some((span, region)) if fault.may_reach(region.id()) => (bar, span.start()),
                 _ => return refuse(device, fault, offset),

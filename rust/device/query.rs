@@ -46,7 +46,7 @@ pub(super) fn query(device: &OpenDevice, arg: Arg) -> Result<(), Failure> {
                 let subregions = device.memory_shared().count(index);
                 let mapped = device.data().is_mapped(index);
                 let stray = io.driver_maps(bar).is_some_and(Segments::has_strays);
-                let ioeventfd = io.has_ioeventfd(bar, 0..bar.len());
+                let ioeventfd = io.has_ioeventfd(bar, 0..bar.size());
                 reasons.add_if(subregions != 0, Busy::Subregion);
                 reasons.add_if(mapped, Busy::Mapped);
                 reasons.add_if(stray, Busy::Stray);

@@ -51,7 +51,7 @@ fn try_set(
         return Err(Failure::MsixTable);
     }
     let mem = mem_type(attribute);
-    let whole = Span::new(0, bar.len()).map_err(Failure::Range)?;
+    let whole = Span::new(0, bar.size()).map_err(Failure::Range)?;
 
     let mut io = device.io_exclusive()?;
     segments::end_strays(device, &mut io, bar);

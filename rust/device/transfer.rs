@@ -72,7 +72,7 @@ fn transfer_in_steps<'a>(
     at: u64,
     transfer: Transfer<'_>,
 ) -> Result<usize> {
-    let rest = bar.len().checked_sub(at).filter(|rest| *rest != 0);
+    let rest = bar.size().checked_sub(at).filter(|rest| *rest != 0);
     let mut transfer = transfer.limited(rest.ok_or(EINVAL)?);
     let mut done: usize = 0;
     while transfer.remaining() != 0 {

@@ -50,7 +50,7 @@ macro_rules! access {
 
 impl Access<'_> {
     /// Returns the number of bytes.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         match self {
             Self::Read(bytes) => bytes.len(),
             Self::Write(bytes) => bytes.len(),
@@ -59,7 +59,7 @@ impl Access<'_> {
 
     /// Limits the access to its first `len` bytes.
     pub(crate) fn limited(&mut self, len: u64) -> Access<'_> {
-        let len = usize::try_from(len).map_or(self.len(), |len| len.min(self.len()));
+        let len = usize::try_from(len).map_or(self.size(), |len| len.min(self.size()));
         match self {
             Self::Read(bytes) => Access::Read(bytes.get_mut(..len).unwrap_or_default()),
             Self::Write(bytes) => Access::Write(bytes.get(..len).unwrap_or_default()),
@@ -82,7 +82,7 @@ impl Access<'_> {
         at: u64,
         excluded: Excluded,
     ) -> Result<usize> {
-        let all = self.len();
+        let all = self.size();
         let core = core.as_ptr();
         let mut done: usize = 0;
         while done < all {

@@ -172,7 +172,7 @@ impl Bar<'_> {
     }
 
     /// Returns the length in bytes, which can be less than a page.
-    pub(crate) fn len(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.info.len
     }
 
@@ -184,7 +184,7 @@ impl Bar<'_> {
 
     /// Returns whether the BAR consists of whole pages.
     pub(crate) fn is_whole_pages(&self) -> bool {
-        is_whole_pages(self.phys(), self.len())
+        is_whole_pages(self.phys(), self.size())
     }
 
     /// Returns whether the BAR is memory and not I/O ports.
@@ -246,7 +246,7 @@ impl Bar<'_> {
     /// Other errors are those of [`Self::expect_usable`].
     pub(crate) fn range(&self, bytes: Range<u64>) -> Result<PhysRange> {
         let len = bytes.end.checked_sub(bytes.start).ok_or(EINVAL)?;
-        if bytes.end > self.len() || !self.is_memory() {
+        if bytes.end > self.size() || !self.is_memory() {
             return Err(EINVAL);
         }
         self.expect_usable()?;

@@ -151,7 +151,7 @@ impl<'a, T: Operations> IoShared<'a, T> {
     #[inline]
     pub(crate) fn core_bytes(&self, bar: Bar<'_>, at: u64) -> Option<MappedBytes<'_>> {
         let io = bar.core_map()?;
-        let len = NonZeroU64::new(bar.len().checked_sub(at)?)?;
+        let len = NonZeroU64::new(bar.size().checked_sub(at)?)?;
         // SAFETY: `io` is the core's mapping of the whole BAR, and this guard prevents its removal.
         Some(unsafe { MappedBytes::new(io, at, len) })
     }

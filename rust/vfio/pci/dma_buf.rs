@@ -121,7 +121,7 @@ fn request<T: Operations>(
         // The core refuses this before it looks at the region.
         return Ok(Request::Users(arg.as_mut_ptr()));
     }
-    let bar_len = device.bar(range.bar).ok_or(ENODEV)?.len();
+    let bar_len = device.bar(range.bar).ok_or(ENODEV)?.size();
     // CAST: `usize` has at least 32 bits.
     let count = ranges as usize;
     if count > MAX_RANGES {

@@ -285,7 +285,7 @@ impl<T: Operations> IoShared<'_, T> {
         if events.0.len() >= MAX {
             return Err(ENOSPC);
         }
-        if write.bar != bar.index() || write.bytes().end > bar.len() {
+        if write.bar != bar.index() || write.bytes().end > bar.size() {
             return Err(EINVAL);
         }
         let place = if bar.is_memory() {

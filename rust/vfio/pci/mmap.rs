@@ -92,8 +92,8 @@ impl<'a, T: Operations> NewMapping<'a, T> {
     }
 
     /// Returns the length in bytes.
-    pub(crate) fn len(&self) -> u64 {
-        len(self.vma())
+    pub(crate) fn size(&self) -> u64 {
+        size(self.vma())
     }
 
     /// Counts the mapping by calling `count`, and returns its result too. [`Operations::unmapped`]
@@ -150,7 +150,7 @@ fn file_offset(vma: &VmaRef) -> u64 {
 }
 
 /// Returns the length of `vma` in bytes.
-fn len(vma: &VmaRef) -> u64 {
+fn size(vma: &VmaRef) -> u64 {
     // CAST: `usize` has at most 64 bits.
     vma.end().saturating_sub(vma.start()) as u64
 }
@@ -251,7 +251,7 @@ impl<'a, T: Operations> Fault<'a, T> {
     }
 
     /// Returns the number of bytes that the entry must map.
-    pub(crate) fn len(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.len
     }
 
@@ -295,8 +295,8 @@ impl<'a, T: Operations> Fault<'a, T> {
         // SAFETY: `vmf` is valid during the fault, by the type's invariant.
         let address = unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.address };
         // CAST: `usize` has at most 64 bits, here and below.
-        let start = address as u64 & !self.len().wrapping_sub(1);
-        let end = start.checked_add(self.len())?;
+        let start = address as u64 & !self.size().wrapping_sub(1);
+        let end = start.checked_add(self.size())?;
         let vma = self.vma();
         if end > vma.end() as u64 {
             return None;
@@ -345,12 +345,12 @@ impl<'a, T: Operations> Fault<'a, T> {
             return self.refuse();
         };
         let fits = offset
-            .checked_add(self.len())
+            .checked_add(self.size())
             .is_some_and(|end| end <= bar.mmap_len());
         let phys = bar.phys().wrapping_add(offset);
         // Firmware can place a small BAR at any address, even within a page. The entry then maps
         // the whole page.
-        let aligned = self.is_single_page() || phys & self.len().wrapping_sub(1) == 0;
+        let aligned = self.is_single_page() || phys & self.size().wrapping_sub(1) == 0;
         let ours = core::ptr::eq(device, self.device);
         if !fits || !aligned || !ours {
             return self.refuse();

@@ -20,7 +20,7 @@ use super::{
         Export, //
     },
     file_offset,
-    len,
+    size,
     vma_ops::{
         complete,
         Source, //
@@ -78,7 +78,7 @@ pub(in super::super) unsafe fn map_export<T: Operations>(
     let view = unsafe { VmaRef::from_raw(vma.as_ptr()) };
     let start = target.range.start.checked_add(file_offset(view));
     let start = start.ok_or(EINVAL)?;
-    let end = start.checked_add(len(view)).ok_or(EINVAL)?;
+    let end = start.checked_add(size(view)).ok_or(EINVAL)?;
     // A shared mapping of a file that is not writable has only this flag, and not `VM_SHARED`.
     if end > target.range.end || view.flags() & MAYSHARE == 0 {
         return Err(EINVAL);
