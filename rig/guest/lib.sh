@@ -44,6 +44,8 @@ DEV_SPARE_2=$(find_device 0x1af4 0x1110 2 $((64 << 20)))
 DEV_SPARE_3=$(find_device 0x1af4 0x1110 2 $((256 << 20)))
 export DEV_IVSHMEM DEV_IVSHMEM_BIG DEV_IVSHMEM_HUGE DEV_TESTDEV DEV_NVME DEV_IGB DEV_PAIR_0 DEV_PAIR_1
 export DEV_MSIX DEV_SPARE_0 DEV_SPARE_1 DEV_SPARE_2 DEV_SPARE_3
+# A driver that can use a part of a BAR.
+export RAMOOPS=/modules/ramoops.ko
 DEVICES="$DEV_IVSHMEM $DEV_IVSHMEM_BIG $DEV_TESTDEV $DEV_NVME $DEV_IGB $DEV_PAIR_0 $DEV_PAIR_1 $DEV_MSIX"
 
 # Prints the name of the driver of the device $1, if any.
