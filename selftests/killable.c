@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * A process that waits in a call for another thread can be killed, and the call has changed
+ * nothing.
+ *
+ * The other thread reads from the BAR to a page that does not come, and the driver cannot change
+ * the kernel's mappings of the BAR meanwhile.
+ */
+#include <linux/userfaultfd.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+
+#include "dma_buf.h"
+#include "refusal.h"
+
+/* In tenths of a second: how long a process may take until it waits. */
+#define PATIENCE	300
+
+FIXTURE(killable) {
+	struct vfio_device dev;
+	struct pci_bar bar;
+	/* The offset of BAR 2 in the device file. */
+	uint64_t window;
+	struct vfio_subregion_create sub;
+	int eventfd;
+	pthread_t reader;
+	int uffd;
+	char *page;
+	ssize_t done;
+};
+
+static void *read_to_page(void *data)
+{
+	FIXTURE_DATA(killable) * self = data;
+
+	self->done = pread(self->dev.fd, self->page, sizeof(uint32_t), self->window);
+	return NULL;
+}
+
+/* Returns false after marking the test as skipped. */
+static bool stall(struct __test_metadata *_metadata, FIXTURE_DATA(killable) * self)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register absent;
+	struct uffd_msg message;
+
+	self->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (self->uffd < 0)
+		SKIP(return false, "userfaultfd: %s", strerror(errno));
+	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_API, &api));
+	self->page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			  0);
+	ASSERT_NE(MAP_FAILED, self->page);
+	absent = (struct uffdio_register) {
+		.range = { (uintptr_t)self->page, 4 * KIB },
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_REGISTER, &absent));
+	ASSERT_EQ(0, pthread_create(&self->reader, NULL, read_to_page, self));
+	/* It waits for the page from here on. */
+	ASSERT_EQ(sizeof(message), read(self->uffd, &message, sizeof(message)));
+	return true;
+}
+
+/* Lets the reader have its page. */
+static void go_on(struct __test_metadata *_metadata, FIXTURE_DATA(killable) * self)
+{
+	struct uffdio_zeropage zero = { .range = { (uintptr_t)self->page, 4 * KIB } };
+
+	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_ZEROPAGE, &zero));
+	ASSERT_EQ(0, pthread_join(self->reader, NULL));
+	EXPECT_EQ(sizeof(uint32_t), self->done);
+}
+
+FIXTURE_SETUP(killable)
+{
+	self->uffd = -1;
+	self->eventfd = eventfd(0, EFD_CLOEXEC);
+	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
+		return;
+	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
+	self->window = vfio_offset(&self->dev, BAR2, 0);
+	self->sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
+	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->window + 4 * MIB, self->eventfd));
+}
+
+FIXTURE_TEARDOWN(killable)
+{
+	vfio_device_close(&self->dev);
+	close(self->eventfd);
+	if (self->uffd >= 0)
+		close(self->uffd);
+}
+
+/* The calls that wait for the io lock. */
+static int create(FIXTURE_DATA(killable) * self)
+{
+	struct vfio_subregion_create create =
+		subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 8 * MIB, MIB);
+
+	return subregion_create(&self->dev, &create);
+}
+
+static int destroy(FIXTURE_DATA(killable) * self)
+{
+	return subregion_destroy(&self->dev, self->sub.index);
+}
+
+static int set_attr(FIXTURE_DATA(killable) * self)
+{
+	return region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE);
+}
+
+static int export(FIXTURE_DATA(killable) * self)
+{
+	struct dma_buf_request request = dma_buf_init(BAR2);
+
+	return dma_buf(&self->dev, &request);
+}
+
+/* The kernel has not mapped these bytes yet. */
+static int read_more(FIXTURE_DATA(killable) * self)
+{
+	uint32_t value;
+
+	return pread(self->dev.fd, &value, sizeof(value), self->sub.mmap_offset);
+}
+
+static int query(FIXTURE_DATA(killable) * self)
+{
+	struct vfio_subregion_query query;
+
+	return subregion_query(&self->dev, BAR2, &query);
+}
+
+static int read_again(FIXTURE_DATA(killable) * self)
+{
+	uint32_t value;
+
+	return pread(self->dev.fd, &value, sizeof(value), self->window);
+}
+
+static int add_ioeventfd(FIXTURE_DATA(killable) * self)
+{
+	return vfio_add_ioeventfd(&self->dev, self->window + 5 * MIB, self->eventfd);
+}
+
+static int remove_ioeventfd(FIXTURE_DATA(killable) * self)
+{
+	return vfio_add_ioeventfd(&self->dev, self->window + 4 * MIB, -1);
+}
+
+struct call {
+	const char *name;
+	int (*make)(FIXTURE_DATA(killable) * self);
+};
+
+/* They change the mappings, so they wait for the reader. */
+static const struct call writers[] = {
+	{ "CREATE", create },
+	{ "DESTROY", destroy },
+	{ "SET_ATTR", set_attr },
+	{ "a dma-buf", export },
+	{ "read() of bytes that are not mapped", read_more },
+};
+
+/* They wait for a thread that waits for the reader. */
+static const struct call readers[] = {
+	{ "QUERY", query },
+	{ "read()", read_again },
+	{ "a dma-buf", export },
+	{ "a new ioeventfd", add_ioeventfd },
+	{ "the removal of an ioeventfd", remove_ioeventfd },
+};
+
+/* The state of a process, as /proc has it: D while only a fatal signal can wake it. */
+static char state_of_process(pid_t pid)
+{
+	char path[64], text[512], *end;
+	ssize_t length;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (fd >= 0)
+		close(fd);
+	if (length <= 0)
+		return '?';
+	text[length] = '\0';
+	end = strrchr(text, ')');
+	return end && end[1] == ' ' ? end[2] : '?';
+}
+
+/* Starts a process that makes @call, and expects that it waits. */
+static pid_t start(struct __test_metadata *_metadata, FIXTURE_DATA(killable) * self,
+		   const struct call *call)
+{
+	pid_t child = fork();
+	unsigned int i;
+
+	ASSERT_LE(0, child);
+	if (!child) {
+		call->make(self);
+		_exit(0);
+	}
+	for (i = 0; i < PATIENCE && state_of_process(child) != 'D'; i++)
+		usleep(100000);
+	EXPECT_EQ('D', state_of_process(child)) TH_LOG("%s does not wait", call->name);
+	return child;
+}
+
+static void end(struct __test_metadata *_metadata, pid_t child, const struct call *call)
+{
+	int status;
+
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	ASSERT_EQ(child, waitpid(child, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status)) TH_LOG("%s was not interrupted", call->name);
+}
+
+/* contract: args.fatal-signal */
+TEST_F(killable, while_it_waits_to_change_the_mappings)
+{
+	const struct call *call;
+	struct state before;
+	unsigned int i;
+
+	if (!stall(_metadata, self))
+		return;
+	before = state_of(&self->dev, &self->bar);
+	for (i = 0; i < ARRAY_SIZE(writers); i++) {
+		call = &writers[i];
+		end(_metadata, start(_metadata, self, call), call);
+	}
+	go_on(_metadata, self);
+	expect_unchanged(_metadata, &self->dev, &self->bar, before);
+	expect_still_works(_metadata, &self->dev, BAR2, &self->bar);
+}
+
+/* contract: args.fatal-signal */
+TEST_F(killable, while_it_waits_behind_such_a_process)
+{
+	const struct call *call;
+	struct state before;
+	unsigned int i;
+	pid_t writer;
+
+	if (!stall(_metadata, self))
+		return;
+	before = state_of(&self->dev, &self->bar);
+	writer = start(_metadata, self, &writers[0]);
+	for (i = 0; i < ARRAY_SIZE(readers); i++) {
+		call = &readers[i];
+		end(_metadata, start(_metadata, self, call), call);
+	}
+	end(_metadata, writer, &writers[0]);
+	go_on(_metadata, self);
+	expect_unchanged(_metadata, &self->dev, &self->bar, before);
+	expect_still_works(_metadata, &self->dev, BAR2, &self->bar);
+}
+
+TEST_HARNESS_MAIN
