@@ -257,9 +257,8 @@ TEST_F(dma_buf, of_an_index_without_subregion_is_enodev)
 /* contract: dma-buf.request */
 TEST_F(dma_buf, reads_the_request_only)
 {
-	struct dma_buf_request *request, whole;
+	struct dma_buf_request *request;
 	char *pages;
-	size_t size;
 	int fd;
 
 	pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -275,15 +274,35 @@ TEST_F(dma_buf, reads_the_request_only)
 	request->nr_ranges = 3;
 	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));
 	EXPECT_EQ(-EFAULT, dma_buf(&self->dev, request));
-	/* The page ends after each field in turn. */
-	whole = dma_buf_init(self->sub.index);
-	for (size = sizeof(whole.feature); size < offsetof(struct dma_buf_request, ranges[1]);
-	     size += 4) {
-		request = (void *)(pages + 4 * KIB - size);
-		memcpy(request, &whole, size);
-		EXPECT_EQ(-EFAULT, dma_buf(&self->dev, request));
-	}
 	close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, 4 * KIB));
+}
+
+/* In a BAR in segments, and in one that is not. */
+/* contract: dma-buf.request */
+TEST_F(dma_buf, a_request_cut_off_by_a_page_edge_is_efault)
+{
+	const uint32_t attributes[] = { VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_ATTR_NONCACHED };
+	struct dma_buf_request whole;
+	char *pages, *cut;
+	unsigned int i;
+	size_t size;
+
+	pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, pages);
+	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));
+	for (i = 0; i < ARRAY_SIZE(attributes); i++) {
+		fixture_destroy(_metadata, &self->dev, self->sub.index);
+		self->sub = fixture_create(_metadata, &self->dev, BAR2, attributes[i], CLAIM,
+					   CLAIM_SIZE);
+		whole = dma_buf_init(self->sub.index);
+		for (size = sizeof(whole.feature);
+		     size < offsetof(struct dma_buf_request, ranges[1]); size += 4) {
+			cut = pages + 4 * KIB - size;
+			memcpy(cut, &whole, size);
+			EXPECT_EQ(-EFAULT, dma_buf(&self->dev, (void *)cut));
+		}
+		close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, 4 * KIB));
+	}
 }
 
 struct comings {

@@ -85,14 +85,19 @@ TEST_F(ioeventfd_stock, the_field_behind_the_eventfd_is_not_read)
 	char *pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			   0);
 	struct vfio_device_ioeventfd request = { 28, 4, self->window, 1, self->eventfd, 0 };
+	unsigned int size;
+	char *cut;
 
 	ASSERT_NE(MAP_FAILED, pages);
-	ASSERT_EQ(0, munmap(pages + 4 * KIB, 4 * KIB));
-	memcpy(pages + 4 * KIB - 28, &request, 28);
-	EXPECT_EQ(0, ioctl(self->dev.fd, VFIO_DEVICE_IOEVENTFD, pages + 4 * KIB - 28));
+	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));
+	for (size = 0; size <= 28; size += 4) {
+		cut = pages + 4 * KIB - size;
+		memcpy(cut, &request, size);
+		EXPECT_EQ(size < 28 ? -1 : 0, ioctl(self->dev.fd, VFIO_DEVICE_IOEVENTFD, cut));
+		if (size < 28)
+			EXPECT_EQ(EFAULT, errno) TH_LOG("%u bytes", size);
+	}
 	expect_write(_metadata, &self->dev, self->eventfd, 0);
-	EXPECT_EQ(-1, ioctl(self->dev.fd, VFIO_DEVICE_IOEVENTFD, pages + 4 * KIB - 24));
-	EXPECT_EQ(EFAULT, errno);
 }
 
 /* contract: vfio.ioeventfd-stock */
