@@ -41,8 +41,9 @@ die() {
 #   flavour   Debian's name for a shipped kernel
 #   base      the kernel that a derived one is made from
 #   keep      set if the whole tree is kept, for derived ones
-#   configs   the files of rig/kernels/config for a configured one
+#   configs   the files of rig/kernels/config for a configured one, or for the differences of a derived one
 #   patches   the patches for the source, unless it is shipped (patch_file)
+#   driver    set if its own tree has the driver
 #   slower    the factor for the time limits of programs
 #   checkers  its checkers: lockdep, kmemleak, kcsan
 #   words     the words for its command line
@@ -59,15 +60,15 @@ use_kernel() {
 	[ "$SERIES" = "$MAIN_SERIES" ] || KERNEL+=-$SERIES
 	# The directory of its builds; builds for rig/coverage have another one.
 	MADE=$KERNEL${SUBREGION_COVERAGE:+-coverage}
-	recipe='' flavour='' base='' keep='' configs='' patches='' slower=1 checkers='' words=''
+	recipe='' flavour='' base='' keep='' configs='' patches='' driver='' slower=1 checkers='' words=''
 	# shellcheck source=rig/kernels/stock
 	. "$RIG/kernels/$name"
 }
 
-# Prints the file of the patch $1, which is the rig's own or one of upstream/.
+# Prints the file of the patch $1, which is the rig's own, one of upstream/, or the series.
 patch_file() {
 	local file
-	for file in "$RIG/kernels/patch/$1.patch" "$TOP/upstream/$1.patch"; do
+	for file in "$RIG/kernels/patch/$1.patch" "$TOP/upstream/$1.patch" "$TOP/build/series/$1.patch"; do
 		[ ! -e "$file" ] || echo "$file"
 	done
 }
