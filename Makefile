@@ -54,7 +54,7 @@ check-all: ## Run what check leaves out: every other kernel, the packages, fault
 series: ## Make the series of patches for Linux in build/series: ASSISTED_BY= REROLL=, see rig/series --help
 	@ASSISTED_BY='$(ASSISTED_BY)' REROLL='$(REROLL)' rig/enter rig/series-check made
 
-series-check: ## Make that series, and check it: form, style, and that each patch builds by itself
+series-check: ## Make that series, and check it: form, style, builds, and the tests on a kernel that has it
 	@rig/enter rig/series-check
 
 coverage: ## Run the guests of check and print which of the driver's code ran
