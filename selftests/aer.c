@@ -11,6 +11,7 @@
  * succeeds.
  */
 #include <fcntl.h>
+#include <glob.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
@@ -22,6 +23,8 @@
 #include "fixture.h"
 
 #define INJECTOR	"/dev/aer_inject"
+/* The ports whose errors the kernel handles. */
+#define AER_PORTS	"/sys/bus/pci_express/drivers/aer/*:pcie*"
 
 /* In BAR 0 of QEMU's igb: the registers, including the status register, and a range without any. */
 #define STATUS		0x8
@@ -65,13 +68,27 @@ static enum recovery recovery_ended(int log)
 	return UNTOLD;
 }
 
+/* Returns why the kernel cannot inject errors into its ports, or NULL if it can. */
+static const char *no_injection(void)
+{
+	glob_t ports;
+
+	if (access(INJECTOR, W_OK))
+		return "the kernel cannot inject PCIe errors (CONFIG_PCIEAER_INJECT)";
+	if (glob(AER_PORTS, 0, NULL, &ports))
+		return "the kernel leaves PCIe errors to the firmware (see pcie_ports=native)";
+	globfree(&ports);
+	return NULL;
+}
+
 /* Opens the kernel's log at its end, or marks the test as skipped and returns -1. */
 static int open_log(struct __test_metadata *_metadata)
 {
+	const char *reason = no_injection();
 	int log;
 
-	if (access(INJECTOR, W_OK))
-		SKIP(return -1, "the kernel cannot inject PCIe errors (CONFIG_PCIEAER_INJECT)");
+	if (reason)
+		SKIP(return -1, "%s", reason);
 	log = open("/dev/kmsg", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ASSERT_LE(0, log);
 	ASSERT_LE(0, lseek(log, 0, SEEK_END));
@@ -568,9 +585,11 @@ FIXTURE(errors) {
 
 FIXTURE_SETUP(errors)
 {
+	const char *reason = no_injection();
+
 	self->dev = (struct vfio_device)VFIO_DEVICE_CLOSED;
-	if (access(INJECTOR, W_OK))
-		SKIP(return, "the kernel cannot inject PCIe errors (CONFIG_PCIEAER_INJECT)");
+	if (reason)
+		SKIP(return, "%s", reason);
 	if (!fixture_open(_metadata, &self->dev, "DEV_IGB", vfio_driver()))
 		return;
 	self->bar = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, 0, 0), CLAIM,
