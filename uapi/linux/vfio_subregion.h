@@ -55,7 +55,8 @@
  * DOC: Attributes
  *
  * The memory attribute that userspace asks for. It determines the effective type on the host, and
- * the memory types that a guest may use if the range is passed to a virtual machine.
+ * the memory types that a guest may use if the range is passed to a virtual machine. The numbers
+ * are below 32, because VFIO_SUBREGION_QUERY has a bit for each.
  *
  * * VFIO_SUBREGION_ATTR_NONCACHED: pgprot_noncached(), as vfio-pci maps BARs. A guest gets device
  *   memory in a subregion. In a BAR with this attribute, which every BAR has at first, it may use
@@ -147,13 +148,19 @@
  * the flag, since its creator expects VFIO_SUBREGION_DESTROY to destroy it, and a request without
  * the flag shares none. The count belongs to the open device. It does not fall when a process ends.
  *
- * An index is not used again while the device is open. An mmap offset is used again only after the
- * subregion has been destroyed and its last mapping through the device file has ended in every
- * process. The search for a free range goes on from the last one until the new range does not fit
- * into the rest of the 512 GiB of the BAR's offsets, so small ranges are not used again for a long
- * time. An offset that a program still has without a mapping can lead to another subregion then,
- * as a closed file descriptor can. VFIO_DEVICE_GET_INFO counts the new region, and
- * VFIO_DEVICE_GET_REGION_INFO describes it.
+ * Every process that has the device can create subregions, and destroy those of others, as it can
+ * reset the device. The kernel does not know whose call a count is from. VFIO_SUBREGION_EXPORT is
+ * for processes that must not do this.
+ *
+ * An index is not used again while the device is open. VFIO_DEVICE_GET_INFO counts the new region,
+ * and VFIO_DEVICE_GET_REGION_INFO describes it. The number of regions never falls: a destroyed
+ * subregion leaves an empty region, and indices that are used up come back after the last close.
+ *
+ * An mmap offset is used again only after the subregion has been destroyed and its last mapping
+ * through the device file has ended in every process. The search for a free range goes on from the
+ * last one until the new range does not fit into the rest of the 512 GiB of the BAR's offsets, so
+ * small ranges are not used again for a long time. An offset that a program still has without a
+ * mapping can lead to another subregion then, as a closed file descriptor can.
  *
  * The ioctl fails with EBUSY if
  *
