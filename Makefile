@@ -51,8 +51,8 @@ check-all: ## Run what check leaves out: every other kernel, the packages, fault
 	@for arch in $(or $(ARCH),x86_64 arm64); do ARCH=$$arch rig/disk >/dev/null || exit; done
 	@rig/enter rig/check rest
 
-series: ## Make the series of patches for Linux in build/series: ASSISTED_BY= REROLL=, see rig/series --help
-	@ASSISTED_BY='$(ASSISTED_BY)' REROLL='$(REROLL)' rig/enter rig/series-check made
+series: ## Make the series of patches for Linux in build/series: ASSISTED_BY= REROLL= WITHOUT='faults features', see rig/series --help
+	@ASSISTED_BY='$(ASSISTED_BY)' REROLL='$(REROLL)' WITHOUT='$(WITHOUT)' rig/enter rig/series-check made
 
 series-check: ## Make that series, and check it: form, style, builds, and the tests on a kernel that has it
 	@rig/enter rig/series-check
