@@ -37,7 +37,8 @@ die() {
 # in rig/kernels. $1 may end in a series, as in stock-7.2; KERNEL does for every series but the main
 # one. The variables are:
 #
-#   recipe    the file of rig/kernels/recipe that makes it: shipped, configured or derived
+#   recipe    the file of rig/kernels/recipe that makes it: shipped, configured or derived; not set if
+#             rig/series-check makes it
 #   flavour   Debian's name for a shipped kernel
 #   base      the kernel that a derived one is made from
 #   keep      set if the whole tree is kept, for derived ones
