@@ -546,9 +546,10 @@ static int act_irqs(struct storm *storm)
 					 NULL);
 }
 
+/* Few bytes, so that some reads end before the memory is disabled again. */
 static int act_read(struct storm *storm)
 {
-	char bytes[4 * KIB];
+	char bytes[256];
 	ssize_t done = pread(storm->scene.dev.fd, bytes, sizeof(bytes),
 			     storm->scene.sub.mmap_offset);
 
