@@ -233,6 +233,9 @@ TEST_F(killable, while_it_waits_to_change_the_mappings)
 	before = state_of(&self->dev, &self->bar);
 	for (i = 0; i < ARRAY_SIZE(writers); i++) {
 		call = &writers[i];
+		/* There vfio-pci-core makes the dma-buf, without a change of the mappings. */
+		if (call->make == export && driver_in_tree())
+			continue;
 		end(_metadata, start(_metadata, self, call), call);
 	}
 	go_on(_metadata, self);
