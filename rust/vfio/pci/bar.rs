@@ -141,6 +141,13 @@ impl Bars {
         // excludes a length of 0.
         (info.len != 0).then_some(Bar { index, info })
     }
+
+    /// Returns whether `bar` is one of these BARs, and not one of another device.
+    #[inline]
+    pub(super) fn contains(&self, bar: Bar<'_>) -> bool {
+        let info = self.0.get(bar.index);
+        info.is_some_and(|info| core::ptr::eq(info, bar.info))
+    }
 }
 
 /// A BAR of an open device. It is not empty.
@@ -209,7 +216,7 @@ impl Bar<'_> {
     }
 
     /// Returns the core's mapping of the whole BAR, or `None` if it has none. The caller holds the
-    /// io lock.
+    /// io lock of the BAR's device.
     #[inline]
     pub(super) fn core_map(&self) -> Option<NonNull<c_void>> {
         // SAFETY: The address is that of a word of the core device, which outlives the BAR. A
@@ -224,8 +231,8 @@ impl Bar<'_> {
     ///
     /// # Safety
     ///
-    /// The caller must hold the io lock for writing. Until the lock is released, `io` must become
-    /// a mapping of the whole BAR by pci_iomap() or an errno.
+    /// The caller must hold the io lock of the BAR's device for writing. Until the lock is
+    /// released, `io` must become a mapping of the whole BAR by pci_iomap() or an errno.
     pub(super) unsafe fn set_core_map(&self, io: *mut c_void) {
         // SAFETY: The address is that of a word of the core device, which outlives the BAR. The
         // caller excludes all users of the word. A volatile store of a word is `WRITE_ONCE()`.

@@ -7,7 +7,9 @@
 //! a BAR another type, the driver becomes the owner of the BAR: the core's mapping is removed, and
 //! the driver makes mappings of its own. The *io lock* protects [`BarOwners`]. Code that uses a
 //! kernel mapping of a BAR holds the lock for reading ([`IoShared`]), and code that changes the
-//! owner or the mappings holds it for writing ([`IoExclusive`]).
+//! owner or the mappings holds it for writing ([`IoExclusive`]). A guard protects the BARs of its
+//! own device only, so its functions ask [`OpenDevice::own`] before they use a mapping of the
+//! core's, and refuse a BAR of another device.
 //!
 //! An ioeventfd writes without the io lock, through a mapping of its own; see [`super::ioeventfd`].
 
@@ -100,8 +102,8 @@ pub(crate) trait Io<T: Operations> {
 
     /// Returns whether the core has a mapping of `bar` with the type `mem`.
     fn core_maps_as(&self, bar: Bar<'_>, mem: MemType) -> bool {
-        bar.core_map()
-            .is_some_and(|io| is_mapped_as(io.as_ptr(), mem))
+        let io = self.device().own(bar).and_then(|bar| bar.core_map());
+        io.is_some_and(|io| is_mapped_as(io.as_ptr(), mem))
     }
 
     /// Returns whether the driver owns `bar` or can become its owner by
@@ -109,7 +111,8 @@ pub(crate) trait Io<T: Operations> {
     /// the core could not reserve or map the BAR when the device was opened, and
     /// [`IoExclusive::reserve_for_driver`] has not made the driver the owner then.
     fn can_give_to_driver(&self, bar: Bar<'_>) -> bool {
-        self.driver_maps(bar).is_some() || bar.core_map().is_some()
+        let own = self.device().own(bar);
+        own.is_some_and(|bar| self.driver_maps(bar).is_some() || bar.core_map().is_some())
     }
 
     /// Returns whether an ioeventfd writes to a byte of `bytes` of `bar`. The type of these pages
@@ -150,9 +153,11 @@ impl<'a, T: Operations> IoShared<'a, T> {
     /// none or if `at` is beyond the end.
     #[inline]
     pub(crate) fn core_bytes(&self, bar: Bar<'_>, at: u64) -> Option<MappedBytes<'_>> {
+        let bar = self.device.own(bar)?;
         let io = bar.core_map()?;
         let len = NonZeroU64::new(bar.size().checked_sub(at)?)?;
-        // SAFETY: `io` is the core's mapping of the whole BAR, and this guard prevents its removal.
+        // SAFETY: `io` is the core's mapping of the whole BAR. The BAR is one of the guard's own
+        // device, so the guard prevents the removal of the mapping.
         Some(unsafe { MappedBytes::new(io, at, len) })
     }
 
@@ -214,9 +219,10 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
     /// Makes the driver the owner of `bar`, with the mappings `maps`, and removes the core's
     /// mapping.
     ///
-    /// Fails with [`EBUSY`] if the core has no mapping, and with [`EINVAL`] if the BAR is not
-    /// memory.
+    /// Fails with [`EBUSY`] if the core has no mapping. Fails with [`EINVAL`] if the BAR is not
+    /// memory, or if it is one of another device.
     pub(crate) fn give_to_driver(&mut self, bar: Bar<'_>, maps: T::BarMaps) -> Result {
+        let bar = self.device.own(bar).ok_or(EINVAL)?;
         if !bar.is_memory() {
             return Err(EINVAL);
         }
@@ -229,7 +235,8 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         let core = self.device.core();
         // CAST: The C field contains an errno in the form of a pointer if there is no mapping.
         let none = NO_CORE_MAP as *mut c_void;
-        // SAFETY: This guard is the io lock, held for writing, and `none` is an errno.
+        // SAFETY: The BAR is one of the guard's own device, so this guard is its io lock, held for
+        // writing. `none` is an errno.
         unsafe { bar.set_core_map(none) };
         // SAFETY: `io` is the core's mapping of a BAR of this device. Nothing uses it: the guard
         // excludes transfers, and the core has no ioeventfds, because `core_ioctl` refuses them.
@@ -248,8 +255,9 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
     /// BAR.
     ///
     /// Fails with [`EBUSY`] if another driver has reserved the BAR meanwhile. Fails with [`EINVAL`]
-    /// if the BAR is not memory, or if it has a mapping or an owner.
+    /// if the BAR is not memory, has a mapping or an owner, or is one of another device.
     pub(crate) fn reserve_for_driver(&mut self, bar: Bar<'_>, maps: T::BarMaps) -> Result {
+        let bar = self.device.own(bar).ok_or(EINVAL)?;
         if !bar.is_memory() || self.can_give_to_driver(bar) {
             return Err(EINVAL);
         }
@@ -267,7 +275,7 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         })?;
         // CAST: As in `give_to_driver`.
         let none = NO_CORE_MAP as *mut c_void;
-        // SAFETY: This guard is the io lock, held for writing, and `none` is an errno.
+        // SAFETY: As in `give_to_driver`.
         unsafe { bar.set_core_map(none) };
         *owner = BarOwner::Driver(maps);
         bar.set_usable();
@@ -278,7 +286,9 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
     /// the driver's mappings. Returns `None` if the core owns the BAR already.
     ///
     /// Fails with [`ENOMEM`] if the kernel cannot map the BAR; the driver is still the owner then.
+    /// Fails with [`EINVAL`] if the BAR is one of another device.
     pub(crate) fn return_to_core(&mut self, bar: Bar<'_>) -> Result<Option<T::BarMaps>> {
+        let bar = self.device.own(bar).ok_or(EINVAL)?;
         let Some(owner) = self.owners.0.get_mut(bar.index()) else {
             return Err(EINVAL);
         };
@@ -289,8 +299,8 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
         // SAFETY: The PCI device is valid, and this BAR is reserved for it.
         let io = unsafe { kernel::bindings::pci_iomap(core.pdev(), bar.number(), 0) };
         let io = NonNull::new(io).ok_or(ENOMEM)?;
-        // SAFETY: This guard is the io lock, held for writing, and `io` is a mapping of the whole
-        // BAR by pci_iomap(), like the core's own.
+        // SAFETY: The BAR is one of the guard's own device, so this guard is its io lock, held for
+        // writing. `io` is a mapping of the whole BAR by pci_iomap(), like the core's own.
         unsafe { bar.set_core_map(io.as_ptr()) };
         match core::mem::replace(owner, BarOwner::Core) {
             BarOwner::Core => Ok(None),

@@ -269,6 +269,12 @@ impl<T: Operations> OpenDevice<T> {
         self.opened().bars.get(index)
     }
 
+    /// Returns `bar` if it is a BAR of this device, or `None` if it is one of another device.
+    #[inline]
+    pub(super) fn own<'b>(&self, bar: Bar<'b>) -> Option<Bar<'b>> {
+        self.opened().bars.contains(bar).then_some(bar)
+    }
+
     /// Returns the gate of the device.
     pub(super) fn gate(&self) -> &Gate {
         &self.0.gate

@@ -267,10 +267,11 @@ impl<T: Operations> IoShared<'_, T> {
     ///
     /// The type must not change while the ioeventfd exists; see [`super::Io::has_ioeventfd`].
     ///
-    /// Fails with [`EINVAL`] if the write leaves the BAR, or if `fd` is not an eventfd. Fails with
-    /// [`EEXIST`] if there is an ioeventfd for this write. Fails with [`ENOSPC`] if there are too
-    /// many. Fails with [`EBUSY`] if another mapping gives a page another type. Fails with
-    /// [`ENOMEM`] if the kernel has no memory. Fails with [`EBADF`] if `fd` is not open.
+    /// Fails with [`EINVAL`] if the BAR is one of another device, if the write leaves the BAR, or
+    /// if `fd` is not an eventfd. Fails with [`EEXIST`] if there is an ioeventfd for this write.
+    /// Fails with [`ENOSPC`] if there are too many. Fails with [`EBUSY`] if another mapping gives a
+    /// page another type. Fails with [`ENOMEM`] if the kernel has no memory. Fails with [`EBADF`]
+    /// if `fd` is not open.
     pub(crate) fn add_ioeventfd(
         &self,
         bar: Bar<'_>,
@@ -278,6 +279,7 @@ impl<T: Operations> IoShared<'_, T> {
         mem: MemType,
         fd: c_int,
     ) -> Result {
+        let bar = self.device().own(bar).ok_or(EINVAL)?;
         let mut events = self.device().ioeventfds().lock();
         if events.position(write).is_some() {
             return Err(EEXIST);
@@ -297,9 +299,10 @@ impl<T: Operations> IoShared<'_, T> {
             Place::Ports(NonNull::new(io).ok_or(EINVAL)?)
         };
         events.0.reserve(1, GFP_KERNEL_ACCOUNT)?;
-        // INVARIANT: The device is open while it has ioeventfds, and VFIO never moves it. The
-        // mapping has the bytes of the write. The driver cannot become the owner of a BAR of I/O
-        // ports, so the core's mapping of one exists until the device is closed.
+        // INVARIANT: The device is open while it has ioeventfds, and VFIO never moves it. The BAR
+        // is one of this device, and the mapping has the bytes of the write. The driver cannot
+        // become the owner of a BAR of I/O ports, so the core's mapping of one exists until the
+        // device is closed.
         let event = Ioeventfd {
             device: self.device().into(),
             write,
