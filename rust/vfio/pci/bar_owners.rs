@@ -125,6 +125,10 @@ pub(crate) trait Io<T: Operations> {
 }
 
 /// The io lock, held for reading: the owners and the kernel's mappings of the BARs do not change.
+///
+/// # Invariants
+///
+/// `owners` is the guard of the lock of `device`.
 pub(crate) struct IoShared<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     owners: ReadGuard<'a, BarOwners<T::BarMaps>>,
@@ -141,12 +145,18 @@ impl<T: Operations> Io<T> for IoShared<'_, T> {
 }
 
 impl<'a, T: Operations> IoShared<'a, T> {
-    /// Wraps the guard of the lock.
-    pub(super) fn new(
-        device: &'a OpenDevice<T>,
-        owners: ReadGuard<'a, BarOwners<T::BarMaps>>,
-    ) -> Self {
-        Self { device, owners }
+    /// Takes the lock. Fails with [`EINTR`] if a fatal signal arrives.
+    pub(super) fn new(device: &'a OpenDevice<T>) -> Result<Self> {
+        let owners = device.owners().read_killable()?;
+        // INVARIANT: The lock is that of `device`.
+        Ok(Self { device, owners })
+    }
+
+    /// Takes the lock if no thread holds it for writing or waits for it, or returns `None`.
+    pub(super) fn try_new(device: &'a OpenDevice<T>) -> Option<Self> {
+        let owners = device.owners().try_read()?;
+        // INVARIANT: The lock is that of `device`.
+        Some(Self { device, owners })
     }
 
     /// Returns the bytes of `bar` from `at` on in the core's mapping, or `None` if the core has
@@ -178,6 +188,10 @@ impl<'a, T: Operations> IoShared<'a, T> {
 
 /// The io lock, held for writing: the guard can change the owners and the kernel's mappings of the
 /// BARs.
+///
+/// # Invariants
+///
+/// `owners` is the guard of the lock of `device`.
 pub(crate) struct IoExclusive<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     owners: WriteGuard<'a, BarOwners<T::BarMaps>>,
@@ -194,18 +208,28 @@ impl<T: Operations> Io<T> for IoExclusive<'_, T> {
 }
 
 impl<'a, T: Operations> IoExclusive<'a, T> {
-    /// Wraps the guard of the lock.
-    pub(super) fn new(
-        device: &'a OpenDevice<T>,
-        owners: WriteGuard<'a, BarOwners<T::BarMaps>>,
-    ) -> Self {
-        Self { device, owners }
+    /// Takes the lock. Fails with [`EINTR`] if a fatal signal arrives.
+    pub(super) fn new(device: &'a OpenDevice<T>) -> Result<Self> {
+        let owners = device.owners().write_killable()?;
+        // INVARIANT: The lock is that of `device`.
+        Ok(Self { device, owners })
+    }
+
+    /// Takes the lock if no thread holds it or waits for it, or returns `None`.
+    pub(super) fn try_new(device: &'a OpenDevice<T>) -> Option<Self> {
+        let owners = device.owners().try_write()?;
+        // INVARIANT: The lock is that of `device`.
+        Some(Self { device, owners })
     }
 
     /// Turns the lock for writing into a lock for reading. No other thread can change the mappings
     /// in between.
     pub(crate) fn downgrade(self) -> IoShared<'a, T> {
-        IoShared::new(self.device, self.owners.downgrade())
+        // INVARIANT: By this type's invariant, the lock is that of the device.
+        IoShared {
+            device: self.device,
+            owners: self.owners.downgrade(),
+        }
     }
 
     /// Returns the driver's mappings of `bar` for modification, or `None` if the core owns it.

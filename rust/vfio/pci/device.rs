@@ -275,6 +275,11 @@ impl<T: Operations> OpenDevice<T> {
         self.opened().bars.contains(bar).then_some(bar)
     }
 
+    /// Returns the io lock, with the owner of each BAR.
+    pub(super) fn owners(&self) -> &RwSemaphore<BarOwners<T::BarMaps>> {
+        &self.0.owners
+    }
+
     /// Returns the gate of the device.
     pub(super) fn gate(&self) -> &Gate {
         &self.0.gate
@@ -326,13 +331,13 @@ impl<T: Operations> OpenDevice<T> {
     ///
     /// Fails with [`EINTR`] if a fatal signal arrives.
     pub(crate) fn io_shared(&self) -> Result<IoShared<'_, T>> {
-        Ok(IoShared::new(self, self.0.owners.read_killable()?))
+        IoShared::new(self)
     }
 
     /// Takes the io lock for reading if no thread holds it for writing or waits for it, or returns
     /// `None`. A thread that holds a lock which comes after the io lock must use this function.
     pub(crate) fn try_io_shared(&self) -> Option<IoShared<'_, T>> {
-        Some(IoShared::new(self, self.0.owners.try_read()?))
+        IoShared::try_new(self)
     }
 
     /// Makes a file that leads to `exported`, with the open flags `flags`: `O_RDONLY` or `O_RDWR`,
@@ -367,13 +372,13 @@ impl<T: Operations> OpenDevice<T> {
     ///
     /// Fails with [`EINTR`] if a fatal signal arrives.
     pub(crate) fn io_exclusive(&self) -> Result<IoExclusive<'_, T>> {
-        Ok(IoExclusive::new(self, self.0.owners.write_killable()?))
+        IoExclusive::new(self)
     }
 
     /// Takes the io lock for writing if no thread holds it or waits for it, or returns `None`. A
     /// thread that holds a lock which comes after the io lock must use this function.
     pub(crate) fn try_io_exclusive(&self) -> Option<IoExclusive<'_, T>> {
-        Some(IoExclusive::new(self, self.0.owners.try_write()?))
+        IoExclusive::try_new(self)
     }
 
     /// Lets the core handle an ioctl, as with vfio-pci. It fails with the core's errno.
