@@ -2,7 +2,6 @@
 
 //! The device structure of vfio-pci-core.
 
-use super::memory::MemoryHeld;
 use crate::{
     bindings,
     vfio::Transfer, //
@@ -107,13 +106,6 @@ impl CoreDevice {
         // calls.
         let own = unsafe { bindings::vfio_rs_num_regions(self.as_ptr()) };
         bindings::VFIO_PCI_NUM_REGIONS.saturating_add(u32::try_from(own).unwrap_or(0))
-    }
-
-    /// Returns whether memory decoding is on and the device is in full power. It remains so while
-    /// the lock is held.
-    pub(super) fn is_memory_enabled(&self, _lock: &MemoryHeld) -> bool {
-        // SAFETY: The structure is valid by the type's invariant, and the caller holds the lock.
-        unsafe { bindings::__vfio_pci_memory_enabled(self.as_ptr()) }
     }
 
     /// Lets the core transfer at the file offset of `transfer`, which is not in a BAR, and returns

@@ -16,10 +16,10 @@
 //! another device.
 
 use super::{
-    memory::MemoryHeld,
     Bar,
     Io,
     IoShared,
+    MemoryShared,
     OpenDevice,
     Operations, //
 };
@@ -188,10 +188,10 @@ impl<T: Operations> Ioeventfd<T> {
         unsafe { self.device.as_ref() }
     }
 
-    /// Makes the write if memory decoding is on. The gate is open.
+    /// Makes the write if memory decoding is on. The lock is the device's, and the gate is open.
     #[inline(always)]
-    fn perform_locked(&self, lock: &MemoryHeld) {
-        if self.device().core().is_memory_enabled(lock) {
+    fn perform_locked(&self, lock: &MemoryShared<'_, T>) {
+        if lock.is_memory_enabled() {
             self.perform();
         }
     }
@@ -208,7 +208,7 @@ impl<T: Operations> Ioeventfd<T> {
         if gate.is_closed() {
             return true;
         }
-        match MemoryHeld::try_new(self.device()) {
+        match MemoryShared::try_new(self.device()) {
             Some(lock) if !gate.is_closed() => {
                 self.perform_locked(&lock);
                 false
@@ -221,7 +221,7 @@ impl<T: Operations> Ioeventfd<T> {
     fn perform_later(&self) {
         let gate = self.device().gate();
         while gate.pass_reset().is_ok() {
-            let lock = MemoryHeld::new(self.device());
+            let lock = MemoryShared::in_fault(self.device());
             if !gate.is_closed() {
                 return self.perform_locked(&lock);
             }

@@ -42,8 +42,8 @@ impl<'a, T: Operations> MemoryShared<'a, T> {
         Self::in_fault(device)
     }
 
-    /// Takes the lock for reading, in a fault. If a reset begins, the fault makes no entry and then
-    /// waits at the gate, so it cannot hinder the reset twice.
+    /// Takes the lock for reading, in a fault, or where the caller does as a fault: if a reset
+    /// begins, it finds the gate closed and waits there, so it cannot hinder the reset twice.
     #[inline]
     pub(super) fn in_fault(device: &'a OpenDevice<T>) -> Self {
         Self {
@@ -55,6 +55,25 @@ impl<'a, T: Operations> MemoryShared<'a, T> {
     /// Returns the device.
     pub(super) fn device(&self) -> &OpenDevice<T> {
         self.device
+    }
+
+    /// Takes the lock for reading if no thread holds it for writing or waits for that, or returns
+    /// `None`. This does not sleep.
+    #[inline]
+    pub(super) fn try_new(device: &'a OpenDevice<T>) -> Option<Self> {
+        let lock = MemoryHeld::try_new(device)?;
+        Some(Self {
+            device,
+            _lock: lock,
+        })
+    }
+
+    /// Returns whether memory decoding is on and the device is in full power. It remains so while
+    /// the guard exists.
+    #[inline]
+    pub(super) fn is_memory_enabled(&self) -> bool {
+        // SAFETY: The core device is valid, and this guard holds its memory lock.
+        unsafe { bindings::__vfio_pci_memory_enabled(self.device.core().as_ptr()) }
     }
 }
 
@@ -111,9 +130,9 @@ impl<T: Operations> DerefMut for MemoryExclusive<'_, T> {
     }
 }
 
-/// The memory lock of a device, held for reading. Code that needs no data under it uses this alone.
+/// The memory lock of a device, held for reading.
 #[must_use = "the lock is released with the guard"]
-pub(super) struct MemoryHeld(
+struct MemoryHeld(
     // The thread that took a semaphore must release it. The raw pointer prevents moves to another
     // thread.
     *mut rw_semaphore,
@@ -122,17 +141,16 @@ pub(super) struct MemoryHeld(
 impl MemoryHeld {
     /// Takes the lock for reading.
     #[inline]
-    pub(super) fn new<T: Operations>(device: &OpenDevice<T>) -> Self {
+    fn new<T: Operations>(device: &OpenDevice<T>) -> Self {
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         unsafe { kernel::bindings::down_read(lock) };
         Self(lock)
     }
 
-    /// Takes the lock for reading if no thread holds it for writing or waits for that, or returns
-    /// `None`. This does not sleep.
+    /// Takes the lock for reading if no thread holds it for writing or waits for that.
     #[inline]
-    pub(super) fn try_new<T: Operations>(device: &OpenDevice<T>) -> Option<Self> {
+    fn try_new<T: Operations>(device: &OpenDevice<T>) -> Option<Self> {
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         let taken = unsafe { kernel::bindings::down_read_trylock(lock) } != 0;
