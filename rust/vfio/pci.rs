@@ -7,7 +7,10 @@
 //!
 //! [`Registration`] registers a [`Driver`] with the PCI core, and creates a [`Device`] for each PCI
 //! device that is bound to the driver. [`Driver::Device`] is the state of an open device and
-//! implements its [`Operations`]. All exported functions are safe in any order and from any thread.
+//! implements its [`Operations`]. All exported functions are safe in any order and from any thread,
+//! on one condition: the driver drops everything that it makes from the addresses of a BAR
+//! ([`Bar::range`], [`BarMap`]) before the last close of the device ends, as the
+//! [`Operations::BarMaps`] of the BAR are.
 //!
 //! # Lifetime
 //!

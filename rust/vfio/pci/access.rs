@@ -32,7 +32,7 @@ macro_rules! access {
             Access::Read(bytes) => {
                 let mut value: $type = 0;
                 // SAFETY: The core device is valid. The caller of `perform` guarantees that `io`
-                // leads to these bytes of its BAR, and they have the width of the type.
+                // leads to mapped bytes, and they have the width of the type.
                 to_result(unsafe { bindings::$read($core, true, &raw mut value, $io) })?;
                 if let Some(bytes) = bytes.get_mut($part) {
                     bytes.copy_from_slice(&value.to_ne_bytes());
@@ -68,13 +68,14 @@ impl Access<'_> {
 
     /// Performs the access from byte `at` of a BAR on, by the widest accesses that the alignment
     /// permits, as vfio-pci does. Byte `n` of the BAR is at the address `base + n`. The bytes of
-    /// `excluded` are hidden. Returns the number of bytes.
+    /// `excluded` are hidden. Returns the number of bytes. `core` is the device of the BAR, whose
+    /// memory lock this takes.
     ///
     /// Fails with [`EIO`] while memory decoding is off.
     ///
     /// # Safety
     ///
-    /// A mapping of a BAR of `core` must have all bytes of the access at these addresses.
+    /// A mapping of a BAR must have all bytes of the access at these addresses.
     pub(super) unsafe fn perform(
         &mut self,
         core: &CoreDevice,

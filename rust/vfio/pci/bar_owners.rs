@@ -241,7 +241,8 @@ impl<'a, T: Operations> IoExclusive<'a, T> {
     }
 
     /// Makes the driver the owner of `bar`, with the mappings `maps`, and removes the core's
-    /// mapping.
+    /// mapping. The last close of the device drops `maps`, which must be mappings of this BAR only;
+    /// see [`Bar::range`].
     ///
     /// Fails with [`EBUSY`] if the core has no mapping. Fails with [`EINVAL`] if the BAR is not
     /// memory, or if it is one of another device.

@@ -288,8 +288,8 @@ impl<D: Driver> Callbacks<D> {
     unsafe extern "C" fn reset_done(pdev: *mut pci_dev) {
         // SAFETY: The PCI core passes a bound device.
         let device = unsafe { Self::device(pdev) };
-        // SAFETY: The PCI core called `reset_prepare` on this thread and has held the device's lock
-        // since.
+        // SAFETY: The PCI core called `reset_prepare` on this thread for the same device, and has
+        // held the device's lock since.
         unsafe { device.gate.reset_done(&device.core) };
     }
 

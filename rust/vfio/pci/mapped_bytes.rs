@@ -125,8 +125,11 @@ impl MappedBytes<'_> {
     }
 
     /// Reads or writes these bytes for userspace until the end of the transfer or of one step, and
-    /// returns their number. They must be those of `bar` from `at` on. Waits at the gate of
-    /// `device`. The MSI-X table is hidden.
+    /// returns their number. Waits at the gate of `device`. The MSI-X table is hidden.
+    ///
+    /// The bytes must be those of `bar`, a BAR of `device`, from `at` on. Otherwise the function
+    /// accesses mapped bytes of a BAR as well, but with the lock and the gate of another device, or
+    /// it hides the wrong bytes.
     ///
     /// This does what vfio_pci_core_read() and vfio_pci_core_write() do for a BAR. Calling these
     /// would take 150 more instructions, which find what this driver already knows.
@@ -163,8 +166,8 @@ impl MappedBytes<'_> {
     }
 
     /// Reads or writes these bytes for the kernel until the end of `access`, and returns their
-    /// number. They must be those of `bar`, a BAR of `device`, from `at` on. The MSI-X table is
-    /// hidden.
+    /// number. The MSI-X table is hidden. The bytes must be those that [`Self::transfer_step`]
+    /// expects.
     ///
     /// Fails with [`EIO`] while memory decoding is off.
     pub(crate) fn access<T: Operations>(

@@ -83,7 +83,7 @@ const WRITERS: u32 = 25;
 /// # Invariants
 ///
 /// `MEMORY_LOCKED` is set if and only if the thread between `reset_prepare` and `reset_done` holds
-/// the memory lock for writing.
+/// for writing the memory lock of the core device that it passed to `reset_prepare`.
 #[pin_data]
 pub(super) struct Gate {
     /// The reasons for which the gate is closed, as bits; 0 while it is open.
@@ -235,12 +235,13 @@ impl Gate {
     ///
     /// # Safety
     ///
-    /// The calling thread must have called `reset_prepare`.
+    /// The calling thread must have called `reset_prepare` with the same `core`.
     pub(super) unsafe fn reset_done(&self, core: &CoreDevice) {
         let before = self.change(0, RESET | FAILED | MEMORY_LOCKED);
         if before & MEMORY_LOCKED != 0 {
             // SAFETY: `MEMORY_LOCKED` was set, so the thread that called `reset_prepare` holds the
-            // lock, by the type's invariant. The caller guarantees that it is this thread.
+            // lock, by the type's invariant. The caller guarantees that it is this thread, and that
+            // the lock is that of `core`.
             drop(unsafe { MemoryLocked::from_kept(core) });
         }
     }
