@@ -127,6 +127,7 @@ use core::fmt;
 use kernel::{
     bindings::module,
     prelude::*,
+    str::CStr,
     sync::atomic::{
         Acquire,
         Atomic,
@@ -157,6 +158,8 @@ pub(crate) struct State {
 
 impl Operations for State {
     const OWNER: *mut module = THIS_MODULE;
+
+    const EXPORT_NAME: &'static CStr = c"[vfio-subregion]";
 
     type Locked = Claims;
     type BarMaps = Segments;

@@ -73,6 +73,7 @@ use kernel::{
     },
     pci,
     prelude::*,
+    str::CStr,
     sync::{
         Arc,
         Mutex, //
@@ -86,6 +87,9 @@ use kernel::{
 pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// The module that owns the files of the driver, or null if it is built in.
     const OWNER: *mut module;
+
+    /// The name of the files of exports, which `/proc` shows after `anon_inode:`.
+    const EXPORT_NAME: &'static CStr;
 
     /// The data that the core's memory lock protects while the device is open; see
     /// [`MemoryShared`].

@@ -299,7 +299,7 @@ impl NewExport {
         exports.files.fetch_add(1, Relaxed);
         let export = KBox::new(Export { exports, target }, GFP_KERNEL_ACCOUNT)?;
         let data = KBox::into_raw(export);
-        let name = c"[vfio-subregion]".as_char_ptr();
+        let name = T::EXPORT_NAME.as_char_ptr();
         let table = &FileOps::<T>::TABLE;
         // SAFETY: The name and the table are static. The functions of the table expect an
         // `Export<T>` as the file's data. `data` keeps the inode until the file is released.
