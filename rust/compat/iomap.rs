@@ -83,7 +83,7 @@ impl IoMap {
     /// Returns whether the mapping has the type `mem`. On x86 every other mapping of these pages
     /// then has the same type.
     pub(crate) fn has_type(&self, mem: MemType) -> bool {
-        is_mapped_as(self.io.as_ptr(), mem)
+        is_mapped_as(self.io, mem)
     }
 
     /// Returns the address of the first byte.
@@ -100,8 +100,8 @@ impl Drop for IoMap {
 }
 
 /// Returns whether the kernel mapping at `io` has the type `mem`.
-pub(crate) fn is_mapped_as(io: *mut c_void, mem: MemType) -> bool {
+pub(crate) fn is_mapped_as(io: NonNull<c_void>, mem: MemType) -> bool {
     let prot = mem.apply(pgprot_t::default());
     // SAFETY: The function accepts any kernel address, mapped or not.
-    unsafe { bindings::vfio_rs_kernel_is_mapped(io, prot) }
+    unsafe { bindings::vfio_rs_kernel_is_mapped(io.as_ptr(), prot) }
 }

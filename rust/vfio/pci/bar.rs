@@ -85,15 +85,15 @@ impl BarInfo {
         let can_mmap = unsafe { bindings::vfio_rs_bar_mmap_supported(core.as_ptr(), number) };
         // CAST: `usize` has at most 64 bits.
         let pages = len.checked_next_multiple_of(PAGE_SIZE as u64);
-        let usable = match from_err_ptr(io) {
-            Ok(io) if io.is_null() => Err(ENODEV),
+        let usable = match from_err_ptr(io).map(NonNull::new) {
+            Ok(None) => Err(ENODEV),
             // Another mapping has given the BAR's page another type. The driver can divide only a
             // BAR of whole pages into segments.
-            Ok(io) if is_memory && !is_whole_pages(phys, len) => {
+            Ok(Some(io)) if is_memory && !is_whole_pages(phys, len) => {
                 let ordinary = is_mapped_as(io, MemType::Noncached);
                 ordinary.then_some(()).ok_or(EBUSY)
             }
-            Ok(_) => Ok(()),
+            Ok(Some(_)) => Ok(()),
             Err(error) => Err(error),
         };
         Self {
