@@ -420,8 +420,10 @@ impl<T: Operations> OpenDevice<T> {
 
     /// Transfers at the file offset of `transfer`, which is in no BAR, as vfio-pci does.
     ///
-    /// Fails with [`EINVAL`] if the offset is in a BAR, and with [`EIO`] if the recovery from an
-    /// error has failed. Other errors are those of [`CoreDevice::transfer`].
+    /// Fails with [`EINVAL`] if the offset is in a BAR, in no region or beyond its end. Fails with
+    /// [`EIO`] if the recovery from an error has failed, or if the device does not resume. Fails
+    /// with [`EFAULT`] if the user buffer is invalid. Fails with [`ENOMEM`] if the core cannot map
+    /// the region.
     #[inline(never)]
     pub(crate) fn core_transfer(&self, mut transfer: Transfer<'_>) -> Result<usize> {
         let region = transfer.file_offset()? >> bindings::VFIO_PCI_OFFSET_SHIFT;

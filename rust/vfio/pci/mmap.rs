@@ -203,7 +203,7 @@ enum Outcome {
 ///
 /// - `vmf` describes a fault that the calling thread handles, for an entry of `1 << order` pages,
 ///   which have `len` bytes.
-/// - [`vma_ops::complete`] has set up the VMA of `vmf` for `device`.
+/// - `vma_ops::complete` has set up the VMA of `vmf` for `device`.
 /// - The calling thread holds the mmap lock or the VMA's lock for reading.
 pub(crate) struct Fault<'a, T: Operations> {
     device: &'a OpenDevice<T>,
