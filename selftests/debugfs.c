@@ -4,14 +4,13 @@
  * that opened it runs and knows nothing of it. Neither read() nor an open file gets in the way of
  * the program, or of the administrator who unbinds the device.
  */
-#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "fixture.h"
+#include "withheld.h"
 
 #define TEXT	(64 * KIB)
 
@@ -244,36 +243,23 @@ static void *read_to_page(void *data)
 static bool stall(struct __test_metadata *_metadata, FIXTURE_DATA(debugfs) * self,
 		  struct stalled *stalled)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register absent;
-	struct uffd_msg message;
-
-	stalled->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (stalled->uffd < 0)
-		SKIP(return false, "userfaultfd: %s", strerror(errno));
-	ASSERT_EQ(0, ioctl(stalled->uffd, UFFDIO_API, &api));
 	stalled->page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			     -1, 0);
 	ASSERT_NE(MAP_FAILED, stalled->page);
-	absent = (struct uffdio_register) {
-		.range = { (uintptr_t)stalled->page, 4 * KIB },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	ASSERT_EQ(0, ioctl(stalled->uffd, UFFDIO_REGISTER, &absent));
+	stalled->uffd = withhold(_metadata, stalled->page, 4 * KIB);
+	if (stalled->uffd < 0)
+		return false;
 	stalled->file = open(self->path, O_RDONLY | O_CLOEXEC);
 	ASSERT_LE(0, stalled->file);
 	ASSERT_EQ(0, pthread_create(&stalled->thread, NULL, read_to_page, stalled));
-	/* It waits for the page from here on. */
-	ASSERT_EQ(sizeof(message), read(stalled->uffd, &message, sizeof(message)));
+	await_access(_metadata, stalled->uffd);
 	return true;
 }
 
 /* Lets the thread have the page. It reads the text from the time of its open(). */
 static void go_on(struct __test_metadata *_metadata, struct stalled *stalled)
 {
-	struct uffdio_zeropage zero = { .range = { (uintptr_t)stalled->page, 4 * KIB } };
-
-	ASSERT_EQ(0, ioctl(stalled->uffd, UFFDIO_ZEROPAGE, &zero));
+	give(_metadata, stalled->uffd, stalled->page, 4 * KIB);
 	ASSERT_EQ(0, pthread_join(stalled->thread, NULL));
 	EXPECT_EQ(32, stalled->ret);
 	EXPECT_EQ(0, strncmp(stalled->page, "opened pid=", 11));

@@ -4,15 +4,14 @@
  * memory. Both give the same results as with vfio-pci, whether ranges are claimed or not.
  */
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include "dma_buf.h"
+#include "withheld.h"
 
 /* The number of exports while a subregion comes and goes, within this number of seconds. */
 #define EXPORTS			5000
@@ -296,27 +295,24 @@ TEST_F(dma_race, a_bar_is_exported_while_its_first_subregion_comes_and_goes)
 	EXPECT_LT(ENOUGH, self->made);
 }
 
-/* Puts the header of a request on a present page, and the rest on a page that is not present. */
-static void split_request(struct __test_metadata *_metadata, FIXTURE_DATA(dma_race) * self)
+/*
+ * Puts the header of a request on a present page, and the rest on a page that is not present.
+ *
+ * Returns false after marking the test as skipped.
+ */
+static bool split_request(struct __test_metadata *_metadata, FIXTURE_DATA(dma_race) * self)
 {
-	struct uffdio_api api = { .api = UFFD_API };
 	struct dma_buf_request request = request_for(&exports[0]);
-	struct uffdio_register absent;
 
-	self->userfaultfd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (self->userfaultfd < 0)
-		SKIP(return, "userfaultfd: %s", strerror(errno));
-	ASSERT_EQ(0, ioctl(self->userfaultfd, UFFDIO_API, &api));
 	self->pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			   0);
 	ASSERT_NE(MAP_FAILED, self->pages);
-	absent = (struct uffdio_register) {
-		.range = { (uintptr_t)self->pages + 4 * KIB, 4 * KIB },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	ASSERT_EQ(0, ioctl(self->userfaultfd, UFFDIO_REGISTER, &absent));
+	self->userfaultfd = withhold(_metadata, self->pages + 4 * KIB, 4 * KIB);
+	if (self->userfaultfd < 0)
+		return false;
 	memcpy(self->pages + 4 * KIB - sizeof(request.feature), &request, sizeof(request.feature));
 	memcpy(self->data, &request.region_index, sizeof(request) - sizeof(request.feature));
+	return true;
 }
 
 static void *export_split_request(void *data)
@@ -348,7 +344,8 @@ TEST_F(dma_race, a_bar_is_exported_whose_first_subregion_comes_while_the_request
 	pthread_t export, create;
 	unsigned int tries;
 
-	split_request(_metadata, self);
+	if (!split_request(_metadata, self))
+		return;
 	event.fd = self->userfaultfd;
 	ASSERT_EQ(0, pthread_create(&export, NULL, export_split_request, self));
 	ASSERT_EQ(1, poll(&event, 1, 10000)) TH_LOG("the kernel did not read the request");

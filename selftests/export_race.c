@@ -4,12 +4,10 @@
  * claims the same pages again, closes the device and opens it again. No worker ever sees a byte of
  * a later subregion.
  */
-#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/syscall.h>
 
-#include "fixture.h"
+#include "withheld.h"
 
 #define CLAIM		(4 * MIB)
 #define CLAIM_SIZE	(2 * MIB)
@@ -185,27 +183,17 @@ static void *stall(void *data)
 TEST_F(export_stall, the_owner_does_not_wait_for_a_page_of_a_worker)
 {
 	struct stalled stalled[] = { { .call = stalled_write }, { .call = stalled_read } };
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register absent;
-	struct uffdio_zeropage zero;
-	struct uffd_msg message;
 	struct vfio_subregion_create sub;
 	const uint32_t value = VALUE;
 	unsigned int i;
 	char *pages;
 	int uffd, fd;
 
-	uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (uffd < 0)
-		SKIP(return, "userfaultfd: %s", strerror(errno));
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_API, &api));
 	pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, pages);
-	absent = (struct uffdio_register) {
-		.range = { (uintptr_t)pages, 8 * KIB },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_REGISTER, &absent));
+	uffd = withhold(_metadata, pages, 8 * KIB);
+	if (uffd < 0)
+		return;
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, CLAIM,
 			     CLAIM_SIZE);
 	fd = fixture_export(_metadata, &self->dev, sub.index, O_RDWR);
@@ -214,14 +202,12 @@ TEST_F(export_stall, the_owner_does_not_wait_for_a_page_of_a_worker)
 		stalled[i].fd = fd;
 		stalled[i].page = pages + i * 4 * KIB;
 		ASSERT_EQ(0, pthread_create(&stalled[i].thread, NULL, stall, &stalled[i]));
-		/* It waits for the page from here on. */
-		ASSERT_EQ(sizeof(message), read(uffd, &message, sizeof(message)));
+		await_access(_metadata, uffd);
 	}
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, CLAIM, CLAIM_SIZE);
 	vfio_device_close(&self->dev);
-	zero = (struct uffdio_zeropage) { .range = absent.range };
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
+	give(_metadata, uffd, pages, 8 * KIB);
 	for (i = 0; i < ARRAY_SIZE(stalled); i++)
 		ASSERT_EQ(0, pthread_join(stalled[i].thread, NULL));
 	/* The bytes to be written came too late; those that were read had been read in time. */

@@ -6,14 +6,13 @@
  * The other thread reads from the BAR to a page that does not come, and the driver cannot change
  * the kernel's mappings of the BAR meanwhile.
  */
-#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 
 #include "dma_buf.h"
 #include "refusal.h"
+#include "withheld.h"
 
 /* In tenths of a second: how long a process may take until it waits. */
 #define PATIENCE	300
@@ -42,34 +41,21 @@ static void *read_to_page(void *data)
 /* Returns false after marking the test as skipped. */
 static bool stall(struct __test_metadata *_metadata, FIXTURE_DATA(killable) * self)
 {
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register absent;
-	struct uffd_msg message;
-
-	self->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	if (self->uffd < 0)
-		SKIP(return false, "userfaultfd: %s", strerror(errno));
-	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_API, &api));
 	self->page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			  0);
 	ASSERT_NE(MAP_FAILED, self->page);
-	absent = (struct uffdio_register) {
-		.range = { (uintptr_t)self->page, 4 * KIB },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_REGISTER, &absent));
+	self->uffd = withhold(_metadata, self->page, 4 * KIB);
+	if (self->uffd < 0)
+		return false;
 	ASSERT_EQ(0, pthread_create(&self->reader, NULL, read_to_page, self));
-	/* It waits for the page from here on. */
-	ASSERT_EQ(sizeof(message), read(self->uffd, &message, sizeof(message)));
+	await_access(_metadata, self->uffd);
 	return true;
 }
 
 /* Lets the reader have its page. */
 static void go_on(struct __test_metadata *_metadata, FIXTURE_DATA(killable) * self)
 {
-	struct uffdio_zeropage zero = { .range = { (uintptr_t)self->page, 4 * KIB } };
-
-	ASSERT_EQ(0, ioctl(self->uffd, UFFDIO_ZEROPAGE, &zero));
+	give(_metadata, self->uffd, self->page, 4 * KIB);
 	ASSERT_EQ(0, pthread_join(self->reader, NULL));
 	EXPECT_EQ(sizeof(uint32_t), self->done);
 }
