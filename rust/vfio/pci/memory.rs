@@ -24,8 +24,8 @@ use core::{
 };
 use kernel::bindings::rw_semaphore;
 
-/// The memory lock, held for reading. Memory decoding stays on, VFIO does not reset the device, and
-/// [`Operations::Locked`] does not change.
+/// The memory lock, held for reading. VFIO does not turn memory decoding off or reset the device,
+/// and [`Operations::Locked`] does not change.
 #[must_use = "the lock is released with the guard"]
 pub(crate) struct MemoryShared<'a, T: Operations> {
     device: &'a OpenDevice<T>,
@@ -42,8 +42,8 @@ impl<'a, T: Operations> MemoryShared<'a, T> {
         Self::in_fault(device)
     }
 
-    /// Takes the lock for reading, in a fault, or where the caller does as a fault: if a reset
-    /// begins, it finds the gate closed and waits there, so it cannot hinder the reset twice.
+    /// Takes the lock for reading, for a caller that has found the gate open. Such a caller cannot
+    /// hinder a reset twice.
     #[inline]
     pub(super) fn in_fault(device: &'a OpenDevice<T>) -> Self {
         Self {

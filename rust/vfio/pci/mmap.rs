@@ -315,10 +315,11 @@ impl<'a, T: Operations> Fault<'a, T> {
     /// not support this: it is a BUG() with `CONFIG_DEBUG_VM`, and otherwise returns a result that
     /// the kernel logs. A table exists until the end of the fault, because only operations that
     /// hold the VMA's lock for writing replace it.
+    ///
+    /// The table is the one that the memory manager has allocated before it called the driver.
+    /// `vmf_insert_pfn()` would allocate another one, which can wait for a disk, while a reset that
+    /// has stopped this disk waits for the memory lock.
     fn has_table(&self) -> bool {
-        if !cfg!(CONFIG_ARCH_SUPPORTS_HUGE_PFNMAP) {
-            return true;
-        }
         // SAFETY: `vmf` describes a fault that this thread handles, by the type's invariant, and
         // the only caller checks that it is one of a single page.
         unsafe { bindings::vfio_rs_fault_has_table(self.vmf.as_ptr()) }

@@ -25,8 +25,11 @@
 //!
 //! A call must not depend on the user's threads either, which can hold the lock for reading in
 //! turn, so that somebody always holds it. While a call tries to get the lock, other threads
-//! therefore do not take it ([`Gate::give_way`]), and faults, which do take it, then wait at the
-//! gate.
+//! therefore do not take it ([`Gate::give_way`]). Faults and ioeventfds look at the gate before
+//! they take it, and wait there.
+//!
+//! The caller may have stopped other devices of the same bus, such as a disk, so nobody may wait
+//! for a disk while he holds the lock for reading. A fault allocates nothing then.
 //!
 //! The memory lock and the inode of the mappings exist from the allocation of the device to its
 //! release. The calls therefore work whether the device is open or closed.
@@ -311,9 +314,10 @@ fn this_task() -> usize {
 /// Most writers release the lock within microseconds, and the function then gets it. It does not
 /// wait longer, because others keep the lock until the reset is over.
 ///
-/// The loop ends, because readers of the memory lock do not wait for locks of the PCI core, and
-/// because no thread of the user can take the lock again and again: [`Gate::give_way`] and the gate
-/// stop it. They hold it only while they look up a range, make an entry or access registers.
+/// The loop ends, because readers of the memory lock wait neither for locks of the PCI core nor for
+/// a device, and because no thread of the user can take the lock again and again:
+/// [`Gate::give_way`] and the gate stop it. They hold it only while they look up a range, make an
+/// entry or access registers.
 fn exclude_faults(core: &CoreDevice) -> Option<MemoryLocked> {
     let mut writers_left = WRITERS;
     loop {

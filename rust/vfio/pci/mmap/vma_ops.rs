@@ -222,6 +222,10 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         let Some(device) = source.device() else {
             return Ok(refusal(order));
         };
+        // Before the fault takes the memory lock, for which a reset may be waiting.
+        if device.gate().is_closed() {
+            return Err(device);
+        }
         // SAFETY: The caller guarantees the fault in progress, its lock and the order. `complete`
         // has set up the VMA for the device that the source returns.
         let fault = unsafe { Fault::from_raw(&device, source.exported(), vmf, order) };
