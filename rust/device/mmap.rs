@@ -127,7 +127,9 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
 /// Handles an access to the page `span` of `bar`, which was a stray a moment ago.
 ///
 /// The io lock comes before the locks that a fault holds, so this function must not wait for it. If
-/// another thread holds it, the page remains a stray for now.
+/// another thread holds it, the page remains a stray for now, and the program repeats the access.
+/// An access by the kernel fails: it could be that of the thread that holds the lock, in a read()
+/// or write() whose buffer is this page.
 #[cold]
 #[inline(never)]
 fn fault_stray(
@@ -136,13 +138,17 @@ fn fault_stray(
     bar: BarIndex,
     span: Span,
 ) -> FaultOutcome {
-    if let (Some(mut io), Some(bar)) = (device.try_io_exclusive(), device.bar(bar.index())) {
-        segments::end_stray_page(device, &mut io, bar, span.start());
+    let mut io = device.try_io_exclusive();
+    if let (Some(io), Some(bar)) = (&mut io, device.bar(bar.index())) {
+        segments::end_stray_page(device, io, bar, span.start());
     }
+    let is_locked = io.is_some();
+    drop(io);
     let offset = bar.window_start().saturating_add(span.start());
     let table = fault.memory_shared();
     match table.claim_kind(bar, span) {
         None => traced(device, offset, fault.map(&table, bar.index(), span.start())),
+        Some(ClaimKind::Stray) if !is_locked && fault.is_by_program() => fault.repeat(),
         Some(_) => refuse(device, fault, offset),
     }
 }

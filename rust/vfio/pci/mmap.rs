@@ -195,6 +195,8 @@ enum Outcome {
     Done(vm_fault_t),
     /// The gate of the device is closed. The fault must be handled again when it is open.
     AwaitGate,
+    /// The CPU repeats the access in a millisecond.
+    Repeat,
 }
 
 /// An access to a page of a mapping that has no page-table entry.
@@ -271,6 +273,19 @@ impl<'a, T: Operations> Fault<'a, T> {
     #[inline]
     pub(crate) fn memory_shared(&self) -> MemoryShared<'a, T> {
         MemoryShared::in_fault(self.device)
+    }
+
+    /// Returns whether the program itself made the access, and not the kernel on its behalf.
+    pub(crate) fn is_by_program(&self) -> bool {
+        // SAFETY: `vmf` is valid during the fault, by the type's invariant.
+        let flags = unsafe { (*self.vmf.as_ptr()).flags };
+        flags & kernel::bindings::fault_flag_FAULT_FLAG_USER != 0
+    }
+
+    /// Makes no entry, and has the access repeated a millisecond later, when signals have been
+    /// handled. Only for an access by the program: signals do not end one by the kernel.
+    pub(crate) fn repeat(&self) -> FaultOutcome {
+        FaultOutcome(Outcome::Repeat)
     }
 
     /// Makes no entry. For a huge entry the memory manager tries smaller ones; for a single page it

@@ -34,7 +34,11 @@ use kernel::{
         vm_operations_struct, //
     },
     mm::virt::VmaRef,
-    prelude::*, //
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// The origin of the device that a VMA maps: the open device itself, or an export.
@@ -232,6 +236,11 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         match device.data().fault(&device, &fault).0 {
             Outcome::Done(answer) => Ok(answer),
             Outcome::AwaitGate => Err(device),
+            Outcome::Repeat => {
+                drop(device);
+                fsleep(Delta::from_millis(1));
+                Ok(kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE)
+            }
         }
     }
 
