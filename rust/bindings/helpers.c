@@ -69,9 +69,13 @@ bool vfio_rs_kernel_is_mapped(void __iomem *io, pgprot_t prot)
 
 	if (!pte || !pte_present(*pte))
 		return false;
-	held = pte_pgprot(*pte);
-	if (level != PG_LEVEL_4K)
-		held = pgprot_large_2_4k(held);
+	/* The bit PAT has another place in a large entry. */
+	if (level == PG_LEVEL_4K)
+		held = pte_pgprot(*pte);
+	else if (level == PG_LEVEL_2M)
+		held = pgprot_large_2_4k(pmd_pgprot(*(pmd_t *)pte));
+	else
+		held = pgprot_large_2_4k(pud_pgprot(*(pud_t *)pte));
 	return !((pgprot_val(held) ^ pgprot_val(prot)) & _PAGE_CACHE_MASK);
 }
 #else

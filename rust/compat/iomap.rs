@@ -72,6 +72,9 @@ impl IoMap {
     /// Maps `range` for the kernel with the type that other mappings of it have, or uncached if
     /// there are none. The kernel does not log that it refuses a mapping of write-back memory.
     ///
+    /// On x86, pages that nothing else maps or reserves are write-combining for a moment. Whoever
+    /// maps them in this moment gets that type, and the result then has it as well.
+    ///
     /// Fails with the errors of [`Self::new`].
     pub(crate) fn with_present_type(range: PhysRange) -> Result<Self> {
         // ioremap() logs the refusal, and a reservation does not. The reservation must not remain,
@@ -83,7 +86,8 @@ impl IoMap {
     /// Returns whether the mapping has the type `mem`. On x86 every other mapping of these pages
     /// then has the same type.
     pub(crate) fn has_type(&self, mem: MemType) -> bool {
-        is_mapped_as(self.io, mem)
+        // SAFETY: `io` is a live mapping by the type's invariant.
+        unsafe { is_mapped_as(self.io, mem) }
     }
 
     /// Returns the address of the first byte.
@@ -100,8 +104,13 @@ impl Drop for IoMap {
 }
 
 /// Returns whether the kernel mapping at `io` has the type `mem`.
-pub(crate) fn is_mapped_as(io: NonNull<c_void>, mem: MemType) -> bool {
+///
+/// # Safety
+///
+/// `io` must be the address of a kernel mapping that exists during the call.
+pub(crate) unsafe fn is_mapped_as(io: NonNull<c_void>, mem: MemType) -> bool {
     let prot = mem.apply(pgprot_t::default());
-    // SAFETY: The function accepts any kernel address, mapped or not.
+    // SAFETY: The mapping exists, as the caller guarantees, and with it the page tables that the
+    // function reads.
     unsafe { bindings::vfio_rs_kernel_is_mapped(io.as_ptr(), prot) }
 }

@@ -31,7 +31,7 @@ impl MemType {
         }
     }
 
-    /// Returns the name that this architecture has for the type.
+    /// Returns the name that this architecture, x86 or arm64, has for the type.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Noncached | Self::Device if cfg!(CONFIG_X86) => "UC-",

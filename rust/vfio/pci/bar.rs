@@ -90,7 +90,9 @@ impl BarInfo {
             // Another mapping has given the BAR's page another type. The driver can divide only a
             // BAR of whole pages into segments.
             Ok(Some(io)) if is_memory && !is_whole_pages(phys, len) => {
-                let ordinary = is_mapped_as(io, MemType::Noncached);
+                // SAFETY: The core has mapped the BAR at `io`. No other thread uses the device, as
+                // the caller guarantees, so the mapping remains during the call.
+                let ordinary = unsafe { is_mapped_as(io, MemType::Noncached) };
                 ordinary.then_some(()).ok_or(EBUSY)
             }
             Ok(Some(_)) => Ok(()),

@@ -103,7 +103,11 @@ pub(crate) trait Io<T: Operations> {
     /// Returns whether the core has a mapping of `bar` with the type `mem`.
     fn core_maps_as(&self, bar: Bar<'_>, mem: MemType) -> bool {
         let io = self.device().own(bar).and_then(|bar| bar.core_map());
-        io.is_some_and(|io| is_mapped_as(io, mem))
+        io.is_some_and(|io| {
+            // SAFETY: The core's mapping of the BAR exists, because only a holder of the io lock
+            // for writing removes it.
+            unsafe { is_mapped_as(io, mem) }
+        })
     }
 
     /// Returns whether the driver owns `bar` or can become its owner by

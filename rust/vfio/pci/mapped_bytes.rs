@@ -104,11 +104,18 @@ impl MappedBytes<'_> {
         }
     }
 
-    /// Returns the address that byte 0 of the BAR would have if these are its bytes from `at` on.
+    /// Returns the address that byte 0 of `bar` would have if these are its bytes from `at` on.
+    ///
+    /// Fails with [`EINVAL`] if `bar` is memory and they cannot be. Accesses are as wide as `at`
+    /// permits, and some CPUs refuse those of device memory that are not aligned.
     #[inline]
-    fn base(&self, at: u64) -> *mut c_void {
+    fn base(&self, bar: Bar<'_>, at: u64) -> Result<*mut c_void> {
         // CAST: `usize` has 64 bits on all supported platforms.
-        self.io.wrapping_byte_sub(at as usize)
+        let base = self.io.wrapping_byte_sub(at as usize);
+        if bar.is_memory() && base.addr() & 7 != 0 {
+            return Err(EINVAL);
+        }
+        Ok(base)
     }
 
     /// Returns how many of these bytes one step of a transfer from byte `at` on can transfer.
@@ -145,6 +152,7 @@ impl MappedBytes<'_> {
         transfer: &mut Transfer<'_>,
     ) -> Result<usize> {
         device.gate().pass()?;
+        let base = self.base(bar, at)?;
         let excluded = bar.msix_table();
         // SAFETY: The core device is valid. By the type's invariant, the bytes are mapped. The
         // function accesses the buffer as user memory and fails if it is invalid.
@@ -152,7 +160,7 @@ impl MappedBytes<'_> {
             bindings::vfio_pci_core_do_io_rw(
                 device.core().as_ptr(),
                 bar.is_memory(),
-                self.base(at),
+                base,
                 transfer.buffer(),
                 i64::try_from(at)?,
                 transfer.remaining().min(self.in_one_step(at)),
@@ -177,8 +185,9 @@ impl MappedBytes<'_> {
         at: u64,
         access: &mut Access<'_>,
     ) -> Result<usize> {
+        let base = self.base(bar, at)?;
         let mut access = access.limited(self.len.get());
         // SAFETY: By the type's invariant, the bytes are mapped at these addresses.
-        unsafe { access.perform(device.core(), self.base(at), at, bar.msix_table()) }
+        unsafe { access.perform(device.core(), base, at, bar.msix_table()) }
     }
 }
