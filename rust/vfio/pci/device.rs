@@ -105,8 +105,8 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     /// Makes the state of a device that is being opened. No other operation runs yet.
     fn open_device(core: &CoreDevice) -> Result<Self>;
 
-    /// Completes the opening of a device. No other operation runs yet. If this fails, the device is
-    /// closed.
+    /// Completes the opening of a device. Of the other operations only [`Operations::describe`] can
+    /// run yet. If this fails, the device is closed.
     fn opened(&self, _device: &OpenDevice<Self>) -> Result {
         Ok(())
     }

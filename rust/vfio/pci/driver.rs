@@ -326,7 +326,9 @@ impl<D: Driver> Callbacks<D> {
     /// This is so if `pcie_do_recovery()` reports the error. `cxl_rch_handle_error()` also reports
     /// errors, for an endpoint that is integrated into the root complex, and makes no call
     /// afterwards. In this case it has not marked the device as offline for a fatal error, and no
-    /// driver's answer to another error causes a reset of such an endpoint.
+    /// driver's answer to another error causes a reset of such an endpoint. In a guest of Xen, the
+    /// host decides what `pcifront_common_process()` reports; if it reports an error and no end of
+    /// the recovery, the gate remains closed until the device is unbound.
     fn recovers(pdev: *mut pci_dev, state: pci_channel_state_t) -> bool {
         if state == kernel::bindings::pci_channel_io_frozen {
             // SAFETY: The PCI core passes a valid device.

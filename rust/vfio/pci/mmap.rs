@@ -143,7 +143,7 @@ impl<T: Operations> Drop for CountedMapping<'_, T> {
 /// Returns the offset in the device file at which `vma` begins.
 fn file_offset(vma: &VmaRef) -> u64 {
     // SAFETY: A `VmaRef` permits reading of the VMA. This field changes only before other code can
-    // find the VMA, and in a move, under locks that exclude readers.
+    // find the VMA, and in a split, under locks that exclude readers.
     let pages = unsafe { (*vma.as_ptr()).vm_pgoff };
     // CAST: `usize` has at most 64 bits.
     (pages as u64) << PAGE_SHIFT
