@@ -112,7 +112,8 @@ use crate::{
             Io,
             MappedBytes,
             NewMapping,
-            Operations, //
+            Operations,
+            TypedMapping, //
         },
         LongResult,
         RegionInfo,
@@ -224,7 +225,11 @@ impl Operations for State {
     }
 
     #[inline]
-    fn mmap(&self, device: &OpenDevice, mapping: NewMapping<'_, Self>) -> Result {
+    fn mmap<'a>(
+        &self,
+        device: &OpenDevice,
+        mapping: NewMapping<'a, Self>,
+    ) -> Result<TypedMapping<'a, Self>> {
         mmap::mmap(device, mapping)
     }
 

@@ -25,13 +25,17 @@ use crate::{
         Fault,
         FaultOutcome,
         GuestTypes,
-        NewMapping, //
+        NewMapping,
+        TypedMapping, //
     }, //
 };
 use kernel::prelude::*;
 
 /// Handles mmap().
-pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Result {
+pub(super) fn mmap<'a>(
+    device: &OpenDevice,
+    mapping: NewMapping<'a, State>,
+) -> Result<TypedMapping<'a, State>> {
     let len = mapping.size();
     match target(device, mapping.file_offset()) {
         Target::Other => Err(EINVAL),
@@ -49,12 +53,11 @@ pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Resul
             }
             bar.expect_usable()?;
             if device.data().ever_had_attribute(parent) {
-                return mmap_with_attribute(device, parent, mapping);
+                return Ok(with_attribute(device, parent, mapping));
             }
             // As with vfio-pci. Only a subregion with the attribute NONCACHED limits a guest to
             // device memory.
-            mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
-            Ok(())
+            Ok(mapping.with_type(MemType::Noncached, GuestTypes::AnyUncached))
         }
         Target::Slot(parent, slot) => {
             let slots = Span::new(slot, len).map_err(|_| EINVAL)?;
@@ -66,27 +69,25 @@ pub(super) fn mmap(device: &OpenDevice, mapping: NewMapping<'_, State>) -> Resul
                     .then_some(region.attribute())
                     .ok_or(EINVAL)
             })?;
-            map(mapping, attribute);
-            Ok(())
+            Ok(typed(mapping, attribute))
         }
     }
 }
 
-/// Completes a mapping of `bar` itself, which has or once had an attribute.
+/// Gives a mapping of `bar` itself, which has or once had an attribute, the type that it has now.
 #[inline(never)]
-fn mmap_with_attribute(
+fn with_attribute<'a>(
     device: &OpenDevice,
     bar: BarIndex,
-    mapping: CountedMapping<'_, State>,
-) -> Result {
+    mapping: CountedMapping<'a, State>,
+) -> TypedMapping<'a, State> {
     // SET_ATTR holds the memory lock while it checks the count and sets the attribute.
     let attribute = device.memory_shared().attribute(bar);
     if attribute == Attribute::Noncached {
-        mapping.map(MemType::Noncached, GuestTypes::AnyUncached);
+        mapping.with_type(MemType::Noncached, GuestTypes::AnyUncached)
     } else {
-        map(mapping, attribute);
+        typed(mapping, attribute)
     }
-    Ok(())
 }
 
 /// Handles an access to a page that has no page-table entry.
@@ -180,7 +181,7 @@ fn revoked(device: &OpenDevice, offset: u64) {
     trace::fault_revoked(device.core().name(), offset);
 }
 
-/// Completes a mapping of a region that has `attribute`.
-fn map(mapping: CountedMapping<'_, State>, attribute: Attribute) {
-    mapping.map(mem_type(attribute), guest_types(attribute));
+/// Gives a mapping of a region the types that belong to `attribute`.
+fn typed(mapping: CountedMapping<'_, State>, attribute: Attribute) -> TypedMapping<'_, State> {
+    mapping.with_type(mem_type(attribute), guest_types(attribute))
 }

@@ -83,5 +83,6 @@ pub(crate) use self::mmap::{
     Fault,
     FaultOutcome,
     GuestTypes,
-    NewMapping, //
+    NewMapping,
+    TypedMapping, //
 };

@@ -33,7 +33,8 @@ use super::{
     IoShared,
     MemoryExclusive,
     MemoryShared,
-    NewMapping, //
+    NewMapping,
+    TypedMapping, //
 };
 use crate::{
     bindings,
@@ -131,7 +132,11 @@ pub(crate) trait Operations: Sized + Send + Sync + 'static {
     fn transfer(&self, device: &OpenDevice<Self>, transfer: Transfer<'_>) -> Result<usize>;
 
     /// Handles mmap(). The caller holds the mmap lock for writing.
-    fn mmap(&self, device: &OpenDevice<Self>, mapping: NewMapping<'_, Self>) -> Result;
+    fn mmap<'a>(
+        &self,
+        device: &OpenDevice<Self>,
+        mapping: NewMapping<'a, Self>,
+    ) -> Result<TypedMapping<'a, Self>>;
 
     /// Called when a VMA starts mapping the device file at `offset` as a copy or a part of another
     /// one. VMAs of mmap() are counted by [`NewMapping::count_by`]. The call may wait only for

@@ -121,15 +121,14 @@ impl<'a, T: Operations> NewMapping<'a, T> {
 /// The mapping is shared.
 pub(crate) struct CountedMapping<'a, T: Operations>(NewMapping<'a, T>);
 
-impl<T: Operations> CountedMapping<'_, T> {
-    /// Completes the VMA: it maps device memory with the type `mem`, and [`Operations::fault`]
-    /// makes its page-table entries.
-    pub(crate) fn map(self, mem: MemType, guest: GuestTypes) {
-        // The memory manager reports the end of the VMA from now on, so the guard must not.
-        let this = ManuallyDrop::new(self);
-        // SAFETY: mmap() is setting up the VMA for a file of the device, and the conditions are the
-        // type's invariants.
-        unsafe { vma_ops::complete(this.0.vma, this.0.device, mem, guest) };
+impl<'a, T: Operations> CountedMapping<'a, T> {
+    /// Chooses the type of the mapping, and the types that KVM lets a guest choose.
+    pub(crate) fn with_type(self, mem: MemType, guest: GuestTypes) -> TypedMapping<'a, T> {
+        TypedMapping {
+            mapping: self,
+            mem,
+            guest,
+        }
     }
 }
 
@@ -137,6 +136,27 @@ impl<T: Operations> Drop for CountedMapping<'_, T> {
     fn drop(&mut self) {
         let device = self.0.device;
         device.data().unmapped(device, self.0.file_offset());
+    }
+}
+
+/// A mapping that mmap() is setting up, and that lacks only the changes of its VMA. Dropping it
+/// does what dropping the [`CountedMapping`] does.
+#[must_use = "mmap() needs the mapping"]
+pub(crate) struct TypedMapping<'a, T: Operations> {
+    mapping: CountedMapping<'a, T>,
+    mem: MemType,
+    guest: GuestTypes,
+}
+
+impl<T: Operations> TypedMapping<'_, T> {
+    /// Completes the VMA: it maps device memory, and [`Operations::fault`] makes its page-table
+    /// entries.
+    pub(super) fn complete(self) {
+        // The memory manager reports the end of the VMA from now on, so the guard must not.
+        let new = &ManuallyDrop::new(self.mapping).0;
+        // SAFETY: mmap() is setting up the VMA for a file of the device, and the conditions are the
+        // invariants of the mapping.
+        unsafe { vma_ops::complete(new.vma, new.device, self.mem, self.guest) };
     }
 }
 

@@ -373,6 +373,9 @@ impl<D: Driver> DeviceOps<D> {
         // SAFETY: VFIO passes a VMA that mmap() is setting up for a file of this device, with the
         // mmap lock held for writing.
         let mapping = unsafe { NewMapping::from_raw(device, vma) };
-        from_result(|| device.data().mmap(device, mapping).map(|()| 0))
+        from_result(|| {
+            device.data().mmap(device, mapping)?.complete();
+            Ok(0)
+        })
     }
 }
