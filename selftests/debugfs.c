@@ -222,74 +222,47 @@ TEST_F(debugfs, shows_which_process_delays_unbinding)
 	fixture_bind(_metadata, self->dev.bdf, vfio_driver());
 }
 
-/* A thread that reads the file to a page that does not come. */
-struct stalled {
-	pthread_t thread;
-	int file;
-	int uffd;
-	char *page;
-	ssize_t ret;
-};
-
-static void *read_to_page(void *data)
-{
-	struct stalled *stalled = data;
-
-	stalled->ret = read(stalled->file, stalled->page, 32);
-	return NULL;
-}
-
 /* Returns false after marking the test as skipped. */
 static bool stall(struct __test_metadata *_metadata, FIXTURE_DATA(debugfs) * self,
-		  struct stalled *stalled)
+		  struct withheld_read *reader)
 {
-	stalled->page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-			     -1, 0);
-	ASSERT_NE(MAP_FAILED, stalled->page);
-	stalled->uffd = withhold(_metadata, stalled->page, 4 * KIB);
-	if (stalled->uffd < 0)
-		return false;
-	stalled->file = open(self->path, O_RDONLY | O_CLOEXEC);
-	ASSERT_LE(0, stalled->file);
-	ASSERT_EQ(0, pthread_create(&stalled->thread, NULL, read_to_page, stalled));
-	await_access(_metadata, stalled->uffd);
-	return true;
+	int file = open(self->path, O_RDONLY | O_CLOEXEC);
+
+	ASSERT_LE(0, file);
+	return withheld_read_begin(_metadata, reader, file, 0);
 }
 
 /* Lets the thread have the page. It reads the text from the time of its open(). */
-static void go_on(struct __test_metadata *_metadata, struct stalled *stalled)
+static void go_on(struct __test_metadata *_metadata, struct withheld_read *reader)
 {
-	give(_metadata, stalled->uffd, stalled->page, 4 * KIB);
-	ASSERT_EQ(0, pthread_join(stalled->thread, NULL));
-	EXPECT_EQ(32, stalled->ret);
-	EXPECT_EQ(0, strncmp(stalled->page, "opened pid=", 11));
-	close(stalled->file);
-	close(stalled->uffd);
+	withheld_read_end(_metadata, reader);
+	EXPECT_EQ(0, strncmp(reader->page, "opened pid=", 11));
+	close(reader->file);
 }
 
 /* contract: outside.lifetime */
 TEST_F(debugfs, the_last_close_does_not_wait_for_a_page_of_a_reader)
 {
-	struct stalled stalled;
+	struct withheld_read reader;
 
-	if (!stall(_metadata, self, &stalled))
+	if (!stall(_metadata, self, &reader))
 		return;
 	vfio_device_close(&self->dev);
 	EXPECT_STREQ("closed\n", state(_metadata, self));
-	go_on(_metadata, &stalled);
+	go_on(_metadata, &reader);
 }
 
 /* contract: outside.lifetime */
 TEST_F(debugfs, unbinding_does_not_wait_for_a_page_of_a_reader)
 {
-	struct stalled stalled;
+	struct withheld_read reader;
 
-	if (!stall(_metadata, self, &stalled))
+	if (!stall(_metadata, self, &reader))
 		return;
 	vfio_device_close(&self->dev);
 	ASSERT_EQ(0, pci_unbind(self->dev.bdf));
 	expect_no_file(_metadata, self);
-	go_on(_metadata, &stalled);
+	go_on(_metadata, &reader);
 	fixture_bind(_metadata, self->dev.bdf, vfio_driver());
 }
 

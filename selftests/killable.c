@@ -6,7 +6,6 @@
  * The other thread reads from the BAR to a page that does not come, and the driver cannot change
  * the kernel's mappings of the BAR meanwhile.
  */
-#include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 
@@ -24,45 +23,11 @@ FIXTURE(killable) {
 	uint64_t window;
 	struct vfio_subregion_create sub;
 	int eventfd;
-	pthread_t reader;
-	int uffd;
-	char *page;
-	ssize_t done;
+	struct withheld_read reader;
 };
-
-static void *read_to_page(void *data)
-{
-	FIXTURE_DATA(killable) * self = data;
-
-	self->done = pread(self->dev.fd, self->page, sizeof(uint32_t), self->window);
-	return NULL;
-}
-
-/* Returns false after marking the test as skipped. */
-static bool stall(struct __test_metadata *_metadata, FIXTURE_DATA(killable) * self)
-{
-	self->page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			  0);
-	ASSERT_NE(MAP_FAILED, self->page);
-	self->uffd = withhold(_metadata, self->page, 4 * KIB);
-	if (self->uffd < 0)
-		return false;
-	ASSERT_EQ(0, pthread_create(&self->reader, NULL, read_to_page, self));
-	await_access(_metadata, self->uffd);
-	return true;
-}
-
-/* Lets the reader have its page. */
-static void go_on(struct __test_metadata *_metadata, FIXTURE_DATA(killable) * self)
-{
-	give(_metadata, self->uffd, self->page, 4 * KIB);
-	ASSERT_EQ(0, pthread_join(self->reader, NULL));
-	EXPECT_EQ(sizeof(uint32_t), self->done);
-}
 
 FIXTURE_SETUP(killable)
 {
-	self->uffd = -1;
 	self->eventfd = eventfd(0, EFD_CLOEXEC);
 	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
 		return;
@@ -76,8 +41,6 @@ FIXTURE_TEARDOWN(killable)
 {
 	vfio_device_close(&self->dev);
 	close(self->eventfd);
-	if (self->uffd >= 0)
-		close(self->uffd);
 }
 
 /* The calls that wait for the io lock. */
@@ -161,25 +124,6 @@ static const struct call readers[] = {
 	{ "the removal of an ioeventfd", remove_ioeventfd },
 };
 
-/* The state of a process, as /proc has it: D while only a fatal signal can wake it. */
-static char state_of_process(pid_t pid)
-{
-	char path[64], text[512], *end;
-	ssize_t length;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (fd >= 0)
-		close(fd);
-	if (length <= 0)
-		return '?';
-	text[length] = '\0';
-	end = strrchr(text, ')');
-	return end && end[1] == ' ' ? end[2] : '?';
-}
-
 /* Starts a process that makes @call, and expects that it waits. */
 static pid_t start(struct __test_metadata *_metadata, FIXTURE_DATA(killable) * self,
 		   const struct call *call)
@@ -192,9 +136,9 @@ static pid_t start(struct __test_metadata *_metadata, FIXTURE_DATA(killable) * s
 		call->make(self);
 		_exit(0);
 	}
-	for (i = 0; i < PATIENCE && state_of_process(child) != 'D'; i++)
+	for (i = 0; i < PATIENCE && state_of_task(child) != 'D'; i++)
 		usleep(100000);
-	EXPECT_EQ('D', state_of_process(child)) TH_LOG("%s does not wait", call->name);
+	EXPECT_EQ('D', state_of_task(child)) TH_LOG("%s does not wait", call->name);
 	return child;
 }
 
@@ -214,7 +158,7 @@ TEST_F(killable, while_it_waits_to_change_the_mappings)
 	struct state before;
 	unsigned int i;
 
-	if (!stall(_metadata, self))
+	if (!withheld_read_begin(_metadata, &self->reader, self->dev.fd, self->window))
 		return;
 	before = state_of(&self->dev, &self->bar);
 	for (i = 0; i < ARRAY_SIZE(writers); i++) {
@@ -224,7 +168,7 @@ TEST_F(killable, while_it_waits_to_change_the_mappings)
 			continue;
 		end(_metadata, start(_metadata, self, call), call);
 	}
-	go_on(_metadata, self);
+	withheld_read_end(_metadata, &self->reader);
 	expect_unchanged(_metadata, &self->dev, &self->bar, before);
 	expect_still_works(_metadata, &self->dev, BAR2, &self->bar);
 }
@@ -237,7 +181,7 @@ TEST_F(killable, while_it_waits_behind_such_a_process)
 	unsigned int i;
 	pid_t writer;
 
-	if (!stall(_metadata, self))
+	if (!withheld_read_begin(_metadata, &self->reader, self->dev.fd, self->window))
 		return;
 	before = state_of(&self->dev, &self->bar);
 	writer = start(_metadata, self, &writers[0]);
@@ -246,7 +190,7 @@ TEST_F(killable, while_it_waits_behind_such_a_process)
 		end(_metadata, start(_metadata, self, call), call);
 	}
 	end(_metadata, writer, &writers[0]);
-	go_on(_metadata, self);
+	withheld_read_end(_metadata, &self->reader);
 	expect_unchanged(_metadata, &self->dev, &self->bar, before);
 	expect_still_works(_metadata, &self->dev, BAR2, &self->bar);
 }
