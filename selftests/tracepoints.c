@@ -4,15 +4,10 @@
  */
 #include <inttypes.h>
 #include <linux/perf_event.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 
-#include "fixture.h"
+#include "tracing.h"
 
-#define TRACING		"/sys/kernel/tracing"
-/* A buffer of its own, which other users of tracing do not share. */
-#define INSTANCE	TRACING "/instances/subregion"
 #define TEXT		(64 * KIB)
 #define LINE		256
 
@@ -44,15 +39,12 @@ FIXTURE_SETUP(tracepoints)
 	for (char *at = self->system; *at; at++)
 		if (*at == '-')
 			*at = '_';
-	mount("tracefs", TRACING, "tracefs", 0, NULL);
-	if (access(TRACING "/events", F_OK))
-		SKIP(return, "the kernel has no tracing");
-	ASSERT_EQ(0, mkdir(INSTANCE, 0700));
+	tracing_begin(_metadata);
 }
 
 FIXTURE_TEARDOWN(tracepoints)
 {
-	rmdir(INSTANCE);
+	tracing_end();
 	vfio_device_close(&self->dev);
 }
 
@@ -60,14 +52,10 @@ FIXTURE_TEARDOWN(tracepoints)
 static void set(struct __test_metadata *_metadata, const char *system, const char *name,
 		const char *value)
 {
-	char path[256];
-	int fd;
+	char event[128];
 
-	snprintf(path, sizeof(path), INSTANCE "/events/%s/%s/enable", system, name);
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	ASSERT_LE(0, fd) TH_LOG("%s: %s", path, strerror(errno));
-	ASSERT_EQ(1, write(fd, value, 1));
-	close(fd);
+	snprintf(event, sizeof(event), "%s/%s", system, name);
+	tracing_set(_metadata, event, "enable", value);
 }
 
 /* Causes each event, and writes down what its line must say. */
