@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -88,6 +89,40 @@ void device_set_memory(int device, bool on)
 		command |= PCI_COMMAND_MEMORY;
 	if (pwrite(device, &command, sizeof(command), at) != sizeof(command))
 		cannot("write the command register");
+}
+
+bool device_memory(const char *bdf)
+{
+	char path[128];
+	uint16_t command;
+	int file;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/config", bdf);
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file < 0 || pread(file, &command, sizeof(command), PCI_COMMAND) != sizeof(command))
+		cannot("read the command register from sysfs");
+	close(file);
+	return command & PCI_COMMAND_MEMORY;
+}
+
+bool device_interrupt(int device, bool on)
+{
+	union {
+		struct vfio_irq_set set;
+		char bytes[sizeof(struct vfio_irq_set) + sizeof(int)];
+	} irq = { .set = {
+		.argsz = sizeof(irq),
+		.flags = VFIO_IRQ_SET_ACTION_TRIGGER |
+			 (on ? VFIO_IRQ_SET_DATA_EVENTFD : VFIO_IRQ_SET_DATA_NONE),
+		.index = VFIO_PCI_MSIX_IRQ_INDEX,
+		.count = on,
+	} };
+	static int event = -1;
+
+	if (event < 0)
+		event = eventfd(0, EFD_CLOEXEC);
+	memcpy(irq.set.data, &event, sizeof(event));
+	return !ioctl(device, VFIO_DEVICE_SET_IRQS, &irq);
 }
 
 char *device_map(int device, uint32_t bar, uint64_t offset, uint64_t size, uint64_t align)

@@ -42,6 +42,12 @@ struct vfio_region_info device_region(int device, uint32_t index);
 /** device_set_memory() - sets or clears Memory Space Enable in the command register */
 void device_set_memory(int device, bool on);
 
+/** device_memory() - whether the command register that sysfs reads has Memory Space Enable */
+bool device_memory(const char *bdf);
+
+/** device_interrupt() - enables one MSI-X vector, or disables all; returns false on failure */
+bool device_interrupt(int device, bool on);
+
 /** device_map() - maps @size bytes of a BAR from @offset, congruent modulo @align */
 char *device_map(int device, uint32_t bar, uint64_t offset, uint64_t size, uint64_t align);
 
