@@ -2,9 +2,9 @@
 /*
  * reset_storm BDF BAR SECONDS - resets a device in all ways, and accesses it, at the same time
  *
- * Resets through sysfs and through VFIO, writes to the command register, reads of the BAR through a
- * mapping and with pread(). No thread may get stuck. This shows no fault of Linux: it tests the
- * patches for resets from elsewhere.
+ * Resets through sysfs and through VFIO, writes to the command register, changes of interrupts,
+ * reads of the BAR through a mapping and with pread(). No thread may get stuck, and the device must
+ * work afterwards. This shows no fault of Linux: it tests the patches for resets from elsewhere.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -57,6 +57,14 @@ static void by_pread(void)
 		usleep(1);
 }
 
+/* Fails if the device has no MSI-X. */
+static void interrupts(void)
+{
+	if (!device_interrupt(device, true))
+		usleep(1000);
+	device_interrupt(device, false);
+}
+
 static struct actor {
 	const char *name;
 	void (*act)(void);
@@ -68,6 +76,7 @@ static struct actor {
 	{ .name = "reads of the mapping", .act = mapping },
 	{ .name = "reads of the mapping by another", .act = mapping },
 	{ .name = "reads by pread()", .act = by_pread },
+	{ .name = "changes of interrupts", .act = interrupts },
 };
 
 #define ACTORS (sizeof(actors) / sizeof(*actors))
@@ -86,6 +95,7 @@ static void *run(void *argument)
 int main(int argc, char **argv)
 {
 	pthread_t threads[ACTORS];
+	uint32_t first, last;
 	unsigned long before;
 	unsigned int n;
 
@@ -95,6 +105,8 @@ int main(int argc, char **argv)
 	bar = atoi(argv[2]);
 	device = device_open(bdf);
 	map = device_map(device, bar, 0, 4 * KIB, 4 * KIB);
+	if (touch(map, &first))
+		cannot("read the BAR");
 	for (n = 0; n < ACTORS; n++)
 		if (pthread_create(&threads[n], NULL, run, &actors[n]))
 			cannot("make a thread");
@@ -111,5 +123,9 @@ int main(int argc, char **argv)
 	done = true;
 	for (n = 0; n < ACTORS; n++)
 		pthread_join(threads[n], NULL);
-	right("no thread was stuck");
+	if (!device_memory(bdf))
+		fault("the device's memory is off");
+	if (touch(map, &last) || last != first)
+		fault("the BAR cannot be read any more");
+	right("no thread was stuck, and the device works");
 }
