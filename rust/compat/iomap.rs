@@ -39,7 +39,7 @@ unsafe impl Sync for IoMap {}
 
 impl IoMap {
     /// Maps `range` for the kernel. Another mapping may force a type other than `mem`; see
-    /// [`Self::has_type`].
+    /// [`Self::has_type`]. On arm64, ioremap() makes Device-nGnRE of [`MemType::Noncached`] too.
     ///
     /// Fails with [`EBUSY`] if another mapping of the range is write-back, or if other mappings of
     /// it have different types. Fails with [`ENOMEM`] if the kernel has no memory.
