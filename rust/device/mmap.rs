@@ -115,8 +115,10 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
             }
         }
         Target::Slot(bar, slot) => {
-            let slots = Span::new(slot, fault.size()).ok();
-            match slots.and_then(|slots| table.resolve(bar, slots)) {
+            let Ok(slots) = Span::new(slot, fault.size()) else {
+                return refuse(device, fault, offset);
+            };
+            match table.resolve(bar, slots) {
                 Some((span, region)) if fault.may_reach(region.id()) => (bar, span.start()),
                 _ => return refuse(device, fault, offset),
             }
