@@ -105,6 +105,14 @@ bool device_memory(const char *bdf)
 	return command & PCI_COMMAND_MEMORY;
 }
 
+bool device_reset(const char *bdf)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", bdf);
+	return write_text(path, "1");
+}
+
 bool device_interrupt(int device, bool on)
 {
 	union {

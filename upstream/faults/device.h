@@ -45,6 +45,9 @@ void device_set_memory(int device, bool on);
 /** device_memory() - whether the command register that sysfs reads has Memory Space Enable */
 bool device_memory(const char *bdf);
 
+/** device_reset() - resets a device through sysfs; returns false on failure */
+bool device_reset(const char *bdf);
+
 /** device_interrupt() - enables one MSI-X vector, or disables all; returns false on failure */
 bool device_interrupt(int device, bool on);
 

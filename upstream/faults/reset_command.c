@@ -34,13 +34,11 @@ int main(int argc, char **argv)
 	uint32_t first, last = 0;
 	unsigned int round;
 	pthread_t thread;
-	char path[128];
 	bool on, same;
 	char *map;
 
 	if (argc != 4)
 		return 2;
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", argv[1]);
 	device = device_open(argv[1]);
 	if (!device_interrupt(device, true) || !device_interrupt(device, false))
 		cannot("enable an interrupt");
@@ -51,7 +49,7 @@ int main(int argc, char **argv)
 		done = false;
 		if (pthread_create(&thread, NULL, change_interrupts, NULL))
 			cannot("make a thread");
-		if (!write_text(path, "1"))
+		if (!device_reset(argv[1]))
 			cannot("reset the device");
 		done = true;
 		pthread_join(thread, NULL);

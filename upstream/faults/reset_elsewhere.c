@@ -48,15 +48,13 @@ int main(int argc, char **argv)
 		if (!write_text(path, argv[3]))
 			cannot("choose the method of reset");
 	}
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", argv[1]);
-
 	map = device_map(device_open(argv[1]), atoi(argv[2]), 0, 4 * KIB, 4 * KIB);
 	if (touch(map, &value))
 		cannot("read the BAR");
 	/* Plain memory must not be zero, because a missing device can read as zero. */
 	if (atoi(argv[2]) == BAR2)
 		*(volatile uint32_t *)map = 0x12345678;
-	if (!write_text(path, "1"))
+	if (!device_reset(argv[1]))
 		cannot("reset the device");
 	before = faults();
 	if (touch(map, &normal))
@@ -65,7 +63,7 @@ int main(int argc, char **argv)
 
 	if (pthread_create(&thread, NULL, reader, NULL))
 		cannot("make a thread");
-	if (!write_text(path, "1"))
+	if (!device_reset(argv[1]))
 		cannot("reset the device");
 	done = true;
 	pthread_join(thread, NULL);

@@ -23,10 +23,7 @@ static atomic_bool done;
 
 static void by_sysfs(void)
 {
-	char path[128];
-
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/reset", bdf);
-	write_text(path, "1");
+	device_reset(bdf);
 }
 
 /* Fails while the reset above locks the device. */
