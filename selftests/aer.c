@@ -637,6 +637,8 @@ TEST_F(errors, and_resets_at_the_same_time_end)
 		make_error(_metadata, self->dev.bdf, NONFATAL);
 		usleep(100 * 1000);
 	}
+	for (i = 0; i < 6000 && !(self->resets && self->touches); i++)
+		usleep(10 * 1000);
 	self->stop = true;
 	pthread_join(resetter, NULL);
 	pthread_join(toucher, NULL);

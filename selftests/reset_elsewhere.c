@@ -284,10 +284,11 @@ TEST_F(elsewhere, nobody_reaches_the_device_in_reset_and_nobody_is_refused)
 	/* On a loaded machine, the thread that looks runs rarely and needs more resets. */
 	for (round = 0; round < ROUNDS || (round < 10 * ROUNDS && watch->absent < 3 * ROUNDS);
 	     round++) {
-		unsigned long before = watch->thread->reached;
+		unsigned long before = watch->thread->reached, present = watch->present;
 
 		ASSERT_EQ(0, event->revoke(&scene->dev));
-		while (watch->thread->reached < before + 100)
+		/* Until the entry is there again, and was seen. */
+		while (watch->thread->reached < before + 100 || watch->present == present)
 			usleep(1000);
 	}
 	EXPECT_TOUCH(scene->plain, PTE_NONCACHED, 0);

@@ -117,6 +117,7 @@ TEST_F_TIMEOUT(set_attr_race, a_mapping_has_one_type_as_long_as_it_is_there, 60)
 	struct timespec now, begin;
 	time_t seconds;
 	unsigned int i;
+	bool enough;
 	int ret;
 
 	for (i = 0; i < MAPPERS; i++)
@@ -131,7 +132,8 @@ TEST_F_TIMEOUT(set_attr_race, a_mapping_has_one_type_as_long_as_it_is_there, 60)
 		}
 		busy += ret == -EBUSY;
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		seconds = changed > ENOUGH && self->mapped > ENOUGH ? SECONDS : MOST_SECONDS;
+		enough = changed > ENOUGH && self->mapped > ENOUGH && busy;
+		seconds = enough ? SECONDS : MOST_SECONDS;
 	} while (now.tv_sec - begin.tv_sec < seconds && (!ret || ret == -EBUSY));
 	self->stop = true;
 	for (i = 0; i < MAPPERS; i++)
