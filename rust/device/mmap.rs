@@ -98,7 +98,9 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
         return fault.refuse();
     };
     // The lock is held until the entry exists; see device.rs.
-    let table = fault.memory_shared();
+    let Some(table) = fault.memory_shared() else {
+        return refuse(device, fault, offset);
+    };
     let (bar, at) = match target(device, offset) {
         Target::Other => return refuse(device, fault, offset),
         Target::Bar(bar, at) => {
@@ -148,7 +150,9 @@ fn fault_stray(
     let is_locked = io.is_some();
     drop(io);
     let offset = bar.window_start().saturating_add(span.start());
-    let table = fault.memory_shared();
+    let Some(table) = fault.memory_shared() else {
+        return refuse(device, fault, offset);
+    };
     match table.claim_kind(bar, span) {
         None => traced(device, offset, fault.map(&table, bar.index(), span.start())),
         Some(ClaimKind::Stray) if !is_locked && fault.is_by_program() => fault.repeat(),

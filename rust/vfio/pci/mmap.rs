@@ -38,7 +38,11 @@ use kernel::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    prelude::*, //
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// The memory types that KVM lets a guest choose for a mapping of device memory.
@@ -290,9 +294,37 @@ impl<'a, T: Operations> Fault<'a, T> {
 
     /// Takes the core's memory lock for reading until the guard is dropped, as
     /// [`OpenDevice::memory_shared`] does.
+    ///
+    /// In a fault that [may hold any lock](Fault::may_hold_any_lock), returns `None` if the gate is
+    /// closed, or if other threads hold the lock for too long. The access is then to be
+    /// [refused](Fault::refuse).
     #[inline]
-    pub(crate) fn memory_shared(&self) -> MemoryShared<'a, T> {
-        MemoryShared::in_fault(self.device)
+    pub(crate) fn memory_shared(&self) -> Option<MemoryShared<'a, T>> {
+        if self.may_hold_any_lock() {
+            return self.memory_shared_soon();
+        }
+        Some(MemoryShared::in_fault(self.device))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn memory_shared_soon(&self) -> Option<MemoryShared<'a, T>> {
+        for _ in 0..PATIENCE {
+            let memory = MemoryShared::try_new(self.device);
+            if memory.is_some() || self.device.gate().is_closed() {
+                return memory;
+            }
+            fsleep(PAUSE);
+        }
+        None
+    }
+
+    /// Returns whether the kernel made the access with locks that it held already.
+    #[inline]
+    fn may_hold_any_lock(&self) -> bool {
+        // SAFETY: `vmf` is valid during the fault, by the type's invariant.
+        let flags = unsafe { (*self.vmf.as_ptr()).flags };
+        may_hold_any_lock(flags)
     }
 
     /// Returns whether the program itself made the access, and not the kernel on its behalf.
@@ -411,6 +443,31 @@ impl<'a, T: Operations> Fault<'a, T> {
         }))
     }
 }
+
+/// Returns whether a fault with these `flags` is one of the kernel in an access to user memory, such
+/// as copy_to_user(), and not of the program or of KVM.
+///
+/// The kernel may then hold any lock: an ioctl of a network device, for example, copies to userspace
+/// with the lock of all network devices held. The reset of a bus calls the drivers of all devices on
+/// it, and such a driver may need this lock. If the fault waited for the end of the reset, neither
+/// would end. So it does not wait for longer than [`PATIENCE`], and the access fails.
+///
+/// KVM holds no such lock when it asks for a page of a guest with `fixup_user_fault()`, and a guest
+/// would not survive the failure.
+#[inline]
+fn may_hold_any_lock(flags: c_uint) -> bool {
+    const USER: c_uint = kernel::bindings::fault_flag_FAULT_FLAG_USER;
+    // All page-fault handlers set this flag, and `fixup_user_fault()` does not.
+    const EXCEPTION: c_uint = kernel::bindings::fault_flag_FAULT_FLAG_INTERRUPTIBLE;
+
+    flags & (USER | EXCEPTION) == EXCEPTION
+}
+
+/// How many times a fault that may hold any lock looks whether it can go on: for 10 seconds.
+const PATIENCE: u32 = 10_000;
+
+/// The pause after each look.
+const PAUSE: Delta = Delta::from_millis(1);
 
 /// Returns the result of a fault for `1 << order` pages that gets no entry.
 fn refusal(order: c_uint) -> vm_fault_t {

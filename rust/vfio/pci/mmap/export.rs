@@ -23,6 +23,7 @@ use super::{
     size,
     vma_ops::{
         complete,
+        look_again,
         Source, //
     },
     GuestTypes,
@@ -40,11 +41,7 @@ use kernel::{
     bindings::vm_area_struct,
     mm::virt::VmaRef,
     page::PAGE_SHIFT,
-    prelude::*,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    prelude::*, //
 };
 
 /// The range to which an export leads.
@@ -106,9 +103,6 @@ impl<T: Operations> Source<T> for Export<T> {
     }
 
     fn await_gate(device: DeviceRef<'_, T>) -> Result {
-        device.gate().is_open()?;
-        drop(device);
-        fsleep(Delta::from_millis(1));
-        Ok(())
+        look_again(device)
     }
 }

@@ -9,13 +9,16 @@
 use super::{
     file_offset,
     fork,
+    may_hold_any_lock,
     refusal,
     Fault,
     GuestTypes,
     OpenDevice,
     Operations,
     Outcome,
-    LARGEST_ORDER, //
+    LARGEST_ORDER,
+    PATIENCE,
+    PAUSE, //
 };
 use crate::{
     bindings,
@@ -35,10 +38,7 @@ use kernel::{
     },
     mm::virt::VmaRef,
     prelude::*,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    time::delay::fsleep, //
 };
 
 /// The origin of the device that a VMA maps: the open device itself, or an export.
@@ -92,6 +92,16 @@ impl<T: Operations> Source<T> for OpenDevice<T> {
         // memory lock.
         device.gate().pass()
     }
+}
+
+/// Waits for a moment, without a reference to the device, whose gate was closed.
+///
+/// Fails with [`EIO`] if the recovery from an error has failed.
+pub(super) fn look_again<T: Operations>(device: impl Deref<Target = OpenDevice<T>>) -> Result {
+    device.gate().is_open()?;
+    drop(device);
+    fsleep(PAUSE);
+    Ok(())
 }
 
 /// Completes a VMA: it maps device memory with the type `mem`, and [`Operations::fault`] makes its
@@ -188,7 +198,8 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         }
     }
 
-    /// Handles a fault after the gate of `device`, which was closed.
+    /// Handles a fault after the gate of `device`, which was closed. Refuses it if the gate does not
+    /// open soon and the fault [may hold any lock](may_hold_any_lock).
     ///
     /// # Safety
     ///
@@ -201,14 +212,27 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         vmf: NonNull<vm_fault>,
         order: c_uint,
     ) -> vm_fault_t {
-        while S::await_gate(device).is_ok() {
+        // SAFETY: The caller guarantees that `vmf` is valid.
+        let flags = unsafe { (*vmf.as_ptr()).flags };
+        let mut looks = may_hold_any_lock(flags).then_some(PATIENCE);
+        loop {
+            let waited = match &mut looks {
+                None => S::await_gate(device),
+                Some(0) => Err(EIO),
+                Some(left) => {
+                    *left -= 1;
+                    look_again(device)
+                }
+            };
+            if waited.is_err() {
+                return refusal(order);
+            }
             // SAFETY: The caller guarantees the conditions.
             device = match unsafe { Self::attempt(source, vmf, order) } {
                 Ok(answer) => return answer,
                 Err(device) => device,
             };
         }
-        refusal(order)
     }
 
     /// Handles a fault if the gate of the device is open; otherwise returns the device.
@@ -238,7 +262,7 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
             Outcome::AwaitGate => Err(device),
             Outcome::Repeat => {
                 drop(device);
-                fsleep(Delta::from_millis(1));
+                fsleep(PAUSE);
                 Ok(kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE)
             }
         }
