@@ -444,16 +444,17 @@ impl<'a, T: Operations> Fault<'a, T> {
     }
 }
 
-/// Returns whether a fault with these `flags` is one of the kernel in an access to user memory, such
-/// as copy_to_user(), and not of the program or of KVM.
+/// Returns whether the kernel has caused a fault with these `flags` by an access to user memory, as
+/// copy_to_user() makes, and not the program or KVM.
 ///
-/// The kernel may then hold any lock: an ioctl of a network device, for example, copies to userspace
-/// with the lock of all network devices held. The reset of a bus calls the drivers of all devices on
-/// it, and such a driver may need this lock. If the fault waited for the end of the reset, neither
-/// would end. So it does not wait for longer than [`PATIENCE`], and the access fails.
+/// The kernel may then hold any lock: some ioctls of network devices, for example, copy to
+/// userspace while they hold the lock of all network devices. The reset of a bus calls the drivers
+/// of all devices on it, and such a driver may need this lock. If the fault waited for the end of
+/// the reset, neither would end. It therefore waits for 10 seconds at most, and the access fails
+/// then.
 ///
-/// KVM holds no such lock when it asks for a page of a guest with `fixup_user_fault()`, and a guest
-/// would not survive the failure.
+/// KVM holds no such lock when it asks for a page of a guest by `fixup_user_fault()`, and the guest
+/// would not survive a failure.
 #[inline]
 fn may_hold_any_lock(flags: c_uint) -> bool {
     const USER: c_uint = kernel::bindings::fault_flag_FAULT_FLAG_USER;

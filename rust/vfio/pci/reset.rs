@@ -31,6 +31,9 @@
 //! The caller may have stopped other devices of the same bus, such as a disk, so nobody may wait
 //! for a disk while he holds the lock for reading. A fault allocates nothing then.
 //!
+//! Other drivers may wait in their calls for a lock that a system call holds while it copies to a
+//! mapping. Such a fault does not wait for long (mmap.rs).
+//!
 //! The memory lock and the inode of the mappings exist from the allocation of the device to its
 //! release. The calls therefore work whether the device is open or closed.
 

@@ -198,8 +198,8 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         }
     }
 
-    /// Handles a fault after the gate of `device`, which was closed. Refuses it if the gate does not
-    /// open soon and the fault [may hold any lock](may_hold_any_lock).
+    /// Handles a fault after the gate of `device`, which was closed. Refuses it if the gate does
+    /// not open soon and the fault [may hold any lock](may_hold_any_lock).
     ///
     /// # Safety
     ///
