@@ -126,7 +126,6 @@ use crate::{
 };
 use core::fmt;
 use kernel::{
-    bindings::module,
     prelude::*,
     str::CStr,
     sync::atomic::{
@@ -158,7 +157,7 @@ pub(crate) struct State {
 }
 
 impl Operations for State {
-    const OWNER: *mut module = THIS_MODULE;
+    const OWNER: ThisModule = THIS_MODULE;
 
     const EXPORT_NAME: &'static CStr = c"[vfio-subregion]";
 

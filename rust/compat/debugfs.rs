@@ -33,8 +33,7 @@ use kernel::{
         dentry,
         file,
         file_operations,
-        inode,
-        module, //
+        inode, //
     },
     error::from_result,
     prelude::*,
@@ -81,8 +80,10 @@ impl Drop for DebugDir {
 
 /// The contents of a file.
 pub(crate) trait Show: Send + Sync + 'static {
-    /// The module that owns the file, or null if it is built in.
-    const OWNER: *mut module;
+    /// The module that has the code of this implementation. The file keeps it loaded while a
+    /// process has the file open. Only unsafe code makes a [`ThisModule`], and it guarantees that
+    /// this is the module that it is part of.
+    const OWNER: ThisModule;
 
     /// Writes the contents to `text`, and fails only if that does. The removal of the file waits
     /// for this function, so it must not access user memory.
@@ -133,7 +134,7 @@ struct Table<T: Show>(PhantomData<T>);
 
 impl<T: Show> Table<T> {
     const OPERATIONS: file_operations = file_operations {
-        owner: T::OWNER,
+        owner: T::OWNER.as_ptr(),
         open: Some(Self::open),
         read: Some(Self::read),
         release: Some(Self::release),

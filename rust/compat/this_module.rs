@@ -2,18 +2,25 @@
 
 //! The module, for tables of operations. Upstream home: the macro `module!`.
 
+use kernel::prelude::*;
+
 #[cfg(MODULE)]
 extern "C" {
     /// The `struct module` of this module, of which only the address is used.
     static __this_module: u8;
 }
 
-/// The `struct module` of this module, or null if it is built into the kernel. Tables are
-/// constants, and `ThisModule::as_ptr()` is not a constant function.
+/// This module, or null if it is built into the kernel.
 #[cfg(MODULE)]
-pub(crate) const THIS_MODULE: *mut kernel::bindings::module =
-    (&raw const __this_module).cast_mut().cast();
+pub(crate) const THIS_MODULE: ThisModule = {
+    let module = &raw const __this_module;
+    // SAFETY: The kernel's build defines the symbol in the module that this code is linked into.
+    unsafe { ThisModule::from_ptr(module.cast_mut().cast()) }
+};
 
 /// As above.
 #[cfg(not(MODULE))]
-pub(crate) const THIS_MODULE: *mut kernel::bindings::module = core::ptr::null_mut();
+pub(crate) const THIS_MODULE: ThisModule = {
+    // SAFETY: Null stands for the kernel, which is never unloaded.
+    unsafe { ThisModule::from_ptr(core::ptr::null_mut()) }
+};

@@ -29,7 +29,6 @@ use core::{
     ptr::NonNull, //
 };
 use kernel::{
-    bindings::module,
     prelude::*,
     str::CStr, //
 };
@@ -89,7 +88,7 @@ impl<T: Operations> Description<T> {
 }
 
 impl<T: Operations> Show for Description<T> {
-    const OWNER: *mut module = T::OWNER;
+    const OWNER: ThisModule = T::OWNER;
 
     fn show(&self, text: &mut dyn fmt::Write) -> fmt::Result {
         // SAFETY: The pointer is valid, by the type's invariant.

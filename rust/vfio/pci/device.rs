@@ -63,7 +63,6 @@ use core::{
 };
 use kernel::{
     bindings::{
-        module,
         pci_dev,
         rw_semaphore, //
     },
@@ -86,8 +85,10 @@ use kernel::{
 /// Unless stated otherwise, an operation may sleep. It may run concurrently with all other
 /// operations of the same device.
 pub(crate) trait Operations: Sized + Send + Sync + 'static {
-    /// The module that owns the files of the driver, or null if it is built in.
-    const OWNER: *mut module;
+    /// The module that has the code of these operations. The files of exports and those in debugfs
+    /// keep it loaded, even after unbinding. Only unsafe code makes a [`ThisModule`], and it
+    /// guarantees that this is the module that it is part of.
+    const OWNER: ThisModule;
 
     /// The name of the files of exports, which `/proc` shows after `anon_inode:`.
     const EXPORT_NAME: &'static CStr;

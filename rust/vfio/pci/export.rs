@@ -333,7 +333,7 @@ struct FileOps<T: Operations>(PhantomData<T>);
 
 impl<T: Operations> FileOps<T> {
     const TABLE: file_operations = file_operations {
-        owner: T::OWNER,
+        owner: T::OWNER.as_ptr(),
         read: Some(Self::read),
         write: Some(Self::write),
         mmap: Some(Self::mmap),
