@@ -214,10 +214,14 @@ pub(super) fn is_write_locked(core: &CoreDevice) -> bool {
     unsafe { bindings::vfio_rs_is_write_locked(core.memory_lock()) }
 }
 
+/// The end of the offsets in the device file whose entries [`zap_bars`] and the core's
+/// `vfio_pci_zap_bars()` remove. No mapping goes beyond it.
+// CAST: A device has 6 BARs.
+pub(super) const BARS_END: u64 = (BARS as u64) << bindings::VFIO_PCI_OFFSET_SHIFT;
+
 /// Removes the page-table entries of all mappings of BARs and subregions.
 pub(super) fn zap_bars(core: &CoreDevice) {
-    // CAST: A device has 6 BARs.
-    zap(core, 0, (BARS as u64) << bindings::VFIO_PCI_OFFSET_SHIFT);
+    zap(core, 0, BARS_END);
 }
 
 /// Removes the page-table entries of all mappings of the `len` bytes at `offset` of the device

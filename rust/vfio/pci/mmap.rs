@@ -11,6 +11,7 @@ pub(super) use self::export::map_export;
 pub(crate) use self::export::ExportTarget;
 
 use super::{
+    memory::BARS_END,
     MemoryShared,
     OpenDevice,
     Operations, //
@@ -61,8 +62,9 @@ pub(crate) enum GuestTypes {
 ///
 /// # Invariants
 ///
-/// mmap() on a file of `device` is setting up `vma`. The calling thread holds the mmap lock for
-/// writing, and no other code can find the VMA.
+/// - mmap() on a file of `device` is setting up `vma`. The calling thread holds the mmap lock for
+///   writing, and no other code can find the VMA.
+/// - The VMA ends at `BARS_END` of the device file or before.
 pub(crate) struct NewMapping<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     vma: NonNull<vm_area_struct>,
@@ -72,16 +74,25 @@ pub(crate) struct NewMapping<'a, T: Operations> {
 impl<'a, T: Operations> NewMapping<'a, T> {
     /// Wraps the argument of the mmap operation.
     ///
+    /// Fails with [`EINVAL`] if a reset would leave entries of the mapping.
+    ///
     /// # Safety
     ///
-    /// The type's invariant must hold for `device` and `vma` while the result exists.
-    pub(super) unsafe fn from_raw(device: &'a OpenDevice<T>, vma: NonNull<vm_area_struct>) -> Self {
-        // INVARIANT: The caller guarantees it.
-        Self {
+    /// The first of the type's invariants must hold for `device` and `vma` while the result exists.
+    pub(super) unsafe fn from_raw(
+        device: &'a OpenDevice<T>,
+        vma: NonNull<vm_area_struct>,
+    ) -> Result<Self> {
+        // INVARIANT: The caller guarantees the first, and the second is checked below.
+        let new = Self {
             device,
             vma,
             _vma: PhantomData,
-        }
+        };
+        let vma = new.vma();
+        is_revocable(page_offset(vma), size(vma))
+            .then_some(new)
+            .ok_or(EINVAL)
     }
 
     fn vma(&self) -> &VmaRef {
@@ -164,13 +175,25 @@ impl<T: Operations> TypedMapping<'_, T> {
     }
 }
 
-/// Returns the offset in the device file at which `vma` begins.
-fn file_offset(vma: &VmaRef) -> u64 {
+/// Returns whether resets and the last close remove all entries of a mapping of `len` bytes, from
+/// page `page` of the device file on.
+fn is_revocable(page: u64, len: u64) -> bool {
+    let end = page.checked_add(len >> PAGE_SHIFT);
+    end.is_some_and(|end| end <= BARS_END >> PAGE_SHIFT)
+}
+
+/// Returns the page of the device file at which `vma` begins.
+fn page_offset(vma: &VmaRef) -> u64 {
     // SAFETY: A `VmaRef` permits reading of the VMA. This field changes only before other code can
     // find the VMA, and in a split, under locks that exclude readers.
     let pages = unsafe { (*vma.as_ptr()).vm_pgoff };
     // CAST: `usize` has at most 64 bits.
-    (pages as u64) << PAGE_SHIFT
+    pages as u64
+}
+
+/// Returns the offset in the device file at which `vma` begins.
+fn file_offset(vma: &VmaRef) -> u64 {
+    page_offset(vma) << PAGE_SHIFT
 }
 
 /// Returns the length of `vma` in bytes.

@@ -370,10 +370,10 @@ impl<D: Driver> DeviceOps<D> {
         let Some(vma) = NonNull::new(vma) else {
             return EINVAL.to_errno();
         };
-        // SAFETY: VFIO passes a VMA that mmap() is setting up for a file of this device, with the
-        // mmap lock held for writing.
-        let mapping = unsafe { NewMapping::from_raw(device, vma) };
         from_result(|| {
+            // SAFETY: VFIO passes a VMA that mmap() is setting up for a file of this device, with
+            // the mmap lock held for writing.
+            let mapping = unsafe { NewMapping::from_raw(device, vma) }?;
             device.data().mmap(device, mapping)?.complete();
             Ok(0)
         })

@@ -20,6 +20,7 @@ use super::{
         Export, //
     },
     file_offset,
+    is_revocable,
     size,
     vma_ops::{
         complete,
@@ -56,8 +57,8 @@ pub(crate) struct ExportTarget {
 
 /// Handles mmap() on the file of `export`.
 ///
-/// Fails with [`EINVAL`] if the range leaves the export, or if the mapping is private. Fails with
-/// [`ENODEV`] if the export has ended.
+/// Fails with [`EINVAL`] if the range leaves the export, if a reset would leave entries of the
+/// mapping, or if the mapping is private. Fails with [`ENODEV`] if the export has ended.
 ///
 /// # Safety
 ///
@@ -80,11 +81,15 @@ pub(in super::super) unsafe fn map_export<T: Operations>(
     if end > target.range.end || view.flags() & MAYSHARE == 0 {
         return Err(EINVAL);
     }
+    let page = start >> PAGE_SHIFT;
+    if !is_revocable(page, size(view)) {
+        return Err(EINVAL);
+    }
     // CAST: `usize` has 64 bits on all supported platforms.
-    let pages = (start >> PAGE_SHIFT) as usize;
+    let page = page as usize;
     // SAFETY: No other code can find the VMA, as the caller guarantees, so this thread may write
     // the field.
-    unsafe { (*vma.as_ptr()).vm_pgoff = pages };
+    unsafe { (*vma.as_ptr()).vm_pgoff = page };
     // If the export ends before this, no fault makes an entry.
     // SAFETY: The mapping is shared, and the caller guarantees the rest.
     unsafe { complete(vma, export, target.mem, target.guest) };
