@@ -106,16 +106,21 @@ impl MappedBytes<'_> {
 
     /// Returns the address that byte 0 of `bar` would have if these are its bytes from `at` on.
     ///
-    /// Fails with [`EINVAL`] if `bar` is memory and they cannot be. Accesses are as wide as `at`
-    /// permits, and some CPUs refuse those of device memory that are not aligned.
+    /// Fails with [`EINVAL`] if they are not the bytes of an I/O `bar`, or cannot be those of a
+    /// memory `bar`. Accesses are as wide as `at` permits, and some CPUs refuse those of device
+    /// memory that are not aligned. Memory must not be accessed as I/O ports are, without a test of
+    /// memory decoding.
     #[inline]
     fn base(&self, bar: Bar<'_>, at: u64) -> Result<*mut c_void> {
         // CAST: `usize` has 64 bits on all supported platforms.
         let base = self.io.wrapping_byte_sub(at as usize);
-        if bar.is_memory() && base.addr() & 7 != 0 {
-            return Err(EINVAL);
-        }
-        Ok(base)
+        let valid = if bar.is_memory() {
+            base.addr() & 7 == 0
+        } else {
+            // Only the core maps I/O ports. No other mapping has addresses in the core's.
+            at < bar.size() && bar.core_map().map(NonNull::as_ptr) == Some(base)
+        };
+        valid.then_some(base).ok_or(EINVAL)
     }
 
     /// Returns how many of these bytes one step of a transfer from byte `at` on can transfer.
@@ -142,7 +147,8 @@ impl MappedBytes<'_> {
     /// would take 150 more instructions, which find what this driver already knows.
     ///
     /// Fails with [`EIO`] while memory decoding is off, or if the recovery from an error has
-    /// failed. Fails with [`EFAULT`] if the user buffer is invalid.
+    /// failed. Fails with [`EFAULT`] if the user buffer is invalid. Fails with [`EINVAL`] if it
+    /// finds that the bytes are others.
     #[inline(always)]
     pub(crate) fn transfer_step<T: Operations>(
         &self,
@@ -177,7 +183,8 @@ impl MappedBytes<'_> {
     /// number. The MSI-X table is hidden. The bytes must be those that [`Self::transfer_step`]
     /// expects.
     ///
-    /// Fails with [`EIO`] while memory decoding is off.
+    /// Fails with [`EIO`] while memory decoding is off. Fails with [`EINVAL`] if it finds that the
+    /// bytes are others.
     pub(crate) fn access<T: Operations>(
         &self,
         device: &OpenDevice<T>,
