@@ -141,6 +141,26 @@ TEST_F(claim, read_and_write_through_the_bar_reach_every_byte)
 	EXPECT_EQ(out[1], *(volatile uint32_t *)(map + CLAIM_SIZE - 4));
 }
 
+/*
+ * The ports of the device have a header of 16 bytes, and after that the name of the test whose
+ * number was written to the first byte.
+ */
+/* contract: read-write.bar */
+TEST_F(claim, read_and_write_through_a_bar_of_ports_reach_them)
+{
+	char name[sizeof("portio")] = "";
+	uint8_t test = 0;
+	uint64_t ports;
+
+	vfio_device_close(&self->dev);
+	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()))
+		return;
+	ports = vfio_offset(&self->dev, 1, 0);
+	ASSERT_EQ(1, pwrite(self->dev.fd, &test, 1, ports));
+	ASSERT_EQ(6, pread(self->dev.fd, name, 6, ports + 16));
+	EXPECT_STREQ("portio", name);
+}
+
 /* contract: read-write.subregion */
 TEST_F(claim, read_and_write_of_every_width_work_through_the_subregion)
 {
