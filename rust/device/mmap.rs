@@ -99,7 +99,7 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
     };
     // The lock is held until the entry exists; see device.rs.
     let Some(table) = fault.memory_shared() else {
-        return refuse(device, fault, offset);
+        return fault.later();
     };
     let (bar, at) = match target(device, offset) {
         Target::Other => return refuse(device, fault, offset),
@@ -134,7 +134,7 @@ pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutco
 /// The io lock comes before the locks that a fault holds, so this function must not wait for it. If
 /// another thread holds it, the page remains a stray for now, and the program repeats the access.
 /// An access by the kernel fails: it could be that of the thread that holds the lock, in a read()
-/// or write() whose buffer is this page.
+/// or write() whose buffer is this page, or keep that thread from the mmap lock.
 #[cold]
 #[inline(never)]
 fn fault_stray(
@@ -151,17 +151,17 @@ fn fault_stray(
     drop(io);
     let offset = bar.window_start().saturating_add(span.start());
     let Some(table) = fault.memory_shared() else {
-        return refuse(device, fault, offset);
+        return fault.later();
     };
     match table.claim_kind(bar, span) {
         None => traced(device, offset, fault.map(&table, bar.index(), span.start())),
-        Some(ClaimKind::Stray) if !is_locked && fault.is_by_program() => fault.repeat(),
+        Some(ClaimKind::Stray) if !is_locked && fault.is_by_program() => fault.later(),
         Some(_) => refuse(device, fault, offset),
     }
 }
 
 /// Refuses a fault for this driver's reasons, and reports it if the access ends in SIGBUS. It does
-/// not if the memory manager asks for a smaller entry next, or if the refusal waits at the gate.
+/// not if the memory manager asks for a smaller entry next, or if the fault is handled again later.
 #[cold]
 #[inline(never)]
 fn refuse(device: &OpenDevice, fault: &Fault<'_, State>, offset: u64) -> FaultOutcome {

@@ -39,11 +39,7 @@ use kernel::{
         PAGE_SHIFT,
         PAGE_SIZE, //
     },
-    prelude::*,
-    time::{
-        delay::fsleep,
-        Delta, //
-    }, //
+    prelude::*, //
 };
 
 /// The memory types that KVM lets a guest choose for a mapping of device memory.
@@ -240,10 +236,8 @@ impl FaultOutcome {
 enum Outcome {
     /// The fault is over, and this is the result for the memory manager.
     Done(vm_fault_t),
-    /// The gate of the device is closed. The fault must be handled again when it is open.
-    AwaitGate,
-    /// The CPU repeats the access in a millisecond.
-    Repeat,
+    /// The gate of the device is closed, or a lock is not free. The fault must be handled again.
+    Later,
 }
 
 /// An access to a page of a mapping that has no page-table entry.
@@ -315,62 +309,47 @@ impl<'a, T: Operations> Fault<'a, T> {
         self.exported.is_none_or(|this| this == exported)
     }
 
-    /// Takes the core's memory lock for reading until the guard is dropped, as
-    /// [`OpenDevice::memory_shared`] does.
+    /// Takes the core's memory lock for reading until the guard is dropped.
     ///
-    /// In a fault that [may hold any lock](Fault::may_hold_any_lock), returns `None` if the gate is
-    /// closed, or if other threads hold the lock for too long. The access is then to be
-    /// [refused](Fault::refuse).
+    /// Returns `None` if the lock is not free, and if the gate is closed or the fault
+    /// [may hold any lock](may_hold_any_lock). The fault is then to be handled
+    /// [later](Fault::later).
     #[inline]
     pub(crate) fn memory_shared(&self) -> Option<MemoryShared<'a, T>> {
-        if self.may_hold_any_lock() {
-            return self.memory_shared_soon();
-        }
-        Some(MemoryShared::in_fault(self.device))
+        MemoryShared::try_new(self.device).or_else(|| self.memory_shared_later())
     }
 
     #[cold]
     #[inline(never)]
-    fn memory_shared_soon(&self) -> Option<MemoryShared<'a, T>> {
-        for _ in 0..PATIENCE {
-            let memory = MemoryShared::try_new(self.device);
-            if memory.is_some() || self.device.gate().is_closed() {
-                return memory;
-            }
-            fsleep(PAUSE);
-        }
-        None
-    }
-
-    /// Returns whether the kernel made the access with locks that it held already.
-    #[inline]
-    fn may_hold_any_lock(&self) -> bool {
+    fn memory_shared_later(&self) -> Option<MemoryShared<'a, T>> {
         // SAFETY: `vmf` is valid during the fault, by the type's invariant.
         let flags = unsafe { (*self.vmf.as_ptr()).flags };
-        may_hold_any_lock(flags)
+        if may_hold_any_lock(flags) || self.device.gate().is_closed() {
+            return None;
+        }
+        Some(MemoryShared::in_fault(self.device))
     }
 
     /// Returns whether the program itself made the access, and not the kernel on its behalf.
     pub(crate) fn is_by_program(&self) -> bool {
         // SAFETY: `vmf` is valid during the fault, by the type's invariant.
-        let flags = unsafe { (*self.vmf.as_ptr()).flags };
-        flags & kernel::bindings::fault_flag_FAULT_FLAG_USER != 0
+        is_by_program(unsafe { (*self.vmf.as_ptr()).flags })
     }
 
-    /// Makes no entry, and has the access repeated a millisecond later, when signals have been
-    /// handled. Only for an access by the program: signals do not end one by the kernel.
-    pub(crate) fn repeat(&self) -> FaultOutcome {
-        FaultOutcome(Outcome::Repeat)
+    /// Makes no entry, and has the fault handled again a moment later. An access by the program is
+    /// repeated, and signals are handled before that.
+    pub(crate) fn later(&self) -> FaultOutcome {
+        FaultOutcome(Outcome::Later)
     }
 
     /// Makes no entry. For a huge entry the memory manager tries smaller ones; for a single page it
     /// raises SIGBUS.
     ///
-    /// If the gate of the device is closed, the refusal of a single page waits, and
-    /// [`Operations::fault`] is called again when the gate is open.
+    /// If the gate of the device is closed, a single page is not refused, and the fault is handled
+    /// again [later](Fault::later).
     pub(crate) fn refuse(&self) -> FaultOutcome {
         if self.is_single_page() && self.device.gate().is_closed() {
-            return FaultOutcome(Outcome::AwaitGate);
+            return self.later();
         }
         FaultOutcome(Outcome::Done(self.refusal()))
     }
@@ -419,8 +398,7 @@ impl<'a, T: Operations> Fault<'a, T> {
     /// page size.
     ///
     /// An entry that does not fit is refused as by [`Fault::refuse`]. If the gate of the device is
-    /// closed, the function makes no entry, and [`Operations::fault`] is called again when the gate
-    /// is open.
+    /// closed, the function makes no entry, and the fault is handled again [later](Fault::later).
     ///
     /// `memory` must be the lock of the same device. The caller must have held it since before the
     /// decision about the entry.
@@ -447,7 +425,7 @@ impl<'a, T: Operations> Fault<'a, T> {
             return self.refuse();
         }
         if device.gate().is_closed() {
-            return FaultOutcome(Outcome::AwaitGate);
+            return self.later();
         }
         if self.is_single_page() && !self.has_table() {
             return FaultOutcome(Outcome::Done(
@@ -467,17 +445,40 @@ impl<'a, T: Operations> Fault<'a, T> {
     }
 }
 
-/// Returns whether the kernel has caused a fault with these `flags` by an access to user memory, as
-/// copy_to_user() makes, and not the program or KVM.
+/// Returns for how long a fault with these `flags` may wait for the gate or for a lock, in
+/// nanoseconds; the access fails then. The gate's time counts from its closing, because a copy can
+/// fault several times. `None` means that the fault does not wait, and that the program repeats the
+/// access.
 ///
-/// The kernel may then hold any lock: some ioctls of network devices, for example, copy to
-/// userspace while they hold the lock of all network devices. The reset of a bus calls the drivers
-/// of all devices on it, and such a driver may need this lock. If the fault waited for the end of
-/// the reset, neither would end. It therefore waits for 10 seconds at most, and the access fails
-/// then.
+/// The reset of a bus calls the drivers of all devices on it, and these take locks. If a fault that
+/// waits for the end of the reset holds such a lock, neither ends:
 ///
-/// KVM holds no such lock when it asks for a page of a guest by `fixup_user_fault()`, and the guest
-/// would not survive a failure.
+/// - The kernel may hold any lock when it accesses user memory, as copy_to_user() does. Some ioctls
+///   of network devices, for example, hold the lock of all network devices then.
+/// - A fault holds the mmap lock or the lock of the VMA. While a thread waits for the mmap lock to
+///   change the address space, no other fault gets that lock, not even that of a copy_to_user().
+///   The program therefore repeats its access, which also lets it handle signals.
+/// - KVM asks for a page of a guest by `fixup_user_fault()`, and the guest would not survive a
+///   failure. It waits for as long as the PCI core waits for a device after a reset
+///   (`PCIE_RESET_READY_POLL_MS`), with the mmap lock held.
+///
+/// Faults that may hold any lock do not wait for the memory lock either, since a thread that holds
+/// it for writing can wait for the end of a reset. Others do wait for it: under many writers, a
+/// fault that only tries could fail for ever.
+fn patience(flags: c_uint) -> Option<i64> {
+    const SECOND: i64 = 1_000_000_000;
+
+    if is_by_program(flags) {
+        None
+    } else if may_hold_any_lock(flags) {
+        Some(10 * SECOND)
+    } else {
+        Some(60 * SECOND)
+    }
+}
+
+/// Returns whether a fault with these `flags` is one of the kernel in an access to user memory, and
+/// not one of the program or of `fixup_user_fault()`.
 #[inline]
 fn may_hold_any_lock(flags: c_uint) -> bool {
     const USER: c_uint = kernel::bindings::fault_flag_FAULT_FLAG_USER;
@@ -487,11 +488,10 @@ fn may_hold_any_lock(flags: c_uint) -> bool {
     flags & (USER | EXCEPTION) == EXCEPTION
 }
 
-/// How many times a fault that may hold any lock looks whether it can go on: for 10 seconds.
-const PATIENCE: u32 = 10_000;
-
-/// The pause after each look.
-const PAUSE: Delta = Delta::from_millis(1);
+/// Returns whether a fault with these `flags` is one of the program.
+fn is_by_program(flags: c_uint) -> bool {
+    flags & kernel::bindings::fault_flag_FAULT_FLAG_USER != 0
+}
 
 /// Returns the result of a fault for `1 << order` pages that gets no entry.
 fn refusal(order: c_uint) -> vm_fault_t {

@@ -26,13 +26,14 @@
 //! A call must not depend on the user's threads either, which can hold the lock for reading in
 //! turn, so that somebody always holds it. While a call tries to get the lock, other threads
 //! therefore do not take it ([`Gate::give_way`]). Faults and ioeventfds look at the gate before
-//! they take it, and wait there.
+//! they take it.
 //!
 //! The caller may have stopped other devices of the same bus, such as a disk, so nobody may wait
 //! for a disk while he holds the lock for reading. A fault allocates nothing then.
 //!
-//! Other drivers may wait in their calls for a lock that a system call holds while it copies to a
-//! mapping. Such a fault does not wait for long (mmap.rs).
+//! Other drivers may wait in their calls for a lock that keeps others from their page faults, or
+//! that a system call holds while it copies to a mapping. No fault therefore waits for long
+//! (mmap.rs).
 //!
 //! The memory lock and the inode of the mappings exist from the allocation of the device to its
 //! release. The calls therefore work whether the device is open or closed.
@@ -50,6 +51,7 @@ use kernel::{
     static_lock_class,
     sync::{
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed, //
@@ -82,9 +84,9 @@ const WRITERS: u32 = 25;
 
 /// The point at which accesses to the BARs wait while somebody other than VFIO resets the device.
 ///
-/// While the gate is closed, no page-table entry is made. Faults wait until the gate is open.
-/// read() and write() on BARs wait as well, before they begin and after every 4 KiB. A signalled
-/// ioeventfd waits for the end of a reset, and does not write during a recovery.
+/// While the gate is closed, no page-table entry is made, and faults are handled later. read() and
+/// write() on BARs wait, before they begin and after every 4 KiB. A signalled ioeventfd waits for
+/// the end of a reset, and does not write during a recovery.
 ///
 /// # Invariants
 ///
@@ -94,6 +96,9 @@ const WRITERS: u32 = 25;
 pub(super) struct Gate {
     /// The reasons for which the gate is closed, as bits; 0 while it is open.
     reasons: Atomic<u32>,
+    /// The time at which a reset or a recovery closed the gate, in nanoseconds of the monotonic
+    /// clock.
+    closed_at: Atomic<i64>,
     /// The address of the task of a thread that resets the device by `VFIO_DEVICE_RESET`, or 0.
     resetter: Atomic<usize>,
     /// Held while `reasons` changes.
@@ -109,6 +114,7 @@ impl Gate {
         // INVARIANT: No reset is in progress, and `MEMORY_LOCKED` is not set.
         pin_init!(Self {
             reasons: Atomic::new(0),
+            closed_at: Atomic::new(0),
             resetter: Atomic::new(0),
             changing <- Mutex::new((), c"vfio_gate", static_lock_class!()),
             changed <- CondVar::new(c"vfio_gate_changed", static_lock_class!()),
@@ -122,6 +128,12 @@ impl Gate {
     #[inline]
     pub(super) fn is_closed(&self) -> bool {
         read_once(&self.reasons) != 0
+    }
+
+    /// Returns for how long the reset or the recovery has taken that has closed the gate, in
+    /// nanoseconds.
+    pub(super) fn closed_for(&self) -> i64 {
+        now().saturating_sub(self.closed_at.load(Relaxed))
     }
 
     /// Waits until the gate is open. The caller must not hold the memory lock.
@@ -146,7 +158,8 @@ impl Gate {
     ///
     /// Fails with [`EIO`] if the recovery from an error has failed.
     pub(super) fn is_open(&self) -> Result<bool> {
-        match self.reasons.load(Relaxed) {
+        // Before `closed_for` reads the time.
+        match self.reasons.load(Acquire) {
             0 => Ok(true),
             reasons if reasons & (RESET | RECOVERY) != 0 => Ok(false),
             _ => Err(EIO),
@@ -201,6 +214,9 @@ impl Gate {
     fn change(&self, set: u32, clear: u32) -> u32 {
         let changing = self.changing.lock();
         let before = self.reasons.load(Relaxed);
+        if before & (RESET | RECOVERY) == 0 {
+            self.closed_at.store(now(), Relaxed);
+        }
         // The full ordering places the store before later reads of the memory lock; see
         // `exclude_faults`.
         self.reasons.xchg(before & !clear | set, Full);
@@ -286,6 +302,12 @@ impl Gate {
     pub(super) fn forget_failure(&self) {
         self.change(0, FAILED);
     }
+}
+
+/// Returns the time of the monotonic clock in nanoseconds.
+pub(super) fn now() -> i64 {
+    // SAFETY: The function may be called in any context but that of an NMI.
+    unsafe { kernel::bindings::ktime_get() }
 }
 
 /// A reset by `VFIO_DEVICE_RESET`, which the calling thread does.

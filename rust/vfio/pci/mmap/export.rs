@@ -4,11 +4,9 @@
 //!
 //! A VMA of an export has the same type, flags and file offsets as one that maps the same range of
 //! the device file. Its file has the inode of the device as well, so the removal of entries finds
-//! the VMA by its file offset. Three things differ:
+//! the VMA by its file offset. Two things differ:
 //!
 //! - The VMA can outlive the device, so each fault first asks the [`Export`] for it.
-//! - A fault that finds the gate closed must not sleep at the gate, which is part of the device. It
-//!   asks again from time to time.
 //! - The driver does not count the VMA, so that a process with an export cannot use up offsets of
 //!   the device file or take its locks for writing. The offsets of the VMA can belong to another
 //!   range by the time of a fault, which therefore checks that the range is that of the export
@@ -24,7 +22,6 @@ use super::{
     size,
     vma_ops::{
         complete,
-        look_again,
         Source, //
     },
     GuestTypes,
@@ -105,9 +102,5 @@ impl<T: Operations> Source<T> for Export<T> {
 
     fn exported(&self) -> Option<T::Exported> {
         Some(self.target())
-    }
-
-    fn await_gate(device: DeviceRef<'_, T>) -> Result {
-        look_again(device)
     }
 }

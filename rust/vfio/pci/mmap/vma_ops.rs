@@ -7,18 +7,17 @@
 //! alive.
 
 use super::{
+    super::reset::now,
     file_offset,
     fork,
-    may_hold_any_lock,
+    patience,
     refusal,
     Fault,
     GuestTypes,
     OpenDevice,
     Operations,
     Outcome,
-    LARGEST_ORDER,
-    PATIENCE,
-    PAUSE, //
+    LARGEST_ORDER, //
 };
 use crate::{
     bindings,
@@ -38,7 +37,10 @@ use kernel::{
     },
     mm::virt::VmaRef,
     prelude::*,
-    time::delay::fsleep, //
+    time::{
+        delay::fsleep,
+        Delta, //
+    }, //
 };
 
 /// The origin of the device that a VMA maps: the open device itself, or an export.
@@ -59,11 +61,6 @@ pub(super) trait Source<T: Operations> {
 
     /// Called when a VMA stops mapping the device file at `offset`.
     fn unmapped(&self, _offset: u64) {}
-
-    /// Waits for the gate of the device, which was closed. It may be closed again afterwards.
-    ///
-    /// Fails with [`EIO`] if the recovery from an error has failed.
-    fn await_gate(device: Self::Device<'_>) -> Result;
 }
 
 impl<T: Operations> Source<T> for OpenDevice<T> {
@@ -86,22 +83,6 @@ impl<T: Operations> Source<T> for OpenDevice<T> {
     fn unmapped(&self, offset: u64) {
         self.data().unmapped(self, offset);
     }
-
-    fn await_gate(device: &OpenDevice<T>) -> Result {
-        // The thread now holds only the memory manager's locks, as it does while it waits for the
-        // memory lock.
-        device.gate().pass()
-    }
-}
-
-/// Waits for a moment, without a reference to the device, whose gate was closed.
-///
-/// Fails with [`EIO`] if the recovery from an error has failed.
-pub(super) fn look_again<T: Operations>(device: impl Deref<Target = OpenDevice<T>>) -> Result {
-    device.gate().is_open()?;
-    drop(device);
-    fsleep(PAUSE);
-    Ok(())
 }
 
 /// Completes a VMA: it maps device memory with the type `mem`, and [`Operations::fault`] makes its
@@ -198,8 +179,8 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         }
     }
 
-    /// Handles a fault after the gate of `device`, which was closed. Refuses it if the gate does
-    /// not open soon and the fault [may hold any lock](may_hold_any_lock).
+    /// Handles a fault a moment later, without a reference to `device` in between, so that the
+    /// device can be closed. [`patience`] says why the fault does not wait for long.
     ///
     /// # Safety
     ///
@@ -213,19 +194,24 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         order: c_uint,
     ) -> vm_fault_t {
         // SAFETY: The caller guarantees that `vmf` is valid.
-        let flags = unsafe { (*vmf.as_ptr()).flags };
-        let mut looks = may_hold_any_lock(flags).then_some(PATIENCE);
+        let patience = patience(unsafe { (*vmf.as_ptr()).flags });
+        let mut found_open = now();
         loop {
-            let waited = match &mut looks {
-                None => S::await_gate(device),
-                Some(0) => Err(EIO),
-                Some(left) => {
-                    *left -= 1;
-                    look_again(device)
+            let (pause, waited) = match device.gate().is_open() {
+                Ok(true) => (Delta::from_micros(100), now().saturating_sub(found_open)),
+                Ok(false) => {
+                    found_open = now();
+                    (Delta::from_millis(1), device.gate().closed_for())
                 }
+                Err(_) => return refusal(order),
             };
-            if waited.is_err() {
-                return refusal(order);
+            drop(device);
+            if patience.is_some_and(|most| waited > most) {
+                return kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+            }
+            fsleep(pause);
+            if patience.is_none() {
+                return kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE;
             }
             // SAFETY: The caller guarantees the conditions.
             device = match unsafe { Self::attempt(source, vmf, order) } {
@@ -235,7 +221,7 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         }
     }
 
-    /// Handles a fault if the gate of the device is open; otherwise returns the device.
+    /// Handles a fault, or returns the device if the fault is to be handled later.
     ///
     /// # Safety
     ///
@@ -250,7 +236,7 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         let Some(device) = source.device() else {
             return Ok(refusal(order));
         };
-        // Before the fault takes the memory lock, for which a reset may be waiting.
+        // Before the fault takes the memory lock, which a reset tries to take.
         if device.gate().is_closed() {
             return Err(device);
         }
@@ -259,12 +245,7 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         let fault = unsafe { Fault::from_raw(&device, source.exported(), vmf, order) };
         match device.data().fault(&device, &fault).0 {
             Outcome::Done(answer) => Ok(answer),
-            Outcome::AwaitGate => Err(device),
-            Outcome::Repeat => {
-                drop(device);
-                fsleep(PAUSE);
-                Ok(kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE)
-            }
+            Outcome::Later => Err(device),
         }
     }
 
