@@ -86,8 +86,10 @@ impl<'a, T: Operations> NewMapping<'a, T> {
             _vma: PhantomData,
         };
         let vma = new.vma();
-        is_revocable(page_offset(vma), size(vma))
-            .then_some(new)
+        // In pages, so that no offset overflows.
+        let end = page_offset(vma).checked_add(size(vma) >> PAGE_SHIFT);
+        end.filter(|end| *end <= BARS_END >> PAGE_SHIFT)
+            .map(|_| new)
             .ok_or(EINVAL)
     }
 
@@ -169,13 +171,6 @@ impl<T: Operations> TypedMapping<'_, T> {
         // invariants of the mapping.
         unsafe { vma_ops::complete(new.vma, new.device, self.mem, self.guest) };
     }
-}
-
-/// Returns whether resets and the last close remove all entries of a mapping of `len` bytes, from
-/// page `page` of the device file on.
-fn is_revocable(page: u64, len: u64) -> bool {
-    let end = page.checked_add(len >> PAGE_SHIFT);
-    end.is_some_and(|end| end <= BARS_END >> PAGE_SHIFT)
 }
 
 /// Returns the page of the device file at which `vma` begins.
@@ -479,13 +474,11 @@ fn patience(flags: c_uint) -> Option<i64> {
 
 /// Returns whether a fault with these `flags` is one of the kernel in an access to user memory, and
 /// not one of the program or of `fixup_user_fault()`.
-#[inline]
 fn may_hold_any_lock(flags: c_uint) -> bool {
-    const USER: c_uint = kernel::bindings::fault_flag_FAULT_FLAG_USER;
     // All page-fault handlers set this flag, and `fixup_user_fault()` does not.
     const EXCEPTION: c_uint = kernel::bindings::fault_flag_FAULT_FLAG_INTERRUPTIBLE;
 
-    flags & (USER | EXCEPTION) == EXCEPTION
+    !is_by_program(flags) && flags & EXCEPTION != 0
 }
 
 /// Returns whether a fault with these `flags` is one of the program.

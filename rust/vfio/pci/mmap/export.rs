@@ -17,8 +17,8 @@ use super::{
         DeviceRef,
         Export, //
     },
+    super::memory::BARS_END,
     file_offset,
-    is_revocable,
     size,
     vma_ops::{
         complete,
@@ -75,18 +75,14 @@ pub(in super::super) unsafe fn map_export<T: Operations>(
     let start = start.ok_or(EINVAL)?;
     let end = start.checked_add(size(view)).ok_or(EINVAL)?;
     // A shared mapping of a file that is not writable has only this flag, and not `VM_SHARED`.
-    if end > target.range.end || view.flags() & MAYSHARE == 0 {
-        return Err(EINVAL);
-    }
-    let page = start >> PAGE_SHIFT;
-    if !is_revocable(page, size(view)) {
+    if end > target.range.end.min(BARS_END) || view.flags() & MAYSHARE == 0 {
         return Err(EINVAL);
     }
     // CAST: `usize` has 64 bits on all supported platforms.
-    let page = page as usize;
+    let pages = (start >> PAGE_SHIFT) as usize;
     // SAFETY: No other code can find the VMA, as the caller guarantees, so this thread may write
     // the field.
-    unsafe { (*vma.as_ptr()).vm_pgoff = page };
+    unsafe { (*vma.as_ptr()).vm_pgoff = pages };
     // If the export ends before this, no fault makes an entry.
     // SAFETY: The mapping is shared, and the caller guarantees the rest.
     unsafe { complete(vma, export, target.mem, target.guest) };
