@@ -25,8 +25,8 @@
 //!
 //! The export lock comes after the mmap lock and before the memory lock. The io lock comes before
 //! the mmap lock, so a thread that holds the export lock only tries to take it. Code under the
-//! export lock accesses no user memory and does not wait at the gate, so a user of an export cannot
-//! delay the last close.
+//! export lock accesses no user memory and does not wait at the gate, so the last close waits for
+//! the end of a reset at most.
 
 use super::{
     access::Access,
@@ -153,9 +153,12 @@ impl<T: Operations> Exports<T> {
         *self.device.write() = None;
     }
 
-    /// Takes the export lock for reading and returns the device, or `None` if it has been closed.
+    /// Takes the export lock for reading and returns the device, or `None` if it has been closed or
+    /// is being closed. This does not wait: the last close waits for the lock while another reader
+    /// of it waits for the end of a reset, and the caller may hold the mmap lock (reset/lend.rs).
+    /// Only [`Self::revoke`] takes the lock for writing, so the attempt fails for no other reason.
     fn device(&self) -> Option<DeviceRef<'_, T>> {
-        let lock = self.device.read();
+        let lock = self.device.try_read()?;
         let device = lock.as_ref()?.0;
         Some(DeviceRef {
             device,
@@ -188,7 +191,8 @@ pub(super) struct Export<T: Operations> {
 }
 
 impl<T: Operations> Export<T> {
-    /// Takes the export lock for reading and returns the device, or `None` if it has been closed.
+    /// Takes the export lock for reading and returns the device, or `None` if it has been closed or
+    /// is being closed.
     pub(super) fn device(&self) -> Option<DeviceRef<'_, T>> {
         self.exports.device()
     }
