@@ -58,7 +58,7 @@ static int lock_for_copy(void)
 	int ret = mutex_lock_killable(&lock);
 
 	if (!ret)
-		msleep(20);
+		msleep(50);
 	return ret;
 }
 

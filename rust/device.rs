@@ -17,13 +17,18 @@
 //!    nor lock 4, and waits for kernel threads that take lock 5.
 //! 3. The mmap lock or the lock of a VMA, which belong to the memory manager.
 //! 4. The export lock ([`pci::OpenDevice::export`]). It protects the pointer of exports to the open
-//!    device. The last close takes it for writing after lock 1. A thread that holds it only tries
-//!    to take the io lock. The opener lock (vfio/pci/debugfs.rs) has the same place, and no thread
-//!    holds both. It protects the record of the process that opened the device. A thread that
-//!    holds the opener lock takes the mutex of the device's exports, and no lock under that.
+//!    device. The last close takes it for writing after lock 1, and others only try to take it. A
+//!    thread that holds it only tries to take the io lock. The opener lock (vfio/pci/debugfs.rs)
+//!    has the same place, and no thread holds both. It protects the record of the process that
+//!    opened the device. A thread that holds the opener lock takes the mutex of the device's
+//!    exports, and no lock under that.
 //! 5. The memory lock, which belongs to vfio-pci-core ([`pci::OpenDevice::memory_shared`],
 //!    [`pci::OpenDevice::memory_exclusive`]). It protects the [`Claims`]. The core holds it for
-//!    writing while the device must not be accessed. Code under it must not access user memory.
+//!    writing while the device must not be accessed. Code under it must not access user memory. A
+//!    reset without VFIO keeps it until its end. A thread with lock 3 does not wait for that: a
+//!    fault is handled later, and others borrow the claims under the lending lock of the gate
+//!    (vfio/pci/reset/lend.rs), which has the same place. No other lock of this list is taken under
+//!    that one.
 //! 6. The memory manager's locks of the file's mappings.
 //!
 //! A thread that resets the device without VFIO may hold the locks of the PCI device and of its
@@ -237,7 +242,7 @@ impl Operations for State {
             Target::Bar(bar, _) => self.count_vma(bar),
             Target::Slot(bar, slot) => {
                 // Another VMA maps the slot, so it exists.
-                device.memory_exclusive().add_vma(bar, slot);
+                device.memory_exclusive_in_mmap().add_vma(bar, slot);
             }
             Target::Other => (),
         }
@@ -252,7 +257,7 @@ impl Operations for State {
                 }
             }
             Target::Slot(bar, slot) => {
-                let memory = device.memory_exclusive().remove_vma(bar, slot);
+                let memory = device.memory_exclusive_in_mmap().remove_vma(bar, slot);
                 // The lock is released by now.
                 drop(memory);
             }

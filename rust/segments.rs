@@ -35,8 +35,8 @@ mod strays;
 pub(crate) use self::change::{
     divide_unless_strict,
     divide_unmapped,
-    end_stray_page,
     end_strays,
+    try_end_stray_page,
     Change, //
 };
 

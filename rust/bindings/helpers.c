@@ -150,6 +150,18 @@ bool vfio_rs_is_write_locked(struct rw_semaphore *sem)
 #endif
 }
 
+/* Has lockdep forget that the thread holds @sem. */
+void vfio_rs_lockdep_keep(struct rw_semaphore *sem)
+{
+	rwsem_release(&sem->dep_map, _THIS_IP_);
+}
+
+/* Tells lockdep that the thread holds @sem, without an order between this lock and others. */
+void vfio_rs_lockdep_return(struct rw_semaphore *sem)
+{
+	rwsem_acquire(&sem->dep_map, 0, 1, _THIS_IP_);
+}
+
 u32 vfio_rs_index_nospec(u32 index, u32 size)
 {
 	return array_index_nospec(index, size);

@@ -20,6 +20,8 @@ bool vfio_rs_kernel_is_mapped(void __iomem *io, pgprot_t prot);
 void vfio_rs_vma_set_flags(struct vm_area_struct *vma, bool allow_any_uncached);
 bool vfio_rs_fault_has_table(struct vm_fault *vmf);
 bool vfio_rs_is_write_locked(struct rw_semaphore *sem);
+void vfio_rs_lockdep_keep(struct rw_semaphore *sem);
+void vfio_rs_lockdep_return(struct rw_semaphore *sem);
 u32 vfio_rs_index_nospec(u32 index, u32 size);
 void vfio_rs_iowrite(void __iomem *io, u64 value, u64 bytes);
 void vfio_rs_wmb(void);

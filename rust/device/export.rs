@@ -61,7 +61,7 @@ pub(super) fn dma_range(device: &OpenDevice, index: u32) -> Option<BarRange> {
 /// Returns the slot of the subregion `id` and the type of its mappings, or `None` if it does not
 /// exist.
 pub(super) fn target(device: &OpenDevice, id: RegionId) -> Option<ExportTarget> {
-    let region = device.memory_shared().get(id)?;
+    let region = device.memory_shared_in_mmap().get(id)?;
     let start = region.file_offset();
     Some(ExportTarget {
         range: start..start.checked_add(region.span().len())?,

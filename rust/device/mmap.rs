@@ -62,7 +62,7 @@ pub(super) fn mmap<'a>(
         Target::Slot(parent, slot) => {
             let slots = Span::new(slot, len).map_err(|_| EINVAL)?;
             let (mapping, attribute) = mapping.count_by(|| {
-                let mut table = device.memory_exclusive();
+                let mut table = device.memory_exclusive_in_mmap();
                 let (_, region) = table.resolve(parent, slots).ok_or(EINVAL)?;
                 table
                     .add_vma(parent, slot)
@@ -82,7 +82,7 @@ fn with_attribute<'a>(
     mapping: CountedMapping<'a, State>,
 ) -> TypedMapping<'a, State> {
     // SET_ATTR holds the memory lock while it checks the count and sets the attribute.
-    let attribute = device.memory_shared().attribute(bar);
+    let attribute = device.memory_shared_in_mmap().attribute(bar);
     if attribute == Attribute::Noncached {
         mapping.with_type(MemType::Noncached, GuestTypes::AnyUncached)
     } else {
@@ -143,12 +143,13 @@ fn fault_stray(
     bar: BarIndex,
     span: Span,
 ) -> FaultOutcome {
-    let mut io = device.try_io_exclusive();
-    if let (Some(io), Some(bar)) = (&mut io, device.bar(bar.index())) {
-        segments::end_stray_page(device, io, bar, span.start());
-    }
+    let io = device.try_io_exclusive();
     let is_locked = io.is_some();
-    drop(io);
+    if let (Some(mut io), Some(bar)) = (io, device.bar(bar.index())) {
+        if !segments::try_end_stray_page(device, &mut io, bar, span.start()) {
+            return fault.later();
+        }
+    }
     let offset = bar.window_start().saturating_add(span.start());
     let Some(table) = fault.memory_shared() else {
         return fault.later();

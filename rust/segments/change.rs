@@ -101,17 +101,23 @@ pub(crate) fn end_strays<T: Segmented>(
 }
 
 /// Tries to end the stray of `bar` that includes the page at byte `at`, or else that page of it.
-pub(crate) fn end_stray_page<T: Segmented>(
+/// Returns `false` if the memory lock is not free.
+pub(crate) fn try_end_stray_page<T: Segmented>(
     device: &OpenDevice<T>,
     io: &mut IoExclusive<'_, T>,
     bar: Bar<'_>,
     at: u64,
-) {
+) -> bool {
     if let Some(segments) = io.driver_maps_mut(bar) {
+        let Some(mut claims) = device.try_memory_exclusive() else {
+            return false;
+        };
         // If the kernel has no memory for another segment, the page stays in the stray.
-        let _ = segments.end_stray_page(bar, &mut device.memory_exclusive(), at);
+        let _ = segments.end_stray_page(bar, &mut claims, at);
+        drop(claims);
         restore(io, bar);
     }
+    true
 }
 
 /// Divides `bar` into segments unless the core's mapping of it has the type of a strict mapping.

@@ -21,7 +21,10 @@ use super::{
     },
     ioeventfd::Ioeventfds,
     ops::DeviceOps,
-    reset::Gate,
+    reset::{
+        Gate,
+        InMmap, //
+    },
     Access,
     BarRange,
     CoreDevice,
@@ -58,6 +61,10 @@ use core::{
         align_of,
         offset_of,
         MaybeUninit, //
+    },
+    ops::{
+        Deref,
+        DerefMut, //
     },
     ptr::NonNull, //
 };
@@ -214,7 +221,8 @@ pub(super) struct Opened<T: Operations> {
     pub(super) memory_lock: *mut rw_semaphore,
     /// The PCI device, stored for the same reason.
     pub(super) pdev: *mut pci_dev,
-    /// Only a thread that holds the memory lock accesses this.
+    /// Only a thread that holds the memory lock accesses this, or one that has borrowed it
+    /// (reset/lend.rs).
     pub(super) locked: UnsafeCell<T::Locked>,
     pub(super) data: T,
 }
@@ -335,6 +343,24 @@ impl<T: Operations> OpenDevice<T> {
     /// The calling thread must not hold the lock already, and must not access user memory under it.
     pub(crate) fn memory_exclusive(&self) -> MemoryExclusive<'_, T> {
         MemoryExclusive::new(self)
+    }
+
+    /// Takes the core's memory lock for writing if no thread holds it or waits for it, or returns
+    /// `None`.
+    pub(crate) fn try_memory_exclusive(&self) -> Option<MemoryExclusive<'_, T>> {
+        MemoryExclusive::if_free(self)
+    }
+
+    /// Does what [`Self::memory_shared`] does, for a thread that may hold the mmap lock: such a
+    /// thread must not wait for the end of a reset.
+    pub(crate) fn memory_shared_in_mmap(&self) -> impl Deref<Target = T::Locked> + '_ {
+        InMmap::shared(self)
+    }
+
+    /// Does what [`Self::memory_exclusive`] does, for a thread that may hold the mmap lock: such a
+    /// thread must not wait for the end of a reset.
+    pub(crate) fn memory_exclusive_in_mmap(&self) -> impl DerefMut<Target = T::Locked> + '_ {
+        InMmap::exclusive(self)
     }
 
     /// Takes the io lock for reading until the guard is dropped.

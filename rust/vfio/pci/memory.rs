@@ -81,7 +81,8 @@ impl<T: Operations> Deref for MemoryShared<'_, T> {
     type Target = T::Locked;
 
     fn deref(&self) -> &T::Locked {
-        // SAFETY: The guard holds the lock for reading, so no mutable reference to the data exists.
+        // SAFETY: The guard holds the lock for reading, so no mutable reference to the data exists:
+        // nobody has borrowed the data, since no reset keeps the lock.
         unsafe { &*self.device.locked() }
     }
 }
@@ -98,13 +99,19 @@ impl<'a, T: Operations> MemoryExclusive<'a, T> {
     /// Takes the lock for writing, but gives way to a reset that begins.
     pub(super) fn new(device: &'a OpenDevice<T>) -> Self {
         device.gate().give_way();
-        let lock = device.memory_lock();
-        // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
-        unsafe { kernel::bindings::down_write(lock) };
         Self {
             device,
-            _lock: MemoryLocked(lock),
+            _lock: MemoryLocked::new(device),
         }
+    }
+
+    /// Takes the lock for writing if no thread holds it or waits for it, or returns `None`.
+    pub(super) fn if_free(device: &'a OpenDevice<T>) -> Option<Self> {
+        let lock = MemoryLocked::try_new(device.core())?;
+        Some(Self {
+            device,
+            _lock: lock,
+        })
     }
 
     /// Removes the page-table entries of all mappings of the `len` bytes at `offset` of the device
@@ -118,21 +125,23 @@ impl<T: Operations> Deref for MemoryExclusive<'_, T> {
     type Target = T::Locked;
 
     fn deref(&self) -> &T::Locked {
-        // SAFETY: The guard holds the lock for writing, so no other reference to the data exists.
+        // SAFETY: The guard holds the lock for writing, so no other reference to the data exists:
+        // nobody has borrowed the data, since no reset keeps the lock.
         unsafe { &*self.device.locked() }
     }
 }
 
 impl<T: Operations> DerefMut for MemoryExclusive<'_, T> {
     fn deref_mut(&mut self) -> &mut T::Locked {
-        // SAFETY: The guard holds the lock for writing, so no other reference to the data exists.
+        // SAFETY: The guard holds the lock for writing, so no other reference to the data exists:
+        // nobody has borrowed the data, since no reset keeps the lock.
         unsafe { &mut *self.device.locked() }
     }
 }
 
 /// The memory lock of a device, held for reading.
 #[must_use = "the lock is released with the guard"]
-struct MemoryHeld(
+pub(super) struct MemoryHeld(
     // The thread that took a semaphore must release it. The raw pointer prevents moves to another
     // thread.
     *mut rw_semaphore,
@@ -141,7 +150,7 @@ struct MemoryHeld(
 impl MemoryHeld {
     /// Takes the lock for reading.
     #[inline]
-    fn new<T: Operations>(device: &OpenDevice<T>) -> Self {
+    pub(super) fn new<T: Operations>(device: &OpenDevice<T>) -> Self {
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         unsafe { kernel::bindings::down_read(lock) };
@@ -175,6 +184,14 @@ pub(super) struct MemoryLocked(
 );
 
 impl MemoryLocked {
+    /// Takes the lock for writing.
+    pub(super) fn new<T: Operations>(device: &OpenDevice<T>) -> Self {
+        let lock = device.memory_lock();
+        // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
+        unsafe { kernel::bindings::down_write(lock) };
+        Self(lock)
+    }
+
     /// Takes the lock for writing if no thread holds it or waits for it, or returns `None`.
     pub(super) fn try_new(core: &CoreDevice) -> Option<Self> {
         let lock = core.memory_lock();
@@ -184,9 +201,14 @@ impl MemoryLocked {
         taken.then(|| Self(lock))
     }
 
-    /// Drops the guard but keeps the lock.
+    /// Drops the guard but keeps the lock. Lockdep does not know of it meanwhile. It would report a
+    /// cycle of the memory lock, the locks of other drivers in the same reset, the mmap lock and
+    /// the memory lock. But a thread with the mmap lock does not wait for a memory lock that a
+    /// reset keeps (reset/lend.rs).
     pub(super) fn keep(self) {
-        let _ = ManuallyDrop::new(self);
+        let kept = ManuallyDrop::new(self);
+        // SAFETY: This thread holds the semaphore, and releases it only after `from_kept`.
+        unsafe { bindings::vfio_rs_lockdep_keep(kept.0) };
     }
 
     /// Makes a guard for a lock that [`MemoryLocked::keep`] has kept.
@@ -196,7 +218,11 @@ impl MemoryLocked {
     /// The calling thread must have called [`MemoryLocked::keep`] on a guard of the same device,
     /// and must not have called this function since.
     pub(super) unsafe fn from_kept(core: &CoreDevice) -> Self {
-        Self(core.memory_lock())
+        let lock = core.memory_lock();
+        // SAFETY: This thread holds the semaphore, and `keep` has hidden it, as the caller
+        // guarantees.
+        unsafe { bindings::vfio_rs_lockdep_return(lock) };
+        Self(lock)
     }
 }
 

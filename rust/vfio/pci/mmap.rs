@@ -306,8 +306,8 @@ impl<'a, T: Operations> Fault<'a, T> {
 
     /// Takes the core's memory lock for reading until the guard is dropped.
     ///
-    /// Returns `None` if the lock is not free, and if the gate is closed or the fault
-    /// [may hold any lock](may_hold_any_lock). The fault is then to be handled
+    /// Returns `None` if the lock is not free, and if the gate is closed or about to close or the
+    /// fault [may hold any lock](may_hold_any_lock). The fault is then to be handled
     /// [later](Fault::later).
     #[inline]
     pub(crate) fn memory_shared(&self) -> Option<MemoryShared<'a, T>> {
@@ -322,7 +322,8 @@ impl<'a, T: Operations> Fault<'a, T> {
         if may_hold_any_lock(flags) || self.device.gate().is_closed() {
             return None;
         }
-        Some(MemoryShared::in_fault(self.device))
+        let wait = || MemoryShared::in_fault(self.device);
+        self.device.gate().unless_kept(wait)
     }
 
     /// Returns whether the program itself made the access, and not the kernel on its behalf.
@@ -459,7 +460,8 @@ impl<'a, T: Operations> Fault<'a, T> {
 ///
 /// Faults that may hold any lock do not wait for the memory lock either, since a thread that holds
 /// it for writing can wait for the end of a reset. Others do wait for it: under many writers, a
-/// fault that only tries could fail for ever.
+/// fault that only tries could fail for ever. Only for pages that were strays do they try, as they
+/// do to take the io lock.
 fn patience(flags: c_uint) -> Option<i64> {
     const SECOND: i64 = 1_000_000_000;
 

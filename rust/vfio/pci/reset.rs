@@ -20,7 +20,7 @@
 //!   resets another function of the same slot.
 //! - A thread that writes the command register. It waits for the lock of configuration space.
 //!
-//! [`exclude_faults`] explains how the calls exclude faults without the lock. In a reset by
+//! [`Gate::exclude_faults`] explains how the calls exclude faults without the lock. In a reset by
 //! `VFIO_DEVICE_RESET` there is nothing to do: the core has taken the lock and removed all entries.
 //!
 //! A call must not depend on the user's threads either, which can hold the lock for reading in
@@ -33,10 +33,15 @@
 //!
 //! Other drivers may wait in their calls for a lock that keeps others from their page faults, or
 //! that a system call holds while it copies to a mapping. No fault therefore waits for long
-//! (mmap.rs).
+//! (mmap.rs), and no thread that holds the mmap lock waits until a reset releases the memory lock
+//! (lend.rs).
 //!
 //! The memory lock and the inode of the mappings exist from the allocation of the device to its
 //! release. The calls therefore work whether the device is open or closed.
+
+mod lend;
+
+pub(super) use self::lend::InMmap;
 
 use super::{
     memory::{
@@ -78,8 +83,8 @@ const MEMORY_LOCKED: u32 = 1 << 3;
 /// A thread has closed the gate and tries to get the memory lock.
 const CLOSING: u32 = 1 << 4;
 
-/// How often [`exclude_faults`] finds that a thread holds the memory lock for writing before it
-/// gives up.
+/// How often [`Gate::exclude_faults`] finds that a thread holds the memory lock for writing before
+/// it gives up.
 const WRITERS: u32 = 25;
 
 /// The point at which accesses to the BARs wait while somebody other than VFIO resets the device.
@@ -90,8 +95,9 @@ const WRITERS: u32 = 25;
 ///
 /// # Invariants
 ///
-/// `MEMORY_LOCKED` is set if and only if the thread between `reset_prepare` and `reset_done` holds
-/// for writing the memory lock of the core device that it passed to `reset_prepare`.
+/// While `MEMORY_LOCKED` is set, the thread between `reset_prepare` and `reset_done` holds for
+/// writing the memory lock of the core device that it passed to `reset_prepare`, and has no
+/// reference to the data that this lock protects. It has kept the lock by [`MemoryLocked::keep`].
 #[pin_data]
 pub(super) struct Gate {
     /// The reasons for which the gate is closed, as bits; 0 while it is open.
@@ -101,6 +107,13 @@ pub(super) struct Gate {
     closed_at: Atomic<i64>,
     /// The address of the task of a thread that resets the device by `VFIO_DEVICE_RESET`, or 0.
     resetter: Atomic<usize>,
+    /// The number of threads that wait for the memory lock and may hold the mmap lock.
+    waiting: Atomic<i32>,
+    /// Held by a thread that has borrowed the data of the memory lock, and while a reset takes back
+    /// what it lends. No thread waits or allocates under this lock, since the end of a reset needs
+    /// it.
+    #[pin]
+    lending: Mutex<()>,
     /// Held while `reasons` changes.
     #[pin]
     changing: Mutex<()>,
@@ -116,6 +129,8 @@ impl Gate {
             reasons: Atomic::new(0),
             closed_at: Atomic::new(0),
             resetter: Atomic::new(0),
+            waiting: Atomic::new(0),
+            lending <- Mutex::new((), c"vfio_gate_lending", static_lock_class!()),
             changing <- Mutex::new((), c"vfio_gate", static_lock_class!()),
             changed <- CondVar::new(c"vfio_gate_changed", static_lock_class!()),
         })
@@ -202,14 +217,6 @@ impl Gate {
         }
     }
 
-    /// Closes the gate as [`Gate::change`] does, and waits as [`exclude_faults`] does.
-    fn close(&self, core: &CoreDevice, set: u32, clear: u32) -> Option<MemoryLocked> {
-        self.change(set | CLOSING, clear);
-        let lock = exclude_faults(core);
-        self.change(0, CLOSING);
-        lock
-    }
-
     /// Adds the reasons `set`, removes the reasons `clear`, and returns the previous reasons.
     fn change(&self, set: u32, clear: u32) -> u32 {
         let changing = self.changing.lock();
@@ -225,6 +232,41 @@ impl Gate {
         before
     }
 
+    /// Waits until no fault that found the gate open can still make a page-table entry. Returns the
+    /// memory lock, held for writing, or `None` if a thread, possibly the calling one, already
+    /// holds it for writing and does not release it soon.
+    ///
+    /// The caller has closed the gate. A fault that takes the memory lock afterwards finds it
+    /// closed. The faults that took the lock before have ended as soon as this function gets the
+    /// lock, or finds that a thread holds it for writing. In the second case a later fault reads
+    /// the gate after it has taken the lock from that writer, and this function reads the lock
+    /// after it has closed the gate. All CPUs of the supported architectures (x86 and arm64) see
+    /// stores in the same order, so that fault finds the gate closed.
+    ///
+    /// Most writers release the lock within microseconds, and the function then gets it. It does
+    /// not wait longer, because others keep the lock until the reset is over.
+    ///
+    /// The loop ends, because readers of the memory lock wait neither for locks of the PCI core nor
+    /// for a device, and because no thread of the user can take the lock again and again:
+    /// [`Gate::give_way`] and the gate stop it. They hold it only while they look up a range, make
+    /// an entry or access registers. A thread that is counted in `waiting` is in the queue for the
+    /// lock, or gets there next, or sees `CLOSING` and is not counted again; the function does not
+    /// return the lock before that.
+    fn exclude_faults(&self, core: &CoreDevice) -> Option<MemoryLocked> {
+        let mut writers_left = WRITERS;
+        loop {
+            // A thread that counts itself later than this sees `CLOSING`.
+            let lock = MemoryLocked::try_new(core).filter(|_| self.waiting.load(Relaxed) == 0);
+            if lock.is_some() {
+                return lock;
+            }
+            if memory::is_write_locked(core) {
+                writers_left = writers_left.checked_sub(1)?;
+            }
+            fsleep(Delta::from_micros(20));
+        }
+    }
+
     /// Closes the gate and removes all page-table entries, before a reset of the device.
     ///
     /// Keeps the memory lock for writing unless a thread holds it for writing already, so that a
@@ -235,14 +277,19 @@ impl Gate {
             self.change(RESET, 0);
             return;
         }
-        let lock = self.close(core, RESET, 0);
+        self.change(RESET | CLOSING, 0);
+        match self.exclude_faults(core) {
+            Some(lock) => {
+                lock.keep();
+                // INVARIANT: This thread holds the lock until `reset_done` releases it.
+                self.change(MEMORY_LOCKED, CLOSING);
+            }
+            None => {
+                self.change(0, CLOSING);
+            }
+        }
         // TODO(dma-buf): The importers of dma-bufs get no notice of this reset.
         memory::zap_bars(core);
-        if let Some(lock) = lock {
-            lock.keep();
-            // INVARIANT: This thread holds the lock until `reset_done` releases it.
-            self.change(MEMORY_LOCKED, 0);
-        }
     }
 
     /// Records that the calling thread resets the device by `VFIO_DEVICE_RESET`, until the guard is
@@ -259,11 +306,15 @@ impl Gate {
     ///
     /// The calling thread must have called `reset_prepare` with the same `core`.
     pub(super) unsafe fn reset_done(&self, core: &CoreDevice) {
+        // A thread that has borrowed the data of the memory lock gives it back first.
+        let lending = self.lending.lock();
         let before = self.change(0, RESET | FAILED | MEMORY_LOCKED);
+        drop(lending);
         if before & MEMORY_LOCKED != 0 {
-            // SAFETY: `MEMORY_LOCKED` was set, so the thread that called `reset_prepare` holds the
-            // lock, by the type's invariant. The caller guarantees that it is this thread, and that
-            // the lock is that of `core`.
+            // SAFETY: `MEMORY_LOCKED` was set, so the thread that called `reset_prepare` has kept
+            // the lock, by the type's invariant, and has not made a guard since, because this is
+            // the only place and the bit is cleared. The caller guarantees that it is this thread,
+            // and that the lock is that of `core`.
             drop(unsafe { MemoryLocked::from_kept(core) });
         }
     }
@@ -286,7 +337,9 @@ impl Gate {
     }
 
     fn revoke(&self, core: &CoreDevice, set: u32, clear: u32) {
-        let _lock = self.close(core, set, clear);
+        self.change(set | CLOSING, clear);
+        let _lock = self.exclude_faults(core);
+        self.change(0, CLOSING);
         memory::zap_bars(core);
     }
 
@@ -323,35 +376,4 @@ impl Drop for VfioReset<'_> {
 /// Returns the address of the task of the calling thread.
 fn this_task() -> usize {
     core::ptr::from_ref::<Task>(current!()).addr()
-}
-
-/// Waits until no fault that found the gate open can still make a page-table entry. Returns the
-/// memory lock, held for writing, or `None` if a thread, possibly the calling one, already holds it
-/// for writing and does not release it soon.
-///
-/// The caller has closed the gate. A fault that takes the memory lock afterwards finds it closed.
-/// The faults that took the lock before have ended as soon as this function gets the lock, or finds
-/// that a thread holds it for writing. In the second case a later fault reads the gate after it has
-/// taken the lock from that writer, and this function reads the lock after it has closed the gate.
-/// All CPUs of the supported architectures (x86 and arm64) see stores in the same order, so that
-/// fault finds the gate closed.
-///
-/// Most writers release the lock within microseconds, and the function then gets it. It does not
-/// wait longer, because others keep the lock until the reset is over.
-///
-/// The loop ends, because readers of the memory lock wait neither for locks of the PCI core nor for
-/// a device, and because no thread of the user can take the lock again and again:
-/// [`Gate::give_way`] and the gate stop it. They hold it only while they look up a range, make an
-/// entry or access registers.
-fn exclude_faults(core: &CoreDevice) -> Option<MemoryLocked> {
-    let mut writers_left = WRITERS;
-    loop {
-        if let Some(lock) = MemoryLocked::try_new(core) {
-            return Some(lock);
-        }
-        if memory::is_write_locked(core) {
-            writers_left = writers_left.checked_sub(1)?;
-        }
-        fsleep(Delta::from_micros(20));
-    }
 }
