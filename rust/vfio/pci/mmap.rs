@@ -456,7 +456,7 @@ impl<'a, T: Operations> Fault<'a, T> {
 ///   The program therefore repeats its access, which also lets it handle signals.
 /// - KVM asks for a page of a guest by `fixup_user_fault()`, and the guest would not survive a
 ///   failure. It waits for as long as the PCI core waits for a device after a reset
-///   (`PCIE_RESET_READY_POLL_MS`), with the mmap lock held.
+///   (`PCIE_RESET_READY_POLL_MS`).
 ///
 /// Faults that may hold any lock do not wait for the memory lock either, since a thread that holds
 /// it for writing can wait for the end of a reset. Others do wait for it: under many writers, a

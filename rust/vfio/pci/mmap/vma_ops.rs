@@ -180,7 +180,8 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
     }
 
     /// Handles a fault a moment later, without a reference to `device` in between, so that the
-    /// device can be closed. [`patience`] says why the fault does not wait for long.
+    /// device can be closed. [`patience`] says why the fault does not wait for long. While the gate
+    /// is closed, an access by the kernel waits without the mmap lock, if its caller permits that.
     ///
     /// # Safety
     ///
@@ -194,14 +195,15 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         order: c_uint,
     ) -> vm_fault_t {
         // SAFETY: The caller guarantees that `vmf` is valid.
-        let patience = patience(unsafe { (*vmf.as_ptr()).flags });
+        let flags = unsafe { (*vmf.as_ptr()).flags };
+        let patience = patience(flags);
         let mut found_open = now();
         loop {
-            let (pause, waited) = match device.gate().is_open() {
-                Ok(true) => (Delta::from_micros(100), now().saturating_sub(found_open)),
+            let (is_open, waited) = match device.gate().is_open() {
+                Ok(true) => (true, now().saturating_sub(found_open)),
                 Ok(false) => {
                     found_open = now();
-                    (Delta::from_millis(1), device.gate().closed_for())
+                    (false, device.gate().closed_for())
                 }
                 Err(_) => return refusal(order),
             };
@@ -209,7 +211,17 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
             if patience.is_some_and(|most| waited > most) {
                 return kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS;
             }
-            fsleep(pause);
+            if is_open {
+                fsleep(Delta::from_micros(100));
+            } else if patience.is_some() && may_release_mmap_lock(flags) {
+                // SAFETY: The caller guarantees that `vmf` and its VMA are valid, and this thread
+                // holds the mmap lock for reading, by the flags.
+                unsafe { release_mmap_lock(vmf) };
+                fsleep(Delta::from_millis(1));
+                return kernel::bindings::vm_fault_reason_VM_FAULT_RETRY;
+            } else {
+                fsleep(Delta::from_millis(1));
+            }
             if patience.is_none() {
                 return kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE;
             }
@@ -269,4 +281,28 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         let vma = unsafe { VmaRef::from_raw(vma) };
         Self::source(vma).unmapped(file_offset(vma));
     }
+}
+
+/// Returns whether a fault with these `flags` holds the mmap lock and may release it, to be handled
+/// again from the beginning.
+fn may_release_mmap_lock(flags: c_uint) -> bool {
+    const MUST_NOT: c_uint = kernel::bindings::fault_flag_FAULT_FLAG_RETRY_NOWAIT
+        | kernel::bindings::fault_flag_FAULT_FLAG_VMA_LOCK;
+
+    flags & kernel::bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY != 0 && flags & MUST_NOT == 0
+}
+
+/// Releases the mmap lock before a fault returns `VM_FAULT_RETRY`.
+///
+/// # Safety
+///
+/// `vmf` and its VMA must be valid. The calling thread must hold the mmap lock for reading, and
+/// must not use the VMA afterwards.
+unsafe fn release_mmap_lock(vmf: NonNull<vm_fault>) {
+    // SAFETY: The caller guarantees that `vmf` is valid.
+    let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
+    // SAFETY: The caller guarantees that the VMA is valid and locked.
+    let mm = unsafe { VmaRef::from_raw(vma) }.mm().as_raw();
+    // SAFETY: The caller guarantees that this thread holds the lock.
+    unsafe { kernel::bindings::mmap_read_unlock(mm) };
 }
