@@ -107,7 +107,7 @@ impl<'a, T: Operations> MemoryExclusive<'a, T> {
 
     /// Takes the lock for writing if no thread holds it or waits for it, or returns `None`.
     pub(super) fn if_free(device: &'a OpenDevice<T>) -> Option<Self> {
-        let lock = MemoryLocked::try_new(device.core())?;
+        let lock = MemoryLocked::if_free(device)?;
         Some(Self {
             device,
             _lock: lock,
@@ -159,7 +159,7 @@ impl MemoryHeld {
 
     /// Takes the lock for reading if no thread holds it for writing or waits for that.
     #[inline]
-    fn try_new<T: Operations>(device: &OpenDevice<T>) -> Option<Self> {
+    pub(super) fn try_new<T: Operations>(device: &OpenDevice<T>) -> Option<Self> {
         let lock = device.memory_lock();
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         let taken = unsafe { kernel::bindings::down_read_trylock(lock) } != 0;
@@ -193,8 +193,18 @@ impl MemoryLocked {
     }
 
     /// Takes the lock for writing if no thread holds it or waits for it, or returns `None`.
+    #[inline]
+    pub(super) fn if_free<T: Operations>(device: &OpenDevice<T>) -> Option<Self> {
+        Self::try_lock(device.memory_lock())
+    }
+
+    /// Does the same for a device that need not be open.
     pub(super) fn try_new(core: &CoreDevice) -> Option<Self> {
-        let lock = core.memory_lock();
+        Self::try_lock(core.memory_lock())
+    }
+
+    #[inline]
+    fn try_lock(lock: *mut rw_semaphore) -> Option<Self> {
         // SAFETY: `vfio_pci_core_init_dev()` has initialised the semaphore.
         let taken = unsafe { kernel::bindings::down_write_trylock(lock) } != 0;
         // `then_some()` would make a guard and drop it even without the lock.

@@ -63,8 +63,22 @@ impl Gate {
         self.reasons.load(Relaxed) & (CLOSING | MEMORY_LOCKED) != 0
     }
 
-    /// Waits for the memory lock by `wait`, or borrows its data from the reset that keeps it.
-    fn hold<L>(&self, wait: impl Fn() -> L) -> Hold<'_, L> {
+    /// Takes the memory lock by `attempt` or `wait`, or borrows its data from the reset that keeps
+    /// it.
+    #[inline]
+    fn hold<L>(&self, attempt: impl Fn() -> Option<L>, wait: impl Fn() -> L) -> Hold<'_, L> {
+        // Not while a reset tries to get the lock, since many threads could hinder it.
+        if !self.keeps_memory() {
+            if let Some(lock) = attempt() {
+                return Hold::Own { _lock: lock };
+            }
+        }
+        self.wait_or_borrow(wait)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_or_borrow<L>(&self, wait: impl Fn() -> L) -> Hold<'_, L> {
         loop {
             self.give_way();
             if let Some(lock) = self.unless_kept(&wait) {
@@ -95,22 +109,28 @@ pub(in super::super) struct InMmap<'a, T: Operations, L> {
 
 impl<'a, T: Operations> InMmap<'a, T, MemoryHeld> {
     /// Takes the memory lock of `device` for reading, or borrows its data.
+    #[inline]
     pub(in super::super) fn shared(device: &'a OpenDevice<T>) -> Self {
+        let attempt = || MemoryHeld::try_new(device);
+        let wait = || MemoryHeld::new(device);
         // INVARIANT: `hold` returns a guard of this device.
         Self {
             device,
-            _hold: device.gate().hold(|| MemoryHeld::new(device)),
+            _hold: device.gate().hold(attempt, wait),
         }
     }
 }
 
 impl<'a, T: Operations> InMmap<'a, T, MemoryLocked> {
     /// Takes the memory lock of `device` for writing, or borrows its data.
+    #[inline]
     pub(in super::super) fn exclusive(device: &'a OpenDevice<T>) -> Self {
+        let attempt = || MemoryLocked::if_free(device);
+        let wait = || MemoryLocked::new(device);
         // INVARIANT: `hold` returns a guard of this device.
         Self {
             device,
-            _hold: device.gate().hold(|| MemoryLocked::new(device)),
+            _hold: device.gate().hold(attempt, wait),
         }
     }
 }
