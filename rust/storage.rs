@@ -66,6 +66,8 @@ impl<V: Copy> Map<V> for RBTree<u64, V> {
         self.get_mut(&key)
     }
 
+    // A page fault would spend 25 instructions on the call.
+    #[inline(always)]
     fn at_or_above(&self, key: u64) -> Option<(u64, V)> {
         let cursor = self.cursor_lower_bound(&key)?;
         let (key, value) = cursor.current();

@@ -213,26 +213,28 @@ fn size(vma: &VmaRef) -> u64 {
 /// one, because mremap() calls no operation of a driver before it moves a whole VMA.
 const LARGEST_ORDER: c_uint = bindings::PMD_ORDER;
 
-/// The result of a fault.
+/// The result of a fault: that for the memory manager, or [`Self::LATER`]. An enumeration would
+/// take another register, and instructions in each fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "the memory manager needs the result"]
-pub(crate) struct FaultOutcome(Outcome);
+pub(crate) struct FaultOutcome(vm_fault_t);
 
 impl FaultOutcome {
+    /// The gate of the device is closed, or a lock is not free. The fault must be handled again. No
+    /// result for the memory manager has all bits.
+    const LATER: Self = Self(vm_fault_t::MAX);
+
+    /// Returns the result for the memory manager, or `None` if the fault must be handled again.
+    #[inline]
+    fn answer(self) -> Option<vm_fault_t> {
+        (self != Self::LATER).then_some(self.0)
+    }
+
     /// Returns whether the access ends in SIGBUS.
     #[inline]
     pub(crate) fn is_sigbus(self) -> bool {
-        matches!(self.0, Outcome::Done(answer)
-            if answer & kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS != 0)
+        self.0 == kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// The fault is over, and this is the result for the memory manager.
-    Done(vm_fault_t),
-    /// The gate of the device is closed, or a lock is not free. The fault must be handled again.
-    Later,
 }
 
 /// An access to a page of a mapping that has no page-table entry.
@@ -335,7 +337,7 @@ impl<'a, T: Operations> Fault<'a, T> {
     /// Makes no entry, and has the fault handled again a moment later. An access by the program is
     /// repeated, and signals are handled before that.
     pub(crate) fn later(&self) -> FaultOutcome {
-        FaultOutcome(Outcome::Later)
+        FaultOutcome::LATER
     }
 
     /// Makes no entry. For a huge entry the memory manager tries smaller ones; for a single page it
@@ -347,7 +349,7 @@ impl<'a, T: Operations> Fault<'a, T> {
         if self.is_single_page() && self.device.gate().is_closed() {
             return self.later();
         }
-        FaultOutcome(Outcome::Done(self.refusal()))
+        FaultOutcome(self.refusal())
     }
 
     fn refusal(&self) -> vm_fault_t {
@@ -424,9 +426,7 @@ impl<'a, T: Operations> Fault<'a, T> {
             return self.later();
         }
         if self.is_single_page() && !self.has_table() {
-            return FaultOutcome(Outcome::Done(
-                kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE,
-            ));
+            return FaultOutcome(kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE);
         }
         // CAST: `usize` has 64 bits on all supported platforms.
         let pfn = (phys >> PAGE_SHIFT) as usize;
@@ -435,9 +435,9 @@ impl<'a, T: Operations> Fault<'a, T> {
         // type's invariant, and `vma_ops::complete` has set up its VMA as a shared one of device
         // memory. The frames from `pfn` on are those of a BAR of this device that userspace may
         // mmap. The core refuses them while memory decoding is off.
-        FaultOutcome(Outcome::Done(unsafe {
+        FaultOutcome(unsafe {
             bindings::vfio_pci_vmf_insert_pfn(core, self.vmf.as_ptr(), pfn, self.order)
-        }))
+        })
     }
 }
 
