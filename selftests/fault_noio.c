@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The memory for a page table that a page fault needs while it holds the locks that a reset waits
- * for.
+ * The memory that a thread needs while it holds the locks that a reset waits for: for a page table
+ * in a page fault, and for a change of a memory type.
  *
  * If the kernel wrote other pages to a disk to get this memory, and the reset had stopped that
  * disk, neither would end. So there must be no such allocation, or it must not do I/O.
@@ -9,9 +9,16 @@
 /* All sizes below are computed from the size of a page. */
 #define ANY_GRANULE
 
+#include <pthread.h>
+
 #include "tracing.h"
 
 #define EVENT	"kmem/mm_page_alloc"
+
+/* PF_MEMALLOC_NOIO of the kernel, in the flags of a thread: its allocations do no I/O. */
+#define FLAG_NOIO	0x00080000u
+/* In seconds. A thread has the lock for a part of each call only. */
+#define PATIENCE	30
 
 FIXTURE(fault_noio) {
 	struct vfio_device dev;
@@ -115,6 +122,93 @@ TEST_F(fault_noio, the_page_table_is_allocated_without_io_or_before_the_locks)
 	EXPECT_EQ(variant->stock && !driver_in_tree() ? 2 : 1, io);
 	if (variant->stock)
 		EXPECT_EQ(driver_in_tree(), noio);
+}
+
+/* A thread that makes pages write-combining and back again. */
+FIXTURE(change_noio) {
+	struct vfio_device dev;
+	uint64_t page;
+	pthread_t thread;
+	volatile pid_t tid;
+	volatile unsigned long done;
+	volatile bool stop;
+	int error;
+	/* The flags of the thread after its last call. */
+	unsigned int at_end;
+};
+
+FIXTURE_SETUP(change_noio)
+{
+	self->page = sysconf(_SC_PAGESIZE);
+	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver());
+}
+
+FIXTURE_TEARDOWN(change_noio)
+{
+	vfio_device_close(&self->dev);
+}
+
+/* Returns the kernel's flags of the thread @tid, or ~0. */
+static unsigned int flags_of(pid_t tid)
+{
+	unsigned int flags = ~0u;
+	char path[48];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", tid);
+	file = fopen(path, "re");
+	if (!file)
+		return flags;
+	/* The name of the program, in parentheses, has no space. */
+	if (fscanf(file, "%*d %*s %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+		flags = ~0u;
+	fclose(file);
+	return flags;
+}
+
+static void *change(void *data)
+{
+	FIXTURE_DATA(change_noio) * self = data;
+	struct vfio_subregion_create create;
+
+	self->tid = gettid();
+	while (!self->stop && !self->error) {
+		create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 0, self->page);
+		self->error = subregion_create(&self->dev, &create);
+		if (!self->error)
+			self->error = subregion_destroy(&self->dev, create.index);
+		self->done++;
+	}
+	self->at_end = flags_of(self->tid);
+	return NULL;
+}
+
+/* contract: reset.no-io */
+TEST_F_TIMEOUT(change_noio, a_change_of_the_type_allocates_without_io_under_the_lock, 2 * PATIENCE)
+{
+	unsigned long with = 0, without = 0;
+	time_t end = time(NULL) + PATIENCE;
+	unsigned int flags;
+
+	ASSERT_EQ(0, pthread_create(&self->thread, NULL, change, self));
+	while ((!with || !without) && time(NULL) < end) {
+		flags = self->done ? flags_of(self->tid) : ~0u;
+		if (flags == ~0u)
+			continue;
+		if (flags & FLAG_NOIO)
+			with++;
+		else
+			without++;
+	}
+	self->stop = true;
+	pthread_join(self->thread, NULL);
+	TH_LOG("%lu changes; seen with the flag %lu times, without it %lu times", self->done, with,
+	       without);
+	EXPECT_EQ(0, self->error) TH_LOG("%s", strerror(-self->error));
+	EXPECT_LT(0, with);
+	EXPECT_LT(0, without);
+	EXPECT_NE(~0u, self->at_end);
+	EXPECT_EQ(0, self->at_end & FLAG_NOIO);
 }
 
 TEST_HARNESS_MAIN

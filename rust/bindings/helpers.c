@@ -13,6 +13,7 @@
 #include <linux/pm_runtime.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
+#include <linux/sched/mm.h>
 #include <linux/string.h>
 
 #include <asm/barrier.h>
@@ -165,6 +166,16 @@ void vfio_rs_lockdep_return(struct rw_semaphore *sem)
 u32 vfio_rs_index_nospec(u32 index, u32 size)
 {
 	return array_index_nospec(index, size);
+}
+
+unsigned int vfio_rs_noio_save(void)
+{
+	return memalloc_noio_save();
+}
+
+void vfio_rs_noio_restore(unsigned int flags)
+{
+	memalloc_noio_restore(flags);
 }
 
 /* Writes the low @bytes bytes of @value, as vfio_pci_core_iowrite8() and its like do. */

@@ -23,6 +23,8 @@ bool vfio_rs_is_write_locked(struct rw_semaphore *sem);
 void vfio_rs_lockdep_keep(struct rw_semaphore *sem);
 void vfio_rs_lockdep_return(struct rw_semaphore *sem);
 u32 vfio_rs_index_nospec(u32 index, u32 size);
+unsigned int vfio_rs_noio_save(void);
+void vfio_rs_noio_restore(unsigned int flags);
 void vfio_rs_iowrite(void __iomem *io, u64 value, u64 bytes);
 void vfio_rs_wmb(void);
 int vfio_rs_process(char *comm);

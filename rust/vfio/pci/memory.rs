@@ -16,13 +16,17 @@ use super::{
 };
 use crate::bindings;
 use core::{
+    marker::PhantomData,
     mem::ManuallyDrop,
     ops::{
         Deref,
         DerefMut, //
     }, //
 };
-use kernel::bindings::rw_semaphore;
+use kernel::{
+    bindings::rw_semaphore,
+    ffi::c_uint, //
+};
 
 /// The memory lock, held for reading. VFIO does not turn memory decoding off or reset the device,
 /// and [`Operations::Locked`] does not change.
@@ -89,10 +93,14 @@ impl<T: Operations> Deref for MemoryShared<'_, T> {
 
 /// The memory lock, held for writing. No other thread accesses a BAR by read() or write(), or makes
 /// a page-table entry for one.
+///
+/// A reset can have stopped a disk, so the thread allocates memory without I/O while it holds the
+/// lock. Otherwise it could wait for the disk, and others for the lock.
 #[must_use = "the lock is released with the guard"]
 pub(crate) struct MemoryExclusive<'a, T: Operations> {
     device: &'a OpenDevice<T>,
     _lock: MemoryLocked,
+    _no_io: NoIo,
 }
 
 impl<'a, T: Operations> MemoryExclusive<'a, T> {
@@ -102,6 +110,7 @@ impl<'a, T: Operations> MemoryExclusive<'a, T> {
         Self {
             device,
             _lock: MemoryLocked::new(device),
+            _no_io: NoIo::new(),
         }
     }
 
@@ -111,6 +120,7 @@ impl<'a, T: Operations> MemoryExclusive<'a, T> {
         Some(Self {
             device,
             _lock: lock,
+            _no_io: NoIo::new(),
         })
     }
 
@@ -136,6 +146,31 @@ impl<T: Operations> DerefMut for MemoryExclusive<'_, T> {
         // SAFETY: The guard holds the lock for writing, so no other reference to the data exists:
         // nobody has borrowed the data, since no reset keeps the lock.
         unsafe { &mut *self.device.locked() }
+    }
+}
+
+/// While this exists, the calling thread allocates memory without I/O, whatever flags it passes.
+struct NoIo {
+    /// The flags of the task that this set and the end clears.
+    flags: c_uint,
+    /// Prevents moves to another thread, whose flags these are not.
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl NoIo {
+    fn new() -> Self {
+        Self {
+            // SAFETY: The function may be called in any context.
+            flags: unsafe { bindings::vfio_rs_noio_save() },
+            _not_send: PhantomData,
+        }
+    }
+}
+
+impl Drop for NoIo {
+    fn drop(&mut self) {
+        // SAFETY: This thread got the flags from `vfio_rs_noio_save()`, and restores them once.
+        unsafe { bindings::vfio_rs_noio_restore(self.flags) };
     }
 }
 
