@@ -248,6 +248,39 @@ TEST_F(mm, a_read_only_mapping_has_the_type)
 	EXPECT_EQ(SIGSEGV, touch_write((uint32_t *)map, 1));
 }
 
+/*
+ * The kernel makes all mappings read-only in order to see writes. The first fault is then for a
+ * huge entry that no later fault makes writable (vfio-pci).
+ */
+/* contract: mmap.soft-dirty */
+TEST_F(mm, a_mapping_whose_writes_the_kernel_watches_can_be_written)
+{
+	int refs = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+	char *map = fixture_map(_metadata, &self->dev, self->sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
+	uint32_t value;
+	pid_t child;
+
+	ASSERT_LE(0, refs) TH_LOG("clear_refs: %s", strerror(errno));
+	/* Soft-dirty bits; no effect on a kernel without them. */
+	ASSERT_EQ(1, write(refs, "4", 1));
+	close(refs);
+	child = fork();
+	ASSERT_LE(0, child);
+	if (!child) {
+		/* Ends a write that faults again and again. */
+		alarm(20);
+		EXPECT_EQ(0, touch_write((uint32_t *)map, 0x50f7d147));
+		EXPECT_EQ(0, touch_read((uint32_t *)(map + 2 * MIB), &value));
+		EXPECT_EQ(0, touch_write((uint32_t *)(map + 2 * MIB), 1));
+		EXPECT_EQ(0, touch_write((uint32_t *)self->map, 0x50f7d147));
+		_exit(0);
+	}
+	fixture_join(_metadata, child);
+	EXPECT_TOUCH(map, PTE_WC, 0);
+	EXPECT_TOUCH(map + 2 * MIB, PTE_WC, 0);
+	EXPECT_EQ(0x50f7d147, *(volatile uint32_t *)map);
+}
+
 /* contract: mmap.several */
 TEST_F(mm, two_mappings_of_one_subregion_have_the_same_type_and_bytes)
 {

@@ -151,6 +151,15 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
     ///
     /// Only the memory manager may call this, for a fault in a VMA that has these operations.
     unsafe extern "C" fn huge_fault(vmf: *mut vm_fault, order: c_uint) -> vm_fault_t {
+        // The kernel makes entries read-only to see the first write (/proc/PID/clear_refs). The
+        // core leaves a huge entry as it is, so that a write would fault for ever. After this
+        // refusal the memory manager removes the entry and asks for a small one, which it makes
+        // writable itself.
+        #[cfg(CONFIG_X86)]
+        // SAFETY: The caller guarantees the fault in progress.
+        if unsafe { needs_small_entry(vmf, order) } {
+            return refusal(order);
+        }
         // SAFETY: The caller guarantees the conditions of `handle`, which are the same.
         unsafe { Self::handle(vmf, order) }
     }
@@ -284,6 +293,43 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         let vma = unsafe { VmaRef::from_raw(vma) };
         Self::source(vma).unmapped(file_offset(vma));
     }
+}
+
+/// Returns whether the fault `vmf` for a huge entry is a write, and an entry exists or would not
+/// permit it. Only x86 has soft-dirty bits, of the supported architectures.
+///
+/// Another thread may have made or removed the entry by now.
+///
+/// # Safety
+///
+/// The calling thread must handle the fault `vmf`, for an entry of `1 << order` pages.
+#[cfg(CONFIG_X86)]
+#[inline(always)]
+unsafe fn needs_small_entry(vmf: *mut vm_fault, order: c_uint) -> bool {
+    const WRITABLE: u64 = 1 << kernel::bindings::_PAGE_BIT_RW;
+
+    // SAFETY: The caller guarantees that `vmf` is valid.
+    let flags = unsafe { (*vmf).flags };
+    if flags & kernel::bindings::fault_flag_FAULT_FLAG_WRITE == 0 {
+        return false;
+    }
+    // SAFETY: As above.
+    let vma = unsafe { (*vmf).__bindgen_anon_1.vma };
+    // SAFETY: The fault keeps the VMA alive.
+    let prot: *const u64 = unsafe { &raw const (*vma).vm_page_prot }.cast();
+    // SAFETY: As above. Other threads may change the field meanwhile, as a single word.
+    let prot = unsafe { prot.read_volatile() };
+    let entry: *const u64 = if order == bindings::PMD_ORDER {
+        // SAFETY: As for `vmf`.
+        unsafe { (*vmf).pmd }.cast()
+    } else {
+        // SAFETY: As for `vmf`.
+        unsafe { (*vmf).pud }.cast()
+    };
+    // SAFETY: The memory manager has looked up the place of the entry. Other threads may change it
+    // meanwhile, as a single word.
+    let entry = unsafe { entry.read_volatile() };
+    prot & WRITABLE == 0 || entry != 0
 }
 
 /// Returns whether a fault with these `flags` holds the mmap lock and may release it, to be handled
