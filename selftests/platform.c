@@ -7,7 +7,9 @@
 #include "refusal.h"
 
 #define NO_PAT		"the kernel was not booted with nopat"
-#define HUGE_BAR	(1ULL << 40)
+#define HUGE_BAR	(2ULL << 40)
+/* The offsets in the device file that belong to a BAR. */
+#define WINDOW		(1ULL << 40)
 
 /* Whether @word is on the kernel's command line. */
 static bool booted_with(const char *word)
@@ -152,9 +154,9 @@ TEST_F(huge_bar, an_attribute_is_eopnotsupp)
 
 /* Its bytes lie at the offsets that the subregions of other BARs have. */
 /* contract: type.plain */
-TEST_F(huge_bar, is_mapped_to_its_end_as_by_vfio_pci)
+TEST_F(huge_bar, is_mapped_to_the_end_of_its_window_as_by_vfio_pci)
 {
-	const uint64_t offsets[] = { 0, HUGE_BAR / 2 - MIB, HUGE_BAR / 2, HUGE_BAR - MIB };
+	const uint64_t offsets[] = { 0, WINDOW / 2 - MIB, WINDOW / 2, WINDOW - MIB };
 	unsigned int i;
 	uint32_t value;
 	char *map;
@@ -169,6 +171,19 @@ TEST_F(huge_bar, is_mapped_to_its_end_as_by_vfio_pci)
 					       vfio_offset(&self->dev, BAR2, offsets[i])));
 		EXPECT_EQ(0x5eed0000 + i, value);
 	}
+}
+
+/* The next offset is that of another BAR, which revocations of this one would not reach. */
+/* contract: type.plain */
+TEST_F(huge_bar, is_not_mapped_beyond_its_window)
+{
+	uint64_t end = vfio_offset(&self->dev, BAR2, WINDOW);
+
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, MIB, PROT_READ, MAP_SHARED, self->dev.fd, end));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, MIB, PROT_READ, MAP_SHARED, self->dev.fd,
+				   end - MIB / 2));
+	EXPECT_EQ(EINVAL, errno);
 }
 
 TEST_HARNESS_MAIN

@@ -29,7 +29,7 @@ find_device() {
 
 DEV_IVSHMEM=$(find_device 0x1af4 0x1110 2 $((16 << 20)))
 DEV_IVSHMEM_BIG=$(find_device 0x1af4 0x1110 2 $((2 << 30)))
-DEV_IVSHMEM_HUGE=$(find_device 0x1af4 0x1110 2 $((1 << 40)))
+DEV_IVSHMEM_HUGE=$(find_device 0x1af4 0x1110 2 $((1 << 41)))
 DEV_TESTDEV=$(find_device 0x1b36 0x0005)
 DEV_NVME=$(find_device 0x1b36 0x0010)
 DEV_IGB=$(find_device 0x8086 0x10c9)

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     compat::MemType,
     region::{
+        self,
         Attribute,
         BarIndex,
         ClaimKind,
@@ -48,7 +49,8 @@ pub(super) fn mmap<'a>(
             })?;
             let bar = device.bar(parent.index()).ok_or(EINVAL)?;
             let end = at.checked_add(len).ok_or(EINVAL)?;
-            if end > bar.mmap_len() {
+            // Faults would take the offsets beyond the window for those of another region.
+            if end > bar.mmap_len().min(region::WINDOW) {
                 return Err(EINVAL);
             }
             bar.expect_usable()?;

@@ -54,6 +54,7 @@ pub(crate) use self::window::{
     Target,
     BARS,
     SLOTS_SIZE,
+    WINDOW,
     WINDOW_SHIFT, //
 };
 

@@ -14,6 +14,9 @@ use super::span::Span;
 /// The window of a region begins at its index, shifted by this number (`VFIO_PCI_OFFSET_SHIFT`).
 pub(crate) const WINDOW_SHIFT: u32 = 40;
 
+/// The number of bytes of a window. The rest of a larger region has no offsets of its own.
+pub(crate) const WINDOW: u64 = 1 << WINDOW_SHIFT;
+
 /// The start of the slots within a BAR's window.
 const SLOTS_START: u64 = 1 << 39;
 
@@ -78,7 +81,7 @@ impl Target {
         let Some(bar) = BarIndex::new(offset >> WINDOW_SHIFT) else {
             return Self::Other;
         };
-        let within = offset & ((1 << WINDOW_SHIFT) - 1);
+        let within = offset & (WINDOW - 1);
         match within.checked_sub(SLOTS_START) {
             Some(slot) => Self::Slot(bar, slot),
             None => Self::Bar(bar, within),
