@@ -84,9 +84,6 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
     };
     let mut in_chunks = 3_u32;
     loop {
-        // After three interrupted attempts, the list is read in one hold of the memory lock.
-        let chunk = if in_chunks != 0 { CHUNK } else { usize::MAX };
-        in_chunks = in_chunks.saturating_sub(1);
         let (plain, version) = {
             let table = device.memory_shared();
             (is_plain(&table, bar), Version::new(&table, bar))
@@ -94,36 +91,58 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
         if plain || !info.has_room_for(wire::Claims::size(version.claims)?) {
             return Ok(());
         }
-        let mut claims = wire::Claims::with_capacity(version.claims)?;
-        if push_claims(device, bar, &version, chunk, &mut claims)? {
-            let attribute = version.attribute;
+        let read = if in_chunks != 0 {
+            in_chunks = in_chunks.saturating_sub(1);
+            read_in_chunks(device, bar, &version)?
+        } else {
+            read_at_once(device, bar, version.claims.saturating_mul(2).max(64))?
+        };
+        if let Some((claims, attribute)) = read {
             return info.add_words(&claims.into_words(attribute, mem_type(attribute)));
         }
     }
 }
 
-/// Adds the claims of `bar` to `claims`, with at most `chunk` in one hold of the memory lock, which
-/// must not delay faults. Returns `false` if the claims are no longer those of `version`.
-fn push_claims(
+/// Reads the claims of `bar` in one hold of the memory lock, after interrupted attempts to read
+/// them in chunks. Returns `None` if there are more than `most` by now, or none: many must have
+/// been created or destroyed since the caller counted them.
+fn read_at_once(
+    device: &OpenDevice,
+    bar: BarIndex,
+    most: u32,
+) -> Result<Option<(wire::Claims, Attribute)>> {
+    let mut claims = wire::Claims::with_capacity(most)?;
+    let table = device.memory_shared();
+    if is_plain(&table, bar) || table.count(bar) > most {
+        return Ok(None);
+    }
+    for (span, id) in table.claims(bar, 0) {
+        claims.push(span, device.data().index(id))?;
+    }
+    Ok(Some((claims, table.attribute(bar))))
+}
+
+/// Reads the claims of `bar`, at most [`CHUNK`] in one hold of the memory lock, which must not
+/// delay faults. Returns `None` if the claims are no longer those of `version`.
+fn read_in_chunks(
     device: &OpenDevice,
     bar: BarIndex,
     version: &Version,
-    chunk: usize,
-    claims: &mut wire::Claims,
-) -> Result<bool> {
+) -> Result<Option<(wire::Claims, Attribute)>> {
+    let mut claims = wire::Claims::with_capacity(version.claims)?;
     let mut end = 0;
     loop {
         let before = end;
         let table = device.memory_shared();
         if Version::new(&table, bar) != *version {
-            return Ok(false);
+            return Ok(None);
         }
-        for (span, id) in table.claims(bar, end).take(chunk) {
+        for (span, id) in table.claims(bar, end).take(CHUNK) {
             claims.push(span, device.data().index(id))?;
             end = span.end();
         }
         if end == before {
-            return Ok(true);
+            return Ok(Some((claims, version.attribute)));
         }
     }
 }
