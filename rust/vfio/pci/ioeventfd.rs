@@ -165,7 +165,7 @@ unsafe impl<T: Operations> Send for Ioeventfd<T> {}
 unsafe impl<T: Operations> Sync for Ioeventfd<T> {}
 
 impl<T: Operations> Ioeventfd<T> {
-    /// Makes the write. The caller holds the memory lock, the gate is open, and memory decoding is
+    /// Makes the write. The caller holds the memory lock and the gate is open. Memory decoding is
     /// on, unless the BAR has I/O ports.
     #[inline(always)]
     fn perform(&self) {
@@ -188,10 +188,11 @@ impl<T: Operations> Ioeventfd<T> {
         unsafe { self.device.as_ref() }
     }
 
-    /// Makes the write if memory decoding is on. The lock is the device's, and the gate is open.
+    /// Makes the write if memory decoding is on or the BAR has I/O ports. The lock is the device's,
+    /// and the gate is open.
     #[inline(always)]
     fn perform_locked(&self, lock: &MemoryShared<'_, T>) {
-        if lock.is_memory_enabled() {
+        if lock.is_memory_enabled() || matches!(self.place, Place::Ports(_)) {
             self.perform();
         }
     }
@@ -199,10 +200,6 @@ impl<T: Operations> Ioeventfd<T> {
     /// Makes the write unless it would have to wait. Returns whether it must be made by a thread
     /// that can.
     fn signalled(&self) -> bool {
-        if matches!(self.place, Place::Ports(_)) {
-            self.perform();
-            return false;
-        }
         // Signals must not take the lock again and again while a reset begins.
         let gate = self.device().gate();
         if gate.is_closed() {
