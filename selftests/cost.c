@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The cost of a mapping, as far as it can be counted exactly: page faults, and page-table entries
- * by size. The kernel memory that a subregion uses. rig/bench counts instructions; no test depends
- * on them.
+ * by size. The kernel memory that a subregion uses. No test depends on a number of instructions.
  */
 #include <inttypes.h>
 #include <stdio.h>

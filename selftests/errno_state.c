@@ -292,7 +292,7 @@ TEST_F(write_back, mapping_made_in_between_makes_read_and_create_ebusy)
 	map = map_write_back(_metadata, self);
 	if (!map)
 		return;
-	/* rig/log finds the lines that any of this would add to the kernel log. */
+	/* None of this may add a line to the kernel log. */
 	EXPECT_EQ(-1, pread(self->dev.fd, &value, sizeof(value), offset));
 	EXPECT_EQ(EBUSY, errno);
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, 64 * KIB);

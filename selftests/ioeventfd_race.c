@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * ioeventfds that are signalled all the time, while everything else changes. The kernel log shows
- * what goes wrong: rig/log reads it.
+ * what goes wrong.
  */
 #include <pthread.h>
 

@@ -31,8 +31,8 @@ static int tell(const char *path, const char *text)
 }
 
 /*
- * Loads the driver's module again, which the rig does not sign. The kernel looks at the signature
- * before it finds that the module is loaded. Returns an errno.
+ * Loads the driver's module again, which has no signature. The kernel looks for one before it finds
+ * that the module is loaded. Returns an errno.
  */
 static int load_again(void)
 {

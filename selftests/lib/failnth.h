@@ -343,9 +343,7 @@ FIXTURE_SETUP(failnth)
 	if (self->nth < 0)
 		SKIP(return, "the kernel cannot make allocations fail");
 
-	/*
-	 * All allocations, without messages: rig/log takes a stack trace in the log for a defect.
-	 */
+	/* All allocations, without messages: a stack trace in the log means a defect. */
 	set(DEBUGFS "failslab/ignore-gfp-wait", "N");
 	set(DEBUGFS "failslab/verbose", "0");
 	set(DEBUGFS "fail_page_alloc/ignore-gfp-wait", "N");

@@ -248,20 +248,20 @@ static inline void expect_reservations(struct __test_metadata *_metadata,
 	free(lines);
 }
 
-/** fixture_provokes() - tells rig/log by a line in the kernel log what the test provokes */
+/** fixture_provokes() - says by a line in the kernel log what the test provokes */
 static inline void fixture_provokes(struct __test_metadata *_metadata, const char *what,
 				    const char *when)
 {
 	int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
 	ASSERT_LE(0, log) TH_LOG("/dev/kmsg: %s", strerror(errno));
-	EXPECT_LT(0, dprintf(log, "rig: %s %s\n", what, when));
+	EXPECT_LT(0, dprintf(log, "selftest: %s %s\n", what, when));
 	close(log);
 }
 
 /**
- * fixture_conflicts() - tells rig/log whether expected messages about conflicting memory types
- * follow
+ * fixture_conflicts() - says in the kernel log whether expected messages about conflicting memory
+ * types follow
  *
  * @when is "begin" or "end".
  */
