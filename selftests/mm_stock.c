@@ -362,16 +362,13 @@ FIXTURE_TEARDOWN(watched)
 TEST_F(watched, a_write_faults_for_ever)
 {
 	char flags[VM_FLAGS_LEN];
-	int refs, status;
+	int status;
 	pid_t child;
 
 	vm_flags(self->map, flags);
 	if (!strstr(flags, " sd") || shift_here(SHIFT_2M) == SHIFT_4K)
 		SKIP(return, "this kernel has no soft-dirty bits or no huge entries");
-	refs = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
-	ASSERT_LE(0, refs) TH_LOG("clear_refs: %s", strerror(errno));
-	ASSERT_EQ(1, write(refs, "4", 1));
-	close(refs);
+	fixture_watch_writes(_metadata);
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
