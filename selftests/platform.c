@@ -173,7 +173,7 @@ TEST_F(huge_bar, is_mapped_to_the_end_of_its_window_as_by_vfio_pci)
 	}
 }
 
-/* The next offset is that of another BAR, which revocations of this one would not reach. */
+/* The next offset is that of another BAR. */
 /* contract: type.plain */
 TEST_F(huge_bar, is_not_mapped_beyond_its_window)
 {

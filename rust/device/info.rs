@@ -95,6 +95,7 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
             in_chunks = in_chunks.saturating_sub(1);
             read_in_chunks(device, bar, &version)?
         } else {
+            // With room for those that are created meanwhile.
             read_at_once(device, bar, version.claims.saturating_mul(2).max(64))?
         };
         if let Some((claims, attribute)) = read {
@@ -104,8 +105,8 @@ fn add_claims(device: &OpenDevice, info: &mut RegionInfo<'_>) -> Result {
 }
 
 /// Reads the claims of `bar` in one hold of the memory lock, after interrupted attempts to read
-/// them in chunks. Returns `None` if there are more than `most` by now, or none: many must have
-/// been created or destroyed since the caller counted them.
+/// them in chunks. Returns `None` if there are more than `most` by now, or if the BAR has neither
+/// claims nor an attribute any more.
 fn read_at_once(
     device: &OpenDevice,
     bar: BarIndex,
