@@ -141,7 +141,7 @@ impl Log {
         let when = if begin { "begin" } else { "end" };
         let _ = fs::write(
             "/dev/kmsg",
-            format!("rig: conflicts of memory types {when}"),
+            format!("selftest: conflicts of memory types {when}"),
         );
         self.conflicts = begin;
         result
