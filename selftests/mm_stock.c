@@ -9,7 +9,6 @@
 #include <linux/userfaultfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <sys/wait.h>
 
 #include "fixture.h"
 
@@ -336,49 +335,6 @@ TEST_F(as_stock, everything_gives_the_same)
 	if (!variant->guest_chooses)
 		*strstr(self->stock.flags, VM_FLAG_GUEST_CHOOSES) = '\0';
 	EXPECT_STREQ(self->stock.flags, results.flags);
-}
-
-/* A mapping of vfio-pci whose writes the kernel watches. */
-FIXTURE(watched) {
-	struct vfio_device dev;
-	char *map;
-};
-
-FIXTURE_SETUP(watched)
-{
-	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", DRIVER_STOCK))
-		return;
-	self->map = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, BAR2, AT), SIZE,
-				SIZE);
-}
-
-FIXTURE_TEARDOWN(watched)
-{
-	vfio_device_close(&self->dev);
-}
-
-/* The first fault makes a huge entry that no later fault makes writable. */
-/* contract: controls.soft-dirty */
-TEST_F(watched, a_write_faults_for_ever)
-{
-	char flags[VM_FLAGS_LEN];
-	int status;
-	pid_t child;
-
-	vm_flags(self->map, flags);
-	if (!strstr(flags, " sd") || shift_here(SHIFT_2M) == SHIFT_4K)
-		SKIP(return, "this kernel has no soft-dirty bits or no huge entries");
-	fixture_watch_writes(_metadata);
-	child = fork();
-	ASSERT_LE(0, child);
-	if (!child) {
-		alarm(5);
-		touch_write((uint32_t *)self->map, 1);
-		_exit(0);
-	}
-	ASSERT_EQ(child, waitpid(child, &status, 0));
-	EXPECT_TRUE(WIFSIGNALED(status));
-	EXPECT_EQ(SIGALRM, WTERMSIG(status));
 }
 
 TEST_HARNESS_MAIN

@@ -276,20 +276,6 @@ static inline void fixture_iommu_faults(struct __test_metadata *_metadata, const
 	fixture_provokes(_metadata, "faults of the IOMMU", when);
 }
 
-/**
- * fixture_watch_writes() - has the kernel watch the process's writes to memory (soft-dirty bits)
- *
- * New entries are then read-only until the first write. No effect on a kernel without the bits.
- */
-static inline void fixture_watch_writes(struct __test_metadata *_metadata)
-{
-	int refs = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
-
-	ASSERT_LE(0, refs) TH_LOG("clear_refs: %s", strerror(errno));
-	ASSERT_EQ(1, write(refs, "4", 1));
-	close(refs);
-}
-
 #define SHIFT_4K	12
 #define SHIFT_2M	21
 #define SHIFT_1G	30
