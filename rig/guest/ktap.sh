@@ -4,7 +4,7 @@
 # of each result begins with the architecture and the kernel.
 
 # The time limit of a program, in seconds.
-PROGRAM_LIMIT=$((${PROGRAM_LIMIT:-120} * ${SLOWER:-1}))
+PROGRAM_LIMIT=$((${PROGRAM_LIMIT:-240} * ${SLOWER:-1}))
 
 ktap_number=0
 ktap_failed=0
