@@ -10,8 +10,10 @@
  * DEV_PAIR_0 and DEV_PAIR_1 are two functions on one bus, whose hooks are called in this order.
  * reset_hooks.ko is the other driver.
  */
+#include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 
 #include "fixture.h"
 #include "reset_hooks.h"
@@ -59,7 +61,7 @@ FIXTURE_VARIANT(reset_locks) {
 	int hook;
 	bool wc;
 	uint64_t size;
-	/* Whether other threads of the process that copies touch the mapping, and make others. */
+	/* Whether other threads of the process that copies use the mapping and map the device. */
 	bool crowd;
 };
 
@@ -112,6 +114,20 @@ static void *map_device(void *data)
 	return NULL;
 }
 
+/* Changes a futex in the mapping. The kernel keeps the mmap lock during its fault. */
+static void *wake(void *data)
+{
+	FIXTURE_DATA(reset_locks) * self = data;
+	int op = FUTEX_OP(FUTEX_OP_SET, 0, FUTEX_OP_CMP_EQ, 0);
+
+	while (!self->copies->stop) {
+		syscall(SYS_futex, self->map, FUTEX_WAKE_OP | FUTEX_PRIVATE_FLAG, 1, NULL,
+			self->map, op);
+		usleep(1000);
+	}
+	return NULL;
+}
+
 static void copy(FIXTURE_DATA(reset_locks) * self)
 {
 	struct copies *copies = self->copies;
@@ -137,15 +153,17 @@ static void copy(FIXTURE_DATA(reset_locks) * self)
 
 static int copier(FIXTURE_DATA(reset_locks) * self, bool crowd)
 {
-	pthread_t threads[2];
+	pthread_t threads[3];
 
 	if (crowd && (pthread_create(&threads[0], NULL, touch, self) ||
-		      pthread_create(&threads[1], NULL, map_device, self)))
+		      pthread_create(&threads[1], NULL, map_device, self) ||
+		      pthread_create(&threads[2], NULL, wake, self)))
 		return 1;
 	copy(self);
 	if (crowd) {
 		pthread_join(threads[0], NULL);
 		pthread_join(threads[1], NULL);
+		pthread_join(threads[2], NULL);
 	}
 	return 0;
 }

@@ -456,7 +456,8 @@ impl<'a, T: Operations> Fault<'a, T> {
 ///   The program therefore repeats its access, which also lets it handle signals.
 /// - KVM asks for a page of a guest by `fixup_user_fault()`, and the guest would not survive a
 ///   failure. It waits for as long as the PCI core waits for a device after a reset
-///   (`PCIE_RESET_READY_POLL_MS`).
+///   (`PCIE_RESET_READY_POLL_MS`), and without the mmap lock.
+/// - A futex uses the same function, but keeps the mmap lock and cannot be killed. It hardly waits.
 ///
 /// Faults that may hold any lock do not wait for the memory lock either, since a thread that holds
 /// it for writing can wait for the end of a reset. Others do wait for it: under many writers, a
@@ -469,8 +470,10 @@ fn patience(flags: c_uint) -> Option<i64> {
         None
     } else if may_hold_any_lock(flags) {
         Some(10 * SECOND)
-    } else {
+    } else if flags & kernel::bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY != 0 {
         Some(60 * SECOND)
+    } else {
+        Some(SECOND / 10)
     }
 }
 
