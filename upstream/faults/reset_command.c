@@ -14,6 +14,8 @@
 
 #include "device.h"
 
+#define THREADS	4
+
 static int device;
 static atomic_bool done;
 static atomic_ulong changes;
@@ -31,9 +33,9 @@ static void *change_interrupts(void *argument)
 
 int main(int argc, char **argv)
 {
+	pthread_t threads[THREADS];
 	uint32_t first, last = 0;
-	unsigned int round;
-	pthread_t thread;
+	unsigned int round, i;
 	bool on, same;
 	char *map;
 
@@ -47,12 +49,14 @@ int main(int argc, char **argv)
 		cannot("read the BAR");
 	for (round = 1; round <= (unsigned int)atoi(argv[3]); round++) {
 		done = false;
-		if (pthread_create(&thread, NULL, change_interrupts, NULL))
-			cannot("make a thread");
+		for (i = 0; i < THREADS; i++)
+			if (pthread_create(&threads[i], NULL, change_interrupts, NULL))
+				cannot("make a thread");
 		if (!device_reset(argv[1]))
 			cannot("reset the device");
 		done = true;
-		pthread_join(thread, NULL);
+		for (i = 0; i < THREADS; i++)
+			pthread_join(threads[i], NULL);
 		on = device_memory(argv[1]);
 		same = !touch(map, &last) && last == first;
 		if (on && same)

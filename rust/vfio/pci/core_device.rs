@@ -108,8 +108,8 @@ impl CoreDevice {
         bindings::VFIO_PCI_NUM_REGIONS.saturating_add(u32::try_from(own).unwrap_or(0))
     }
 
-    /// Lets the core transfer at the file offset of `transfer`, which is not in a BAR, and returns
-    /// the number of bytes.
+    /// Lets the core transfer at most `limit` bytes at the file offset of `transfer`, which is not
+    /// in a BAR, and returns the number of bytes.
     ///
     /// Fails with [`EINVAL`] if the offset is in no region or beyond its end. Fails with [`EIO`] if
     /// the device does not resume. Fails with [`EFAULT`] if the user buffer is invalid. Fails with
@@ -119,10 +119,14 @@ impl CoreDevice {
     ///
     /// The device must be open, and the offset must not be in a BAR, because the core uses its
     /// mapping of a BAR without a lock.
-    pub(super) unsafe fn transfer(&self, transfer: &mut Transfer<'_>) -> Result<usize> {
+    pub(super) unsafe fn transfer(
+        &self,
+        transfer: &mut Transfer<'_>,
+        limit: usize,
+    ) -> Result<usize> {
         let vdev = self.as_vdev();
         let buffer = transfer.buffer();
-        let count = transfer.remaining();
+        let count = transfer.remaining().min(limit);
         let mut offset = i64::try_from(transfer.file_offset()?)?;
         let done = if transfer.is_write() {
             // SAFETY: The caller guarantees the conditions of this function, which are those of the

@@ -425,6 +425,7 @@ impl<T: Operations> OpenDevice<T> {
         match cmd {
             bindings::VFIO_DEVICE_IOEVENTFD => Err(ENOTTY).into(),
             bindings::VFIO_DEVICE_RESET => self.core_reset(arg),
+            bindings::VFIO_DEVICE_SET_IRQS => self.core_set_irqs(arg),
             // SAFETY: `cmd` is another ioctl.
             _ => unsafe { self.call_core(cmd, arg) },
         }
@@ -439,6 +440,14 @@ impl<T: Operations> OpenDevice<T> {
         unsafe { self.call_core(bindings::VFIO_DEVICE_RESET, arg) }
     }
 
+    /// Lets the core set up interrupts, for which it turns memory on.
+    #[inline(never)]
+    fn core_set_irqs(&self, arg: usize) -> LongResult {
+        self.gate().let_reset_end();
+        // SAFETY: The ioctl is not `VFIO_DEVICE_IOEVENTFD`.
+        unsafe { self.call_core(bindings::VFIO_DEVICE_SET_IRQS, arg) }
+    }
+
     /// Calls the core's ioctl.
     ///
     /// # Safety
@@ -450,7 +459,8 @@ impl<T: Operations> OpenDevice<T> {
         LongResult::new(unsafe { bindings::vfio_pci_core_ioctl(self.core().as_vdev(), cmd, arg) })
     }
 
-    /// Transfers at the file offset of `transfer`, which is in no BAR, as vfio-pci does.
+    /// Transfers at the file offset of `transfer`, which is in no BAR, as vfio-pci does. A transfer
+    /// that fails after a part returns the length of that part.
     ///
     /// Fails with [`EINVAL`] if the offset is in a BAR, in no region or beyond its end. Fails with
     /// [`EIO`] if the recovery from an error has failed, or if the device does not resume. Fails
@@ -458,18 +468,32 @@ impl<T: Operations> OpenDevice<T> {
     /// the region.
     #[inline(never)]
     pub(crate) fn core_transfer(&self, mut transfer: Transfer<'_>) -> Result<usize> {
+        /// The number of bytes after which a transfer looks at the gate again.
+        const STEP: usize = 64 << 10;
+
         let region = transfer.file_offset()? >> bindings::VFIO_PCI_OFFSET_SHIFT;
         // CAST: A device has 6 BARs.
         if region < BARS as u64 {
             return Err(EINVAL);
         }
-        // Accesses to configuration space have a lock that excludes resets.
-        if region != u64::from(bindings::VFIO_PCI_CONFIG_REGION_INDEX) {
-            self.gate().pass()?;
+        let mut step = || -> Result<usize> {
+            // Accesses to configuration space have a lock that excludes resets.
+            if region != u64::from(bindings::VFIO_PCI_CONFIG_REGION_INDEX) {
+                self.gate().pass()?;
+            }
+            // SAFETY: The device is open, and the offset is in no BAR. The core maps the ROM and
+            // VGA ranges for each access.
+            unsafe { self.core().transfer(&mut transfer, STEP) }
+        };
+        let mut total: usize = 0;
+        loop {
+            match step() {
+                Ok(STEP) => total = total.saturating_add(STEP),
+                Ok(done) => return Ok(total.saturating_add(done)),
+                Err(error) if total == 0 => return Err(error),
+                Err(_) => return Ok(total),
+            }
         }
-        // SAFETY: The device is open, and the offset is in no BAR. The core maps the ROM and VGA
-        // ranges for each access.
-        unsafe { self.core().transfer(&mut transfer) }
     }
 
     /// Lets the core handle a device feature, as with vfio-pci. It fails with the core's errno.

@@ -314,6 +314,10 @@ impl<D: Driver> DeviceOps<D> {
         let device = unsafe { Device::<D::Device>::open_from_raw(vdev) };
         // SAFETY: VFIO passes a valid structure.
         let index = unsafe { (*info).index };
+        if index == bindings::VFIO_PCI_ROM_REGION_INDEX {
+            // The core turns memory on to look at the ROM.
+            device.gate().let_reset_end();
+        }
         if device.data().core_describes(index) {
             // SAFETY: The device is open, and the other pointers are those that VFIO passes.
             return unsafe { bindings::vfio_pci_ioctl_get_region_info(vdev, info, caps) };

@@ -83,9 +83,9 @@ const MEMORY_LOCKED: u32 = 1 << 3;
 /// A thread has closed the gate and tries to get the memory lock.
 const CLOSING: u32 = 1 << 4;
 
-/// How often [`Gate::exclude_faults`] finds that a thread holds the memory lock for writing before
-/// it gives up.
-const WRITERS: u32 = 25;
+/// The time in nanoseconds after which [`Gate::exclude_faults`] gives up if it finds that a thread
+/// holds the memory lock for writing.
+const WRITERS: i64 = 50_000_000;
 
 /// The point at which accesses to the BARs wait while somebody other than VFIO resets the device.
 ///
@@ -204,15 +204,27 @@ impl Gate {
     #[inline]
     pub(super) fn give_way(&self) {
         if read_once(&self.reasons) & CLOSING != 0 {
-            self.wait_until_closed();
+            self.wait_without(CLOSING);
+        }
+    }
+
+    /// Waits while the device is being reset, but not for a recovery from an error. The caller must
+    /// not hold the memory lock.
+    ///
+    /// The core turns memory on and back off for some calls, by writing what it has read from the
+    /// command register. During a reset it would read the register of a device in reset.
+    #[inline]
+    pub(super) fn let_reset_end(&self) {
+        if read_once(&self.reasons) & (RESET | CLOSING) != 0 {
+            self.wait_without(RESET | CLOSING);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn wait_until_closed(&self) {
+    fn wait_without(&self, reasons: u32) {
         let mut changing = self.changing.lock();
-        while self.reasons.load(Relaxed) & CLOSING != 0 {
+        while self.reasons.load(Relaxed) & reasons != 0 {
             self.changed.wait(&mut changing);
         }
     }
@@ -243,25 +255,27 @@ impl Gate {
     /// after it has closed the gate. All CPUs of the supported architectures (x86 and arm64) see
     /// stores in the same order, so that fault finds the gate closed.
     ///
-    /// Most writers release the lock within microseconds, and the function then gets it. It does
-    /// not wait longer, because others keep the lock until the reset is over.
+    /// Most writers release the lock within microseconds, and the function then gets it. An ioctl
+    /// of the user that was running takes the lock once for each interrupt, and [`WRITERS`] leaves
+    /// it the time to end. The function does not wait longer, because others keep the lock until
+    /// the reset is over.
     ///
     /// The loop ends, because readers of the memory lock wait neither for locks of the PCI core nor
     /// for a device, and because no thread of the user can take the lock again and again:
     /// [`Gate::give_way`] and the gate stop it. They hold it only while they look up a range, make
-    /// an entry or access registers. A thread that is counted in `waiting` is in the queue for the
-    /// lock, or gets there next, or sees `CLOSING` and is not counted again; the function does not
-    /// return the lock before that.
+    /// an entry or access registers, and look at the gate after some accesses. A thread that is
+    /// counted in `waiting` is in the queue for the lock, or gets there next, or sees `CLOSING` and
+    /// is not counted again; the function does not return the lock before that.
     fn exclude_faults(&self, core: &CoreDevice) -> Option<MemoryLocked> {
-        let mut writers_left = WRITERS;
+        let begin = now();
         loop {
             // A thread that counts itself later than this sees `CLOSING`.
             let lock = MemoryLocked::try_new(core).filter(|_| self.waiting.load(Relaxed) == 0);
             if lock.is_some() {
                 return lock;
             }
-            if memory::is_write_locked(core) {
-                writers_left = writers_left.checked_sub(1)?;
+            if memory::is_write_locked(core) && now().saturating_sub(begin) > WRITERS {
+                return None;
             }
             fsleep(Delta::from_micros(20));
         }
