@@ -85,7 +85,7 @@ const CLOSING: u32 = 1 << 4;
 
 /// The time in nanoseconds after which [`Gate::exclude_faults`] gives up if it finds that a thread
 /// holds the memory lock for writing.
-const WRITERS: i64 = 50_000_000;
+const WRITER_PATIENCE: i64 = 50_000_000;
 
 /// The point at which accesses to the BARs wait while somebody other than VFIO resets the device.
 ///
@@ -184,16 +184,24 @@ impl Gate {
     #[cold]
     #[inline(never)]
     fn wait(&self, awaited: u32) -> Result {
+        match self.wait_without(awaited) {
+            0 => Ok(()),
+            _ => Err(EIO),
+        }
+    }
+
+    /// Waits while the gate is closed for any of `reasons`. Returns the other reasons for which it
+    /// is closed.
+    #[cold]
+    #[inline(never)]
+    fn wait_without(&self, reasons: u32) -> u32 {
         let mut changing = self.changing.lock();
         loop {
-            let reasons = self.reasons.load(Relaxed);
-            if reasons & awaited != 0 {
-                self.changed.wait(&mut changing);
-            } else if reasons != 0 {
-                return Err(EIO);
-            } else {
-                return Ok(());
+            let left = self.reasons.load(Relaxed);
+            if left & reasons == 0 {
+                return left;
             }
+            self.changed.wait(&mut changing);
         }
     }
 
@@ -217,15 +225,6 @@ impl Gate {
     pub(super) fn let_reset_end(&self) {
         if read_once(&self.reasons) & (RESET | CLOSING) != 0 {
             self.wait_without(RESET | CLOSING);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wait_without(&self, reasons: u32) {
-        let mut changing = self.changing.lock();
-        while self.reasons.load(Relaxed) & reasons != 0 {
-            self.changed.wait(&mut changing);
         }
     }
 
@@ -256,9 +255,9 @@ impl Gate {
     /// stores in the same order, so that fault finds the gate closed.
     ///
     /// Most writers release the lock within microseconds, and the function then gets it. An ioctl
-    /// of the user that was running takes the lock once for each interrupt, and [`WRITERS`] leaves
-    /// it the time to end. The function does not wait longer, because others keep the lock until
-    /// the reset is over.
+    /// of the user that was running takes the lock once for each interrupt, and [`WRITER_PATIENCE`]
+    /// leaves it the time to end. The function does not wait longer, because others keep the lock
+    /// until the reset is over.
     ///
     /// The loop ends, because readers of the memory lock wait neither for locks of the PCI core nor
     /// for a device, and because no thread of the user can take the lock again and again:
@@ -274,7 +273,7 @@ impl Gate {
             if lock.is_some() {
                 return lock;
             }
-            if memory::is_write_locked(core) && now().saturating_sub(begin) > WRITERS {
+            if memory::is_write_locked(core) && now().saturating_sub(begin) > WRITER_PATIENCE {
                 return None;
             }
             fsleep(Delta::from_micros(20));
