@@ -153,18 +153,16 @@ static void copy(FIXTURE_DATA(reset_locks) * self)
 
 static int copier(FIXTURE_DATA(reset_locks) * self, bool crowd)
 {
-	pthread_t threads[3];
+	static void *(*const others[])(void *) = { touch, map_device, wake };
+	unsigned int count = crowd ? ARRAY_SIZE(others) : 0, n;
+	pthread_t threads[ARRAY_SIZE(others)];
 
-	if (crowd && (pthread_create(&threads[0], NULL, touch, self) ||
-		      pthread_create(&threads[1], NULL, map_device, self) ||
-		      pthread_create(&threads[2], NULL, wake, self)))
-		return 1;
+	for (n = 0; n < count; n++)
+		if (pthread_create(&threads[n], NULL, others[n], self))
+			return 1;
 	copy(self);
-	if (crowd) {
-		pthread_join(threads[0], NULL);
-		pthread_join(threads[1], NULL);
-		pthread_join(threads[2], NULL);
-	}
+	for (n = 0; n < count; n++)
+		pthread_join(threads[n], NULL);
 	return 0;
 }
 
