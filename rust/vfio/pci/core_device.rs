@@ -51,7 +51,8 @@ impl Settings {
 /// # Invariants
 ///
 /// - `vfio_pci_core_init_dev()` has been called on the structure, and its PCI device is set.
-/// - The structure lives as long as any reference to it.
+/// - The structure lives as long as any reference to it, and holds a reference to the PCI device.
+///   VFIO's own reference ends when the device is unbound.
 #[repr(transparent)]
 pub(crate) struct CoreDevice(Opaque<bindings::vfio_pci_core_device>);
 
@@ -79,7 +80,7 @@ impl CoreDevice {
         unsafe { bindings::vfio_rs_memory_lock(self.as_ptr()) }
     }
 
-    /// Returns the PCI device. It exists as long as the VFIO device.
+    /// Returns the PCI device. It exists as long as `self`.
     pub(super) fn pdev(&self) -> *mut pci_dev {
         // SAFETY: `vfio_pci_core_init_dev()` has set the field, by the type's invariant.
         unsafe { bindings::vfio_rs_pdev(self.as_ptr()) }
@@ -87,8 +88,8 @@ impl CoreDevice {
 
     /// Returns the PCI device.
     pub(super) fn pci(&self) -> &pci::Device {
-        // SAFETY: The pointer is valid as long as `self`. `pci::Device` is a transparent wrapper of
-        // `struct pci_dev`.
+        // SAFETY: The pointer is valid as long as `self`, by the type's invariant. `pci::Device` is
+        // a transparent wrapper of `struct pci_dev`.
         unsafe { &*self.pdev().cast() }
     }
 

@@ -87,7 +87,8 @@ use kernel::{
     }, //
 };
 
-/// The state of an open device and its operations. The defaults do what vfio-pci does.
+/// The state of an open device and its operations. The defaults do what vfio-pci does, except that
+/// there are no ioeventfds; see [`OpenDevice::core_ioctl`].
 ///
 /// Unless stated otherwise, an operation may sleep. It may run concurrently with all other
 /// operations of the same device.
@@ -325,8 +326,8 @@ impl<T: Operations> OpenDevice<T> {
     /// Fails with [`EIO`] if the device does not resume.
     #[inline]
     pub(crate) fn power_on(&self) -> Result<PowerGuard<'_>> {
-        // SAFETY: The PCI device exists as long as the VFIO device. `pci::Device` is a transparent
-        // wrapper of `struct pci_dev`.
+        // SAFETY: The core device holds a reference to the PCI device, by its invariant.
+        // `pci::Device` is a transparent wrapper of `struct pci_dev`.
         let pdev: &pci::Device = unsafe { &*self.opened().pdev.cast() };
         PowerGuard::new(pdev).map_err(|_| EIO)
     }

@@ -10,6 +10,7 @@ use super::{
     ioeventfd::Ioeventfds,
     memory,
     reset::Gate,
+    CoreDevice,
     Device,
     Driver,
     NewMapping,
@@ -139,17 +140,29 @@ impl<D: Driver> DeviceOps<D> {
         // SAFETY: `vdev` is the device that VFIO is allocating. If this fails, VFIO frees the
         // memory. The fields initialised above need no drop: they are locks, a condition variable,
         // an array without mappings, an empty vector and `None`.
-        unsafe { bindings::vfio_pci_core_init_dev(vdev) }
+        let result = unsafe { bindings::vfio_pci_core_init_dev(vdev) };
+        if result == 0 {
+            // SAFETY: `vdev` is an initialised core device, and its PCI device is being bound.
+            let pdev = unsafe { &*vdev.cast::<CoreDevice>() }.pdev();
+            // INVARIANT: `release` gives up this reference.
+            // SAFETY: The PCI device is being bound.
+            unsafe { kernel::bindings::pci_dev_get(pdev) };
+        }
+        result
     }
 
     /// # Safety
     ///
     /// See [`DeviceOps`].
     unsafe extern "C" fn release(vdev: *mut bindings::vfio_device) {
+        // SAFETY: `init` succeeded for `vdev`, and VFIO frees it after this call.
+        let pdev = unsafe { &*vdev.cast::<CoreDevice>() }.pdev();
         // SAFETY: `init` succeeded for `vdev`, and no reference to it is left. `close_device` has
         // dropped the driver's mappings, ioeventfds and exports, and the driver's remove callback
         // the file in debugfs, so no field of the driver's needs a drop.
         unsafe { bindings::vfio_pci_core_release_dev(vdev) };
+        // SAFETY: This is the reference that `init` took, and nobody uses the core device any more.
+        unsafe { kernel::bindings::pci_dev_put(pdev) };
     }
 
     /// # Safety
