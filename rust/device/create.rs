@@ -72,6 +72,9 @@ fn try_create(
         return Err(Failure::MsixTable);
     }
     let mem = mem_type(request.attribute);
+    if !mem.is_available() {
+        return Err(Failure::NoSuchType);
+    }
 
     let mut io = device.io_exclusive()?;
     segments::end_strays(device, &mut io, bar);
@@ -89,9 +92,6 @@ fn try_create(
         Sharing::Exclusive => plan,
         Sharing::Shared => plan.shared(),
     };
-    if !mem.is_available() {
-        return Err(Failure::NoSuchType);
-    }
     make_room(device, request.parent)?;
     let memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     let slot_memory = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;

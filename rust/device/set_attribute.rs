@@ -51,6 +51,9 @@ fn try_set(
         return Err(Failure::MsixTable);
     }
     let mem = mem_type(attribute);
+    if !mem.is_available() {
+        return Err(Failure::NoSuchType);
+    }
     let whole = Span::new(0, bar.size()).map_err(Failure::Range)?;
 
     let mut io = device.io_exclusive()?;
@@ -71,9 +74,6 @@ fn try_set(
     let changes_type = rest != RestType::of(before);
     if changes_type && device.memory_shared().count(request.bar) != 0 {
         return Err(Failure::Busy(Busy::Subregion));
-    }
-    if !mem.is_available() {
-        return Err(Failure::NoSuchType);
     }
     if device.data().is_mapped(request.bar) {
         return Err(Failure::Busy(Busy::Mapped));
