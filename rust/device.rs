@@ -32,9 +32,9 @@
 //! 6. The memory manager's locks of the file's mappings.
 //!
 //! A thread that resets the device without VFIO may hold the locks of the PCI device and of its
-//! configuration space. It never waits for the memory lock. It closes the gate of the device
-//! (vfio/pci/reset.rs). Faults, read() and write() wait at the gate; they may hold locks 2 and 3
-//! then, but not locks 4 and 5.
+//! configuration space. It never waits for the memory lock, and takes lock 6. It closes the gate of
+//! the device (vfio/pci/reset.rs). Faults, read() and write() wait at the gate; they may hold locks
+//! 2 and 3 then, but not locks 4 and 5.
 //!
 //! # Why a page never has two types
 //!

@@ -4,9 +4,9 @@
 //!
 //! The core holds the lock for reading while it accesses a BAR or makes a page-table entry for one,
 //! and for writing while the device must not be accessed. A thread that holds it for writing can
-//! therefore remove entries and change the data from which new ones are made. A fault needs no
-//! other lock. The core does not hold the lock during resets that VFIO does not start; reset.rs
-//! covers these.
+//! therefore remove entries and change the data from which new ones are made. A fault reads them
+//! under no other lock. The core does not hold the lock during resets that VFIO does not start;
+//! reset.rs covers these.
 
 use super::{
     CoreDevice,
