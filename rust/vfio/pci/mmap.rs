@@ -456,7 +456,8 @@ impl<'a, T: Operations> Fault<'a, T> {
 ///   The program therefore repeats its access, which also lets it handle signals.
 /// - KVM asks for a page of a guest by `fixup_user_fault()`, and the guest would not survive a
 ///   failure. It waits for as long as the PCI core waits for a device after a reset
-///   (`PCIE_RESET_READY_POLL_MS`), and without the mmap lock.
+///   (`PCIE_RESET_READY_POLL_MS`), and without the mmap lock. So does `fault_in_safe_writeable()`,
+///   which has the same flags.
 /// - A futex uses the same function, but keeps the mmap lock and cannot be killed. It hardly waits.
 ///
 /// Faults that may hold any lock do not wait for the memory lock either, since a thread that holds
