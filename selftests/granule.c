@@ -69,24 +69,30 @@ TEST_F(granule, one_page_has_every_type_between_its_neighbours)
 }
 
 /* BAR 0 of QEMU's NVMe controller has 16 KiB, with the MSI-X table in the third page of 4 KiB. */
-/* contract: create.msix */
+/* contract: create.msix query.exact */
 TEST_F(granule, wc_is_eperm_on_the_page_with_the_msix_table_only)
 {
 	struct vfio_subregion_create create;
+	struct vfio_subregion_query query;
 	struct vfio_device nvme;
+	bool possible = false;
 	struct pci_bar bar;
 	uint64_t at;
 
 	if (!fixture_open(_metadata, &nvme, "DEV_NVME", vfio_driver()))
 		return;
 	bar = fixture_bar(_metadata, &nvme, 0);
+	ASSERT_EQ(0, subregion_query(&nvme, 0, &query));
 	for (at = 0; at + self->page <= bar.size; at += self->page) {
 		create = subregion_init(0, VFIO_SUBREGION_ATTR_WC, at, self->page);
-		if (0x2000 / self->page == at / self->page)
+		if (0x2000 / self->page == at / self->page) {
 			expect_refused(_metadata, &nvme, &bar, &create, EPERM);
-		else
+		} else {
 			EXPECT_EQ(0, subregion_create(&nvme, &create));
+			possible = true;
+		}
 	}
+	EXPECT_EQ(possible, !!(query.attributes & ATTR_BIT(VFIO_SUBREGION_ATTR_WC)));
 	vfio_device_close(&nvme);
 }
 

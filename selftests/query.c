@@ -216,6 +216,8 @@ FIXTURE_VARIANT_ADD(every_bar, of_big_ivshmem) { "DEV_IVSHMEM_BIG" };
 FIXTURE_VARIANT_ADD(every_bar, of_testdev) { "DEV_TESTDEV" };
 FIXTURE_VARIANT_ADD(every_bar, of_nvme) { "DEV_NVME" };
 FIXTURE_VARIANT_ADD(every_bar, of_igb) { "DEV_IGB" };
+/* All pages of its BAR 1 have the MSI-X table. */
+FIXTURE_VARIANT_ADD(every_bar, of_virtio) { "DEV_MSIX" };
 
 FIXTURE_SETUP(every_bar)
 {

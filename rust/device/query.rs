@@ -75,7 +75,10 @@ fn can_have(io: &impl Io<State>, bar: Bar<'_>, attribute: Attribute) -> bool {
         return false;
     }
     if attribute.is_write_combining() {
-        return mem_type(attribute).is_available() && io.can_give_to_driver(bar);
+        let pages = bar.msix_table().pages();
+        return mem_type(attribute).is_available()
+            && io.can_give_to_driver(bar)
+            && !pages.includes(&(0..bar.size()));
     }
     // A part of a BAR in segments can have either type.
     io.driver_maps(bar).is_some() || io.core_maps_as(bar, MemType::Noncached)

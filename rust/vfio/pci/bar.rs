@@ -312,6 +312,11 @@ impl Excluded {
         self.start >= self.end
     }
 
+    /// Returns whether the range includes all of `bytes`, which are not empty.
+    pub(crate) fn includes(&self, bytes: &Range<u64>) -> bool {
+        self.start <= bytes.start && bytes.end <= self.end
+    }
+
     /// Returns whether the range has a byte in common with `bytes`, which are not empty.
     pub(crate) fn overlaps(&self, bytes: &Range<u64>) -> bool {
         overlap(&(self.start..self.end), bytes) && !self.is_empty()
