@@ -186,14 +186,24 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         // SAFETY: The caller guarantees the fault in progress, and `source` is that of its VMA.
         match unsafe { Self::attempt(source, vmf, order) } {
             Ok(answer) => answer,
-            // SAFETY: As above.
-            Err(device) => unsafe { Self::handle_later(source, device, vmf, order) },
+            Err(device) => {
+                // SAFETY: As above.
+                let answer = unsafe { Self::handle_later(source, device, vmf, order) };
+                answer.unwrap_or_else(|| {
+                    // SAFETY: The fault in progress may release the mmap lock, and this thread does
+                    // not use the VMA or `source` any more.
+                    unsafe { sleep_without_mmap_lock(vmf) };
+                    kernel::bindings::vm_fault_reason_VM_FAULT_RETRY
+                })
+            }
         }
     }
 
     /// Handles a fault a moment later, without a reference to `device` in between, so that the
     /// device can be closed. [`patience`] says why the fault does not wait for long. While the gate
-    /// is closed, an access by the kernel waits without the mmap lock, if its caller permits that.
+    /// is closed, an access by the kernel waits without the mmap lock, if its caller permits that:
+    /// the function returns `None`, and the thread, which holds the mmap lock for reading, may
+    /// release it. It must not do so here, since the source may end then.
     ///
     /// # Safety
     ///
@@ -205,7 +215,7 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         mut device: S::Device<'a>,
         vmf: NonNull<vm_fault>,
         order: c_uint,
-    ) -> vm_fault_t {
+    ) -> Option<vm_fault_t> {
         // SAFETY: The caller guarantees that `vmf` is valid.
         let flags = unsafe { (*vmf.as_ptr()).flags };
         let patience = patience(flags);
@@ -217,29 +227,25 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
                     found_open = now();
                     (false, device.gate().closed_for())
                 }
-                Err(_) => return refusal(order),
+                Err(_) => return Some(refusal(order)),
             };
             drop(device);
             if patience.is_some_and(|most| waited > most) {
-                return kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS;
+                return Some(kernel::bindings::vm_fault_reason_VM_FAULT_SIGBUS);
             }
             if is_open {
                 fsleep(Delta::from_micros(100));
             } else if patience.is_some() && may_release_mmap_lock(flags) {
-                // SAFETY: The caller guarantees that `vmf` and its VMA are valid, and this thread
-                // holds the mmap lock for reading, by the flags.
-                unsafe { release_mmap_lock(vmf) };
-                fsleep(Delta::from_millis(1));
-                return kernel::bindings::vm_fault_reason_VM_FAULT_RETRY;
+                return None;
             } else {
                 fsleep(Delta::from_millis(1));
             }
             if patience.is_none() {
-                return kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE;
+                return Some(kernel::bindings::vm_fault_reason_VM_FAULT_NOPAGE);
             }
             // SAFETY: The caller guarantees the conditions.
             device = match unsafe { Self::attempt(source, vmf, order) } {
-                Ok(answer) => return answer,
+                Ok(answer) => return Some(answer),
                 Err(device) => device,
             };
         }
@@ -341,17 +347,28 @@ fn may_release_mmap_lock(flags: c_uint) -> bool {
     flags & kernel::bindings::fault_flag_FAULT_FLAG_ALLOW_RETRY != 0 && flags & MUST_NOT == 0
 }
 
-/// Releases the mmap lock before a fault returns `VM_FAULT_RETRY`.
+/// Releases the mmap lock before a fault returns `VM_FAULT_RETRY`, and sleeps for a moment.
+///
+/// Without the lock, the VMA can end, and the file of the VMA is all that keeps this module loaded.
+/// This function holds a reference to the file. A thread of a user that drops the last one closes
+/// the file on its way back to user mode, when it has left the module.
 ///
 /// # Safety
 ///
 /// `vmf` and its VMA must be valid. The calling thread must hold the mmap lock for reading, and
 /// must not use the VMA afterwards.
-unsafe fn release_mmap_lock(vmf: NonNull<vm_fault>) {
+unsafe fn sleep_without_mmap_lock(vmf: NonNull<vm_fault>) {
     // SAFETY: The caller guarantees that `vmf` is valid.
     let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
     // SAFETY: The caller guarantees that the VMA is valid and locked.
     let mm = unsafe { VmaRef::from_raw(vma) }.mm().as_raw();
+    // SAFETY: As above. The VMA has had its file since mmap().
+    let file = unsafe { (*vma).vm_file };
+    // SAFETY: The VMA has a reference to the file.
+    let file = unsafe { kernel::bindings::get_file(file) };
     // SAFETY: The caller guarantees that this thread holds the lock.
     unsafe { kernel::bindings::mmap_read_unlock(mm) };
+    fsleep(Delta::from_millis(1));
+    // SAFETY: The reference is the one that was taken above.
+    unsafe { kernel::bindings::fput(file) };
 }
