@@ -182,14 +182,20 @@ impl<D: Driver> Callbacks<D> {
     ///
     /// `pdev` must be bound to the driver as long as the result lives.
     unsafe fn device<'a>(pdev: *mut pci_dev) -> &'a Device<D::Device> {
+        // SAFETY: A bound device is valid.
+        let core = unsafe { Self::core(pdev) };
         // SAFETY: `probe` stored the address of a `Device<D::Device>`, whose first field is its
         // core device. `remove` gives up this reference only when the device is unbound.
-        unsafe { &*Self::core(pdev).cast() }
+        unsafe { &*core.cast() }
     }
 
     /// Returns the pointer that `probe` stored in the PCI device.
-    fn core(pdev: *mut pci_dev) -> *mut bindings::vfio_pci_core_device {
-        // SAFETY: The PCI core passes a valid device.
+    ///
+    /// # Safety
+    ///
+    /// `pdev` must be valid.
+    unsafe fn core(pdev: *mut pci_dev) -> *mut bindings::vfio_pci_core_device {
+        // SAFETY: The caller guarantees a valid device.
         unsafe { kernel::bindings::dev_get_drvdata(dev(pdev)) }.cast()
     }
 
@@ -245,7 +251,8 @@ impl<D: Driver> Callbacks<D> {
     ///
     /// See [`Callbacks`].
     unsafe extern "C" fn remove(pdev: *mut pci_dev) {
-        let core = Self::core(pdev);
+        // SAFETY: The PCI core passes a valid device.
+        let core = unsafe { Self::core(pdev) };
         // SAFETY: The PCI core passes a bound device.
         let device = unsafe { Self::device(pdev) };
         device.gate.abandon_recovery();
@@ -268,9 +275,10 @@ impl<D: Driver> Callbacks<D> {
         if !D::allows_sriov() {
             return ENOENT.to_errno();
         }
-        // SAFETY: The PCI core passes a bound device, so `probe` registered the device in its
-        // driver data.
-        unsafe { bindings::vfio_pci_core_sriov_configure(Self::core(pdev), vfs) }
+        // SAFETY: The PCI core passes a valid device.
+        let core = unsafe { Self::core(pdev) };
+        // SAFETY: The device is bound, so `probe` registered it in its driver data.
+        unsafe { bindings::vfio_pci_core_sriov_configure(core, vfs) }
     }
 
     /// # Safety
@@ -302,9 +310,11 @@ impl<D: Driver> Callbacks<D> {
     ) -> pci_ers_result_t {
         // SAFETY: The PCI core passes a bound device.
         let device = unsafe { Self::device(pdev) };
+        // SAFETY: As above.
+        let recovers = unsafe { Self::recovers(pdev, state) };
         if state == kernel::bindings::pci_channel_io_perm_failure {
             device.gate.recovery_fails(&device.core);
-        } else if Self::recovers(pdev, state) {
+        } else if recovers {
             device.gate.recovery_begins(&device.core);
         }
         // SAFETY: The PCI core passes a bound device, so `probe` registered the device in its
@@ -329,9 +339,13 @@ impl<D: Driver> Callbacks<D> {
     /// driver's answer to another error causes a reset of such an endpoint. In a guest of Xen, the
     /// host decides what `pcifront_common_process()` reports; if it reports an error and no end of
     /// the recovery, the gate remains closed until the device is unbound.
-    fn recovers(pdev: *mut pci_dev, state: pci_channel_state_t) -> bool {
+    ///
+    /// # Safety
+    ///
+    /// `pdev` must be valid.
+    unsafe fn recovers(pdev: *mut pci_dev, state: pci_channel_state_t) -> bool {
         if state == kernel::bindings::pci_channel_io_frozen {
-            // SAFETY: The PCI core passes a valid device.
+            // SAFETY: The caller guarantees a valid device.
             return unsafe { bindings::vfio_rs_is_offline(pdev) };
         }
         // SAFETY: As above.
