@@ -100,7 +100,10 @@ pub(crate) fn slot_offset(bar: BarIndex, slot: u64) -> u64 {
 /// The driver makes no entry of 1 GiB (rust/vfio/pci/mmap.rs). Slots are aligned for them
 /// nevertheless, so that a later kernel which can split such entries can use them without a change
 /// for programs.
-const HUGE: [u64; 2] = [1 << 30, 2 << 20];
+///
+/// These are the sizes of a PUD entry with pages of 4 KiB, and of a PMD entry with pages of 64 KiB,
+/// 16 KiB and 4 KiB. They are the same with each page size, since offsets are plentiful.
+const HUGE: [u64; 4] = [1 << 30, 512 << 20, 32 << 20, 2 << 20];
 
 /// Returns the slot for `span` of a BAR at the physical address `phys`. It is the first one from
 /// `cursor` on that permits huge entries, or `None` if it does not fit into the window.
@@ -223,6 +226,8 @@ mod tests {
     fn slot_is_right(cursor: u64, phys: u64, span: Span) {
         let huge = match span.len() {
             len if len >= 1 << 30 => 1 << 30,
+            len if len >= 512 << 20 => 512 << 20,
+            len if len >= 32 << 20 => 32 << 20,
             len if len >= 2 << 20 => 2 << 20,
             _ => 1,
         };
