@@ -92,8 +92,9 @@
  * DOC: Reasons for EBUSY
  *
  * After EBUSY, @busy has one of these bits. VFIO_SUBREGION_QUERY sets all bits that apply at that
- * moment. @busy need not be initialised. A program that sets it to zero can tell a kernel which
- * does not report reasons: the field stays zero.
+ * moment, except VFIO_SUBREGION_BUSY_TYPE, which only an attempt shows. @busy need not be
+ * initialised. A program that sets it to zero can tell a kernel which does not report reasons: the
+ * field stays zero.
  *
  * * VFIO_SUBREGION_BUSY_IOEVENTFD: an ioeventfd writes to a page of the range, whose memory type
  *   would change
@@ -324,7 +325,8 @@ struct vfio_region_set_attr {
  * and with EACCES if it is writable and the file is not. pread() and pwrite() fail with EINVAL at
  * or after the end of the subregion, with EBADF if the file does not permit them, with EIO while
  * memory decoding is off or after the failed recovery from an error, with EINTR if a signal arrives
- * while they wait, with EBUSY if another mapping determines the memory type, and with ENOMEM.
+ * while they wait and its handler does not restart calls, with EBUSY if another mapping determines
+ * the memory type, and with ENOMEM.
  */
 struct vfio_subregion_export {
 	__u32		argsz;
