@@ -95,6 +95,7 @@ FIXTURE_SETUP(igb_driver)
 	/* The mode that maps device memory by its address in the process. */
 	self->iommu = iommu_init(MODE_VFIO_TYPE1V2_IOMMU);
 	self->igb = vfio_pci_device_init(bdf, self->iommu);
+	ASSERT_NE(NULL, self->igb->driver.ops);
 	ASSERT_STREQ("igb", self->igb->driver.ops->name);
 	move_registers(_metadata, self);
 	self->iovas = iova_allocator_init(self->iommu);

@@ -45,9 +45,9 @@ extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
  * vfio_subregion_map_at() - maps @size bytes from @offset of a file on, with the protection @prot
  *
  * The kernel can use large entries if the lower bits of the address and @place agree: entries of
- * 2 MiB now, and of 1 GiB once its memory management can split them. Since mmap() does not choose
- * such an address by itself, this reserves more address space than needed and puts the mapping
- * into the suitable part of it.
+ * 2 MiB, and of 1 GiB where the kernel makes them. Since mmap() does not choose such an address by
+ * itself, this reserves more address space than needed and puts the mapping into the suitable part
+ * of it.
  *
  * For the file of an export, @place is the offset in the BAR of the first byte; for the device
  * file it is @offset.
@@ -231,7 +231,7 @@ VFIO_SUBREGION_INLINE const char *vfio_subregion_busy(uint32_t busy)
 
 /* The interface that a mapping was made through. */
 enum vfio_subregion_source {
-	/* A subregion of this project's driver. */
+	/* A subregion. */
 	VFIO_SUBREGION_SOURCE_SUBREGION,
 	/*
 	 * The file resourceN_wc in sysfs. VFIO does not know this mapping, so a reset does not

@@ -19,6 +19,8 @@ static inline bool tracing_begin(struct __test_metadata *_metadata)
 	mount("tracefs", TRACING, "tracefs", 0, NULL);
 	if (access(TRACING "/events", F_OK))
 		SKIP(return false, "the kernel has no tracing");
+	/* A test that was killed leaves its buffer. */
+	rmdir(INSTANCE);
 	ASSERT_EQ(0, mkdir(INSTANCE, 0700));
 	return true;
 }
