@@ -3,7 +3,8 @@
  * Common code of the programs: opening a VFIO device, mapping a BAR, and reporting the result.
  *
  * The status of each program is 0 if it found no fault, 1 if it saw the fault, and 2 if the test
- * was not possible. dma_owner and group_alloc see no fault: it is a warning in the kernel log.
+ * was not possible. aer_lock, dma_owner and group_alloc see no fault: it is a warning in the kernel
+ * log.
  */
 #ifndef DEVICE_H
 #define DEVICE_H

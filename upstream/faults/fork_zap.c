@@ -5,6 +5,9 @@
  * In each round one thread forks while another disables the device's memory, which removes the
  * mapping in every process. The second thread starts 0 to MICROSECONDS later, a little later in
  * each round. An access by the child must then raise SIGBUS. The device needs a BAR 2 of 2 MiB.
+ *
+ * The time in which the fault occurs is short. It has been seen only on a kernel with a delay in
+ * copy_huge_pmd(), between the read of the entry and the locks.
  */
 #include <pthread.h>
 #include <signal.h>

@@ -36,13 +36,13 @@ static bool bind_with(const char *bdf, int nth, bool *failed)
 int main(int argc, char **argv)
 {
 	char path[128];
-	bool bound, failed = true;
+	bool bound = false, failed = true;
 	int nth;
 
 	if (argc != 2)
 		return 2;
-	write_text(FAILSLAB "ignore-gfp-wait", "N");
-	write_text(FAILSLAB "verbose", "0");
+	if (!write_text(FAILSLAB "ignore-gfp-wait", "N") || !write_text(FAILSLAB "verbose", "0"))
+		cannot("make allocations fail: no CONFIG_FAILSLAB");
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver_override", argv[1]);
 	if (!write_text(path, "vfio-pci"))
 		cannot("write to driver_override");
@@ -53,6 +53,8 @@ int main(int argc, char **argv)
 		if (bound)
 			write_text("/sys/bus/pci/drivers/vfio-pci/unbind", argv[1]);
 	}
+	if (!bound)
+		cannot("bind the device to vfio-pci");
 	printf("binding makes %d allocations\n", nth - 2);
 	right("finished; the result is in the kernel log");
 }

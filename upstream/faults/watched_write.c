@@ -41,6 +41,9 @@ static void write_to(volatile uint32_t *map)
 	alarm(5);
 	*map = 1;
 	alarm(0);
+	/* The first call of each function may make faults of its own. */
+	before = faults();
+	touch(&value, &value);
 	before = faults();
 	touch((char *)map + HUGE / 2, &value);
 	_exit(faults() == before ? 0 : 1);
