@@ -169,14 +169,14 @@ TEST_F(destroy, uses_neither_an_index_nor_an_offset_twice)
 TEST_F(destroy, leaves_the_bytes_as_they_were_written)
 {
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC);
-	uint32_t value = 0, *map;
+	uint32_t written = fixture_pattern(), value = ~written, *map;
 
 	map = (void *)fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
-	ASSERT_EQ(0, touch_write(map + 16, 0xfeedf00d));
+	ASSERT_EQ(0, touch_write(map + 16, written));
 	/* No fence: the call completes the stores that are still on their way. */
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	ASSERT_EQ(4, pread(self->dev.fd, &value, 4, self->window + CLAIM + 64));
-	EXPECT_EQ(0xfeedf00d, value);
+	EXPECT_EQ(written, value);
 }
 
 /* contract: destroy.unmaps */
@@ -295,6 +295,8 @@ TEST_F(destroy, reaches_mappings_in_other_processes)
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
+		/* So that the child ends with the parent. */
+		close(go[1]);
 		EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
 		(void)!write(ready[1], "", 1);
 		(void)!read(go[0], &byte, 1);

@@ -273,6 +273,8 @@ TEST_F(export_end, a_program_that_is_executed_reads_from_it)
 	uint32_t value = 0;
 	pid_t child;
 
+	if (access("/bin/busybox", X_OK))
+		SKIP(return, "there is no /bin/busybox");
 	ASSERT_EQ(0, pipe(pipes));
 	child = fork();
 	ASSERT_LE(0, child);

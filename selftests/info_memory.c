@@ -10,12 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include "fixture.h"
-
-#define TRACING		"/sys/kernel/tracing/"
+#include "tracing.h"
 
 /* Larger than any other allocation that the ioctl may need. */
 #define LARGE		"bytes_alloc >= 16384"
@@ -36,7 +34,7 @@ static int set(const char *file, const char *value)
 	char path[128];
 	int fd, ret = 0;
 
-	snprintf(path, sizeof(path), TRACING "%s", file);
+	snprintf(path, sizeof(path), INSTANCE "/%s", file);
 	fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -51,7 +49,6 @@ static bool prepare_tracing(void)
 {
 	char pid[16];
 
-	mount("tracefs", TRACING, "tracefs", 0, NULL);
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	return !set("tracing_on", "0") && !set("set_event_pid", pid) &&
 	       !set("events/kmem/kmalloc/filter", LARGE) &&
@@ -64,8 +61,12 @@ FIXTURE_SETUP(info_memory)
 
 	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM_BIG", vfio_driver()))
 		return;
-	if (!prepare_tracing())
+	if (!tracing_begin(_metadata))
+		return;
+	if (!prepare_tracing()) {
+		tracing_end();
 		SKIP(return, "the kernel does not trace allocations");
+	}
 	for (n = 0; n < CLAIMS; n++)
 		fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, n * STEP,
 			       SUBREGION_GRANULE);
@@ -80,8 +81,7 @@ FIXTURE_SETUP(info_memory)
 FIXTURE_TEARDOWN(info_memory)
 {
 	set("events/kmem/kmalloc/enable", "0");
-	set("events/kmem/kmalloc/filter", "0");
-	set("set_event_pid", "");
+	tracing_end();
 	free(self->info);
 	vfio_device_close(&self->dev);
 }
@@ -125,7 +125,7 @@ static struct allocations ask(struct __test_metadata *_metadata, FIXTURE_DATA(in
 	ret = ioctl(self->dev.fd, VFIO_DEVICE_GET_REGION_INFO, self->info);
 	ASSERT_EQ(0, set("tracing_on", "0"));
 	ASSERT_EQ(0, ret) TH_LOG("%s", strerror(errno));
-	trace = fopen(TRACING "trace", "re");
+	trace = fopen(INSTANCE "/trace", "re");
 	ASSERT_NE(NULL, trace);
 	while (fgets(line, sizeof(line), trace))
 		count(_metadata, &large, line);

@@ -126,16 +126,16 @@ TEST_F(attribute, the_rest_of_the_bar_stays_uncached)
 TEST_F(attribute, data_written_through_the_mapping_reads_back_everywhere)
 {
 	uint64_t in_bar = vfio_offset(&self->dev, BAR2, CLAIM);
-	uint32_t *map, by_bar[64], by_subregion[64];
+	uint32_t *map, by_bar[64], by_subregion[64], first = fixture_pattern();
 	unsigned int i;
 
 	map = (void *)fixture_map(_metadata, &self->dev, self->sub.mmap_offset, CLAIM_SIZE,
 				  2 * MIB);
 	for (i = 0; i < 64; i++)
-		map[i] = 0x5eed0000 + i;
+		map[i] = first + i;
 	__sync_synchronize();
 	for (i = 0; i < 64; i++)
-		EXPECT_EQ(0x5eed0000 + i, ((volatile uint32_t *)map)[i]);
+		EXPECT_EQ(first + i, ((volatile uint32_t *)map)[i]);
 	ASSERT_EQ(sizeof(by_bar), pread(self->dev.fd, by_bar, sizeof(by_bar), in_bar));
 	ASSERT_EQ(sizeof(by_subregion), pread(self->dev.fd, by_subregion, sizeof(by_subregion),
 					      self->sub.mmap_offset));

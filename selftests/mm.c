@@ -316,8 +316,8 @@ static int parents_fd(int fd)
 	return taken;
 }
 
-/* Knows only the descriptor of the device, and finds, maps and writes the subregion. */
-static void use_taken(struct __test_metadata *_metadata, int fd)
+/* Knows only the descriptor of the device. Finds, maps and writes (@value) the subregion. */
+static void use_taken(struct __test_metadata *_metadata, int fd, uint32_t value)
 {
 	const struct vfio_region_info_cap_subregion *cap;
 	struct vfio_device dev = VFIO_DEVICE_CLOSED;
@@ -337,7 +337,7 @@ static void use_taken(struct __test_metadata *_metadata, int fd)
 			EXPECT_EQ(CLAIM_SIZE, info->size);
 			map = fixture_map(_metadata, &dev, info->offset, info->size, 2 * MIB);
 			EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
-			EXPECT_EQ(0, touch_write((uint32_t *)map, 0x5caff01d));
+			EXPECT_EQ(0, touch_write((uint32_t *)map, value));
 			__sync_synchronize();
 		}
 		free(info);
@@ -348,6 +348,7 @@ static void use_taken(struct __test_metadata *_metadata, int fd)
 /* contract: mmap.second-process */
 TEST_F(mm, a_process_that_takes_the_device_finds_and_maps_the_subregion)
 {
+	uint32_t value = fixture_pattern();
 	int fd = self->dev.fd;
 	pid_t child;
 
@@ -357,11 +358,11 @@ TEST_F(mm, a_process_that_takes_the_device_finds_and_maps_the_subregion)
 	if (!child) {
 		munmap(self->map, CLAIM_SIZE);
 		vfio_device_close(&self->dev);
-		use_taken(_metadata, parents_fd(fd));
+		use_taken(_metadata, parents_fd(fd), value);
 		_exit(0);
 	}
 	fixture_join(_metadata, child);
-	EXPECT_EQ(0x5caff01d, *(volatile uint32_t *)self->map);
+	EXPECT_EQ(value, *(volatile uint32_t *)self->map);
 	EXPECT_STREQ(PTE_WC, pte_type(self->map));
 }
 

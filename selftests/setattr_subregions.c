@@ -131,14 +131,14 @@ TEST_F(mixed, read_and_write_reach_every_byte)
 {
 	static unsigned char out[2 * PART_SIZE], in[sizeof(out)];
 	uint64_t at, window = vfio_offset(&self->dev, BAR2, 0);
-	unsigned int n, i;
+	unsigned int n, i, first = fixture_pattern();
 	char *map;
 
 	for (n = 0; n < PARTS; n++) {
 		/* From before the subregion, if there is anything, to after its end. */
 		at = n ? PART_AT(n) - PART_SIZE / 2 : 0;
 		for (i = 0; i < sizeof(out); i++)
-			out[i] = n * 37 + i * 5 + (i >> 8) * 11;
+			out[i] = first + n * 37 + i * 5 + (i >> 8) * 11;
 		ASSERT_EQ(sizeof(out), pwrite(self->dev.fd, out, sizeof(out), window + at));
 		ASSERT_EQ(sizeof(in), pread(self->dev.fd, in, sizeof(in), window + at));
 		EXPECT_EQ(0, memcmp(out, in, sizeof(in)));

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -41,6 +42,19 @@
 #define TYPE_DEVICE	VFIO_SUBREGION_TYPE_ARM64_NGNRE
 #define TYPE_WC		VFIO_SUBREGION_TYPE_ARM64_NORMAL_NC
 #endif
+
+/**
+ * fixture_pattern() - a value for stores that no earlier test has left in the device
+ *
+ * The memory of a device keeps its bytes when the device is reset or closed.
+ */
+static inline uint32_t fixture_pattern(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000003 + now.tv_nsec;
+}
 
 /** attribute_pte() - the oracle's name for the type of @attribute */
 static inline const char *attribute_pte(uint32_t attribute)

@@ -51,16 +51,27 @@ static inline void expect_unchanged(struct __test_metadata *_metadata, struct vf
 	expect_same_claims(_metadata, dev, bar, before);
 }
 
+/* The lowest descriptor that the process has not opened. */
+static inline int lowest_descriptor(void)
+{
+	int fd = open("/", O_PATH | O_CLOEXEC);
+
+	close(fd);
+	return fd;
+}
+
 /** expect_call_refused() - issues an ioctl that must fail with @error and change nothing */
 static inline void expect_call_refused(struct __test_metadata *_metadata, struct vfio_device *dev,
 				       const struct pci_bar *bar, unsigned long request, void *arg,
 				       int error)
 {
 	struct state before = state_of(dev, bar);
+	int lowest = lowest_descriptor();
 	int ret = ioctl(dev->fd, request, arg) ? errno : 0;
 
 	EXPECT_EQ(error, ret)
 		TH_LOG("expected %s, got %s", strerror(error), ret ? strerror(ret) : "success");
+	EXPECT_EQ(lowest, lowest_descriptor()) TH_LOG("the call leaves a descriptor");
 	expect_unchanged(_metadata, dev, bar, before);
 }
 
