@@ -117,7 +117,7 @@ FIXTURE_TEARDOWN(cost)
 
 /* Without this check, both counts could be equal and too high. */
 /* contract: controls.cost */
-TEST_F(cost, vfio_pci_takes_a_fault_for_each_entry_and_the_largest_entries)
+TEST_F_TIMEOUT(cost, vfio_pci_takes_a_fault_for_each_entry_and_the_largest_entries, 600)
 {
 	struct pte_count *stock = &self->stock.entries;
 	uint64_t large = stock->of_4k, entries = variant->entries;
@@ -154,7 +154,7 @@ static struct cost with_our_entries(struct cost stock)
 }
 
 /* contract: cost.faults */
-TEST_F(cost, a_bar_takes_the_faults_and_entries_of_vfio_pci_or_of_2m)
+TEST_F_TIMEOUT(cost, a_bar_takes_the_faults_and_entries_of_vfio_pci_or_of_2m, 600)
 {
 	struct cost cost = count(_metadata, &self->dev,
 				 vfio_offset(&self->dev, BAR2, variant->offset), variant->size);
@@ -163,7 +163,7 @@ TEST_F(cost, a_bar_takes_the_faults_and_entries_of_vfio_pci_or_of_2m)
 }
 
 /* contract: cost.faults */
-TEST_F(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci_or_of_2m)
+TEST_F_TIMEOUT(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci_or_of_2m, 600)
 {
 	const struct subregion_attribute *attribute;
 	struct vfio_subregion_create sub;
@@ -181,7 +181,7 @@ TEST_F(cost, a_subregion_takes_the_faults_and_entries_of_vfio_pci_or_of_2m)
 }
 
 /* contract: cost.faults */
-TEST_F(cost, a_reset_makes_a_mapping_take_the_same_again)
+TEST_F_TIMEOUT(cost, a_reset_makes_a_mapping_take_the_same_again, 600)
 {
 	struct vfio_subregion_create sub;
 	struct cost before;
@@ -197,7 +197,7 @@ TEST_F(cost, a_reset_makes_a_mapping_take_the_same_again)
 
 /* The small entries lie beside the range that a large one could map, so they stay. */
 /* contract: cost.fork */
-TEST_F(cost, a_fork_makes_a_mapping_take_its_large_entries_again)
+TEST_F_TIMEOUT(cost, a_fork_makes_a_mapping_take_its_large_entries_again, 600)
 {
 	char *map = fixture_map(_metadata, &self->dev,
 				vfio_offset(&self->dev, BAR2, variant->offset), variant->size, GIB);

@@ -420,7 +420,7 @@ static void create_up_to_the_limit(struct __test_metadata *_metadata, struct vfi
 }
 
 /* contract: create.limit */
-TEST_F_TIMEOUT(limit, one_subregion_more_than_the_limit_is_enospc, 240)
+TEST_F(limit, one_subregion_more_than_the_limit_is_enospc)
 {
 	struct vfio_subregion_create create;
 	const uint32_t last = VFIO_PCI_NUM_REGIONS + SUBREGION_LIMIT - 1;
@@ -441,7 +441,7 @@ TEST_F_TIMEOUT(limit, one_subregion_more_than_the_limit_is_enospc, 240)
 }
 
 /* contract: create.limit */
-TEST_F_TIMEOUT(limit, it_is_on_those_that_exist_at_a_time, 240)
+TEST_F(limit, it_is_on_those_that_exist_at_a_time)
 {
 	struct vfio_subregion_create create;
 	unsigned int i;
@@ -461,7 +461,7 @@ TEST_F_TIMEOUT(limit, it_is_on_those_that_exist_at_a_time, 240)
 
 /* An index is not used twice, and indices do not run out. */
 /* contract: create.limit */
-TEST_F_TIMEOUT(limit, more_than_it_can_be_created_one_after_the_other, 240)
+TEST_F(limit, more_than_it_can_be_created_one_after_the_other)
 {
 	unsigned int i;
 

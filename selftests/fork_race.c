@@ -303,7 +303,7 @@ static bool has_stale_entry(struct turns *turns, const char *map)
 
 /* The pages are revoked at a random moment of each fork(). */
 /* contract: mmap.fork-huge */
-TEST_F_TIMEOUT(fork_race, no_entry_that_was_removed_comes_back_in_a_child, 120)
+TEST_F(fork_race, no_entry_that_was_removed_comes_back_in_a_child)
 {
 	uint64_t begin, end = now() + SECONDS * 1000000000ull, longest = 1;
 	unsigned int forks = 0, stale = 0, seed = 1;

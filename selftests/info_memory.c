@@ -134,7 +134,7 @@ static struct allocations ask(struct __test_metadata *_metadata, FIXTURE_DATA(in
 }
 
 /* contract: info.memory */
-TEST_F_TIMEOUT(info_memory, a_question_about_the_size_of_the_claims_takes_none, 240)
+TEST_F(info_memory, a_question_about_the_size_of_the_claims_takes_none)
 {
 	struct allocations large = ask(_metadata, self, sizeof(*self->info));
 
@@ -150,7 +150,7 @@ TEST_F_TIMEOUT(info_memory, a_question_about_the_size_of_the_claims_takes_none, 
 }
 
 /* contract: info.memory */
-TEST_F_TIMEOUT(info_memory, claims_are_told_from_memory_that_the_user_is_charged_for, 240)
+TEST_F(info_memory, claims_are_told_from_memory_that_the_user_is_charged_for)
 {
 	struct allocations large = ask(_metadata, self, self->size);
 	const struct vfio_region_info_cap_claims *cap;

@@ -51,7 +51,7 @@ static char *open_and_map(struct __test_metadata *_metadata, struct vfio_device 
 }
 
 /* contract: lifetime.close */
-TEST_F_TIMEOUT(lifecycle, a_hundred_cycles_leave_no_reservation, 300)
+TEST_F(lifecycle, a_hundred_cycles_leave_no_reservation)
 {
 	unsigned int i;
 	char *map;
@@ -220,7 +220,7 @@ TEST_F(lifecycle, a_dead_mapping_keeps_the_device_open)
 }
 
 /* contract: lifetime.two-devices */
-TEST_F_TIMEOUT(lifecycle, two_devices_at_once_do_not_disturb_each_other, 120)
+TEST_F(lifecycle, two_devices_at_once_do_not_disturb_each_other)
 {
 	const char *other_bdf = fixture_bdf(_metadata, "DEV_TESTDEV");
 	struct vfio_device other = VFIO_DEVICE_CLOSED;

@@ -111,13 +111,13 @@ static void claim_while_touched(struct __test_metadata *_metadata, FIXTURE_DATA(
 }
 
 /* contract: claim.race */
-TEST_F_TIMEOUT(race, a_bar_mapping_that_is_being_touched_loses_each_claim, 120)
+TEST_F(race, a_bar_mapping_that_is_being_touched_loses_each_claim)
 {
 	claim_while_touched(_metadata, self, PTE_NONCACHED);
 }
 
 /* contract: claim.race set-attr.subregions */
-TEST_F_TIMEOUT(race, a_mapping_of_a_wc_bar_that_is_being_touched_loses_each_claim, 120)
+TEST_F(race, a_mapping_of_a_wc_bar_that_is_being_touched_loses_each_claim)
 {
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
 	claim_while_touched(_metadata, self, PTE_WC);
@@ -171,7 +171,7 @@ static unsigned int touch_in_step(struct steps *steps, char *map)
 }
 
 /* contract: claim.race */
-TEST_F_TIMEOUT(race, a_first_touch_at_the_time_of_the_claim_leaves_no_entry, 120)
+TEST_F(race, a_first_touch_at_the_time_of_the_claim_leaves_no_entry)
 {
 	uint64_t window = vfio_offset(&self->dev, BAR2, 0), size = PAGES * 4 * KIB;
 	unsigned int page, early;
@@ -210,7 +210,7 @@ TEST_F_TIMEOUT(race, a_first_touch_at_the_time_of_the_claim_leaves_no_entry, 120
 }
 
 /* contract: revoke.load */
-TEST_F_TIMEOUT(race, a_wc_mapping_that_is_being_touched_is_revoked_and_comes_back_as_wc, 120)
+TEST_F(race, a_wc_mapping_that_is_being_touched_is_revoked_and_comes_back_as_wc)
 {
 	struct vfio_subregion_create sub;
 	unsigned int round;
@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(race, a_wc_mapping_that_is_being_touched_is_revoked_and_comes_bac
 }
 
 /* contract: revoke.load */
-TEST_F_TIMEOUT(race, a_wc_mapping_that_is_being_touched_survives_resets, 120)
+TEST_F(race, a_wc_mapping_that_is_being_touched_survives_resets)
 {
 	struct vfio_subregion_create sub;
 	unsigned int round;

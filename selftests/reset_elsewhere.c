@@ -681,7 +681,7 @@ FIXTURE_TEARDOWN(storm)
 }
 
 /* contract: reset.no-deadlock */
-TEST_F_TIMEOUT(storm, of_resets_of_one_function_ends, 120)
+TEST_F(storm, of_resets_of_one_function_ends)
 {
 	/* A reset through VFIO does not wait for a reset that others started. */
 	static const struct deed deeds[] = {
@@ -713,7 +713,7 @@ TEST_F_TIMEOUT(storm, of_resets_of_one_function_ends, 120)
 }
 
 /* contract: reset.no-deadlock */
-TEST_F_TIMEOUT(storm, of_resets_and_low_power_ends, 120)
+TEST_F(storm, of_resets_and_low_power_ends)
 {
 	static const struct deed deeds[] = {
 		{ "sysfs reset", act_sysfs_reset, 50, {} },
@@ -769,13 +769,13 @@ static void storm_of_two(struct __test_metadata *_metadata, struct storm *storm,
 }
 
 /* contract: reset.no-deadlock */
-TEST_F_TIMEOUT(storm, of_resets_of_two_functions_ends, 120)
+TEST_F(storm, of_resets_of_two_functions_ends)
 {
 	storm_of_two(_metadata, &self->storm, vfio_driver());
 }
 
 /* contract: reset.no-deadlock */
-TEST_F_TIMEOUT(storm, of_resets_of_two_functions_one_of_vfio_pci_ends, 120)
+TEST_F(storm, of_resets_of_two_functions_one_of_vfio_pci_ends)
 {
 	storm_of_two(_metadata, &self->storm, DRIVER_STOCK);
 }
@@ -785,7 +785,7 @@ TEST_F_TIMEOUT(storm, of_resets_of_two_functions_one_of_vfio_pci_ends, 120)
  * a reset needs, so the others must not take it then.
  */
 /* contract: reset.no-delay */
-TEST_F_TIMEOUT(storm, of_lookups_delays_no_reset, 300)
+TEST_F(storm, of_lookups_delays_no_reset)
 {
 	struct deed deeds[ARRAY_SIZE(self->storm.actors)];
 	const struct event event = { .device = "DEV_NVME", .bar = 2, .unit = 2 * MIB };

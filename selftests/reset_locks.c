@@ -286,7 +286,7 @@ static void reset_port(struct __test_metadata *_metadata, FIXTURE_DATA(reset_loc
 }
 
 /* contract: reset.locks */
-TEST_F_TIMEOUT(reset_locks, a_reset_ends_although_a_copy_holds_the_lock_of_a_hook, 300)
+TEST_F(reset_locks, a_reset_ends_although_a_copy_holds_the_lock_of_a_hook)
 {
 	unsigned int round;
 

@@ -77,7 +77,7 @@ FIXTURE_TEARDOWN(revive)
 } while (0)
 
 /* contract: destroy.unmaps */
-TEST_F_TIMEOUT(revive, destroy_leaves_no_live_entry, 120)
+TEST_F(revive, destroy_leaves_no_live_entry)
 {
 	fixture_destroy(_metadata, &self->dev, self->sub.index);
 	EXPECT_STREQ(PTE_NONE, pte_type(self->map));
@@ -87,7 +87,7 @@ TEST_F_TIMEOUT(revive, destroy_leaves_no_live_entry, 120)
 }
 
 /* contract: destroy.range-returns */
-TEST_F_TIMEOUT(revive, a_bar_mapping_made_before_has_the_range_again, 120)
+TEST_F(revive, a_bar_mapping_made_before_has_the_range_again)
 {
 	char *at = self->bar_map + variant->start;
 
@@ -100,7 +100,7 @@ TEST_F_TIMEOUT(revive, a_bar_mapping_made_before_has_the_range_again, 120)
 }
 
 /* contract: destroy.range-returns */
-TEST_F_TIMEOUT(revive, a_bar_mapping_made_meanwhile_has_the_range_too, 120)
+TEST_F(revive, a_bar_mapping_made_meanwhile_has_the_range_too)
 {
 	char *bar_map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), *at;
 
@@ -112,7 +112,7 @@ TEST_F_TIMEOUT(revive, a_bar_mapping_made_meanwhile_has_the_range_too, 120)
 }
 
 /* contract: destroy.range-returns */
-TEST_F_TIMEOUT(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before, 120)
+TEST_F(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before)
 {
 	char *bar_map;
 
@@ -126,7 +126,7 @@ TEST_F_TIMEOUT(revive, a_bar_mapping_made_afterwards_has_large_entries_as_before
 
 /* The range is claimed again, with each attribute in turn. */
 /* contract: destroy.dead */
-TEST_F_TIMEOUT(revive, a_claim_of_the_range_anew_does_not_revive_it, 120)
+TEST_F(revive, a_claim_of_the_range_anew_does_not_revive_it)
 {
 	struct vfio_subregion_create anew;
 	uint32_t attribute;
@@ -150,7 +150,7 @@ TEST_F_TIMEOUT(revive, a_claim_of_the_range_anew_does_not_revive_it, 120)
 }
 
 /* contract: destroy.dead */
-TEST_F_TIMEOUT(revive, a_whole_bar_that_becomes_wc_does_not_revive_it, 120)
+TEST_F(revive, a_whole_bar_that_becomes_wc_does_not_revive_it)
 {
 	char *bar_map;
 

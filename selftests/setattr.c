@@ -71,7 +71,7 @@ FIXTURE_TEARDOWN(set_attr)
 }
 
 /* contract: set-attr.type */
-TEST_F_TIMEOUT(set_attr, the_whole_window_is_mapped_with_its_type, 120)
+TEST_F(set_attr, the_whole_window_is_mapped_with_its_type)
 {
 	const char *type = meaning[variant->attribute].pte, *map;
 
@@ -83,7 +83,7 @@ TEST_F_TIMEOUT(set_attr, the_whole_window_is_mapped_with_its_type, 120)
 }
 
 /* contract: set-attr.type */
-TEST_F_TIMEOUT(set_attr, small_entries_have_its_type, 120)
+TEST_F(set_attr, small_entries_have_its_type)
 {
 	const char *type = meaning[variant->attribute].pte, *map;
 
@@ -98,7 +98,7 @@ TEST_F_TIMEOUT(set_attr, small_entries_have_its_type, 120)
  * it.
  */
 /* contract: set-attr.guest */
-TEST_F_TIMEOUT(set_attr, a_guest_may_choose_the_type_or_not, 120)
+TEST_F(set_attr, a_guest_may_choose_the_type_or_not)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), flags[VM_FLAGS_LEN];
 
@@ -108,7 +108,7 @@ TEST_F_TIMEOUT(set_attr, a_guest_may_choose_the_type_or_not, 120)
 }
 
 /* contract: type.kernel-list */
-TEST_F_TIMEOUT(set_attr, pat_memtype_list_says_so_of_the_whole_bar, 120)
+TEST_F(set_attr, pat_memtype_list_says_so_of_the_whole_bar)
 {
 	if (!memtype_tracked())
 		SKIP(return, NO_MEMTYPES);
@@ -117,7 +117,7 @@ TEST_F_TIMEOUT(set_attr, pat_memtype_list_says_so_of_the_whole_bar, 120)
 }
 
 /* contract: set-attr.bytes */
-TEST_F_TIMEOUT(set_attr, read_and_write_reach_every_byte, 120)
+TEST_F(set_attr, read_and_write_reach_every_byte)
 {
 	char out[64 * 1024], in[sizeof(out)];
 	uint64_t at[] = { 0, MIB - 8, self->bar.size - sizeof(out) };
@@ -134,7 +134,7 @@ TEST_F_TIMEOUT(set_attr, read_and_write_reach_every_byte, 120)
 }
 
 /* contract: set-attr.bytes */
-TEST_F_TIMEOUT(set_attr, data_written_through_the_mapping_reads_back, 120)
+TEST_F(set_attr, data_written_through_the_mapping_reads_back)
 {
 	uint32_t *map = (void *)fixture_map_bar(_metadata, &self->dev, BAR2, GIB), in[16];
 	uint64_t offset = vfio_offset(&self->dev, BAR2, 0);
@@ -149,7 +149,7 @@ TEST_F_TIMEOUT(set_attr, data_written_through_the_mapping_reads_back, 120)
 }
 
 /* contract: info.claims */
-TEST_F_TIMEOUT(set_attr, region_info_tells_of_it, 120)
+TEST_F(set_attr, region_info_tells_of_it)
 {
 	char *claims = subregion_claims(&self->dev), text[64] = "";
 
@@ -161,7 +161,7 @@ TEST_F_TIMEOUT(set_attr, region_info_tells_of_it, 120)
 }
 
 /* contract: info.bar */
-TEST_F_TIMEOUT(set_attr, size_offset_and_flags_of_the_bar_stay, 120)
+TEST_F(set_attr, size_offset_and_flags_of_the_bar_stay)
 {
 	struct vfio_region_info info;
 
@@ -175,7 +175,7 @@ TEST_F_TIMEOUT(set_attr, size_offset_and_flags_of_the_bar_stay, 120)
 }
 
 /* contract: set-attr.again */
-TEST_F_TIMEOUT(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_mapped, 120)
+TEST_F(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_mapped)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
 	struct vfio_region_set_attr set = {
@@ -190,7 +190,7 @@ TEST_F_TIMEOUT(set_attr, setting_it_again_does_nothing_even_while_the_bar_is_map
 }
 
 /* contract: set-attr.back */
-TEST_F_TIMEOUT(set_attr, noncached_takes_it_back, 120)
+TEST_F(set_attr, noncached_takes_it_back)
 {
 	char *map, *claims;
 
@@ -206,7 +206,7 @@ TEST_F_TIMEOUT(set_attr, noncached_takes_it_back, 120)
 }
 
 /* contract: set-attr.again */
-TEST_F_TIMEOUT(set_attr, any_other_can_follow_it, 120)
+TEST_F(set_attr, any_other_can_follow_it)
 {
 	uint32_t attribute;
 	char *map;
@@ -224,7 +224,7 @@ TEST_F_TIMEOUT(set_attr, any_other_can_follow_it, 120)
 }
 
 /* contract: set-attr.type */
-TEST_F_TIMEOUT(set_attr, a_forked_child_has_its_type, 120)
+TEST_F(set_attr, a_forked_child_has_its_type)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
 	const char *type = meaning[variant->attribute].pte;
@@ -242,7 +242,7 @@ TEST_F_TIMEOUT(set_attr, a_forked_child_has_its_type, 120)
 }
 
 /* contract: set-attr.back */
-TEST_F_TIMEOUT(set_attr, the_last_close_takes_it_back, 120)
+TEST_F(set_attr, the_last_close_takes_it_back)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, GIB), *claims;
 

@@ -110,7 +110,7 @@ static void *map_and_look(void *data)
 }
 
 /* contract: set-attr.race */
-TEST_F_TIMEOUT(set_attr_race, a_mapping_has_one_type_as_long_as_it_is_there, 300)
+TEST_F(set_attr_race, a_mapping_has_one_type_as_long_as_it_is_there)
 {
 	unsigned long changed = 0, busy = 0, tries = 0;
 	uint32_t attribute, last = 0;

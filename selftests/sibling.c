@@ -110,7 +110,7 @@ static void *write_all(void *data)
 }
 
 /* contract: revoke.load */
-TEST_F_TIMEOUT(sibling, that_starts_hot_resets_under_load_leaves_the_type, 120)
+TEST_F(sibling, that_starts_hot_resets_under_load_leaves_the_type)
 {
 	unsigned long before;
 	unsigned int round;

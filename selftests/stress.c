@@ -313,7 +313,7 @@ static bool all_came_round(const struct worker *workers, unsigned int count)
 }
 
 /* contract: type.never-two */
-TEST_F_TIMEOUT(stress, no_page_has_two_types_and_nothing_destroyed_is_reached, 120)
+TEST_F(stress, no_page_has_two_types_and_nothing_destroyed_is_reached)
 {
 	static void *(*const roles[])(void *data) = { make, make, make, roam, disturb };
 	struct worker workers[ARRAY_SIZE(roles)] = {};

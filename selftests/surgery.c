@@ -63,7 +63,7 @@ static void unmap(struct __test_metadata *_metadata, struct subject *subject)
 	expect_gone(_metadata, subject, cut_map(subject), subject->cut->len);
 }
 
-TEST_F_TIMEOUT(surgery, munmap_of_a_part_leaves_the_rest, 300)
+TEST_F(surgery, munmap_of_a_part_leaves_the_rest)
 {
 	operate_on_all(_metadata, &self->subject, unmap);
 }
@@ -80,7 +80,7 @@ static void protect(struct __test_metadata *_metadata, struct subject *subject)
 	EXPECT_EQ(0, touch_write((uint32_t *)cut_map(subject), 0));
 }
 
-TEST_F_TIMEOUT(surgery, mprotect_of_a_part_and_back_leaves_all, 300)
+TEST_F(surgery, mprotect_of_a_part_and_back_leaves_all)
 {
 	operate_on_all(_metadata, &self->subject, protect);
 }
@@ -93,7 +93,7 @@ static void protect_by_key(struct __test_metadata *_metadata, struct subject *su
 				   touch_key));
 }
 
-TEST_F_TIMEOUT(surgery, a_protection_key_for_a_part_leaves_all, 300)
+TEST_F(surgery, a_protection_key_for_a_part_leaves_all)
 {
 	int key = pkey_alloc(0, 0);
 
@@ -110,7 +110,7 @@ static void seal(struct __test_metadata *_metadata, struct subject *subject)
 	EXPECT_EQ(EPERM, errno);
 }
 
-TEST_F_TIMEOUT(surgery, a_part_that_is_sealed_leaves_all, 300)
+TEST_F(surgery, a_part_that_is_sealed_leaves_all)
 {
 	operate_on_all(_metadata, &self->subject, seal);
 }
@@ -125,7 +125,7 @@ static void advise(struct __test_metadata *_metadata, struct subject *subject)
 	EXPECT_EQ(0, madvise(cut_map(subject), subject->cut->len, MADV_RANDOM));
 }
 
-TEST_F_TIMEOUT(surgery, advice_about_a_part_leaves_all, 300)
+TEST_F(surgery, advice_about_a_part_leaves_all)
 {
 	operate_on_all(_metadata, &self->subject, advise);
 }
@@ -138,7 +138,7 @@ static void bind_policy(struct __test_metadata *_metadata, struct subject *subje
 			     8 * sizeof(nodes), 0));
 }
 
-TEST_F_TIMEOUT(surgery, a_policy_for_a_part_leaves_all, 300)
+TEST_F(surgery, a_policy_for_a_part_leaves_all)
 {
 	if (access("/proc/self/numa_maps", F_OK))
 		SKIP(return, "this kernel has no memory policies");
@@ -152,7 +152,7 @@ static void lock(struct __test_metadata *_metadata, struct subject *subject)
 	ASSERT_EQ(0, munlock(cut_map(subject), subject->cut->len));
 }
 
-TEST_F_TIMEOUT(surgery, locking_a_part_leaves_all, 300)
+TEST_F(surgery, locking_a_part_leaves_all)
 {
 	operate_on_all(_metadata, &self->subject, lock);
 }
@@ -196,7 +196,7 @@ static void move_part(struct __test_metadata *_metadata, struct subject *subject
 	move_there(_metadata, subject, find_room(_metadata, subject, len, GIB, 4 * KIB));
 }
 
-TEST_F_TIMEOUT(surgery, a_part_that_is_moved_leaves_nothing_behind, 300)
+TEST_F(surgery, a_part_that_is_moved_leaves_nothing_behind)
 {
 	operate_on_all(_metadata, &self->subject, move_part);
 }
@@ -214,7 +214,7 @@ static void move_all(struct __test_metadata *_metadata, struct subject *subject)
 	expect_gone(_metadata, subject, to, size);
 }
 
-TEST_F_TIMEOUT(surgery, a_mapping_that_is_moved_whole_leaves_nothing_behind, 300)
+TEST_F(surgery, a_mapping_that_is_moved_whole_leaves_nothing_behind)
 {
 	operate_on_all(_metadata, &self->subject, move_all);
 }
@@ -233,7 +233,7 @@ static void shrink(struct __test_metadata *_metadata, struct subject *subject)
 	expect_gone(_metadata, subject, to + last, 4 * KIB);
 }
 
-TEST_F_TIMEOUT(surgery, a_mapping_that_shrinks_leaves_nothing_behind, 300)
+TEST_F(surgery, a_mapping_that_shrinks_leaves_nothing_behind)
 {
 	operate_on_all(_metadata, &self->subject, shrink);
 }
@@ -244,7 +244,7 @@ static void double_up(struct __test_metadata *_metadata, struct subject *subject
 	EXPECT_EQ(EFAULT, errno);
 }
 
-TEST_F_TIMEOUT(surgery, a_part_cannot_be_doubled, 300)
+TEST_F(surgery, a_part_cannot_be_doubled)
 {
 	operate_on_all(_metadata, &self->subject, double_up);
 }
@@ -262,7 +262,7 @@ static void cover(struct __test_metadata *_metadata, struct subject *subject)
 	EXPECT_EQ(0, touch_write((uint32_t *)(map + last), 1));
 }
 
-TEST_F_TIMEOUT(surgery, memory_over_a_part_replaces_it, 300)
+TEST_F(surgery, memory_over_a_part_replaces_it)
 {
 	operate_on_all(_metadata, &self->subject, cover);
 }
@@ -277,7 +277,7 @@ static void cover_by_bar(struct __test_metadata *_metadata, struct subject *subj
 	ASSERT_EQ(cut_map(subject), map);
 }
 
-TEST_F_TIMEOUT(surgery, another_part_of_the_bar_over_a_part_replaces_it, 300)
+TEST_F(surgery, another_part_of_the_bar_over_a_part_replaces_it)
 {
 	operate_on_all(_metadata, &self->subject, cover_by_bar);
 }
@@ -328,7 +328,7 @@ static void keep_from_fork(struct __test_metadata *_metadata, struct subject *su
 	EXPECT_EQ(EINVAL, errno);
 }
 
-TEST_F_TIMEOUT(surgery, a_part_kept_from_fork_is_not_reached_by_the_child, 300)
+TEST_F(surgery, a_part_kept_from_fork_is_not_reached_by_the_child)
 {
 	operate_on_all(_metadata, &self->subject, keep_from_fork);
 }
@@ -339,7 +339,7 @@ static void unmap_and_fork(struct __test_metadata *_metadata, struct subject *su
 	expect_child_without_cut(_metadata, subject);
 }
 
-TEST_F_TIMEOUT(surgery, a_part_that_is_gone_is_not_reached_by_a_child, 300)
+TEST_F(surgery, a_part_that_is_gone_is_not_reached_by_a_child)
 {
 	operate_on_all(_metadata, &self->subject, unmap_and_fork);
 }
@@ -361,7 +361,7 @@ static void be_killed(struct __test_metadata *_metadata, struct subject *subject
 	EXPECT_EQ(SIGKILL, status);
 }
 
-TEST_F_TIMEOUT(surgery, the_end_of_a_process_with_parts_leaves_the_others, 300)
+TEST_F(surgery, the_end_of_a_process_with_parts_leaves_the_others)
 {
 	operate_on_all(_metadata, &self->subject, be_killed);
 }

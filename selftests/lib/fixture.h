@@ -18,12 +18,12 @@
 #include "kselftest_harness.h"
 
 /*
- * The timeout, in seconds, of a test without one of its own. The harness's 30 s are too short for
- * the debug kernel on a busy machine: vfio-pci-core maps all BARs at each open, and KASAN needs 256
- * MiB of shadow for a BAR of 2 GiB.
+ * The timeout, in seconds, of a test without one of its own, for a test that hangs. The harness's
+ * 30 s are too short for the debug kernel on a busy machine: vfio-pci-core maps all BARs at each
+ * open, and KASAN needs 256 MiB of shadow for a BAR of 2 GiB.
  */
 #undef TEST_TIMEOUT_DEFAULT
-#define TEST_TIMEOUT_DEFAULT	120
+#define TEST_TIMEOUT_DEFAULT	300
 
 #include "evidence.h"
 #include "pci_sysfs.h"
