@@ -6,7 +6,6 @@
  * logs "VM_FAULT_OOM leaked".
  */
 #include <pthread.h>
-#include <sys/klog.h>
 #include <time.h>
 
 #include "fixture.h"
@@ -17,6 +16,8 @@
 #define ROUNDS_LEAST	50
 /* If no round ended with a huge entry by then. */
 #define MOST_SECONDS	60
+/* Tests with failing allocations cause it as well. */
+#define COMPLAINT	"VM_FAULT_OOM leaked"
 
 FIXTURE(huge_race) {
 	struct vfio_device dev;
@@ -46,23 +47,6 @@ static void *touch(void *data)
 	}
 }
 
-/* Counts the message in the log; tests with failing allocations cause it as well. */
-static unsigned int complaints(struct __test_metadata *_metadata)
-{
-	static char log[1 << 20];
-	int length = klogctl(3 /* SYSLOG_ACTION_READ_ALL */, log, sizeof(log) - 1);
-	const char *found = log;
-	unsigned int count = 0;
-
-	ASSERT_LE(0, length) TH_LOG("the kernel log: %s", strerror(errno));
-	log[length] = '\0';
-	while ((found = strstr(found, "VM_FAULT_OOM leaked"))) {
-		count++;
-		found++;
-	}
-	return count;
-}
-
 FIXTURE_SETUP(huge_race)
 {
 	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
@@ -80,7 +64,7 @@ FIXTURE_TEARDOWN(huge_race)
 TEST_F(huge_race, a_page_and_a_huge_entry_around_it_are_asked_for_at_a_time)
 {
 	uint64_t page = 4 * KIB, offset = vfio_offset(&self->dev, BAR2, AT);
-	unsigned int large = 0, before = complaints(_metadata);
+	unsigned int large = 0, before = fixture_logged(_metadata, COMPLAINT);
 	struct vfio_subregion_create sub;
 	time_t end = time(NULL) + SECONDS, most = end + MOST_SECONDS;
 	uint32_t value;
@@ -104,7 +88,7 @@ TEST_F(huge_race, a_page_and_a_huge_entry_around_it_are_asked_for_at_a_time)
 	pthread_barrier_wait(&self->begin);
 	pthread_join(self->thread, NULL);
 	TH_LOG("%u of %u rounds ended with a huge entry", large, self->round);
-	EXPECT_EQ(before, complaints(_metadata));
+	EXPECT_EQ(before, fixture_logged(_metadata, COMPLAINT));
 	EXPECT_EQ(0, self->refused);
 	EXPECT_LT(0, large);
 }

@@ -11,12 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/klog.h>
 #include <sys/wait.h>
 
 #include "fixture.h"
 
 #define ALIENS	2
+/* The beginning of the kernel's messages about memory types. */
+#define MEMTYPES	"x86/PAT:"
 
 FIXTURE(stray) {
 	struct vfio_device dev;
@@ -422,29 +423,12 @@ TEST_F(stray, the_last_mapping_that_is_left_is_an_obstacle_only_to_write_combini
 	expect_each_type(_metadata, self, variant->uncached);
 }
 
-/* The number of lines in the kernel log about memory types. */
-static unsigned int lines_logged(struct __test_metadata *_metadata)
-{
-	static char log[1 << 20];
-	int length = klogctl(3 /* SYSLOG_ACTION_READ_ALL */, log, sizeof(log) - 1);
-	unsigned int lines = 0;
-	const char *at = log;
-
-	ASSERT_LE(0, length) TH_LOG("the kernel log: %s", strerror(errno));
-	log[length] = '\0';
-	while ((at = strstr(at, "x86/PAT:"))) {
-		at++;
-		lines++;
-	}
-	return lines;
-}
-
 /* contract: stray.log */
 TEST_F(stray, nothing_that_is_repeated_is_logged)
 {
 	char *map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
 	uint64_t at = variant->kept[0].start;
-	unsigned int before = lines_logged(_metadata), n;
+	unsigned int before = fixture_logged(_metadata, MEMTYPES), n;
 	struct vfio_subregion_query query;
 	uint32_t value;
 
@@ -458,7 +442,7 @@ TEST_F(stray, nothing_that_is_repeated_is_logged)
 		EXPECT_EQ(SIGBUS, touch_read((void *)(map + at), &value));
 		EXPECT_EQ(4, pread(self->dev.fd, &value, 4, vfio_offset(&self->dev, BAR2, at)));
 	}
-	EXPECT_EQ(before, lines_logged(_metadata));
+	EXPECT_EQ(before, fixture_logged(_metadata, MEMTYPES));
 }
 
 /* A page becomes a stray and stops being one, again and again, while other threads touch it. */

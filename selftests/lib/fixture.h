@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/klog.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -260,6 +261,23 @@ static inline void expect_reservations(struct __test_metadata *_metadata,
 
 	EXPECT_STREQ(want, lines) TH_LOG("the BAR has other reservations");
 	free(lines);
+}
+
+/** fixture_logged() - how often the kernel log has @text */
+static inline unsigned int fixture_logged(struct __test_metadata *_metadata, const char *text)
+{
+	static char log[1 << 20];
+	int length = klogctl(3 /* SYSLOG_ACTION_READ_ALL */, log, sizeof(log) - 1);
+	const char *at = log;
+	unsigned int count = 0;
+
+	ASSERT_LE(0, length) TH_LOG("the kernel log: %s", strerror(errno));
+	log[length] = '\0';
+	while ((at = strstr(at, text))) {
+		at++;
+		count++;
+	}
+	return count;
 }
 
 /** fixture_provokes() - says by a line in the kernel log what the test provokes */
