@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
  * Accesses to mapped device memory for programs in C and C++: fences, copies, the producer of a
- * ring, and, from vfio_subregion_lines.h, loads and stores of words. The Rust crate has the same
- * under the same names. All functions take pointers, so in the unit tests of a driver ordinary
- * memory can take the place of a device's: an array that is aligned to 64 will do.
+ * ring, and, from vfio_subregion_lines.h, loads and stores of words. All functions take pointers,
+ * so in the unit tests of a driver ordinary memory can take the place of a device's: an array that
+ * is aligned to 64 will do.
+ *
+ * The Rust crate has the same under the same names.
  */
 #ifndef VFIO_SUBREGION_IO_H
 #define VFIO_SUBREGION_IO_H
