@@ -392,8 +392,9 @@ impl<T: Operations> OpenDevice<T> {
         if let Some(exports) = exports {
             return Ok(exports);
         }
-        // SAFETY: The last close revokes the one in the field. If another thread has set the field
-        // meanwhile, the new one is dropped here.
+        // SAFETY: The last close revokes the one in the field, and clears the field when no thread
+        // uses the device any more. If another thread has set the field meanwhile, the new one is
+        // dropped here.
         let new = unsafe { Exports::new(self) }?;
         let mut exports = self.0.exports.lock();
         Ok(exports.get_or_insert_with(|| new.clone()).clone())

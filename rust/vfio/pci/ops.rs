@@ -221,12 +221,14 @@ impl<D: Driver> DeviceOps<D> {
         let device = unsafe { &*device };
         // Afterwards no thread makes a description of the device.
         *device.opener.write() = None;
-        let exports = device.exports.lock().take();
+        let exports = device.exports.lock().clone();
         if let Some(exports) = exports {
             // Exports can outlive the device file. Afterwards their mappings have no entries and
             // get none, and no call uses the device.
             exports.revoke();
             memory::zap_bars(&device.core);
+            // Not earlier: a call that uses an export could have set the field again.
+            *device.exports.lock() = None;
         }
         // The ioeventfds that are left end here, while the device is still open. The drop waits for
         // their writes.
