@@ -95,10 +95,7 @@ fn with_attribute<'a>(
 /// Handles an access to a page that has no page-table entry.
 #[inline(always)]
 pub(super) fn fault(device: &OpenDevice, fault: &Fault<'_, State>) -> FaultOutcome {
-    // An entry that would leave the VMA is a huge one.
-    let Some(offset) = fault.file_offset() else {
-        return fault.refuse();
-    };
+    let offset = fault.file_offset();
     // The lock is held until the entry exists; see device.rs.
     let Some(table) = fault.memory_shared() else {
         return fault.later();

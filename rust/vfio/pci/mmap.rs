@@ -244,6 +244,7 @@ impl FaultOutcome {
 /// - `vmf` describes a fault that the calling thread handles, for an entry of `1 << order` pages,
 ///   which have `len` bytes.
 /// - `vma_ops::complete` has set up the VMA of `vmf` for `device`.
+/// - The entry is within the VMA, and maps the device file from `offset`.
 /// - The calling thread holds the mmap lock or the VMA's lock for reading.
 pub(crate) struct Fault<'a, T: Operations> {
     device: &'a OpenDevice<T>,
@@ -251,6 +252,7 @@ pub(crate) struct Fault<'a, T: Operations> {
     vmf: NonNull<vm_fault>,
     order: u32,
     len: u64,
+    offset: u64,
     _vmf: PhantomData<&'a mut vm_fault>,
 }
 
@@ -258,36 +260,46 @@ impl<'a, T: Operations> Fault<'a, T> {
     /// Wraps the arguments of the memory manager's call. `exported` is the range to which a
     /// mapping of an export leads, and `None` for every other mapping.
     ///
+    /// Returns `None` if the entry would leave the VMA. The memory manager does not check this for
+    /// huge entries.
+    ///
     /// # Safety
     ///
-    /// The type's invariants must hold for `device` and `vmf` while the result exists, and `order`
-    /// must be at most [`LARGEST_ORDER`].
+    /// The type's invariants, except for the one on the range of the entry, must hold for `device`
+    /// and `vmf` while the result exists, and `order` must be at most [`LARGEST_ORDER`].
     #[inline]
     unsafe fn from_raw(
         device: &'a OpenDevice<T>,
         exported: Option<T::Exported>,
         vmf: NonNull<vm_fault>,
         order: c_uint,
-    ) -> Self {
-        // INVARIANT: The caller guarantees the first and the last. `len` is the size of
-        // `1 << order` pages.
-        Self {
+    ) -> Option<Self> {
+        // CAST: `usize` has at most 64 bits, here and below. The order is at most `LARGEST_ORDER`,
+        // so the shift does not overflow.
+        let len = (PAGE_SIZE as u64).wrapping_shl(order);
+        // SAFETY: `vmf` is valid, as the caller guarantees.
+        let address = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.address };
+        // SAFETY: As above.
+        let vma = unsafe { (*vmf.as_ptr()).__bindgen_anon_1.vma };
+        // SAFETY: The caller guarantees that the VMA is locked.
+        let vma = unsafe { VmaRef::from_raw(vma) };
+        let start = address as u64 & !len.wrapping_sub(1);
+        if start.checked_add(len)? > vma.end() as u64 {
+            return None;
+        }
+        let within = start.checked_sub(vma.start() as u64)?;
+        let offset = file_offset(vma).checked_add(within)?;
+        // INVARIANT: The range of the entry was checked, `len` is the size of `1 << order` pages,
+        // and the caller guarantees the rest.
+        Some(Self {
             device,
             exported,
             vmf,
             order,
-            // CAST: `usize` has at most 64 bits. The order is at most `LARGEST_ORDER`, so the shift
-            // does not overflow.
-            len: (PAGE_SIZE as u64).wrapping_shl(order),
+            len,
+            offset,
             _vmf: PhantomData,
-        }
-    }
-
-    fn vma(&self) -> &VmaRef {
-        // SAFETY: `vmf` is valid during the fault, by the type's invariant.
-        let vma = unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.vma };
-        // SAFETY: The VMA is locked during the fault, by the type's invariant.
-        unsafe { VmaRef::from_raw(vma) }
+        })
     }
 
     /// Returns the number of bytes that the entry must map.
@@ -356,20 +368,9 @@ impl<'a, T: Operations> Fault<'a, T> {
         refusal(self.order)
     }
 
-    /// Returns the offset in the device file of the first byte that the entry must map, or `None`
-    /// if the entry would leave the VMA.
-    pub(crate) fn file_offset(&self) -> Option<u64> {
-        // SAFETY: `vmf` is valid during the fault, by the type's invariant.
-        let address = unsafe { (*self.vmf.as_ptr()).__bindgen_anon_1.address };
-        // CAST: `usize` has at most 64 bits, here and below.
-        let start = address as u64 & !self.size().wrapping_sub(1);
-        let end = start.checked_add(self.size())?;
-        let vma = self.vma();
-        if end > vma.end() as u64 {
-            return None;
-        }
-        let within = start.checked_sub(vma.start() as u64)?;
-        file_offset(vma).checked_add(within)
+    /// Returns the offset in the device file of the first byte that the entry must map.
+    pub(crate) fn file_offset(&self) -> u64 {
+        self.offset
     }
 
     /// Ensures that a table of small entries exists for this fault of a single page, and returns
@@ -432,9 +433,9 @@ impl<'a, T: Operations> Fault<'a, T> {
         let pfn = (phys >> PAGE_SHIFT) as usize;
         let core = device.core().as_ptr();
         // SAFETY: `memory` holds the memory lock of `core` for reading. `vmf` is valid by the
-        // type's invariant, and `vma_ops::complete` has set up its VMA as a shared one of device
-        // memory. The frames from `pfn` on are those of a BAR of this device that userspace may
-        // mmap. The core refuses them while memory decoding is off.
+        // type's invariant, and `vma_ops::complete` has set up its VMA, which includes the entry,
+        // as a shared one of device memory. The frames from `pfn` on are those of a BAR of this
+        // device that userspace may mmap. The core refuses them while memory decoding is off.
         FaultOutcome(unsafe {
             bindings::vfio_pci_vmf_insert_pfn(core, self.vmf.as_ptr(), pfn, self.order)
         })

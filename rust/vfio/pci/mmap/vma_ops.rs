@@ -273,6 +273,9 @@ impl<T: Operations, S: Source<T>> VmaOps<T, S> {
         // SAFETY: The caller guarantees the fault in progress, its lock and the order. `complete`
         // has set up the VMA for the device that the source returns.
         let fault = unsafe { Fault::from_raw(&device, source.exported(), vmf, order) };
+        let Some(fault) = fault else {
+            return Ok(refusal(order));
+        };
         match device.data().fault(&device, &fault).answer() {
             Some(answer) => Ok(answer),
             None => Err(device),
