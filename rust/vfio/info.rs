@@ -140,11 +140,19 @@ impl<'a> RegionInfo<'a> {
     }
 
     /// Completes the reply for VFIO.
-    pub(super) fn finish(self) {
-        // VFIO copies the buffer only if userspace has room for this size. It has not if a
-        // capability is missing, so VFIO never reads past the buffer.
+    ///
+    /// Fails with [`ENOMEM`] if a capability could not be added after one was left out. VFIO has
+    /// dropped all others then.
+    pub(super) fn finish(self) -> Result {
         let caps = self.caps.0;
         caps.size = caps.size.saturating_add(self.missing);
+        let size = size_of::<bindings::vfio_region_info>().saturating_add(caps.size);
+        // VFIO would copy the recorded size, which is more than the buffer has.
+        let copies = usize::try_from(self.info.argsz).is_ok_and(|argsz| argsz >= size);
+        if copies && self.missing != 0 {
+            return Err(ENOMEM);
+        }
+        Ok(())
     }
 
     /// Adds a capability of variable length, which must begin with a `vfio_info_cap_header`.

@@ -361,7 +361,7 @@ impl<D: Driver> DeviceOps<D> {
         from_result(|| {
             let mut info = RegionInfo::new(info, caps);
             device.data().get_region_info(device, &mut info)?;
-            info.finish();
+            info.finish()?;
             Ok(0)
         })
     }
