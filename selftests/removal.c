@@ -382,33 +382,72 @@ FIXTURE_TEARDOWN(memory)
 		EXPECT_EQ(0, pci_rescan());
 }
 
-/* Two pipes, by which a process reports and waits, a byte each. */
-struct words {
+/* The device returns, and can be used like a new one. */
+static void expect_fresh(struct __test_metadata *_metadata, FIXTURE_DATA(memory) * self, bool stock)
+{
+	ASSERT_EQ(0, pci_rescan());
+	fixture_bind(_metadata, self->bdf, stock ? DRIVER_STOCK : vfio_driver());
+	ASSERT_EQ(0, vfio_device_open(&self->held.dev, self->bdf));
+	hold(_metadata, &self->held, BAR2, MIB, stock);
+	let_go(&self->held);
+}
+
+/* A process with the memory of another, which has exited, and two pipes to ask it, a byte each. */
+struct heir {
+	struct held *held;
+	int ask[2];
 	int say[2];
-	int hear[2];
 };
 
-/* Another process with the same memory; it reports whether the types are right. */
-static int heir(void *data)
+/* Whether the mappings have their types, and their entries the pages of the device. */
+static bool types_are_right(const struct held *held)
 {
-	struct words *words = data;
+	uint32_t value;
 
-	(void)!write(words->say[1], "b", 1);
-	(void)!read(words->hear[0], &(char) {}, 1);
+	if (touch_read((uint32_t *)held->plain, &value) ||
+	    strcmp(pte_type(held->plain), PTE_NONCACHED) ||
+	    pte_phys(held->plain) != held->bar.start + held->unit)
+		return false;
+	return !held->wc || (!touch_read((uint32_t *)held->wc, &value) &&
+			     !strcmp(pte_type(held->wc), PTE_WC) &&
+			     pte_phys(held->wc) == held->bar.start + 2 * held->unit);
+}
+
+/* Says whether the types are right, as often as it is asked; exits when nobody can ask any more. */
+static int live_on(void *data)
+{
+	struct heir *heir = data;
+	char byte;
+
+	while (read(heir->ask[0], &byte, 1) == 1) {
+		byte = types_are_right(heir->held) ? 'r' : 'w';
+		if (write(heir->say[1], &byte, 1) != 1)
+			break;
+	}
 	return 0;
+}
+
+static void expect_right_types(struct __test_metadata *_metadata, struct heir *heir)
+{
+	char byte = 0;
+
+	ASSERT_EQ(1, write(heir->ask[1], "?", 1));
+	ASSERT_EQ(1, read(heir->say[0], &byte, 1));
+	EXPECT_EQ('r', byte);
 }
 
 /* Maps the device, leaves its memory to another process, and exits. */
 static void bequeath(struct __test_metadata *_metadata, struct held *held, const char *bdf,
-		     struct words *words, bool stock)
+		     struct heir *heir, bool stock)
 {
 	static char stack[64 * KIB] __attribute__((aligned(16)));
 
 	ASSERT_EQ(0, vfio_device_open(&held->dev, bdf));
 	hold(_metadata, held, BAR2, MIB, stock);
 	vfio_device_close(&held->dev);
-	close(words->hear[1]);
-	ASSERT_LT(0, clone(heir, stack + sizeof(stack), CLONE_VM | SIGCHLD, words));
+	close(heir->ask[1]);
+	close(heir->say[0]);
+	ASSERT_LT(0, clone(live_on, stack + sizeof(stack), CLONE_VM | SIGCHLD, heir));
 	_exit(_metadata->exit_code);
 }
 
@@ -416,34 +455,34 @@ static void bequeath(struct __test_metadata *_metadata, struct held *held, const
 TEST_F(memory, that_outlives_its_process_keeps_the_device)
 {
 	struct held *held = &self->held;
-	struct words words;
+	struct heir heir = { .held = held };
 	pid_t owner, child;
-	int status;
-	char byte;
 
-	ASSERT_EQ(0, pipe(words.say));
-	ASSERT_EQ(0, pipe(words.hear));
+	ASSERT_EQ(0, pipe(heir.ask));
+	ASSERT_EQ(0, pipe(heir.say));
 	owner = fork();
 	ASSERT_LE(0, owner);
 	if (!owner)
-		bequeath(_metadata, held, self->bdf, &words, variant->stock);
-	ASSERT_EQ(1, read(words.say[0], &byte, 1));
-	ASSERT_EQ(owner, waitpid(owner, &status, 0));
-	ASSERT_EQ(0, status);
-	/* The owner has exited. */
+		bequeath(_metadata, held, self->bdf, &heir, variant->stock);
+	close(heir.ask[0]);
+	close(heir.say[1]);
+	fixture_join(_metadata, owner);
+	expect_right_types(_metadata, &heir);
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {
-		close(words.hear[1]);
+		close(heir.ask[1]);
 		_exit(pci_remove(self->bdf) ? 1 : 0);
 	}
 	usleep(300 * 1000);
 	expect_waiting(_metadata, child);
+	expect_right_types(_metadata, &heir);
 	if (!variant->stock)
 		EXPECT_MEMTYPE(MEMTYPE_WC, held->bar.start + 2 * MIB, held->bar.start + 3 * MIB);
-	close(words.hear[1]);
+	close(heir.ask[1]);
 	expect_removed(_metadata, child, self->bdf);
 	expect_reservations(_metadata, &held->bar, "");
+	expect_fresh(_metadata, self, variant->stock);
 }
 
 /* A kernel thread uses the memory of a process whose virtio queues it serves. */
@@ -483,6 +522,7 @@ TEST_F(memory, that_vhost_has_keeps_the_device)
 	close(vhost);
 	expect_removed(_metadata, child, self->bdf);
 	expect_reservations(_metadata, &held->bar, "");
+	expect_fresh(_metadata, self, variant->stock);
 }
 
 /* Two devices are removed at the same time; the kernel removes one after the other. */
