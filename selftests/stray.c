@@ -217,6 +217,7 @@ TEST_F(stray, a_touch_finds_the_page_once_the_other_mapping_is_gone)
 /* contract: stray.no-attribute */
 TEST_F(stray, the_bar_gets_no_attribute_until_it_is_gone)
 {
+	struct vfio_region_info info;
 	unsigned int n;
 	char *map;
 
@@ -224,6 +225,8 @@ TEST_F(stray, the_bar_gets_no_attribute_until_it_is_gone)
 		uint32_t attribute = subregion_attributes[n].number;
 
 		EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, attribute));
+		ASSERT_EQ(0, vfio_region_info(&self->dev, BAR2, &info));
+		EXPECT_EQ(0, info.flags & VFIO_REGION_INFO_FLAG_CAPS);
 	}
 	let_go(self, variant);
 	for (n = 0; n < SUBREGION_ATTRIBUTES; n++) {
