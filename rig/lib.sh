@@ -48,6 +48,7 @@ die() {
 #   slower    the factor for the time limits of programs
 #   checkers  its checkers: lockdep, kmemleak, kcsan
 #   words     the words for its command line
+#   pciehp    set if pciehp is to power the slots of its machine off
 use_kernel() {
 	local name=$1
 	if [[ $1 =~ ^(.+)-([0-9]+\.[0-9]+)$ ]]; then
@@ -61,7 +62,7 @@ use_kernel() {
 	[ "$SERIES" = "$MAIN_SERIES" ] || KERNEL+=-$SERIES
 	# The directory of its builds; builds for rig/coverage have another one.
 	MADE=$KERNEL${SUBREGION_COVERAGE:+-coverage}
-	recipe='' flavour='' base='' keep='' configs='' patches='' driver='' slower=1 checkers='' words=''
+	recipe='' flavour='' base='' keep='' configs='' patches='' driver='' slower=1 checkers='' words='' pciehp=''
 	# shellcheck source=rig/kernels/stock
 	. "$RIG/kernels/$name"
 }
