@@ -179,6 +179,17 @@ long faults(void)
 	return usage.ru_minflt + usage.ru_majflt;
 }
 
+long kernel_warnings(void)
+{
+	int file = open("/sys/kernel/warn_count", O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+
+	if (file < 0 || read(file, text, sizeof(text) - 1) <= 0)
+		cannot("count the warnings of the kernel");
+	close(file);
+	return atol(text);
+}
+
 bool write_text(const char *path, const char *text)
 {
 	int file = open(path, O_WRONLY | O_CLOEXEC), error = 0;

@@ -3,8 +3,7 @@
  * Common code of the programs: opening a VFIO device, mapping a BAR, and reporting the result.
  *
  * The status of each program is 0 if it found no fault, 1 if it saw the fault, and 2 if the test
- * was not possible. aer_lock, dma_owner and group_alloc see no fault: it is a warning in the kernel
- * log.
+ * was not possible. aer_lock sees no fault: it is a report in the kernel log.
  */
 #ifndef DEVICE_H
 #define DEVICE_H
@@ -60,6 +59,9 @@ int touch(const void *address, uint32_t *value);
 
 /** faults() - the number of page faults of the program */
 long faults(void);
+
+/** kernel_warnings() - the number of warnings in the log of the kernel since it was booted */
+long kernel_warnings(void);
 
 /** write_text() - writes @text to the file @path; returns false, with errno, on failure */
 bool write_text(const char *path, const char *text);

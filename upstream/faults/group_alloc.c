@@ -2,7 +2,7 @@
 /*
  * group_alloc BDF - binds a device to vfio-pci, with each of the allocations failing once
  *
- * Needs CONFIG_FAILSLAB. The fault appears in the kernel log.
+ * Needs CONFIG_FAILSLAB.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -37,6 +37,7 @@ int main(int argc, char **argv)
 {
 	char path[128];
 	bool bound = false, failed = true;
+	long before;
 	int nth;
 
 	if (argc != 2)
@@ -48,6 +49,7 @@ int main(int argc, char **argv)
 		cannot("write to driver_override");
 	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver/unbind", argv[1]);
 	write_text(path, argv[1]);
+	before = kernel_warnings();
 	for (nth = 1; nth < MOST && failed; nth++) {
 		bound = bind_with(argv[1], nth, &failed);
 		if (bound)
@@ -56,5 +58,7 @@ int main(int argc, char **argv)
 	if (!bound)
 		cannot("bind the device to vfio-pci");
 	printf("binding makes %d allocations\n", nth - 2);
-	right("finished; the result is in the kernel log");
+	if (kernel_warnings() != before)
+		fault("the kernel has warned, as its log shows");
+	right("the kernel has not warned");
 }
