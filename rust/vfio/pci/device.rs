@@ -220,7 +220,7 @@ pub(super) struct Opened<T: Operations> {
     pub(super) bars: Bars,
     /// The address of the core's lock, stored because only C code can compute it.
     pub(super) memory_lock: *mut rw_semaphore,
-    /// The PCI device, stored for the same reason.
+    /// The PCI device, stored because only C code can read the field.
     pub(super) pdev: *mut pci_dev,
     /// Only a thread that holds the memory lock accesses this, or one that has borrowed it
     /// (reset/lend.rs).

@@ -138,8 +138,8 @@ impl<D: Driver> DeviceOps<D> {
         // called on it.
         unsafe { D::settings().apply(vdev.cast()) };
         // SAFETY: `vdev` is the device that VFIO is allocating. If this fails, VFIO frees the
-        // memory. The fields initialised above need no drop: they are locks, a condition variable,
-        // an array without mappings, an empty vector and `None`.
+        // memory. No field that is initialised above needs a drop: each is a lock, a condition
+        // variable, an array without mappings, an empty vector or `None`.
         let result = unsafe { bindings::vfio_pci_core_init_dev(vdev) };
         if result == 0 {
             // SAFETY: `vdev` is an initialised core device, and its PCI device is being bound.
