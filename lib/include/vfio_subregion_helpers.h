@@ -45,9 +45,9 @@ extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
  * vfio_subregion_map_at() - maps @size bytes from @offset of a file on, with the protection @prot
  *
  * The kernel can use large entries if the lower bits of the address and @place agree: entries of
- * 2 MiB, and of 1 GiB where the kernel makes them. Since mmap() does not choose such an address by
- * itself, this reserves more address space than needed and puts the mapping into the suitable part
- * of it.
+ * 2 MiB (32 MiB with pages of 16 KiB), and of 1 GiB where the kernel makes them. Since mmap() does
+ * not choose such an address by itself, this reserves more address space than needed and puts the
+ * mapping into the suitable part of it.
  *
  * For the file of an export, @place is the offset in the BAR of the first byte; for the device
  * file it is @offset.
@@ -57,8 +57,10 @@ extern char vfio_subregion_needs_64_bit_offsets[sizeof(off_t) == 8 ? 1 : -1];
 VFIO_SUBREGION_INLINE void *vfio_subregion_map_at(int file, int prot, uint64_t offset,
 						  uint64_t size, uint64_t place)
 {
-	const size_t align = size >= 1UL << 30 ? 1UL << 30 : size >= 2UL << 20 ? 2UL << 20 : 1;
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	/* What a table of pages maps. */
+	const size_t table = page / 8 * page;
+	const size_t align = size >= 1UL << 30 ? 1UL << 30 : size >= table ? table : 1;
 	/* The whole pages that mmap() maps. */
 	const size_t whole = ((size_t)size + page - 1) & ~(page - 1);
 	const size_t room = whole + align - 1;

@@ -40,9 +40,17 @@ use rustix::{
 use std::alloc::{alloc_zeroed, dealloc};
 use zerocopy::IntoBytes;
 
-/// The kernel can use entries of such a size if address and file offset agree in the bits below it. It
-/// uses 2 MiB now, and 1 GiB once its memory management can split them.
-const HUGE: [usize; 2] = [1 << 30, 2 << 20];
+/// The size that the address and the file offset of a mapping of `size` bytes should agree modulo, so
+/// that the kernel can use its largest entries. One entry maps what a table of pages does, 2 MiB if a
+/// page has 4 KiB, or 1 GiB once the kernel's memory management can split such entries.
+fn alignment(size: usize) -> usize {
+    let page = rustix::param::page_size();
+    let table = page / size_of::<u64>() * page;
+    [1 << 30, table]
+        .into_iter()
+        .find(|&huge| size >= huge)
+        .unwrap_or(1)
+}
 
 /// An ioctl whose argument begins with its own length.
 #[derive(Clone, Copy)]
@@ -241,7 +249,7 @@ impl Memory {
         place: u64,
     ) -> io::Result<Self> {
         let prot = ProtFlags::READ | ProtFlags::WRITE;
-        let align = HUGE.into_iter().find(|&huge| size >= huge).unwrap_or(1);
+        let align = alignment(size);
         let room = size.checked_add(align - 1).ok_or(io::Errno::NOMEM)?;
         let phase = usize::try_from(place % align as u64).map_err(|_| io::Errno::INVAL)?;
         // SAFETY: with no address given the kernel takes free ones.
