@@ -177,28 +177,36 @@ TEST_F(helpers, a_limit_without_room_for_alignment_still_allows_the_mapping)
 	EXPECT_TOUCH(map, PTE_NONCACHED, shift_of_chance(map));
 }
 
-/* Of a program that has called mlockall() and has no CAP_IPC_LOCK. */
+/*
+ * Of a program that has called mlockall() and has no CAP_IPC_LOCK. One limit has no room for the
+ * hole in which the mapping is aligned, the other none for the hole and the mapping.
+ */
 /* contract: userspace.helpers */
 TEST_F(helpers, locked_memory_without_room_for_alignment_still_allows_the_mapping)
 {
+	const rlim_t limits[] = { 2 * MIB + 64 * KIB, 5 * MIB };
 	struct vfio_region_info info;
 	struct rlimit old, small;
 	void *map, *plain;
+	unsigned int i;
 
 	ASSERT_EQ(0, vfio_region_info(&self->dev, BAR2, &info));
 	ASSERT_EQ(0, getrlimit(RLIMIT_MEMLOCK, &old));
-	small = (struct rlimit) { .rlim_cur = 2 * MIB + 64 * KIB, .rlim_max = old.rlim_max };
-	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &small));
-	ASSERT_EQ(0, mlockall(MCL_FUTURE));
-	ASSERT_EQ(0, seteuid(1000));
-	plain = mmap(NULL, 4 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	map = vfio_subregion_map(self->dev.fd, info.offset, 2 * MIB);
-	ASSERT_EQ(0, seteuid(0));
-	ASSERT_EQ(0, munlockall());
-	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &old));
-	EXPECT_EQ(MAP_FAILED, plain);
-	ASSERT_NE(MAP_FAILED, map);
-	EXPECT_TOUCH(map, PTE_NONCACHED, shift_of_chance(map));
+	for (i = 0; i < ARRAY_SIZE(limits); i++) {
+		small = (struct rlimit) { .rlim_cur = limits[i], .rlim_max = old.rlim_max };
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &small));
+		ASSERT_EQ(0, mlockall(MCL_FUTURE));
+		ASSERT_EQ(0, seteuid(1000));
+		plain = mmap(NULL, 6 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		map = vfio_subregion_map(self->dev.fd, info.offset, 2 * MIB);
+		ASSERT_EQ(0, seteuid(0));
+		ASSERT_EQ(0, munlockall());
+		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &old));
+		EXPECT_EQ(MAP_FAILED, plain);
+		ASSERT_NE(MAP_FAILED, map);
+		EXPECT_TOUCH(map, PTE_NONCACHED, shift_of_chance(map));
+		munmap(map, 2 * MIB);
+	}
 }
 
 /* contract: userspace.dma-buf */

@@ -67,7 +67,6 @@ VFIO_SUBREGION_INLINE void *vfio_subregion_map_at(int file, int prot, uint64_t o
 	size_t skip;
 	char *hole;
 	void *map;
-	int error;
 
 	/* This also refuses a @size that does not fit into a size_t of 32 bits. */
 	if (whole < size || room < whole) {
@@ -76,16 +75,14 @@ VFIO_SUBREGION_INLINE void *vfio_subregion_map_at(int file, int prot, uint64_t o
 	}
 	hole = (char *)mmap(NULL, room, PROT_NONE, MAP_PRIVATE | VFIO_SUBREGION_MAP_ANONYMOUS, -1,
 			    0);
-	/* A limit can forbid the hole and still permit the mapping alone. */
 	if ((void *)hole == MAP_FAILED)
 		return mmap(NULL, (size_t)size, prot, MAP_SHARED, file, (off_t)offset);
 	skip = ((size_t)place - (size_t)hole) & (align - 1);
 	map = mmap(hole + skip, (size_t)size, prot, MAP_SHARED | MAP_FIXED, file, (off_t)offset);
+	/* A limit can forbid the hole, or hole and mapping, and still permit the mapping alone. */
 	if (map == MAP_FAILED) {
-		error = errno;
 		munmap(hole, room);
-		errno = error;
-		return MAP_FAILED;
+		return mmap(NULL, (size_t)size, prot, MAP_SHARED, file, (off_t)offset);
 	}
 	/* @skip is whole pages, because mmap() accepts only such a @place and @offset. */
 	if (skip)

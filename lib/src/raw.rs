@@ -249,6 +249,11 @@ impl Memory {
         place: u64,
     ) -> io::Result<Self> {
         let prot = ProtFlags::READ | ProtFlags::WRITE;
+        let anywhere = || {
+            // SAFETY: with no address given the kernel takes free ones.
+            let base = unsafe { mmap(ptr::null_mut(), size, prot, MapFlags::SHARED, fd, offset) }?;
+            Self::mapped(base, size)
+        };
         let align = alignment(size);
         let room = size.checked_add(align - 1).ok_or(io::Errno::NOMEM)?;
         let phase = usize::try_from(place % align as u64).map_err(|_| io::Errno::INVAL)?;
@@ -256,10 +261,7 @@ impl Memory {
         let hole =
             unsafe { mmap_anonymous(ptr::null_mut(), room, ProtFlags::empty(), MapFlags::PRIVATE) };
         let Ok(hole) = hole else {
-            // A limit can forbid the hole and still permit the mapping alone.
-            // SAFETY: with no address given the kernel takes free ones.
-            let base = unsafe { mmap(ptr::null_mut(), size, prot, MapFlags::SHARED, fd, offset) }?;
-            return Self::mapped(base, size);
+            return anywhere();
         };
         // The distance from the start of the hole to the first address that agrees with `place`.
         let skip = phase.wrapping_sub(hole.addr()) & (align - 1);
@@ -268,13 +270,11 @@ impl Memory {
         // SAFETY: skip < align, and the kernel refuses a skip that is not a multiple of the page size,
         // so this replaces pages of the hole only, which nothing else uses.
         let mapped = unsafe { mmap(base, size, prot, flags, fd, offset) };
-        let base = match mapped {
-            Ok(base) => base,
-            Err(errno) => {
-                // SAFETY: the hole is this function's alone.
-                let _ = unsafe { munmap(hole, room) };
-                return Err(errno);
-            }
+        let Ok(base) = mapped else {
+            // A limit can forbid the hole, or hole and mapping, and still permit the mapping alone.
+            // SAFETY: the hole is this function's alone.
+            let _ = unsafe { munmap(hole, room) };
+            return anywhere();
         };
         // Unmap the rest of the hole; munmap takes whole pages only.
         let page = rustix::param::page_size();
