@@ -172,10 +172,10 @@ TEST_F(busy, a_reason_that_cannot_be_written_is_efault)
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, vfio_offset(&self->dev, BAR2, 0),
 					self->eventfd));
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 0, MIB);
-	page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	page = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, page);
 	memcpy(page, &create, sizeof(create));
-	ASSERT_EQ(0, mprotect(page, 4 * KIB, PROT_READ));
+	ASSERT_EQ(0, mprotect(page, GRANULE, PROT_READ));
 	expect_refused(_metadata, &self->dev, &self->bar, page, EFAULT);
 }
 
@@ -205,7 +205,7 @@ FIXTURE_SETUP(busy_mapping)
 		return;
 	fixture_bind(_metadata, bdf, vfio_driver());
 	ASSERT_EQ(0, pci_bar(bdf, 2, &self->bar));
-	self->map = pci_map_resource(bdf, 2, variant->suffix, 4 * MIB, 4 * KIB);
+	self->map = pci_map_resource(bdf, 2, variant->suffix, 4 * MIB, GRANULE);
 	ASSERT_NE(MAP_FAILED, self->map) TH_LOG("resource2%s: %s", variant->suffix,
 						strerror(errno));
 	ASSERT_EQ(0, vfio_device_open(&self->dev, bdf));
@@ -233,7 +233,7 @@ TEST_F(busy_mapping, keeps_the_type_of_its_pages)
 		EXPECT_CREATE(VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_BUSY_TYPE);
 		EXPECT_SET(VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_BUSY_TYPE);
 	}
-	munmap(self->map, 4 * KIB);
+	munmap(self->map, GRANULE);
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
 	EXPECT_QUERY(BAR2, VFIO_SUBREGION_BUSY_SUBREGION);
 }

@@ -7,7 +7,7 @@
 
 /* In the middle of the third 2M page of the BAR, so that 2M entries straddle both ends. */
 #define CLAIM		(5 * MIB)
-#define CLAIM_SIZE	(8 * KIB)
+#define CLAIM_SIZE	(2 * GRANULE)
 
 FIXTURE(claim) {
 	struct vfio_device dev;
@@ -41,21 +41,22 @@ TEST_F(claim, a_bar_mapping_by_4k_entries_loses_just_the_claimed_pages)
 	char *bar, *map;
 
 	/* 16 KiB around the claim: too small for a 2M entry. */
-	bar = fixture_map(_metadata, &self->dev, self->window + CLAIM - 4 * KIB, 16 * KIB, 2 * MIB);
+	bar = fixture_map(_metadata, &self->dev, self->window + CLAIM - GRANULE, 4 * GRANULE,
+			  2 * MIB);
 	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_4K);
-	EXPECT_TOUCH(bar + 4 * KIB, PTE_NONCACHED, SHIFT_4K);
-	EXPECT_TOUCH(bar + 8 * KIB, PTE_NONCACHED, SHIFT_4K);
-	EXPECT_TOUCH(bar + 12 * KIB, PTE_NONCACHED, SHIFT_4K);
+	EXPECT_TOUCH(bar + GRANULE, PTE_NONCACHED, SHIFT_4K);
+	EXPECT_TOUCH(bar + 2 * GRANULE, PTE_NONCACHED, SHIFT_4K);
+	EXPECT_TOUCH(bar + 3 * GRANULE, PTE_NONCACHED, SHIFT_4K);
 	sub = claim(_metadata, &self->dev);
-	EXPECT_STREQ(PTE_NONE, pte_type(bar + 4 * KIB));
-	EXPECT_STREQ(PTE_NONE, pte_type(bar + 8 * KIB));
+	EXPECT_STREQ(PTE_NONE, pte_type(bar + GRANULE));
+	EXPECT_STREQ(PTE_NONE, pte_type(bar + 2 * GRANULE));
 	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_4K);
-	EXPECT_SIGBUS(bar + 4 * KIB);
-	EXPECT_SIGBUS(bar + 8 * KIB);
-	EXPECT_TOUCH(bar + 12 * KIB, PTE_NONCACHED, SHIFT_4K);
+	EXPECT_SIGBUS(bar + GRANULE);
+	EXPECT_SIGBUS(bar + 2 * GRANULE);
+	EXPECT_TOUCH(bar + 3 * GRANULE, PTE_NONCACHED, SHIFT_4K);
 	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
-	EXPECT_TOUCH(map + 4 * KIB, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(map + GRANULE, PTE_WC, SHIFT_4K);
 }
 
 /* contract: claim.bar-loses-pages */
@@ -69,7 +70,7 @@ TEST_F(claim, a_bar_mapping_by_2m_entries_that_straddles_the_claim_is_split)
 		EXPECT_TOUCH(bar + at, PTE_NONCACHED, SHIFT_2M);
 	sub = claim(_metadata, &self->dev);
 	EXPECT_STREQ(PTE_NONE, pte_type(bar + CLAIM));
-	EXPECT_STREQ(PTE_NONE, pte_type(bar + CLAIM + 4 * KIB));
+	EXPECT_STREQ(PTE_NONE, pte_type(bar + CLAIM + GRANULE));
 	/* The rest of that 2M page gets small entries again, up to both ends of the claim. */
 	EXPECT_TOUCH(bar + 4 * MIB, PTE_NONCACHED, SHIFT_4K);
 	EXPECT_TOUCH(bar + CLAIM - 4, PTE_NONCACHED, SHIFT_4K);
@@ -108,8 +109,8 @@ TEST_F(claim, a_subregion_mapping_survives_the_creation_of_others)
 	map = fixture_map(_metadata, &self->dev, first.mmap_offset, CLAIM_SIZE, 2 * MIB);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
 	second = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC,
-				CLAIM + CLAIM_SIZE, 4 * KIB);
-	other = fixture_map(_metadata, &self->dev, second.mmap_offset, 4 * KIB, 2 * MIB);
+				CLAIM + CLAIM_SIZE, GRANULE);
+	other = fixture_map(_metadata, &self->dev, second.mmap_offset, GRANULE, 2 * MIB);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
 	EXPECT_TOUCH(map + CLAIM_SIZE - 4, PTE_WC, SHIFT_4K);
 	EXPECT_TOUCH(other, PTE_WC, SHIFT_4K);
@@ -223,19 +224,20 @@ TEST_F(claim, mmap_outside_the_subregion_is_einval)
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
 	uint64_t start = sub.mmap_offset;
 
-	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start, CLAIM_SIZE + 4 * KIB);
-	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start + 4 * KIB, CLAIM_SIZE);
-	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start + CLAIM_SIZE, 4 * KIB);
-	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start - 4 * KIB, 4 * KIB);
-	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start - 4 * KIB, CLAIM_SIZE);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start, CLAIM_SIZE + GRANULE);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start + GRANULE, CLAIM_SIZE);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start + CLAIM_SIZE, GRANULE);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start - GRANULE, GRANULE);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, start - GRANULE, CLAIM_SIZE);
 }
 
 /* contract: mmap.outside */
 TEST_F(claim, mmap_beyond_the_bar_is_still_einval)
 {
 	claim(_metadata, &self->dev);
-	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, self->window + self->bar.size, 4 * KIB);
-	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, self->window + self->bar.size - 4 * KIB, 8 * KIB);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, self->window + self->bar.size, GRANULE);
+	EXPECT_NO_MMAP(&self->dev, MAP_SHARED, self->window + self->bar.size - GRANULE,
+		       2 * GRANULE);
 }
 
 /* contract: mmap.outside */
@@ -244,7 +246,7 @@ TEST_F(claim, a_private_mapping_is_einval)
 	struct vfio_subregion_create sub = claim(_metadata, &self->dev);
 
 	EXPECT_NO_MMAP(&self->dev, MAP_PRIVATE, sub.mmap_offset, CLAIM_SIZE);
-	EXPECT_NO_MMAP(&self->dev, MAP_PRIVATE, self->window, 4 * KIB);
+	EXPECT_NO_MMAP(&self->dev, MAP_PRIVATE, self->window, GRANULE);
 }
 
 /*

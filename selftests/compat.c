@@ -117,7 +117,7 @@ TEST_F(compat, query_fills_in_all_outputs)
 
 	ASSERT_EQ(0, subregion_query(&self->dev, BAR2, &query));
 	EXPECT_EQ(ATTR_ALL, query.attributes);
-	EXPECT_EQ(SUBREGION_GRANULE, query.granule);
+	EXPECT_EQ(GRANULE, query.granule);
 	EXPECT_EQ(SUBREGION_LIMIT, query.limit);
 	EXPECT_EQ(1, query.count);
 	ASSERT_EQ(0, subregion_query(&self->dev, self->sub.index, &query));

@@ -3,6 +3,7 @@
  * The cost of a mapping, as far as it can be counted exactly: page faults, and page-table entries
  * by size. The kernel memory that a subregion uses. No test depends on a number of instructions.
  */
+#define PAGES_OF_4K
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>

@@ -89,7 +89,7 @@ TEST_F(debugfs, shows_the_subregions_and_the_process_that_opened_the_device)
 	munmap(bar, fixture_bar(_metadata, &self->dev, BAR2).size);
 	expect_no_line(_metadata, self, "bar ");
 
-	share = subregion_init(BAR2, VFIO_SUBREGION_ATTR_GUEST_ANY, 0, 4 * KIB);
+	share = subregion_init(BAR2, VFIO_SUBREGION_ATTR_GUEST_ANY, 0, GRANULE);
 	share.flags = VFIO_SUBREGION_CREATE_SHARED;
 	ASSERT_EQ(0, subregion_create(&self->dev, &share));
 	ASSERT_EQ(0, subregion_create(&self->dev, &share));
@@ -124,14 +124,14 @@ TEST_F(debugfs, shows_a_stray)
 	if (!memtype_tracked())
 		SKIP(return, NO_MEMTYPES);
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, 2 * MIB);
-	kept = fixture_map_resource(_metadata, self->dev.bdf, "_wc", 4 * MIB + 4 * KIB, 4 * KIB);
+	kept = fixture_map_resource(_metadata, self->dev.bdf, "_wc", 4 * MIB + GRANULE, GRANULE);
 	if (!kept)
 		return;
 	EXPECT_TOUCH(kept, PTE_WC, 0);
 	expect_no_line(_metadata, self, "stray ");
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	expect_line(_metadata, self, line);
-	munmap(kept, 4 * KIB);
+	munmap(kept, GRANULE);
 	EXPECT_EQ(0, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
 	expect_no_line(_metadata, self, line);
 }
@@ -144,7 +144,7 @@ TEST_F(debugfs, shows_as_many_subregions_as_there_are)
 
 	for (i = 0; i < 300; i++)
 		fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE,
-			       i * 8 * KIB, 4 * KIB);
+			       i * 2 * GRANULE, GRANULE);
 	for (at = state(_metadata, self); (at = strstr(at, "subregion index=")); at++)
 		lines++;
 	EXPECT_EQ(300, lines);

@@ -112,11 +112,11 @@ TEST_F(destroy, takes_the_claim_out_of_the_description_of_the_bar)
 
 	ASSERT_EQ(0, vfio_region_info(&self->dev, BAR2, &before));
 	high = claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC);
-	low = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+	low = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, GRANULE);
 	fixture_destroy(_metadata, &self->dev, high.index);
 	snprintf(text, sizeof(text),
-		 "BAR 2: 1 claims, attribute 0, type %u\n  region %u: 0x1000 from 0\n",
-		 TYPE_NONCACHED, low.index);
+		 "BAR 2: 1 claims, attribute 0, type %u\n  region %u: 0x%llx from 0\n",
+		 TYPE_NONCACHED, low.index, (unsigned long long)GRANULE);
 	claims = subregion_claims(&self->dev);
 	EXPECT_STREQ(text, claims);
 	free(claims);
@@ -140,9 +140,9 @@ TEST_F(destroy, lets_nothing_be_done_at_the_dead_slot)
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(-1, pread(self->dev.fd, &value, 4, sub.mmap_offset + CLAIM_SIZE - 4));
 	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(MAP_FAILED, map_region(&self->dev, sub.mmap_offset, CLAIM_SIZE, 4 * KIB));
+	EXPECT_EQ(MAP_FAILED, map_region(&self->dev, sub.mmap_offset, CLAIM_SIZE, GRANULE));
 	EXPECT_EQ(EINVAL, errno);
-	EXPECT_EQ(MAP_FAILED, map_region(&self->dev, sub.mmap_offset, 4 * KIB, 4 * KIB));
+	EXPECT_EQ(MAP_FAILED, map_region(&self->dev, sub.mmap_offset, GRANULE, GRANULE));
 	EXPECT_EQ(EINVAL, errno);
 }
 
@@ -210,8 +210,8 @@ TEST_F(destroy, of_the_last_wc_subregion_makes_the_bar_plain)
 	struct vfio_subregion_create low, high;
 
 	high = claim(_metadata, &self->dev, VFIO_SUBREGION_ATTR_WC);
-	low = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, 4 * KIB);
+	low = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, GRANULE);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, MIB, GRANULE);
 	fixture_destroy(_metadata, &self->dev, low.index);
 	EXPECT_MEMTYPE(MEMTYPE_WC, self->bar.start + CLAIM, self->bar.start + CLAIM + CLAIM_SIZE);
 	fixture_destroy(_metadata, &self->dev, high.index);
@@ -231,14 +231,14 @@ TEST_F(destroy, of_neighbours_in_any_order_makes_the_bar_plain)
 	uint64_t at;
 	char *bar;
 
-	bar = fixture_map(_metadata, &self->dev, self->window + CLAIM, 12 * KIB, 4 * KIB);
+	bar = fixture_map(_metadata, &self->dev, self->window + CLAIM, 3 * GRANULE, GRANULE);
 	for (order = 0; order < ARRAY_SIZE(orders); order++) {
 		for (i = 0; i < 3; i++)
 			index[i] = fixture_create(_metadata, &self->dev, BAR2,
-						  VFIO_SUBREGION_ATTR_WC, CLAIM + i * 4 * KIB,
-						  4 * KIB).index;
+						  VFIO_SUBREGION_ATTR_WC, CLAIM + i * GRANULE,
+						  GRANULE).index;
 		for (i = 0; i < 3; i++) {
-			at = orders[order][i] * 4 * KIB;
+			at = orders[order][i] * GRANULE;
 			EXPECT_SIGBUS(bar + at);
 			fixture_destroy(_metadata, &self->dev, index[orders[order][i]]);
 			EXPECT_TOUCH(bar + at, PTE_NONCACHED, SHIFT_4K);

@@ -34,7 +34,7 @@ static const struct export exports[] = {
 	{ BAR2, O_RDWR | O_CLOEXEC, MIB, MIB, 0, 0 },
 	{ BAR2, O_RDWR | O_CLOEXEC, 4 * MIB, MIB, 0, 0 },
 	{ BAR2, O_RDWR | O_CLOEXEC, 0, MIB, 4 * MIB, MIB },
-	{ BAR2, O_RDONLY, 4 * MIB, 4 * KIB, 0, 0 },
+	{ BAR2, O_RDONLY, 4 * MIB, 64 * KIB, 0, 0 },
 	{ BAR2, O_RDWR, 15 * MIB, 2 * MIB, 0, 0 },
 	{ BAR2, O_RDWR, 4 * MIB + 4, 4 * KIB, 0, 0 },
 	{ BAR2, O_RDWR, 4 * MIB, 0, 0, 0 },
@@ -224,7 +224,7 @@ FIXTURE(dma_race) {
 	 * Two pages, with a request across their border. The second page is not present at first.
 	 */
 	char *pages;
-	char data[4 * KIB];
+	char data[64 * KIB];
 	int userfaultfd;
 	/* The results of the threads: 0 or a negative errno. */
 	int exported;
@@ -304,13 +304,13 @@ static bool split_request(struct __test_metadata *_metadata, FIXTURE_DATA(dma_ra
 {
 	struct dma_buf_request request = request_for(&exports[0]);
 
-	self->pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			   0);
+	self->pages = mmap(NULL, 2 * GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
 	ASSERT_NE(MAP_FAILED, self->pages);
-	self->userfaultfd = withhold(_metadata, self->pages + 4 * KIB, 4 * KIB);
+	self->userfaultfd = withhold(_metadata, self->pages + GRANULE, GRANULE);
 	if (self->userfaultfd < 0)
 		return false;
-	memcpy(self->pages + 4 * KIB - sizeof(request.feature), &request, sizeof(request.feature));
+	memcpy(self->pages + GRANULE - sizeof(request.feature), &request, sizeof(request.feature));
 	memcpy(self->data, &request.region_index, sizeof(request) - sizeof(request.feature));
 	return true;
 }
@@ -318,7 +318,7 @@ static bool split_request(struct __test_metadata *_metadata, FIXTURE_DATA(dma_ra
 static void *export_split_request(void *data)
 {
 	FIXTURE_DATA(dma_race) * self = data;
-	void *request = self->pages + 4 * KIB - sizeof(struct vfio_device_feature);
+	void *request = self->pages + GRANULE - sizeof(struct vfio_device_feature);
 
 	self->exported = try_request(&self->dev, request);
 	return NULL;
@@ -354,9 +354,9 @@ TEST_F(dma_race, a_bar_is_exported_whose_first_subregion_comes_while_the_request
 	for (tries = 0; tries < 200 && !self->has_created; tries++)
 		usleep(1000);
 	copy = (struct uffdio_copy) {
-		.dst = (uintptr_t)self->pages + 4 * KIB,
+		.dst = (uintptr_t)self->pages + GRANULE,
 		.src = (uintptr_t)self->data,
-		.len = 4 * KIB,
+		.len = GRANULE,
 	};
 	ASSERT_EQ(0, ioctl(self->userfaultfd, UFFDIO_COPY, &copy));
 	ASSERT_EQ(0, pthread_join(export, NULL));

@@ -44,7 +44,7 @@ static void expect_no_dma_buf(struct __test_metadata *_metadata, struct vfio_dev
 	EXPECT_EQ(-error, dma_buf(dev, request))
 		TH_LOG("%#llx bytes from %#llx", (unsigned long long)request->ranges[0].length,
 		       (unsigned long long)request->ranges[0].offset);
-	close(fixture_dma_buf(_metadata, dev, index, 0, 4 * KIB));
+	close(fixture_dma_buf(_metadata, dev, index, 0, GRANULE));
 }
 
 /* In a BAR in segments, and in one that is not. */
@@ -61,14 +61,14 @@ TEST_F(dma_buf, has_any_pages_of_a_subregion_of_every_attribute)
 					   subregion_attributes[i].number, CLAIM, CLAIM_SIZE);
 		close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, CLAIM_SIZE));
 		close(fixture_dma_buf(_metadata, &self->dev, self->sub.index,
-				      CLAIM_SIZE - 4 * KIB, 4 * KIB));
+				      CLAIM_SIZE - GRANULE, GRANULE));
 		request = dma_buf_init(self->sub.index);
 		request.nr_ranges = 2;
 		request.ranges[1].offset = MIB;
 		request.ranges[1].length = MIB;
 		fd = dma_buf(&self->dev, &request);
 		ASSERT_LE(0, fd);
-		EXPECT_EQ(MIB + 4 * KIB, lseek(fd, 0, SEEK_END));
+		EXPECT_EQ(MIB + GRANULE, lseek(fd, 0, SEEK_END));
 		EXPECT_EQ(FD_CLOEXEC, fcntl(fd, F_GETFD));
 		close(fd);
 	}
@@ -77,18 +77,18 @@ TEST_F(dma_buf, has_any_pages_of_a_subregion_of_every_attribute)
 /* contract: dma-buf.range */
 TEST_F(dma_buf, has_nothing_beyond_the_end_of_the_subregion)
 {
-	static const struct {
+	const struct {
 		uint64_t offset;
 		uint64_t length;
 		int error;
 	} ranges[] = {
-		{ CLAIM_SIZE, 4 * KIB, EINVAL },
-		{ 0, CLAIM_SIZE + 4 * KIB, EINVAL },
-		{ CLAIM_SIZE - 4 * KIB, 8 * KIB, EINVAL },
-		{ 4 * KIB, -(uint64_t)4 * KIB, EINVAL },
+		{ CLAIM_SIZE, GRANULE, EINVAL },
+		{ 0, CLAIM_SIZE + GRANULE, EINVAL },
+		{ CLAIM_SIZE - GRANULE, 2 * GRANULE, EINVAL },
+		{ GRANULE, -GRANULE, EINVAL },
 		/* The wrapped end lies in the subregion. */
-		{ -(uint64_t)CLAIM, CLAIM + 4 * KIB, EOVERFLOW },
-		{ -(uint64_t)4 * KIB, 8 * KIB, EOVERFLOW },
+		{ -(uint64_t)CLAIM, CLAIM + GRANULE, EOVERFLOW },
+		{ -GRANULE, 2 * GRANULE, EOVERFLOW },
 	};
 	struct dma_buf_request request;
 	unsigned int i;
@@ -103,7 +103,7 @@ TEST_F(dma_buf, has_nothing_beyond_the_end_of_the_subregion)
 		request.nr_ranges = 2;
 		request.ranges[1] = request.ranges[0];
 		request.ranges[0].offset = 0;
-		request.ranges[0].length = 4 * KIB;
+		request.ranges[0].length = GRANULE;
 		expect_no_dma_buf(_metadata, &self->dev, self->sub.index, &request,
 				  ranges[i].error);
 	}
@@ -142,7 +142,7 @@ static void make_wrong(struct dma_buf_request *request, enum wrong wrong, uint64
 {
 	if (wrong >= A_SECOND_ODD_OFFSET) {
 		request->nr_ranges = 2;
-		request->ranges[1].length = 4 * KIB;
+		request->ranges[1].length = GRANULE;
 	}
 	switch (wrong) {
 	case SHORT:
@@ -176,13 +176,13 @@ static void make_wrong(struct dma_buf_request *request, enum wrong wrong, uint64
 		request->ranges[0].offset = size;
 		break;
 	case ACROSS_THE_END:
-		request->ranges[0].length = size + 4 * KIB;
+		request->ranges[0].length = size + GRANULE;
 		break;
 	case AN_OFFSET_THAT_WRAPS:
-		request->ranges[0].offset = -(uint64_t)4 * KIB;
+		request->ranges[0].offset = -GRANULE;
 		break;
 	case A_LENGTH_THAT_WRAPS:
-		request->ranges[0].length = -(uint64_t)4 * KIB;
+		request->ranges[0].length = -GRANULE;
 		break;
 	case A_LONG_LENGTH:
 		request->ranges[0].length = 1ULL << 62;
@@ -194,7 +194,7 @@ static void make_wrong(struct dma_buf_request *request, enum wrong wrong, uint64
 		request->ranges[1].offset = size;
 		break;
 	case A_SECOND_THAT_WRAPS:
-		request->ranges[1].offset = -(uint64_t)4 * KIB;
+		request->ranges[1].offset = -GRANULE;
 		break;
 	case WRONGS:
 		break;
@@ -211,10 +211,10 @@ TEST_F(dma_buf, wrong_fields_fail_as_for_a_bar)
 	int of_bar, of_region;
 	char *pages;
 
-	pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pages = mmap(NULL, 2 * GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, pages);
-	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));
-	request = (void *)(pages + 4 * KIB - sizeof(*request));
+	ASSERT_EQ(0, mprotect(pages + GRANULE, GRANULE, PROT_NONE));
+	request = (void *)(pages + GRANULE - sizeof(*request));
 	for (first = 0; first < WRONGS; first++) {
 		for (second = 0; second < WRONGS; second++) {
 			*request = dma_buf_init(BAR2);
@@ -234,7 +234,7 @@ TEST_F(dma_buf, wrong_fields_fail_as_for_a_bar)
 	*request = dma_buf_init(self->sub.index);
 	request->feature.flags |= VFIO_DEVICE_FEATURE_PROBE;
 	EXPECT_EQ(0, dma_buf(&self->dev, request));
-	close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, 4 * KIB));
+	close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, GRANULE));
 }
 
 /* contract: dma-buf.enodev */
@@ -261,20 +261,20 @@ TEST_F(dma_buf, reads_the_request_only)
 	char *pages;
 	int fd;
 
-	pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pages = mmap(NULL, 2 * GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, pages);
-	request = (void *)(pages + 4 * KIB - sizeof(*request));
+	request = (void *)(pages + GRANULE - sizeof(*request));
 	*request = dma_buf_init(self->sub.index);
-	ASSERT_EQ(0, mprotect(pages, 4 * KIB, PROT_READ));
+	ASSERT_EQ(0, mprotect(pages, GRANULE, PROT_READ));
 	fd = dma_buf(&self->dev, request);
 	EXPECT_LE(0, fd) TH_LOG("%s", strerror(-fd));
 	close(fd);
 	/* The bytes after the header, and those after the first range, are not mapped. */
-	ASSERT_EQ(0, mprotect(pages, 4 * KIB, PROT_READ | PROT_WRITE));
+	ASSERT_EQ(0, mprotect(pages, GRANULE, PROT_READ | PROT_WRITE));
 	request->nr_ranges = 3;
-	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));
+	ASSERT_EQ(0, mprotect(pages + GRANULE, GRANULE, PROT_NONE));
 	EXPECT_EQ(-EFAULT, dma_buf(&self->dev, request));
-	close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, 4 * KIB));
+	close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, GRANULE));
 }
 
 /* In a BAR in segments, and in one that is not. */
@@ -287,9 +287,9 @@ TEST_F(dma_buf, a_request_cut_off_by_a_page_edge_is_efault)
 	unsigned int i;
 	size_t size;
 
-	pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pages = mmap(NULL, 2 * GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, pages);
-	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));
+	ASSERT_EQ(0, mprotect(pages + GRANULE, GRANULE, PROT_NONE));
 	for (i = 0; i < ARRAY_SIZE(attributes); i++) {
 		fixture_destroy(_metadata, &self->dev, self->sub.index);
 		self->sub = fixture_create(_metadata, &self->dev, BAR2, attributes[i], CLAIM,
@@ -297,11 +297,11 @@ TEST_F(dma_buf, a_request_cut_off_by_a_page_edge_is_efault)
 		whole = dma_buf_init(self->sub.index);
 		for (size = sizeof(whole.feature);
 		     size < offsetof(struct dma_buf_request, ranges[1]); size += 4) {
-			cut = pages + 4 * KIB - size;
+			cut = pages + GRANULE - size;
 			memcpy(cut, &whole, size);
 			EXPECT_EQ(-EFAULT, dma_buf(&self->dev, (void *)cut));
 		}
-		close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, 4 * KIB));
+		close(fixture_dma_buf(_metadata, &self->dev, self->sub.index, 0, GRANULE));
 	}
 }
 

@@ -4,6 +4,7 @@
  * its owner has the device open and the memory is on. The other device is an NVMe controller, whose
  * answer to the command Identify goes to an address of the test's choice.
  */
+#define PAGES_OF_4K
 #include <time.h>
 
 #include <linux/pci_regs.h>

@@ -61,10 +61,10 @@ TEST_F(range, an_unaligned_size_is_einval)
 /* contract: create.wrap */
 TEST_F(range, a_range_that_wraps_is_eoverflow)
 {
-	EXPECT_RANGE(-4 * KIB, 8 * KIB, EOVERFLOW);
-	EXPECT_RANGE(4 * KIB, -4 * KIB, EOVERFLOW);
+	EXPECT_RANGE(-GRANULE, 2 * GRANULE, EOVERFLOW);
+	EXPECT_RANGE(GRANULE, -GRANULE, EOVERFLOW);
 	EXPECT_RANGE(1ULL << 63, 1ULL << 63, EOVERFLOW);
-	EXPECT_RANGE(-4 * KIB, -4 * KIB, EOVERFLOW);
+	EXPECT_RANGE(-GRANULE, -GRANULE, EOVERFLOW);
 }
 
 /* contract: create.outside */
@@ -72,13 +72,13 @@ TEST_F(range, a_range_that_leaves_the_bar_is_einval)
 {
 	uint64_t size = self->bar.size;
 
-	EXPECT_RANGE(size, 4 * KIB, EINVAL);
-	EXPECT_RANGE(size - 4 * KIB, 8 * KIB, EINVAL);
-	EXPECT_RANGE(0, size + 4 * KIB, EINVAL);
-	EXPECT_RANGE(1ULL << 39, 4 * KIB, EINVAL);
-	EXPECT_RANGE(1ULL << 40, 4 * KIB, EINVAL);
-	EXPECT_RANGE(1ULL << 62, 4 * KIB, EINVAL);
-	EXPECT_RANGE(-8 * KIB, 4 * KIB, EINVAL);
+	EXPECT_RANGE(size, GRANULE, EINVAL);
+	EXPECT_RANGE(size - GRANULE, 2 * GRANULE, EINVAL);
+	EXPECT_RANGE(0, size + GRANULE, EINVAL);
+	EXPECT_RANGE(1ULL << 39, GRANULE, EINVAL);
+	EXPECT_RANGE(1ULL << 40, GRANULE, EINVAL);
+	EXPECT_RANGE(1ULL << 62, GRANULE, EINVAL);
+	EXPECT_RANGE(-2 * GRANULE, GRANULE, EINVAL);
 }
 
 /* contract: create.parent */
@@ -93,7 +93,7 @@ TEST_F(range, a_parent_that_is_not_a_bar_is_einval)
 	for (i = 0; i < ARRAY_SIZE(parents); i++) {
 		self->create.parent = parents[i];
 		self->create.offset = 0;
-		self->create.size = 4 * KIB;
+		self->create.size = GRANULE;
 		expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
 	}
 }
@@ -106,7 +106,7 @@ TEST_F(range, a_subregion_as_parent_is_einval)
 	first = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
 	self->create.parent = first.index;
 	self->create.offset = 0;
-	self->create.size = 4 * KIB;
+	self->create.size = GRANULE;
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
 }
 
@@ -120,7 +120,7 @@ TEST_F(range, an_empty_bar_is_einval)
 	for (i = 0; i < ARRAY_SIZE(empty); i++) {
 		ASSERT_EQ(0, vfio_region_info(&self->dev, empty[i], &info));
 		ASSERT_EQ(0, info.size);
-		self->create = subregion_init(empty[i], VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+		self->create = subregion_init(empty[i], VFIO_SUBREGION_ATTR_WC, 0, GRANULE);
 		expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
 	}
 }
@@ -131,8 +131,8 @@ TEST_F(range, a_bar_below_a_page_is_einval)
 {
 	struct pci_bar small = fixture_bar(_metadata, &self->dev, 0);
 
-	ASSERT_GT(4 * KIB, small.size);
-	self->create = subregion_init(0, VFIO_SUBREGION_ATTR_DEVICE, 0, 4 * KIB);
+	ASSERT_GT(GRANULE, small.size);
+	self->create = subregion_init(0, VFIO_SUBREGION_ATTR_DEVICE, 0, GRANULE);
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
 }
 
@@ -152,12 +152,12 @@ TEST_F(range, an_overlap_is_eexist_and_names_the_subregion)
 	low = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
 	/* The same range, one within, one around, one across the start, one across the end. */
 	EXPECT_OVERLAP(4 * MIB, MIB, low);
-	EXPECT_OVERLAP(4 * MIB + 8 * KIB, 4 * KIB, low);
+	EXPECT_OVERLAP(4 * MIB + 2 * GRANULE, GRANULE, low);
 	EXPECT_OVERLAP(3 * MIB, 3 * MIB, low);
-	EXPECT_OVERLAP(4 * MIB - 4 * KIB, 8 * KIB, low);
-	EXPECT_OVERLAP(5 * MIB - 4 * KIB, 8 * KIB, low);
+	EXPECT_OVERLAP(4 * MIB - GRANULE, 2 * GRANULE, low);
+	EXPECT_OVERLAP(5 * MIB - GRANULE, 2 * GRANULE, low);
 	EXPECT_OVERLAP(8 * MIB, MIB, high);
-	EXPECT_OVERLAP(8 * MIB - 4 * KIB, 8 * KIB, high);
+	EXPECT_OVERLAP(8 * MIB - GRANULE, 2 * GRANULE, high);
 	/*
 	 * If several overlap, the one with the lowest offset is reported, whatever the order of
 	 * creation.
@@ -171,18 +171,18 @@ TEST_F(range, an_overlap_is_eexist_and_names_the_subregion)
 TEST_F(range, touching_is_not_overlapping)
 {
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, MIB);
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 5 * MIB, 4 * KIB);
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, 4 * MIB - 4 * KIB,
-		       4 * KIB);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 5 * MIB, GRANULE);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, 4 * MIB - GRANULE,
+		       GRANULE);
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS + 3, vfio_num_regions(&self->dev));
 }
 
 /* contract: create.whole */
 TEST_F(range, the_first_and_the_last_page_of_a_bar_are_accepted)
 {
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, GRANULE);
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC,
-		       self->bar.size - SPARE_SIZE - 4 * KIB, 4 * KIB);
+		       self->bar.size - SPARE_SIZE - GRANULE, GRANULE);
 }
 
 /* The order of the checks: if there are two errors, the call reports the earlier one. */
@@ -193,16 +193,16 @@ TEST_F(range, of_two_errors_the_earlier_one_is_reported)
 	/*
 	 * Alignment is checked before the wrap, the wrap before the size, the size before overlaps.
 	 */
-	EXPECT_RANGE(-4 * KIB, 8 * KIB + 1, EINVAL);
-	EXPECT_RANGE(MIB, -4 * KIB, EOVERFLOW);
+	EXPECT_RANGE(-GRANULE, 2 * GRANULE + 1, EINVAL);
+	EXPECT_RANGE(MIB, -GRANULE, EOVERFLOW);
 	EXPECT_RANGE(MIB, self->bar.size, EINVAL);
 	/* Flags are checked before overlaps. */
 	self->create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, MIB, MIB);
 	self->create.flags = ~VFIO_SUBREGION_CREATE_SHARED;
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
 	/* The parent is checked before the wrap. */
-	self->create = subregion_init(VFIO_PCI_ROM_REGION_INDEX, VFIO_SUBREGION_ATTR_WC, -4 * KIB,
-				      8 * KIB);
+	self->create = subregion_init(VFIO_PCI_ROM_REGION_INDEX, VFIO_SUBREGION_ATTR_WC, -GRANULE,
+				      2 * GRANULE);
 	expect_refused(_metadata, &self->dev, &self->bar, &self->create, EINVAL);
 }
 
@@ -231,7 +231,7 @@ TEST_F(testdev, an_io_bar_is_einval)
 	struct pci_bar ports = fixture_bar(_metadata, &self->dev, 1);
 
 	ASSERT_NE(0, ports.flags & 0x100) TH_LOG("BAR 1 should be an I/O BAR");
-	create = subregion_init(1, VFIO_SUBREGION_ATTR_DEVICE, 0, 4 * KIB);
+	create = subregion_init(1, VFIO_SUBREGION_ATTR_DEVICE, 0, GRANULE);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EINVAL);
 }
 
@@ -242,9 +242,11 @@ TEST_F(testdev, a_bar_of_one_page_can_be_claimed_whole)
 	struct pci_bar page = fixture_bar(_metadata, &self->dev, 0);
 	char *map;
 
-	ASSERT_EQ(4 * KIB, page.size);
-	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
-	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, 4 * KIB, 4 * KIB);
+	if (!fixture_has_4k(_metadata))
+		return;
+	ASSERT_EQ(GRANULE, page.size);
+	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, GRANULE);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, GRANULE, GRANULE);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
 }
 

@@ -313,7 +313,8 @@ FIXTURE(nvme) {
 /* BAR 0 of QEMU's NVMe controller is 16 KiB with the MSI-X table at 0x2000. */
 FIXTURE_SETUP(nvme)
 {
-	if (!fixture_open(_metadata, &self->dev, "DEV_NVME", vfio_driver()))
+	if (!fixture_open(_metadata, &self->dev, "DEV_NVME", vfio_driver()) ||
+	    !fixture_has_4k(_metadata))
 		return;
 	self->bar = fixture_bar(_metadata, &self->dev, 0);
 	ASSERT_LE(16 * KIB, self->bar.size);
@@ -329,7 +330,7 @@ TEST_F(nvme, wc_over_the_msix_table_is_eperm)
 {
 	struct vfio_subregion_create create;
 
-	create = subregion_init(0, VFIO_SUBREGION_ATTR_WC, 0x2000, 4 * KIB);
+	create = subregion_init(0, VFIO_SUBREGION_ATTR_WC, 0x2000, GRANULE);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EPERM);
 	create = subregion_init(0, VFIO_SUBREGION_ATTR_WC, 0x1000, 12 * KIB);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EPERM);
@@ -341,8 +342,8 @@ TEST_F(nvme, device_over_the_msix_table_is_accepted)
 	struct vfio_subregion_create sub;
 	char *map;
 
-	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_DEVICE, 0x2000, 4 * KIB);
-	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, 4 * KIB, 4 * KIB);
+	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_DEVICE, 0x2000, GRANULE);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, GRANULE, GRANULE);
 	EXPECT_TOUCH(map, PTE_DEVICE, SHIFT_4K);
 }
 
@@ -353,7 +354,7 @@ TEST_F(nvme, wc_beside_the_msix_table_is_accepted)
 	char *map;
 
 	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0x1000, 4 * KIB);
-	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, 4 * KIB, 4 * KIB);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, GRANULE, GRANULE);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
 }
 
@@ -385,7 +386,7 @@ TEST_F(nvme, read_and_write_do_not_reach_the_msix_table)
 	EXPECT_EQ(4, pread(self->dev.fd, &version, 4, info.offset + 8));
 	EXPECT_NE(0, version);
 	EXPECT_NE(UINT32_MAX, version);
-	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_DEVICE, 0x2000, 4 * KIB);
+	sub = fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_DEVICE, 0x2000, GRANULE);
 	expect_hidden(_metadata, self->dev.fd, sub.mmap_offset);
 	fd = fixture_export(_metadata, &self->dev, sub.index, O_RDWR);
 	expect_hidden(_metadata, fd, 0);
@@ -414,8 +415,8 @@ static void create_up_to_the_limit(struct __test_metadata *_metadata, struct vfi
 	unsigned int i;
 
 	for (i = 0; i < SUBREGION_LIMIT; i++)
-		fixture_create(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, i * 8 * KIB,
-			       4 * KIB);
+		fixture_create(_metadata, dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, i * 2 * GRANULE,
+			       GRANULE);
 	ASSERT_EQ(SUBREGION_LIMIT, subregion_count(dev));
 }
 
@@ -427,14 +428,14 @@ TEST_F(limit, one_subregion_more_than_the_limit_is_enospc)
 	struct vfio_region_info info;
 
 	create_up_to_the_limit(_metadata, &self->dev);
-	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, 4 * KIB);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, GRANULE);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, ENOSPC);
 	/* Overlaps are checked before the limit. */
-	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, 8 * KIB, 4 * KIB);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, 2 * GRANULE, GRANULE);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EEXIST);
 	EXPECT_EQ(last + 1, vfio_num_regions(&self->dev));
 	ASSERT_EQ(0, vfio_region_info(&self->dev, last, &info));
-	EXPECT_EQ(4 * KIB, info.size);
+	EXPECT_EQ(GRANULE, info.size);
 	vfio_device_close(&self->dev);
 	ASSERT_EQ(0, vfio_device_open(&self->dev, self->dev.bdf));
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS, vfio_num_regions(&self->dev));
@@ -447,7 +448,7 @@ TEST_F(limit, it_is_on_those_that_exist_at_a_time)
 	unsigned int i;
 
 	create_up_to_the_limit(_metadata, &self->dev);
-	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, GIB, 4 * KIB);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, GIB, GRANULE);
 	for (i = 0; i < 10; i++) {
 		expect_refused(_metadata, &self->dev, &self->bar, &create, ENOSPC);
 		fixture_destroy(_metadata, &self->dev, VFIO_PCI_NUM_REGIONS + i * 1000);
@@ -455,7 +456,7 @@ TEST_F(limit, it_is_on_those_that_exist_at_a_time)
 		ASSERT_EQ(0, subregion_create(&self->dev, &create));
 		EXPECT_EQ(VFIO_PCI_NUM_REGIONS + SUBREGION_LIMIT + i, create.index);
 		create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, GIB + (i + 1) * MIB,
-					4 * KIB);
+					GRANULE);
 	}
 }
 
@@ -468,7 +469,7 @@ TEST_F(limit, more_than_it_can_be_created_one_after_the_other)
 	for (i = 0; i < 2 * SUBREGION_LIMIT; i++)
 		fixture_destroy(_metadata, &self->dev,
 				fixture_create(_metadata, &self->dev, BAR2,
-					       VFIO_SUBREGION_ATTR_DEVICE, 0, 4 * KIB).index);
+					       VFIO_SUBREGION_ATTR_DEVICE, 0, GRANULE).index);
 	EXPECT_EQ(0, subregion_count(&self->dev));
 	EXPECT_EQ(VFIO_PCI_NUM_REGIONS + 2 * SUBREGION_LIMIT, vfio_num_regions(&self->dev));
 }

@@ -177,11 +177,11 @@ TEST_F(export, reaches_the_bytes_of_the_subregion)
 	ASSERT_EQ(0, touch_read((uint32_t *)(map + 4), &value));
 	EXPECT_EQ(0x33333333, value);
 	/* A page of the middle, mapped by itself. */
-	map = mmap(NULL, 4 * KIB, RW, MAP_SHARED, self->fd, 8 * KIB);
+	map = mmap(NULL, GRANULE, RW, MAP_SHARED, self->fd, 2 * GRANULE);
 	ASSERT_NE(MAP_FAILED, map);
 	ASSERT_EQ(0, touch_write((uint32_t *)map, 0x44444444));
-	EXPECT_EQ(self->bar.start + CLAIM + 8 * KIB, pte_phys(map));
-	ASSERT_EQ(4, pread(self->fd, &value, 4, 8 * KIB));
+	EXPECT_EQ(self->bar.start + CLAIM + 2 * GRANULE, pte_phys(map));
+	ASSERT_EQ(4, pread(self->fd, &value, 4, 2 * GRANULE));
 	EXPECT_EQ(0x44444444, value);
 }
 
@@ -222,7 +222,7 @@ TEST_F(export, reads_and_writes_any_length_at_any_offset)
 	ASSERT_EQ(3, read(fd, back, 3));
 	ASSERT_EQ(300, pread(fd, back, 300, 0));
 	EXPECT_EQ(0, memcmp(data, back, 300));
-	none = mmap(NULL, 4 * KIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	none = mmap(NULL, GRANULE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, none);
 	EXPECT_EQ(-1, pread(fd, none, 4, 0));
 	EXPECT_EQ(EFAULT, errno);
@@ -262,15 +262,15 @@ TEST_F(export, ends_at_the_end_of_the_subregion)
 		EXPECT_EQ(EINVAL, errno);
 		EXPECT_EQ(-1, pwrite(self->fd, &value, 4, beyond[i]));
 		EXPECT_EQ(EINVAL, errno);
-		expect_no_map(_metadata, self->fd, 4 * KIB, RW, MAP_SHARED, beyond[i] & ~4095ULL,
+		expect_no_map(_metadata, self->fd, GRANULE, RW, MAP_SHARED, beyond[i] & ~4095ULL,
 			      EINVAL);
 	}
 	EXPECT_EQ(-1, pread(self->fd, &value, 4, -4));
 	EXPECT_EQ(EINVAL, errno);
-	expect_no_map(_metadata, self->fd, CLAIM_SIZE + 4 * KIB, RW, MAP_SHARED, 0, EINVAL);
-	expect_no_map(_metadata, self->fd, CLAIM_SIZE, RW, MAP_SHARED, 4 * KIB, EINVAL);
-	expect_no_map(_metadata, self->fd, 4 * KIB, RW, MAP_PRIVATE, 0, EINVAL);
-	expect_no_map(_metadata, self->fd, 4 * KIB, PROT_READ, MAP_PRIVATE, 0, EINVAL);
+	expect_no_map(_metadata, self->fd, CLAIM_SIZE + GRANULE, RW, MAP_SHARED, 0, EINVAL);
+	expect_no_map(_metadata, self->fd, CLAIM_SIZE, RW, MAP_SHARED, GRANULE, EINVAL);
+	expect_no_map(_metadata, self->fd, GRANULE, RW, MAP_PRIVATE, 0, EINVAL);
+	expect_no_map(_metadata, self->fd, GRANULE, PROT_READ, MAP_PRIVATE, 0, EINVAL);
 }
 
 /* contract: export.read-only */
@@ -294,12 +294,12 @@ TEST_F(export, without_write_access_cannot_be_written)
 	EXPECT_EQ(SIGSEGV, touch_write((uint32_t *)map, 0));
 	EXPECT_EQ(-1, mprotect(map, CLAIM_SIZE, RW));
 	EXPECT_EQ(EACCES, errno);
-	EXPECT_EQ(-1, mprotect(map, 4 * KIB, PROT_WRITE));
+	EXPECT_EQ(-1, mprotect(map, GRANULE, PROT_WRITE));
 	EXPECT_EQ(EACCES, errno);
-	expect_no_map(_metadata, fd, 4 * KIB, RW, MAP_SHARED, 0, EACCES);
-	expect_no_map(_metadata, fd, 4 * KIB, PROT_WRITE, MAP_SHARED, 0, EACCES);
+	expect_no_map(_metadata, fd, GRANULE, RW, MAP_SHARED, 0, EACCES);
+	expect_no_map(_metadata, fd, GRANULE, PROT_WRITE, MAP_SHARED, 0, EACCES);
 	/* Neither a copy nor another open makes it writable. */
-	expect_no_map(_metadata, fd, 4 * KIB, RW, MAP_PRIVATE, 0, EINVAL);
+	expect_no_map(_metadata, fd, GRANULE, RW, MAP_PRIVATE, 0, EINVAL);
 	EXPECT_EQ(0, fcntl(fd, F_SETFL, O_RDWR));
 	EXPECT_EQ(O_RDONLY, fcntl(fd, F_GETFL) & O_ACCMODE);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);

@@ -59,7 +59,7 @@ static void expect_dead(struct __test_metadata *_metadata, int fd, const char *m
 	EXPECT_EQ(ENODEV, errno);
 	EXPECT_EQ(-1, pwrite(fd, &value, 4, 0));
 	EXPECT_EQ(ENODEV, errno);
-	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4 * KIB, RW, MAP_SHARED, fd, 0));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, GRANULE, RW, MAP_SHARED, fd, 0));
 	EXPECT_EQ(ENODEV, errno);
 }
 

@@ -189,9 +189,9 @@ TEST_F(export_stall, the_owner_does_not_wait_for_a_page_of_a_worker)
 	char *pages;
 	int uffd, fd;
 
-	pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pages = mmap(NULL, 2 * GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, pages);
-	uffd = withhold(_metadata, pages, 8 * KIB);
+	uffd = withhold(_metadata, pages, 2 * GRANULE);
 	if (uffd < 0)
 		return;
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, CLAIM,
@@ -200,20 +200,20 @@ TEST_F(export_stall, the_owner_does_not_wait_for_a_page_of_a_worker)
 	ASSERT_EQ(4, pwrite(fd, &value, 4, 0));
 	for (i = 0; i < ARRAY_SIZE(stalled); i++) {
 		stalled[i].fd = fd;
-		stalled[i].page = pages + i * 4 * KIB;
+		stalled[i].page = pages + i * GRANULE;
 		ASSERT_EQ(0, pthread_create(&stalled[i].thread, NULL, stall, &stalled[i]));
 		await_access(_metadata, uffd);
 	}
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, CLAIM, CLAIM_SIZE);
 	vfio_device_close(&self->dev);
-	give(_metadata, uffd, pages, 8 * KIB);
+	give(_metadata, uffd, pages, 2 * GRANULE);
 	for (i = 0; i < ARRAY_SIZE(stalled); i++)
 		ASSERT_EQ(0, pthread_join(stalled[i].thread, NULL));
 	/* The bytes to be written came too late; those that were read had been read in time. */
 	EXPECT_EQ(-1, stalled[0].ret);
 	EXPECT_EQ(64, stalled[1].ret);
-	EXPECT_EQ(VALUE, *(uint32_t *)(pages + 4 * KIB));
+	EXPECT_EQ(VALUE, *(uint32_t *)(pages + GRANULE));
 	close(uffd);
 }
 

@@ -7,7 +7,6 @@
  * disk, neither would end. So there must be no such allocation, or it must not do I/O.
  */
 /* All sizes below are computed from the size of a page. */
-#define ANY_GRANULE
 
 #include <pthread.h>
 

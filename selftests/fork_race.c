@@ -164,7 +164,7 @@ TEST_F(forked, a_mapping_kept_from_the_child_keeps_its_entries)
 /* contract: mmap.fork-huge */
 TEST_F(forked, a_split_leaves_the_entries_beside_it)
 {
-	ASSERT_EQ(0, mprotect(self->map + 3 * MIB, 4 * KIB, PROT_READ));
+	ASSERT_EQ(0, mprotect(self->map + 3 * MIB, GRANULE, PROT_READ));
 	EXPECT_STREQ(self->pte, pte_type(self->map));
 	EXPECT_EQ(shift_here(SHIFT_2M), pte_shift(self->map));
 }
@@ -261,7 +261,7 @@ FIXTURE_SETUP(fork_race)
 {
 	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
 		return;
-	self->turns = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	self->turns = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 			   0);
 	ASSERT_NE(MAP_FAILED, self->turns);
 	self->map = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, BAR2, AT), 2 * MIB,

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The granule is the page of the kernel, which has 16 KiB on some kernels for arm64. The other
- * programs count in pages of 4 KiB and are skipped there.
+ * The granule is the page of the kernel, which has 16 KiB on some kernels for arm64. The devices
+ * have BARs of less than such a page, and an MSI-X table beside other registers in one.
  */
-#define ANY_GRANULE
 #include "refusal.h"
 
 FIXTURE(granule) {

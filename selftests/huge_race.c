@@ -63,7 +63,7 @@ FIXTURE_TEARDOWN(huge_race)
 /* contract: destroy.huge-entry */
 TEST_F(huge_race, a_page_and_a_huge_entry_around_it_are_asked_for_at_a_time)
 {
-	uint64_t page = 4 * KIB, offset = vfio_offset(&self->dev, BAR2, AT);
+	uint64_t page = GRANULE, offset = vfio_offset(&self->dev, BAR2, AT);
 	unsigned int large = 0, before = fixture_logged(_metadata, COMPLAINT);
 	struct vfio_subregion_create sub;
 	time_t end = time(NULL) + SECONDS, most = end + MOST_SECONDS;

@@ -20,7 +20,7 @@
 
 /* Every other page. */
 #define CLAIMS		SUBREGION_LIMIT
-#define STEP		(2 * SUBREGION_GRANULE)
+#define STEP		(2 * GRANULE)
 
 FIXTURE(info_memory) {
 	struct vfio_device dev;
@@ -69,7 +69,7 @@ FIXTURE_SETUP(info_memory)
 	}
 	for (n = 0; n < CLAIMS; n++)
 		fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, n * STEP,
-			       SUBREGION_GRANULE);
+			       GRANULE);
 	self->size = sizeof(*self->info) + sizeof(struct vfio_region_info_cap_claims) +
 		     CLAIMS * sizeof(struct vfio_region_claim);
 	self->info = malloc(self->size);
@@ -165,7 +165,7 @@ TEST_F(info_memory, claims_are_told_from_memory_that_the_user_is_charged_for)
 	ASSERT_EQ(CLAIMS, cap->nr_claims);
 	for (n = 0; n < CLAIMS; n++)
 		wrong += cap->claims[n].offset != n * STEP ||
-			 cap->claims[n].size != SUBREGION_GRANULE;
+			 cap->claims[n].size != GRANULE;
 	EXPECT_EQ(0, wrong);
 }
 

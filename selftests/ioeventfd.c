@@ -94,10 +94,10 @@ TEST_F(ioeventfd, it_writes_to_a_page_of_any_type)
 		fixture_set_attr(_metadata, &self->dev, BAR2, rest);
 		for (attribute = 0; attribute < 4; attribute++) {
 			uint32_t index = fixture_create(_metadata, &self->dev, BAR2, attribute, MIB,
-							4 * KIB).index;
+							GRANULE).index;
 
 			EXPECT_IOEVENTFD(MIB);
-			EXPECT_IOEVENTFD(MIB + 4 * KIB);
+			EXPECT_IOEVENTFD(MIB + GRANULE);
 			fixture_destroy(_metadata, &self->dev, index);
 		}
 	}
@@ -249,7 +249,7 @@ TEST_F(ioeventfd, the_attribute_of_its_bar_keeps_its_type)
 /* contract: vfio.ioeventfd-unaligned */
 TEST_F(ioeventfd, an_unaligned_write_works_if_the_cpu_and_the_core_support_it)
 {
-	const uint64_t blank[2] = { 0, 0 }, page = 4 * KIB;
+	const uint64_t blank[2] = { 0, 0 }, page = GRANULE;
 	bool works = false;
 	uint64_t value;
 
@@ -308,7 +308,8 @@ FIXTURE(other_bar) {
 FIXTURE_SETUP(other_bar)
 {
 	self->eventfd = eventfd(0, EFD_CLOEXEC);
-	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()))
+	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()) ||
+	    !fixture_has_4k(_metadata))
 		return;
 	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
 	self->page = vfio_offset(&self->dev, 0, 0);
@@ -331,7 +332,7 @@ TEST_F(other_bar, neither_is_an_obstacle_to_the_other)
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED);
 	index = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0, MIB).index;
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, self->page, -1));
-	fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+	fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, GRANULE);
 	ASSERT_EQ(0, vfio_add_ioeventfd(&self->dev, at, self->eventfd));
 	expect_write(_metadata, &self->dev, self->eventfd, MIB);
 	fixture_destroy(_metadata, &self->dev, index);

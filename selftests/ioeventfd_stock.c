@@ -82,16 +82,16 @@ TEST_F(ioeventfd_stock, each_wrong_field_has_its_error)
 /* contract: vfio.ioeventfd-stock */
 TEST_F(ioeventfd_stock, the_field_behind_the_eventfd_is_not_read)
 {
-	char *pages = mmap(NULL, 8 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			   0);
+	char *pages = mmap(NULL, 2 * GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
 	struct vfio_device_ioeventfd request = { 28, 4, self->window, 1, self->eventfd, 0 };
 	unsigned int size;
 	char *cut;
 
 	ASSERT_NE(MAP_FAILED, pages);
-	ASSERT_EQ(0, mprotect(pages + 4 * KIB, 4 * KIB, PROT_NONE));
+	ASSERT_EQ(0, mprotect(pages + GRANULE, GRANULE, PROT_NONE));
 	for (size = 0; size <= 28; size += 4) {
-		cut = pages + 4 * KIB - size;
+		cut = pages + GRANULE - size;
 		memcpy(cut, &request, size);
 		EXPECT_EQ(size < 28 ? -1 : 0, ioctl(self->dev.fd, VFIO_DEVICE_IOEVENTFD, cut));
 		if (size < 28)
@@ -184,7 +184,8 @@ TEST_F(ioeventfd_stock, other_kinds_of_bars_have_them_too)
 	uint64_t registers, ports;
 
 	vfio_device_close(&self->dev);
-	if (!fixture_open(_metadata, &self->dev, "DEV_NVME",
+	if (!fixture_has_4k(_metadata) ||
+	    !fixture_open(_metadata, &self->dev, "DEV_NVME",
 			  variant->stock ? DRIVER_STOCK : vfio_driver()))
 		return;
 	registers = vfio_offset(&self->dev, 0, 0);

@@ -66,7 +66,7 @@ FIXTURE_SETUP(irq)
 		claim_wc(_metadata, &self->dev);
 	if (variant->table)
 		fixture_create(_metadata, &self->dev, MSIX_BAR, VFIO_SUBREGION_ATTR_DEVICE, 0,
-			       4 * KIB);
+			       GRANULE);
 }
 
 FIXTURE_TEARDOWN(irq)
@@ -175,7 +175,7 @@ TEST_F(irq, those_that_are_set_up_survive_claims_that_come_and_go)
 	wc = claim_wc(_metadata, &self->dev);
 	expect_interrupt(_metadata, self);
 	table = fixture_create(_metadata, &self->dev, MSIX_BAR, VFIO_SUBREGION_ATTR_DEVICE, 0,
-			       4 * KIB);
+			       GRANULE);
 	expect_interrupt(_metadata, self);
 	fixture_destroy(_metadata, &self->dev, wc.index);
 	expect_interrupt(_metadata, self);

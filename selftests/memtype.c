@@ -81,8 +81,8 @@ TEST_F(attribute, the_live_entry_points_at_the_claimed_bytes)
 	char *map;
 
 	map = fixture_map(_metadata, &self->dev, self->sub.mmap_offset, CLAIM_SIZE, 2 * MIB);
-	EXPECT_TOUCH(map + 8 * KIB, variant->pte, SHIFT_4K);
-	EXPECT_EQ(self->bar.start + CLAIM + 8 * KIB, pte_phys(map + 8 * KIB));
+	EXPECT_TOUCH(map + 2 * GRANULE, variant->pte, SHIFT_4K);
+	EXPECT_EQ(self->bar.start + CLAIM + 2 * GRANULE, pte_phys(map + 2 * GRANULE));
 }
 
 /* contract: type.bytes */
@@ -90,7 +90,7 @@ TEST_F(attribute, a_mapping_of_a_part_begins_at_its_offset)
 {
 	char *map;
 
-	map = fixture_map(_metadata, &self->dev, self->sub.mmap_offset + 64 * KIB, 4 * KIB,
+	map = fixture_map(_metadata, &self->dev, self->sub.mmap_offset + 64 * KIB, GRANULE,
 			  2 * MIB);
 	EXPECT_TOUCH(map, variant->pte, SHIFT_4K);
 	EXPECT_EQ(self->bar.start + CLAIM + 64 * KIB, pte_phys(map));
@@ -181,8 +181,8 @@ TEST_F(wc_entry, the_ends_of_an_unaligned_range_are_mapped_by_4k_entries)
 
 	/* From 3 MiB to 9 MiB + 4 KiB: 1 MiB, two 2M entries, then 1 MiB and a page. */
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 3 * MIB,
-			     6 * MIB + 4 * KIB);
-	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, 6 * MIB + 4 * KIB, 2 * MIB);
+			     6 * MIB + GRANULE);
+	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, 6 * MIB + GRANULE, 2 * MIB);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);
 	EXPECT_TOUCH(map + MIB - 4, PTE_WC, SHIFT_4K);
 	EXPECT_TOUCH(map + MIB, PTE_WC, SHIFT_2M);
@@ -201,7 +201,7 @@ TEST_F(wc_entry, an_address_that_is_not_congruent_gets_4k_entries)
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 4 * MIB, 4 * MIB);
 	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, 4 * MIB, 2 * MIB);
 	munmap(map, 4 * MIB);
-	moved = mmap(map + 4 * KIB, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+	moved = mmap(map + GRANULE, 2 * MIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 		     self->dev.fd, sub.mmap_offset);
 	ASSERT_NE(MAP_FAILED, moved);
 	EXPECT_TOUCH(moved, PTE_WC, SHIFT_4K);
@@ -278,12 +278,12 @@ TEST_F(big_bar, the_unclaimed_gib_of_the_bar_is_mapped_by_the_largest_entries)
 {
 	char *bar;
 
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, GIB, 4 * KIB);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, GIB, GRANULE);
 	bar = fixture_map_bar(_metadata, &self->dev, BAR2, GIB);
 	EXPECT_TOUCH(bar, PTE_NONCACHED, SHIFT_LARGEST);
 	EXPECT_TOUCH(bar + GIB - 4, PTE_NONCACHED, SHIFT_LARGEST);
 	EXPECT_SIGBUS(bar + GIB);
-	EXPECT_TOUCH(bar + GIB + 4 * KIB, PTE_NONCACHED, SHIFT_4K);
+	EXPECT_TOUCH(bar + GIB + GRANULE, PTE_NONCACHED, SHIFT_4K);
 	EXPECT_TOUCH(bar + GIB + 2 * MIB, PTE_NONCACHED, SHIFT_2M);
 }
 

@@ -128,12 +128,12 @@ TEST_F(mm, a_moved_mapping_has_the_same_type_and_bytes)
 /* contract: mmap.mremap */
 TEST_F(mm, a_moved_part_has_the_same_type_and_bytes)
 {
-	char *moved = move(_metadata, self->map + MIB, 8 * KIB);
+	char *moved = move(_metadata, self->map + MIB, 2 * GRANULE);
 
 	EXPECT_TOUCH(moved, PTE_WC, SHIFT_4K);
 	EXPECT_EQ(self->bar.start + CLAIM + MIB, pte_phys(moved));
 	EXPECT_TOUCH(self->map + MIB - 4, PTE_WC, SHIFT_4K);
-	EXPECT_TOUCH(self->map + MIB + 8 * KIB, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(self->map + MIB + 2 * GRANULE, PTE_WC, SHIFT_4K);
 }
 
 /* contract: mmap.mremap */
@@ -226,13 +226,13 @@ TEST_F(mm, mprotect_changes_access_and_not_the_type)
 /* contract: mmap.split */
 TEST_F(mm, mprotect_of_a_part_leaves_the_type_of_all)
 {
-	ASSERT_EQ(0, mprotect(self->map + MIB, 4 * KIB, PROT_READ));
+	ASSERT_EQ(0, mprotect(self->map + MIB, GRANULE, PROT_READ));
 	EXPECT_TOUCH(self->map, PTE_WC, SHIFT_4K);
 	EXPECT_TOUCH(self->map + MIB, PTE_WC, SHIFT_4K);
-	EXPECT_TOUCH(self->map + MIB + 4 * KIB, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(self->map + MIB + GRANULE, PTE_WC, SHIFT_4K);
 	EXPECT_EQ(SIGSEGV, touch_write((uint32_t *)(self->map + MIB), 1));
-	EXPECT_EQ(0, touch_write((uint32_t *)(self->map + MIB + 4 * KIB), 1));
-	ASSERT_EQ(0, mprotect(self->map + MIB, 4 * KIB, PROT_READ | PROT_WRITE));
+	EXPECT_EQ(0, touch_write((uint32_t *)(self->map + MIB + GRANULE), 1));
+	ASSERT_EQ(0, mprotect(self->map + MIB, GRANULE, PROT_READ | PROT_WRITE));
 	EXPECT_EQ(0, touch_write((uint32_t *)(self->map + MIB), 1));
 	EXPECT_TOUCH(self->map + MIB, PTE_WC, SHIFT_4K);
 }
@@ -285,11 +285,11 @@ TEST_F(mm, two_mappings_of_one_subregion_have_the_same_type_and_bytes)
 {
 	char *other;
 
-	other = fixture_map(_metadata, &self->dev, self->sub.mmap_offset + 8 * KIB, 8 * KIB,
-			    4 * KIB);
+	other = fixture_map(_metadata, &self->dev, self->sub.mmap_offset + 2 * GRANULE, 2 * GRANULE,
+			    GRANULE);
 	EXPECT_TOUCH(other, PTE_WC, SHIFT_4K);
-	EXPECT_TOUCH(self->map + 8 * KIB, PTE_WC, SHIFT_2M);
-	EXPECT_EQ(pte_phys(self->map + 8 * KIB), pte_phys(other));
+	EXPECT_TOUCH(self->map + 2 * GRANULE, PTE_WC, SHIFT_2M);
+	EXPECT_EQ(pte_phys(self->map + 2 * GRANULE), pte_phys(other));
 	munmap(self->map, CLAIM_SIZE);
 	EXPECT_STREQ(PTE_WC, pte_type(other));
 }
@@ -352,7 +352,7 @@ TEST_F(mm, a_process_that_takes_the_device_finds_and_maps_the_subregion)
 	int fd = self->dev.fd;
 	pid_t child;
 
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, 0, 4 * KIB);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, 0, GRANULE);
 	child = fork();
 	ASSERT_LE(0, child);
 	if (!child) {

@@ -60,7 +60,7 @@ static long try_mincore(struct subject *subject, long pages)
 {
 	unsigned char in_core[SIZE / 4096];
 
-	return result(mincore(subject->map, pages * 4 * KIB, in_core));
+	return result(mincore(subject->map, pages * GRANULE, in_core));
 }
 
 static long try_mbind(struct subject *subject, long mode)
@@ -102,8 +102,8 @@ static long try_dont_unmap(struct subject *subject, long flags)
 
 static long try_remap_pages(struct subject *subject, long page)
 {
-	return result(syscall(SYS_remap_file_pages, subject->map, 4 * KIB, 0,
-			      subject->offset / (4 * KIB) + page, 0));
+	return result(syscall(SYS_remap_file_pages, subject->map, GRANULE, 0,
+			      subject->offset / (GRANULE) + page, 0));
 }
 
 /* The kernel reads the mapping like other memory of the program. */
@@ -132,7 +132,7 @@ static long try_read_from_zero(struct subject *subject, long count)
 /* The kernel needs the struct page, which device memory does not have. */
 static long try_vmsplice(struct subject *subject, long flags)
 {
-	struct iovec data = { .iov_base = subject->map, .iov_len = 4 * KIB };
+	struct iovec data = { .iov_base = subject->map, .iov_len = GRANULE };
 	int ends[2];
 	long ret;
 

@@ -46,7 +46,7 @@ static struct vfio_subregion_create make(struct __test_metadata *_metadata,
 static char *leave(struct __test_metadata *_metadata, struct vfio_device *dev)
 {
 	struct vfio_subregion_create sub = make(_metadata, dev);
-	char *map = fixture_map(_metadata, dev, sub.mmap_offset, 4 * KIB, 4 * KIB);
+	char *map = fixture_map(_metadata, dev, sub.mmap_offset, GRANULE, GRANULE);
 
 	fixture_destroy(_metadata, dev, sub.index);
 	return map;
@@ -123,20 +123,20 @@ static void cut(struct __test_metadata *_metadata, FIXTURE_DATA(left) * self,
 	case WHOLE:
 		break;
 	case FIRST_HALF:
-		munmap(self->map + 4 * KIB, 4 * KIB);
+		munmap(self->map + GRANULE, GRANULE);
 		break;
 	case SECOND_HALF:
-		munmap(self->map, 4 * KIB);
-		self->map += 4 * KIB;
+		munmap(self->map, GRANULE);
+		self->map += GRANULE;
 		break;
 	case MOVED:
-		hole = mmap(NULL, 8 * KIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		ASSERT_EQ(hole, mremap(self->map, 8 * KIB, 8 * KIB,
+		hole = mmap(NULL, 2 * GRANULE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ASSERT_EQ(hole, mremap(self->map, 2 * GRANULE, 2 * GRANULE,
 				       MREMAP_MAYMOVE | MREMAP_FIXED, hole));
 		self->map = hole;
 		break;
 	case NO_ACCESS:
-		ASSERT_EQ(0, mprotect(self->map, 8 * KIB, PROT_NONE));
+		ASSERT_EQ(0, mprotect(self->map, 2 * GRANULE, PROT_NONE));
 		break;
 	case IN_A_CHILD:
 		ASSERT_EQ(0, pipe(self->stop));
@@ -148,7 +148,7 @@ static void cut(struct __test_metadata *_metadata, FIXTURE_DATA(left) * self,
 			EXPECT_SIGBUS(self->map);
 			_exit(_metadata->exit_code);
 		}
-		munmap(self->map, 8 * KIB);
+		munmap(self->map, 2 * GRANULE);
 		break;
 	}
 }
@@ -162,9 +162,9 @@ static void end(struct __test_metadata *_metadata, FIXTURE_DATA(left) * self,
 	if (variant->how != IN_A_CHILD) {
 		if (variant->how != NO_ACCESS)
 			EXPECT_SIGBUS(self->map);
-		munmap(self->map, 4 * KIB);
+		munmap(self->map, GRANULE);
 		if (variant->how != FIRST_HALF && variant->how != SECOND_HALF)
-			munmap(self->map + 4 * KIB, 4 * KIB);
+			munmap(self->map + GRANULE, GRANULE);
 		return;
 	}
 	close(self->stop[1]);
@@ -180,7 +180,7 @@ TEST_F(left, it_keeps_its_offset_until_it_ends)
 	char *map;
 
 	old = make(_metadata, &self->dev);
-	self->map = fixture_map(_metadata, &self->dev, old.mmap_offset, 8 * KIB, 4 * KIB);
+	self->map = fixture_map(_metadata, &self->dev, old.mmap_offset, 2 * GRANULE, GRANULE);
 	cut(_metadata, self, variant);
 	fixture_destroy(_metadata, &self->dev, old.index);
 	for (i = 0; i < 2 * WINDOWS; i++) {
@@ -189,15 +189,15 @@ TEST_F(left, it_keeps_its_offset_until_it_ends)
 			    sub.mmap_offset + GIB <= old.mmap_offset) TH_LOG("round %u", i);
 		fixture_destroy(_metadata, &self->dev, sub.index);
 	}
-	EXPECT_EQ(MAP_FAILED, map_region(&self->dev, old.mmap_offset, 4 * KIB, 4 * KIB));
+	EXPECT_EQ(MAP_FAILED, map_region(&self->dev, old.mmap_offset, GRANULE, GRANULE));
 	EXPECT_EQ(EINVAL, errno);
 	end(_metadata, self, variant);
 	for (i = 0; i < WINDOWS; i++) {
 		sub = make(_metadata, &self->dev);
 		if (sub.mmap_offset == old.mmap_offset) {
-			map = fixture_map(_metadata, &self->dev, sub.mmap_offset, 4 * KIB, 4 * KIB);
+			map = fixture_map(_metadata, &self->dev, sub.mmap_offset, GRANULE, GRANULE);
 			EXPECT_TOUCH(map, PTE_DEVICE, SHIFT_4K);
-			munmap(map, 4 * KIB);
+			munmap(map, GRANULE);
 			again++;
 		}
 		fixture_destroy(_metadata, &self->dev, sub.index);
@@ -216,15 +216,15 @@ TEST_F(offsets, when_mappings_are_left_at_all_of_them_create_is_enospc)
 		left[i] = leave(_metadata, &self->dev);
 	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, 0, GIB);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, ENOSPC);
-	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 0, GRANULE);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, ENOSPC);
 	/* The end of one mapping makes room for one window. */
-	munmap(left[100], 4 * KIB);
+	munmap(left[100], GRANULE);
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, 0, GIB);
-	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, 4 * KIB);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, GRANULE);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, ENOSPC);
 	for (i = 0; i < WINDOWS; i++)
-		munmap(left[i], 4 * KIB);
+		munmap(left[i], GRANULE);
 }
 
 /* Mappings remain at all offsets but one, so the next subregion gets that one again. */
@@ -243,7 +243,7 @@ TEST_F(offsets, an_export_of_a_destroyed_subregion_never_leads_to_the_next_one)
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	next = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, GIB);
 	ASSERT_EQ(sub.mmap_offset, next.mmap_offset);
-	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4 * KIB, PROT_READ, MAP_SHARED, fd, 0));
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, GRANULE, PROT_READ, MAP_SHARED, fd, 0));
 	EXPECT_EQ(ENODEV, errno);
 	EXPECT_EQ(-1, pread(fd, &value, sizeof(value), 0));
 	EXPECT_EQ(ENODEV, errno);
@@ -266,26 +266,26 @@ TEST_F(offsets, a_mapping_of_an_export_keeps_none_and_never_leads_to_the_next_su
 		leave(_metadata, &self->dev);
 	sub = make(_metadata, &self->dev);
 	fd = fixture_export(_metadata, &self->dev, sub.index, O_RDWR);
-	map = fixture_map_export(_metadata, fd, PROT_READ, 16 * KIB);
+	map = fixture_map_export(_metadata, fd, PROT_READ, 4 * GRANULE);
 	EXPECT_TOUCH(map, PTE_DEVICE, SHIFT_4K);
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	next = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE, GIB, GIB);
 	ASSERT_EQ(sub.mmap_offset, next.mmap_offset);
-	owners = fixture_map(_metadata, &self->dev, next.mmap_offset, 16 * KIB, 4 * KIB);
+	owners = fixture_map(_metadata, &self->dev, next.mmap_offset, 4 * GRANULE, GRANULE);
 	EXPECT_TOUCH(owners, PTE_DEVICE, SHIFT_4K);
 	EXPECT_SIGBUS(map);
 	/* Parts that come and go change no count. */
-	ASSERT_EQ(0, munmap(map + 4 * KIB, 4 * KIB));
-	ASSERT_EQ(0, munmap(map + 8 * KIB, 4 * KIB));
-	EXPECT_SIGBUS(map + 12 * KIB);
+	ASSERT_EQ(0, munmap(map + GRANULE, GRANULE));
+	ASSERT_EQ(0, munmap(map + 2 * GRANULE, GRANULE));
+	EXPECT_SIGBUS(map + 3 * GRANULE);
 	fixture_destroy(_metadata, &self->dev, next.index);
 	EXPECT_EQ(-ENOSPC, subregion_create(&self->dev, &sub));
-	munmap(owners, 16 * KIB);
+	munmap(owners, 4 * GRANULE);
 	next = make(_metadata, &self->dev);
 	EXPECT_EQ(sub.mmap_offset, next.mmap_offset);
 	EXPECT_SIGBUS(map);
-	EXPECT_SIGBUS(map + 12 * KIB);
-	munmap(map, 16 * KIB);
+	EXPECT_SIGBUS(map + 3 * GRANULE);
+	munmap(map, 4 * GRANULE);
 	close(fd);
 }
 
@@ -304,7 +304,7 @@ static int map_repeatedly(struct vfio_device *dev, uint64_t offset, const volati
 	char *map;
 
 	while (!*stop) {
-		map = map_region(dev, offset, 4 * KIB, 4 * KIB);
+		map = map_region(dev, offset, GRANULE, GRANULE);
 		if (map == MAP_FAILED)
 			continue;
 		if (!touch_read((void *)map, &first)) {
@@ -315,7 +315,7 @@ static int map_repeatedly(struct vfio_device *dev, uint64_t offset, const volati
 				if (value != first)
 					return -1;
 		}
-		munmap(map, 4 * KIB);
+		munmap(map, GRANULE);
 	}
 	return seen;
 }
@@ -330,7 +330,7 @@ TEST_F(offsets, a_mapping_that_is_made_meanwhile_never_leads_to_another_subregio
 	int status, ret;
 	pid_t child;
 
-	stop = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	stop = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, (void *)stop);
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(4, pwrite(self->dev.fd, &marks[i], 4,
@@ -384,7 +384,7 @@ static void *receive(void *data)
 		made = receiver->made;
 		if (!made)
 			continue;
-		map = mmap(NULL, 4 * KIB, PROT_READ, MAP_SHARED, receiver->fds[made - 1], 0);
+		map = mmap(NULL, GRANULE, PROT_READ, MAP_SHARED, receiver->fds[made - 1], 0);
 		if (map == MAP_FAILED) {
 			receiver->wrong += errno != ENODEV;
 			continue;
@@ -397,7 +397,7 @@ static void *receive(void *data)
 			else
 				receiver->wrong++;
 		}
-		munmap(map, 4 * KIB);
+		munmap(map, GRANULE);
 	}
 	return NULL;
 }

@@ -12,7 +12,7 @@
 	ASSERT_EQ(0, subregion_query((dev), (index_), &__query)); \
 	EXPECT_EQ((attributes_), __query.attributes) TH_LOG("region %u", __query.index); \
 	EXPECT_EQ((count_), __query.count); \
-	EXPECT_EQ(SUBREGION_GRANULE, __query.granule); \
+	EXPECT_EQ(GRANULE, __query.granule); \
 	EXPECT_EQ(SUBREGION_LIMIT, __query.limit); \
 } while (0)
 
@@ -161,7 +161,8 @@ FIXTURE(two_bars) {
 FIXTURE_SETUP(two_bars)
 {
 	self->eventfd = eventfd(0, EFD_CLOEXEC);
-	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()))
+	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()) ||
+	    !fixture_has_4k(_metadata))
 		return;
 	self->registers = vfio_offset(&self->dev, 0, 0);
 }
@@ -239,9 +240,9 @@ static bool can_create(struct __test_metadata *_metadata, struct vfio_device *de
 
 	ASSERT_EQ(0, vfio_region_info(dev, bar, &info));
 	/* The MSI-X table takes a page or two. */
-	for (at = 0; at < 4 * SUBREGION_GRANULE && (!at || at < info.size);
-	     at += SUBREGION_GRANULE) {
-		create = subregion_init(bar, attribute, at, SUBREGION_GRANULE);
+	for (at = 0; at < 4 * GRANULE && (!at || at < info.size);
+	     at += GRANULE) {
+		create = subregion_init(bar, attribute, at, GRANULE);
 		if (subregion_create(dev, &create))
 			continue;
 		fixture_destroy(_metadata, dev, create.index);

@@ -12,9 +12,10 @@
 #include "fixture.h"
 
 #define AREA		(2 * MIB)
-#define STEP		(8 * KIB)
+#define STEP		(2 * GRANULE)
 #define ROUNDS		40
-#define PAGES		4096ULL
+/* All of the BAR. */
+#define PAGES		(16 * MIB / GRANULE)
 
 FIXTURE(race) {
 	struct vfio_device dev;
@@ -60,7 +61,7 @@ static void touch_until_stopped(FIXTURE_DATA(race) * self, char *map, size_t siz
 	close(self->stop[1]);
 	(void)!write(self->begun[1], "", 1);
 	while (!must_stop(self->stop[0]))
-		for (at = 0; at < size; at += 4 * KIB)
+		for (at = 0; at < size; at += GRANULE)
 			touch_read((uint32_t *)(map + at), &value);
 }
 
@@ -99,13 +100,13 @@ static void claim_while_touched(struct __test_metadata *_metadata, FIXTURE_DATA(
 		for (at = 0; at < AREA; at += STEP) {
 			EXPECT_STREQ(PTE_NONE, pte_type(map + at));
 			EXPECT_SIGBUS(map + at);
-			EXPECT_TOUCH(map + at + 4 * KIB, rest, SHIFT_4K);
+			EXPECT_TOUCH(map + at + GRANULE, rest, SHIFT_4K);
 		}
 		_exit(0);
 	}
 	for (at = 0; at < AREA; at += STEP) {
 		attribute = at / STEP % 2 ? VFIO_SUBREGION_ATTR_WC : VFIO_SUBREGION_ATTR_DEVICE;
-		fixture_create(_metadata, &self->dev, BAR2, attribute, 4 * MIB + at, 4 * KIB);
+		fixture_create(_metadata, &self->dev, BAR2, attribute, 4 * MIB + at, GRANULE);
 	}
 	stop_touching(_metadata, self);
 }
@@ -164,7 +165,7 @@ static unsigned int touch_in_step(struct steps *steps, char *map)
 		let_pass(page);
 		if (sigsetjmp(after_touch, 0))
 			continue;
-		(void)*(volatile uint32_t *)(map + page * 4 * KIB);
+		(void)*(volatile uint32_t *)(map + page * GRANULE);
 		early++;
 	}
 	return early;
@@ -173,17 +174,17 @@ static unsigned int touch_in_step(struct steps *steps, char *map)
 /* contract: claim.race */
 TEST_F(race, a_first_touch_at_the_time_of_the_claim_leaves_no_entry)
 {
-	uint64_t window = vfio_offset(&self->dev, BAR2, 0), size = PAGES * 4 * KIB;
+	uint64_t window = vfio_offset(&self->dev, BAR2, 0), size = PAGES * GRANULE;
 	unsigned int page, early;
 	struct steps *steps;
 	char *map;
 
-	steps = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	steps = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, steps);
 	map = mmap(NULL, size + 4 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, map);
 	/* An address that is not congruent, so that each page has a fault of its own. */
-	map = (char *)(((uintptr_t)map + 2 * MIB) & -(2 * MIB)) + 4 * KIB;
+	map = (char *)(((uintptr_t)map + 2 * MIB) & -(2 * MIB)) + GRANULE;
 	map = mmap(map, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, self->dev.fd, window);
 	ASSERT_NE(MAP_FAILED, map);
 	self->child = fork();
@@ -195,7 +196,7 @@ TEST_F(race, a_first_touch_at_the_time_of_the_claim_leaves_no_entry)
 		while (!must_stop(self->stop[0]))
 			usleep(1000);
 		for (page = 0; page < PAGES; page++)
-			EXPECT_STREQ(PTE_NONE, pte_type(map + page * 4 * KIB));
+			EXPECT_STREQ(PTE_NONE, pte_type(map + page * GRANULE));
 		_exit(0);
 	}
 	for (page = 0; page < PAGES; page++) {
@@ -204,7 +205,7 @@ TEST_F(race, a_first_touch_at_the_time_of_the_claim_leaves_no_entry)
 		steps->parent = page + 1;
 		let_pass(page / 64);
 		fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_DEVICE,
-			       page * 4 * KIB, 4 * KIB);
+			       page * GRANULE, GRANULE);
 	}
 	stop_touching(_metadata, self);
 }
@@ -221,7 +222,7 @@ TEST_F(race, a_wc_mapping_that_is_being_touched_is_revoked_and_comes_back_as_wc)
 	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, AREA, 2 * MIB);
 	if (start_touching(_metadata, self, map, AREA)) {
 		/* The memory is disabled now. */
-		for (at = 0; at < AREA; at += 4 * KIB)
+		for (at = 0; at < AREA; at += GRANULE)
 			EXPECT_STREQ(PTE_NONE, pte_type(map + at));
 		EXPECT_SIGBUS(map);
 		_exit(0);
@@ -264,7 +265,7 @@ static unsigned int create_all(struct vfio_device *dev, unsigned int *refused)
 	unsigned int created = 0, i;
 
 	for (i = 0; i < 256; i++) {
-		create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, i * 4 * KIB, 4 * KIB);
+		create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_DEVICE, i * GRANULE, GRANULE);
 		switch (subregion_create(dev, &create)) {
 		case 0:
 			created++;
@@ -283,7 +284,7 @@ TEST_F(race, of_processes_that_want_the_same_range_one_gets_it)
 	unsigned int *created, *refused, i;
 	pid_t child[4];
 
-	created = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	created = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, created);
 	refused = created + 4;
 	for (i = 0; i < 4; i++) {

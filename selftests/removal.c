@@ -46,7 +46,7 @@ static void *write_all(void *data)
 	struct held *held = data;
 	uint64_t at;
 
-	for (at = 0; !held->stop; at = (at + 4 * KIB) % held->unit) {
+	for (at = 0; !held->stop; at = (at + GRANULE) % held->unit) {
 		if (touch_write((uint32_t *)(held->plain + at), PATTERN) ||
 		    (held->wc && touch_write((uint32_t *)(held->wc + at), PATTERN)))
 			held->refused++;
@@ -633,7 +633,8 @@ FIXTURE_SETUP(vf)
 	self->held.request = -1;
 	if (variant->stock)
 		allow_sriov(_metadata);
-	if (!fixture_open(_metadata, &self->pf, "DEV_IGB", driver))
+	if (!fixture_open(_metadata, &self->pf, "DEV_IGB", driver) ||
+	    !fixture_has_4k(_metadata))
 		return;
 	ASSERT_EQ(0, vfio_set_vf_token(&self->pf, token));
 	ret = pci_set_vfs(self->pf.bdf, 1);
@@ -646,7 +647,7 @@ FIXTURE_SETUP(vf)
 	if (variant->request)
 		ask_for_requests(_metadata, &self->held);
 	/* The bytes behind the registers of BAR 0, which are in its first pages. */
-	hold(_metadata, &self->held, 0, 4 * KIB, variant->stock);
+	hold(_metadata, &self->held, 0, GRANULE, variant->stock);
 }
 
 FIXTURE_TEARDOWN(vf)
@@ -685,7 +686,7 @@ TEST_F(vf, that_is_taken_away_waits_for_the_program)
 	self->enabled = true;
 	ASSERT_EQ(0, pci_vf(self->pf.bdf, 0, self->bdf));
 	ASSERT_EQ(0, vfio_device_open_vf(&held->dev, self->bdf, TOKEN));
-	hold(_metadata, held, 0, 4 * KIB, variant->stock);
+	hold(_metadata, held, 0, GRANULE, variant->stock);
 }
 
 TEST_HARNESS_MAIN

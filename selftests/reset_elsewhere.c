@@ -185,7 +185,7 @@ static void start_watch(struct __test_metadata *_metadata, struct watch *watch)
 {
 	struct witness *shared;
 
-	shared = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	shared = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, shared);
 	watch->thread = shared;
 	watch->process = shared + 1;
@@ -530,7 +530,7 @@ static int act_low_power(struct storm *storm)
 static int act_create(struct storm *storm)
 {
 	struct vfio_subregion_create create = subregion_init(storm->bar, VFIO_SUBREGION_ATTR_WC,
-							     0, 4 * KIB);
+							     0, GRANULE);
 	int ret = subregion_create(&storm->scene.dev, &create);
 
 	return ret ? ret : subregion_destroy(&storm->scene.dev, create.index);
@@ -799,9 +799,9 @@ TEST_F(storm, of_lookups_delays_no_reset)
 	storm->unit = event.unit;
 	storm->bar = event.bar;
 	storm->miss = storm->scene.sub.mmap_offset + GIB;
-	for (at = 4 * KIB; at < event.unit; at += 4 * KIB)
+	for (at = GRANULE; at < event.unit; at += GRANULE)
 		fixture_create(_metadata, &storm->scene.dev, event.bar, VFIO_SUBREGION_ATTR_DEVICE,
-			       at, 4 * KIB);
+			       at, GRANULE);
 	for (i = 0; i < ARRAY_SIZE(deeds); i++) {
 		if (i % 4)
 			deeds[i] = (struct deed) { "GET_REGION_INFO", act_list, 0, {} };

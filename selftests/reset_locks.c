@@ -102,13 +102,13 @@ static void *map_device(void *data)
 	char *map;
 
 	while (!self->copies->stop) {
-		map = mmap(NULL, 12 * KIB, PROT_READ, MAP_SHARED, self->dev.fd, self->offset);
+		map = mmap(NULL, 3 * GRANULE, PROT_READ, MAP_SHARED, self->dev.fd, self->offset);
 		if (map == MAP_FAILED) {
 			self->copies->unexpected = errno;
 			break;
 		}
-		munmap(map + 4 * KIB, 4 * KIB);
-		munmap(map, 12 * KIB);
+		munmap(map + GRANULE, GRANULE);
+		munmap(map, 3 * GRANULE);
 		self->copies->maps++;
 		usleep(100);
 	}
@@ -203,7 +203,7 @@ FIXTURE_SETUP(reset_locks)
 		self->offset = sub.mmap_offset;
 	}
 	self->map = fixture_map(_metadata, &self->dev, self->offset, variant->size, 2 * MIB);
-	self->copies = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	self->copies = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 			    0);
 	ASSERT_NE(MAP_FAILED, self->copies);
 	self->copier = fork();

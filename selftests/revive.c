@@ -3,6 +3,7 @@
  * After VFIO_SUBREGION_DESTROY, by attribute and size of entry: mappings of the subregion stay dead
  * whatever happens to its range, and mappings of the BAR get the range back.
  */
+#define PAGES_OF_4K
 #include "fixture.h"
 
 FIXTURE(revive) {

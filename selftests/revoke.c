@@ -216,8 +216,8 @@ TEST_F(outage, allows_a_new_subregion_that_is_usable_afterwards)
 	char *map;
 
 	sub = fixture_create(_metadata, dev, variant->event.bar, VFIO_SUBREGION_ATTR_WC, 0,
-			     4 * KIB);
-	map = fixture_map(_metadata, dev, sub.mmap_offset, 4 * KIB, 2 * MIB);
+			     GRANULE);
+	map = fixture_map(_metadata, dev, sub.mmap_offset, GRANULE, 2 * MIB);
 	EXPECT_SIGBUS(map);
 	ASSERT_EQ(0, variant->event.restore(dev));
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_4K);

@@ -13,7 +13,7 @@
 
 /* One subregion in each MiB except the first and the last, so that the gaps differ in length. */
 #define PARTS		14
-#define PART_AT(n)	((uint64_t)((n) + 1) * MIB + (n) * 8 * KIB)
+#define PART_AT(n)	((uint64_t)((n) + 1) * MIB + (n) * 2 * GRANULE)
 #define PART_SIZE	(64 * KIB)
 
 /* One transfer covers the end of a gap, the whole subregion, and the start of the next gap. */
@@ -133,14 +133,14 @@ TEST_F(segments, stay_strict_beside_pages_that_another_mapping_keeps_wc)
 	ASSERT_NE(MAP_FAILED, other) TH_LOG("resource2_wc: %s", strerror(errno));
 	EXPECT_TOUCH(other, PTE_NONCACHED, 0);
 	munmap(other, PART_SIZE);
-	sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_NONCACHED, kept - 4 * KIB, 8 * KIB);
+	sub = subregion_init(BAR2, VFIO_SUBREGION_ATTR_NONCACHED, kept - GRANULE, 2 * GRANULE);
 	EXPECT_EQ(-EBUSY, subregion_create(&self->dev, &sub));
 
 	munmap(alien, PART_SIZE);
 	EXPECT_EQ(0, subregion_create(&self->dev, &sub));
 	EXPECT_MEMTYPE(MEMTYPE_UC_MINUS, self->bar.start, self->bar.start + self->bar.size);
 	map = fixture_map(_metadata, &self->dev, sub.mmap_offset, sub.size, 0);
-	EXPECT_TOUCH(map + 4 * KIB, PTE_NONCACHED, 0);
+	EXPECT_TOUCH(map + GRANULE, PTE_NONCACHED, 0);
 }
 
 /* The expected value of byte @at of the chunk of subregion @n. */
@@ -243,7 +243,7 @@ FIXTURE_TEARDOWN(big_segments)
 /* contract: read-write.kernel-mapping */
 TEST_F(big_segments, have_kernel_mappings_only_of_ranges_that_read_accesses)
 {
-	uint64_t at = GIB / 2 + 4 * KIB, sum;
+	uint64_t at = GIB / 2 + GRANULE, sum;
 	struct vfio_subregion_create sub;
 	unsigned int n;
 	uint32_t value;
@@ -254,11 +254,11 @@ TEST_F(big_segments, have_kernel_mappings_only_of_ranges_that_read_accesses)
 	ASSERT_EQ(4, pread(self->dev.fd, &value, 4, sub.mmap_offset + GIB / 2));
 	sum = kernel_mappings(_metadata, &self->bar);
 	EXPECT_LT(0, sum);
-	EXPECT_GE(2 * MIB + 4 * KIB, sum);
+	EXPECT_GE(2 * MIB + GRANULE, sum);
 	for (n = 0; n < 32; n++)
 		ASSERT_EQ(4, pread(self->dev.fd, &value, 4,
 				   vfio_offset(&self->dev, BAR2, n * 48 * MIB)));
-	EXPECT_GE(8 * (2 * MIB + 4 * KIB), kernel_mappings(_metadata, &self->bar));
+	EXPECT_GE(8 * (2 * MIB + GRANULE), kernel_mappings(_metadata, &self->bar));
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	EXPECT_LE(self->bar.size, kernel_mappings(_metadata, &self->bar));
 }

@@ -87,10 +87,10 @@ TEST_F(set_attr, small_entries_have_its_type)
 {
 	const char *type = meaning[variant->attribute].pte, *map;
 
-	map = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, BAR2, MIB), 8 * KIB,
-			  4 * KIB);
+	map = fixture_map(_metadata, &self->dev, vfio_offset(&self->dev, BAR2, MIB), 2 * GRANULE,
+			  GRANULE);
 	EXPECT_TOUCH(map, type, SHIFT_4K);
-	EXPECT_TOUCH(map + 4 * KIB, type, SHIFT_4K);
+	EXPECT_TOUCH(map + GRANULE, type, SHIFT_4K);
 }
 
 /*

@@ -16,7 +16,7 @@
  */
 #define MOST_SECONDS	200
 #define ENOUGH		10
-#define SIZE		(8 * KIB)
+#define SIZE		(2 * GRANULE)
 
 FIXTURE(set_attr_race) {
 	struct vfio_device dev;
@@ -93,14 +93,14 @@ static void *map_and_look(void *data)
 		if (++self->mapped % 8 == 0) {
 			child = fork();
 			if (!child)
-				_exit(is_of_type(map + 4 * KIB, type) ? 0 : 1);
+				_exit(is_of_type(map + GRANULE, type) ? 0 : 1);
 			/* For some time one of its pages belongs to the child alone. */
-			munmap(map, 4 * KIB);
-			kept = 4 * KIB;
+			munmap(map, GRANULE);
+			kept = GRANULE;
 			if (waitpid(child, &status, 0) == child && status)
 				self->wrong++;
 		}
-		if (!is_of_type(map + 4 * KIB, type) || strcmp(type, type_of_bar(&self->dev)))
+		if (!is_of_type(map + GRANULE, type) || strcmp(type, type_of_bar(&self->dev)))
 			self->wrong++;
 		/* Another thread may have mapped something there in the meantime. */
 		munmap(map + SIZE - kept, kept);

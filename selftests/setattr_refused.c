@@ -76,49 +76,49 @@ TEST_F(refused, while_a_part_of_it_is_mapped_it_is_ebusy)
 {
 	char *map;
 
-	map = fixture_map(_metadata, &self->dev, self->window + self->bar.size - 8 * KIB, 8 * KIB,
-			  4 * KIB);
+	map = fixture_map(_metadata, &self->dev, self->window + self->bar.size - 2 * GRANULE,
+			  2 * GRANULE, GRANULE);
 	EXPECT_BUSY();
-	munmap(map, 4 * KIB);
+	munmap(map, GRANULE);
 	EXPECT_BUSY();
-	munmap(map + 4 * KIB, 4 * KIB);
+	munmap(map + GRANULE, GRANULE);
 	EXPECT_FREE();
 }
 
 /* contract: set-attr.mapped */
 TEST_F(refused, while_one_half_of_a_split_mapping_is_left_it_is_ebusy)
 {
-	char *map = fixture_map(_metadata, &self->dev, self->window, 12 * KIB, 4 * KIB);
+	char *map = fixture_map(_metadata, &self->dev, self->window, 3 * GRANULE, GRANULE);
 
-	munmap(map + 4 * KIB, 4 * KIB);
+	munmap(map + GRANULE, GRANULE);
 	EXPECT_BUSY();
-	munmap(map, 4 * KIB);
+	munmap(map, GRANULE);
 	EXPECT_BUSY();
-	munmap(map + 8 * KIB, 4 * KIB);
+	munmap(map + 2 * GRANULE, GRANULE);
 	EXPECT_FREE();
 }
 
 /* contract: set-attr.mapped */
 TEST_F(refused, while_a_moved_mapping_exists_it_is_ebusy)
 {
-	char *map = fixture_map(_metadata, &self->dev, self->window, 8 * KIB, 4 * KIB), *moved;
-	void *hole = mmap(NULL, 8 * KIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *map = fixture_map(_metadata, &self->dev, self->window, 2 * GRANULE, GRANULE), *moved;
+	void *hole = mmap(NULL, 2 * GRANULE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	moved = mremap(map, 8 * KIB, 8 * KIB, MREMAP_MAYMOVE | MREMAP_FIXED, hole);
+	moved = mremap(map, 2 * GRANULE, 2 * GRANULE, MREMAP_MAYMOVE | MREMAP_FIXED, hole);
 	ASSERT_EQ(hole, moved);
 	EXPECT_BUSY();
-	munmap(moved, 8 * KIB);
+	munmap(moved, 2 * GRANULE);
 	EXPECT_FREE();
 }
 
 /* contract: set-attr.mapped */
 TEST_F(refused, while_a_mapping_that_cannot_be_accessed_exists_it_is_ebusy)
 {
-	char *map = fixture_map(_metadata, &self->dev, self->window, 8 * KIB, 4 * KIB);
+	char *map = fixture_map(_metadata, &self->dev, self->window, 2 * GRANULE, GRANULE);
 
-	ASSERT_EQ(0, mprotect(map, 8 * KIB, PROT_NONE));
+	ASSERT_EQ(0, mprotect(map, 2 * GRANULE, PROT_NONE));
 	EXPECT_BUSY();
-	munmap(map, 8 * KIB);
+	munmap(map, 2 * GRANULE);
 }
 
 /* contract: set-attr.mapped */
@@ -162,7 +162,7 @@ TEST_F(refused, wc_while_it_has_a_subregion_is_ebusy)
 	uint32_t attribute;
 
 	for (attribute = 0; attribute < 4; attribute++) {
-		sub = fixture_create(_metadata, &self->dev, BAR2, attribute, MIB, 4 * KIB);
+		sub = fixture_create(_metadata, &self->dev, BAR2, attribute, MIB, GRANULE);
 		expect_set_refused(_metadata, &self->dev, &self->bar, BAR2, VFIO_SUBREGION_ATTR_WC,
 				   EBUSY);
 		/* The strict attributes need no change of the subregion. */
@@ -182,7 +182,7 @@ TEST_F(refused, the_end_of_wc_while_it_has_a_subregion_is_ebusy)
 
 	for (attribute = 0; attribute < 4; attribute++) {
 		fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
-		sub = fixture_create(_metadata, &self->dev, BAR2, attribute, MIB, 4 * KIB);
+		sub = fixture_create(_metadata, &self->dev, BAR2, attribute, MIB, GRANULE);
 		expect_set_refused(_metadata, &self->dev, &self->bar, BAR2,
 				   VFIO_SUBREGION_ATTR_NONCACHED, EBUSY);
 		expect_set_refused(_metadata, &self->dev, &self->bar, BAR2,
@@ -256,7 +256,7 @@ TEST_F(refused, of_an_empty_bar_is_einval)
 /* contract: set-attr.einval */
 TEST_F(refused, of_a_bar_below_a_page_is_einval)
 {
-	ASSERT_GT(SUBREGION_GRANULE, fixture_bar(_metadata, &self->dev, 0).size);
+	ASSERT_GT(GRANULE, fixture_bar(_metadata, &self->dev, 0).size);
 	expect_set_refused(_metadata, &self->dev, &self->bar, 0, VFIO_SUBREGION_ATTR_DEVICE,
 			   EINVAL);
 }
@@ -331,10 +331,11 @@ TEST_F(refused_elsewhere, a_mapping_of_another_bar_is_no_obstacle)
 {
 	char *map, *other;
 
-	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()))
+	if (!fixture_open(_metadata, &self->dev, "DEV_TESTDEV", vfio_driver()) ||
+	    !fixture_has_4k(_metadata))
 		return;
-	other = fixture_map_bar(_metadata, &self->dev, 0, 4 * KIB);
-	fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, 4 * KIB);
+	other = fixture_map_bar(_metadata, &self->dev, 0, GRANULE);
+	fixture_create(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_WC, 0, GRANULE);
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
 	map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
 	EXPECT_TOUCH(map, PTE_WC, SHIFT_2M);
@@ -351,7 +352,7 @@ TEST_F(refused_elsewhere, wc_on_a_bar_with_the_msix_table_is_eperm)
 	self->bar = fixture_bar(_metadata, &self->dev, 0);
 	expect_set_refused(_metadata, &self->dev, &self->bar, 0, VFIO_SUBREGION_ATTR_WC, EPERM);
 	fixture_set_attr(_metadata, &self->dev, 0, VFIO_SUBREGION_ATTR_DEVICE);
-	map = fixture_map_bar(_metadata, &self->dev, 0, 4 * KIB);
+	map = fixture_map_bar(_metadata, &self->dev, 0, GRANULE);
 	EXPECT_TOUCH(map, PTE_DEVICE, SHIFT_4K);
 }
 

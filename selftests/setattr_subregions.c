@@ -213,7 +213,7 @@ static void expect_busy(struct __test_metadata *_metadata, FIXTURE_DATA(alien) *
 			uint32_t attribute, uint32_t busy)
 {
 	struct vfio_subregion_create create =
-		subregion_init(BAR2, attribute, 4 * MIB, 16 * KIB);
+		subregion_init(BAR2, attribute, 4 * MIB, 4 * GRANULE);
 
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EBUSY);
 	EXPECT_EQ(busy, create.busy);
@@ -222,22 +222,22 @@ static void expect_busy(struct __test_metadata *_metadata, FIXTURE_DATA(alien) *
 /* contract: set-attr.subregions busy.reason */
 TEST_F(alien, a_strict_subregion_of_pages_that_sysfs_has_as_wc_is_ebusy)
 {
-	void *alien = fixture_map_resource(_metadata, self->dev.bdf, "_wc", 4 * MIB + 8 * KIB,
-					   4 * KIB);
+	void *alien = fixture_map_resource(_metadata, self->dev.bdf, "_wc", 4 * MIB + 2 * GRANULE,
+					   GRANULE);
 
 	if (!alien)
 		return;
 	EXPECT_TOUCH(alien, PTE_WC, 0);
 	expect_busy(_metadata, self, VFIO_SUBREGION_ATTR_NONCACHED, VFIO_SUBREGION_BUSY_TYPE);
 	EXPECT_TOUCH(self->map + 4 * MIB, PTE_WC, 0);
-	EXPECT_TOUCH(self->map + 4 * MIB + 8 * KIB, PTE_WC, 0);
+	EXPECT_TOUCH(self->map + 4 * MIB + 2 * GRANULE, PTE_WC, 0);
 	/* A write-combining one needs no change. */
 	fixture_destroy(_metadata, &self->dev,
 			fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC,
-				       4 * MIB, 16 * KIB).index);
-	munmap(alien, 4 * KIB);
+				       4 * MIB, 4 * GRANULE).index);
+	munmap(alien, GRANULE);
 	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED, 4 * MIB,
-		       16 * KIB);
+		       4 * GRANULE);
 }
 
 /* contract: set-attr.subregions stray.unmapped stray.ends */
@@ -248,23 +248,23 @@ TEST_F(alien, pages_that_sysfs_keeps_strict_are_reached_by_no_mapping)
 	void *alien;
 
 	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_NONCACHED, 4 * MIB,
-			     16 * KIB);
-	alien = fixture_map_resource(_metadata, self->dev.bdf, "", 4 * MIB + 8 * KIB, 4 * KIB);
+			     4 * GRANULE);
+	alien = fixture_map_resource(_metadata, self->dev.bdf, "", 4 * MIB + 2 * GRANULE, GRANULE);
 	if (!alien)
 		return;
 	EXPECT_TOUCH(alien, PTE_NONCACHED, 0);
 	fixture_destroy(_metadata, &self->dev, sub.index);
 
-	EXPECT_SIGBUS(self->map + 4 * MIB + 8 * KIB);
+	EXPECT_SIGBUS(self->map + 4 * MIB + 2 * GRANULE);
 	EXPECT_TOUCH(self->map + 4 * MIB, PTE_WC, SHIFT_4K);
-	EXPECT_TOUCH(self->map + 4 * MIB + 12 * KIB, PTE_WC, SHIFT_4K);
+	EXPECT_TOUCH(self->map + 4 * MIB + 3 * GRANULE, PTE_WC, SHIFT_4K);
 	expect_busy(_metadata, self, VFIO_SUBREGION_ATTR_NONCACHED, VFIO_SUBREGION_BUSY_STRAY);
 	expect_busy(_metadata, self, VFIO_SUBREGION_ATTR_WC, VFIO_SUBREGION_BUSY_STRAY);
 	EXPECT_EQ(-EBUSY, region_set_attr(&self->dev, BAR2, VFIO_SUBREGION_ATTR_WC));
 	EXPECT_EQ(4, pread(self->dev.fd, &value, 4,
-			   vfio_offset(&self->dev, BAR2, 4 * MIB + 8 * KIB)));
-	munmap(alien, 4 * KIB);
-	EXPECT_TOUCH(self->map + 4 * MIB + 8 * KIB, PTE_WC, 0);
+			   vfio_offset(&self->dev, BAR2, 4 * MIB + 2 * GRANULE)));
+	munmap(alien, GRANULE);
+	EXPECT_TOUCH(self->map + 4 * MIB + 2 * GRANULE, PTE_WC, 0);
 	fixture_set_attr(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC);
 	EXPECT_MEMTYPE(MEMTYPE_WC, self->bar.start, self->bar.start + self->bar.size);
 }

@@ -103,11 +103,11 @@ TEST_F(shared, any_other_request_for_its_pages_is_eexist)
 		{ VFIO_SUBREGION_ATTR_DEVICE, AT, SIZE },
 		{ VFIO_SUBREGION_ATTR_NONCACHED, AT, SIZE },
 		{ VFIO_SUBREGION_ATTR_GUEST_ANY, AT, SIZE },
-		{ VFIO_SUBREGION_ATTR_WC, AT, SIZE - 4 * KIB },
-		{ VFIO_SUBREGION_ATTR_WC, AT, SIZE + 4 * KIB },
-		{ VFIO_SUBREGION_ATTR_WC, AT + 4 * KIB, SIZE - 4 * KIB },
-		{ VFIO_SUBREGION_ATTR_WC, AT - 4 * KIB, SIZE + 4 * KIB },
-		{ VFIO_SUBREGION_ATTR_WC, AT + 4 * KIB, SIZE },
+		{ VFIO_SUBREGION_ATTR_WC, AT, SIZE - GRANULE },
+		{ VFIO_SUBREGION_ATTR_WC, AT, SIZE + GRANULE },
+		{ VFIO_SUBREGION_ATTR_WC, AT + GRANULE, SIZE - GRANULE },
+		{ VFIO_SUBREGION_ATTR_WC, AT - GRANULE, SIZE + GRANULE },
+		{ VFIO_SUBREGION_ATTR_WC, AT + GRANULE, SIZE },
 	};
 	struct vfio_subregion_create sub = share(_metadata, &self->dev), other;
 	unsigned int i;
@@ -172,10 +172,10 @@ TEST_F(shared, a_request_that_cannot_be_answered_is_efault_and_does_not_count)
 	struct vfio_subregion_create sub = share(_metadata, &self->dev);
 	void *page;
 
-	page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	page = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, page);
 	memcpy(page, &sub, sizeof(sub));
-	ASSERT_EQ(0, mprotect(page, 4 * KIB, PROT_READ));
+	ASSERT_EQ(0, mprotect(page, GRANULE, PROT_READ));
 	expect_refused(_metadata, &self->dev, &self->bar, page, EFAULT);
 	fixture_destroy(_metadata, &self->dev, sub.index);
 	EXPECT_EQ(0, subregion_count(&self->dev));
@@ -220,12 +220,12 @@ static unsigned int share_repeatedly(struct vfio_device *dev)
 			failed++;
 			continue;
 		}
-		map = map_region(dev, create.mmap_offset, 4 * KIB, 4 * KIB);
+		map = map_region(dev, create.mmap_offset, GRANULE, GRANULE);
 		if (map == MAP_FAILED || touch_read((void *)map, &value) ||
 		    strcmp(PTE_WC, pte_type(map)))
 			failed++;
 		if (map != MAP_FAILED)
-			munmap(map, 4 * KIB);
+			munmap(map, GRANULE);
 		failed += subregion_destroy(dev, create.index) != 0;
 	}
 	return failed;

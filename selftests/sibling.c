@@ -101,7 +101,7 @@ static void *write_all(void *data)
 	FIXTURE_DATA(sibling) * self = data;
 	uint64_t at;
 
-	for (at = 0; !self->stop; at = (at + 68 * KIB) % CLAIM_SIZE) {
+	for (at = 0; !self->stop; at = (at + 17 * GRANULE) % CLAIM_SIZE) {
 		touch_write((uint32_t *)(self->plain + at), at);
 		if (!touch_write((uint32_t *)(self->map + at), at))
 			self->written++;

@@ -38,7 +38,9 @@ FIXTURE_SETUP(vf)
 	self->pf = (struct vfio_device)VFIO_DEVICE_CLOSED;
 	for (i = 0; i < VFS; i++)
 		self->vf[i] = (struct vfio_device)VFIO_DEVICE_CLOSED;
-	if (!fixture_open(_metadata, &self->pf, "DEV_IGB", vfio_driver()))
+	/* A BAR of a virtual function has 16 KiB. */
+	if (!fixture_open(_metadata, &self->pf, "DEV_IGB", vfio_driver()) ||
+	    !fixture_has_4k(_metadata))
 		return;
 	ASSERT_EQ(0, vfio_set_vf_token(&self->pf, token));
 	ret = pci_set_vfs(self->pf.bdf, VFS);

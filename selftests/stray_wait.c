@@ -32,8 +32,8 @@ FIXTURE_SETUP(stray_wait)
 		SKIP(return, NO_MEMTYPES);
 	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
 		return;
-	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, STRAY, 4 * KIB);
-	alien = fixture_map_resource(_metadata, self->dev.bdf, "_wc", STRAY, 4 * KIB);
+	sub = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, STRAY, GRANULE);
+	alien = fixture_map_resource(_metadata, self->dev.bdf, "_wc", STRAY, GRANULE);
 	if (!alien)
 		return;
 	EXPECT_TOUCH(alien, PTE_WC, 0);
@@ -41,13 +41,13 @@ FIXTURE_SETUP(stray_wait)
 	self->map = fixture_map_bar(_metadata, &self->dev, BAR2, 2 * MIB);
 	self->page = self->map + STRAY;
 	EXPECT_SIGBUS(self->page);
-	self->toucher = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+	self->toucher = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 			     0);
 	ASSERT_NE(MAP_FAILED, self->toucher);
 	if (!withheld_read_begin(_metadata, &self->reader, self->dev.fd,
 				 vfio_offset(&self->dev, BAR2, 0)))
 		return;
-	munmap(alien, 4 * KIB);
+	munmap(alien, GRANULE);
 }
 
 FIXTURE_TEARDOWN(stray_wait)
@@ -138,7 +138,7 @@ TEST_F(stray_wait, the_page_can_be_unmapped_while_a_touch_waits)
 
 	ASSERT_EQ(0, pthread_create(&thread, NULL, touch_by_thread, self));
 	expect_wait(_metadata, self);
-	ASSERT_EQ(0, munmap(self->page, 4 * KIB));
+	ASSERT_EQ(0, munmap(self->page, GRANULE));
 	withheld_read_end(_metadata, &self->reader);
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 	EXPECT_EQ(SIGSEGV, self->raised);

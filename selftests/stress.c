@@ -96,7 +96,7 @@ static void touch_and_look(struct worker *worker, char *address, const char *typ
 /* A mapping of a destroyed subregion has no entry and gets none. */
 static void look_at_grave(struct worker *worker, struct grave *grave)
 {
-	char *address = grave->map + pick(worker, grave->size / (4 * KIB)) * 4 * KIB;
+	char *address = grave->map + pick(worker, grave->size / (GRANULE)) * GRANULE;
 	uint32_t value;
 
 	if (strcmp(pte_type(address), PTE_NONE))
@@ -134,7 +134,7 @@ static void use(struct worker *worker, struct vfio_subregion_create *sub, char *
 	uint64_t at;
 
 	for (i = 0; i < steps && !arena->stop; i++) {
-		at = pick(worker, sub->size / (4 * KIB)) * 4 * KIB;
+		at = pick(worker, sub->size / (GRANULE)) * GRANULE;
 		touch_and_look(worker, map + at, type, "a subregion");
 		/* The same page through the BAR has no entry, because it is claimed. */
 		if (strcmp(pte_type(arena->bar + sub->offset + at), PTE_NONE))
@@ -157,7 +157,7 @@ static void use(struct worker *worker, struct vfio_subregion_create *sub, char *
 			break;
 		case 3:
 			/* Replaced in one step, because another thread could take the hole. */
-			if (mmap(map + at, 4 * KIB, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+			if (mmap(map + at, GRANULE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 				 arena->dev->fd, sub->mmap_offset + at) == MAP_FAILED)
 				complain(arena, "mmap: %s", strerror(errno));
 			break;
@@ -176,7 +176,7 @@ static void live_and_die(struct worker *worker)
 	int ret;
 
 	/* Most are small; some have the size and the alignment of a 2M entry. */
-	size = pick(worker, 4) ? (1 + pick(worker, 16)) * 4 * KIB : 2 * MIB;
+	size = pick(worker, 4) ? (1 + pick(worker, 16)) * GRANULE : 2 * MIB;
 	offset = pick(worker, (arena->size - size) / size + 1) * size;
 	sub = subregion_init(BAR2, pick(worker, 4), offset, size);
 	ret = subregion_create(arena->dev, &sub);
@@ -227,7 +227,7 @@ static void *roam(void *data)
 	uint64_t at;
 
 	while (!arena->stop) {
-		at = pick(worker, arena->size / (4 * KIB)) * 4 * KIB;
+		at = pick(worker, arena->size / (GRANULE)) * GRANULE;
 		touch_and_look(worker, arena->bar + at, PTE_NONCACHED, "the BAR");
 		if (!pick(worker, 4) &&
 		    pread(arena->dev->fd, &value, 4, arena->window + at) != 4 && errno != EIO)
@@ -342,7 +342,7 @@ TEST_F(stress, no_page_has_two_types_and_nothing_destroyed_is_reached)
 	EXPECT_EQ(0, subregion_count(&self->dev));
 	expect_reservations(_metadata, &self->bar, self->plain);
 	ASSERT_EQ(0, vfio_set_memory(&self->dev, true));
-	for (i = 0; i < self->bar.size; i += 4 * KIB)
+	for (i = 0; i < self->bar.size; i += GRANULE)
 		EXPECT_TOUCH(self->arena.bar + i, PTE_NONCACHED, 0);
 }
 

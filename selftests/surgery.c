@@ -48,7 +48,7 @@ FIXTURE_SETUP(surgery)
 	subject->size = variant->size;
 	if (variant->size >= GIB)
 		fixture_create(_metadata, &subject->dev, BAR2, VFIO_SUBREGION_ATTR_WC, KEPT_AT,
-			       4 * KIB);
+			       GRANULE);
 	subject->kept = subregion_count(&subject->dev);
 }
 
@@ -193,7 +193,7 @@ static void move_part(struct __test_metadata *_metadata, struct subject *subject
 
 	move_there(_metadata, subject, find_room(_metadata, subject, len, GIB, 0));
 	move_there(_metadata, subject, find_room(_metadata, subject, len, GIB, 2 * MIB));
-	move_there(_metadata, subject, find_room(_metadata, subject, len, GIB, 4 * KIB));
+	move_there(_metadata, subject, find_room(_metadata, subject, len, GIB, GRANULE));
 }
 
 TEST_F(surgery, a_part_that_is_moved_leaves_nothing_behind)
@@ -222,7 +222,7 @@ TEST_F(surgery, a_mapping_that_is_moved_whole_leaves_nothing_behind)
 /* Shrinks the mapping by the cut, which is its end, and moves it. */
 static void shrink(struct __test_metadata *_metadata, struct subject *subject)
 {
-	uint64_t left = subject->size - subject->cut->len, last = left - 4 * KIB;
+	uint64_t left = subject->size - subject->cut->len, last = left - GRANULE;
 	char *to = find_room(_metadata, subject, subject->size, GIB, 0);
 
 	ASSERT_EQ(subject->map, mremap(subject->map, subject->size, left, 0));
@@ -230,7 +230,7 @@ static void shrink(struct __test_metadata *_metadata, struct subject *subject)
 	expect_right(_metadata, subject);
 	ASSERT_EQ(to, mremap(subject->map, left, last, MREMAP_MAYMOVE | MREMAP_FIXED, to));
 	expect_gone(_metadata, subject, subject->map, subject->size);
-	expect_gone(_metadata, subject, to + last, 4 * KIB);
+	expect_gone(_metadata, subject, to + last, GRANULE);
 }
 
 TEST_F(surgery, a_mapping_that_shrinks_leaves_nothing_behind)
@@ -304,7 +304,7 @@ static void expect_child_without_cut(struct __test_metadata *_metadata,
 		expect_right(_metadata, subject);
 		(void)!read(claimed[0], &byte, 1);
 		if (!subject->place->is_subregion)
-			view_add(subject, window, 4 * KIB, subject->at + subject->cut->at, NULL);
+			view_add(subject, window, GRANULE, subject->at + subject->cut->at, NULL);
 		expect_gone(_metadata, subject, cut_map(subject), subject->cut->len);
 		expect_right(_metadata, subject);
 		_exit(0);
@@ -312,7 +312,7 @@ static void expect_child_without_cut(struct __test_metadata *_metadata,
 	close(claimed[0]);
 	if (!subject->place->is_subregion)
 		wc = fixture_create(_metadata, &subject->dev, BAR2, VFIO_SUBREGION_ATTR_WC,
-				    subject->at + subject->cut->at, 4 * KIB);
+				    subject->at + subject->cut->at, GRANULE);
 	close(claimed[1]);
 	fixture_join(_metadata, child);
 	if (!subject->place->is_subregion)
@@ -353,7 +353,7 @@ static void be_killed(struct __test_metadata *_metadata, struct subject *subject
 	ASSERT_LE(0, child);
 	if (!child) {
 		munmap(cut_map(subject), subject->cut->len);
-		mprotect(subject->map + subject->size / 2, 4 * KIB, PROT_NONE);
+		mprotect(subject->map + subject->size / 2, GRANULE, PROT_NONE);
 		expect_right(_metadata, subject);
 		kill(getpid(), SIGKILL);
 	}

@@ -74,7 +74,7 @@ static void cause(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) *
 	ASSERT_LE(0, fd);
 	close(fd);
 	/* Claimed pages cannot be reached through the BAR. */
-	EXPECT_SIGBUS(bar + MIB + 4 * KIB);
+	EXPECT_SIGBUS(bar + MIB + GRANULE);
 	map = fixture_map(_metadata, dev, sub.mmap_offset, sub.size, 0);
 	ASSERT_EQ(0, vfio_set_memory(dev, false));
 	EXPECT_SIGBUS(map);
@@ -96,7 +96,7 @@ static void cause(struct __test_metadata *_metadata, FIXTURE_DATA(tracepoints) *
 	snprintf(self->lines[EXPORT], LINE, "subregion_export: device=%s index=%u flags=0x%x\n",
 		 dev->bdf, sub.index, O_RDWR);
 	snprintf(self->lines[REFUSED], LINE, "subregion_fault_refused: device=%s offset=0x%llx\n",
-		 dev->bdf, (unsigned long long)info.offset + MIB + 4 * KIB);
+		 dev->bdf, (unsigned long long)info.offset + MIB + GRANULE);
 	snprintf(self->lines[REVOKED], LINE, "subregion_fault_revoked: device=%s offset=0x%llx\n",
 		 dev->bdf, (unsigned long long)sub.mmap_offset);
 }

@@ -32,7 +32,7 @@ static inline struct dma_buf_request dma_buf_init(uint32_t index)
 		.region_index = index,
 		.open_flags = O_RDWR | O_CLOEXEC,
 		.nr_ranges = 1,
-		.ranges = { { 0, 4 * KIB } },
+		.ranges = { { 0, GRANULE } },
 	};
 }
 

@@ -23,7 +23,7 @@
 /* The range that the calls act on, in the middle of the BAR, and the segments beside it. */
 #define PART_AT		(4 * MIB)
 #define PART_SIZE	(2 * MIB)
-#define MAP_SIZE	(PART_SIZE - 4 * KIB)
+#define MAP_SIZE	(PART_SIZE - GRANULE)
 #define BELOW_AT	MIB
 #define BELOW_SIZE	MIB
 #define ABOVE_AT	(8 * MIB)
@@ -83,7 +83,7 @@ static void among_others(struct __test_metadata *_metadata, FIXTURE_DATA(failnth
 static void mapped(struct __test_metadata *_metadata, FIXTURE_DATA(failnth) * self)
 {
 	among_others(_metadata, self);
-	self->map = fixture_map(_metadata, &self->dev, self->sub.mmap_offset + 4 * KIB, MAP_SIZE,
+	self->map = fixture_map(_metadata, &self->dev, self->sub.mmap_offset + GRANULE, MAP_SIZE,
 				2 * MIB);
 }
 

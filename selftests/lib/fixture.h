@@ -71,19 +71,31 @@ static inline const char *attribute_pte(uint32_t attribute)
 }
 
 /**
+ * fixture_has_4k() - whether the pages of the kernel have 4 KiB
+ *
+ * Returns false after marking the test as skipped.
+ */
+static inline bool fixture_has_4k(struct __test_metadata *_metadata)
+{
+	if (GRANULE == 4 * KIB)
+		return true;
+	SKIP(return false, "the test is about pages of 4 KiB, and this kernel's have %llu",
+	     (unsigned long long)(GRANULE / KIB));
+}
+
+/**
  * fixture_bdf() - the device that @variable names, or NULL after marking the test as skipped
  *
- * A program whose ranges are multiples of the page, whatever that has, defines ANY_GRANULE.
+ * A program whose ranges make sense with pages of 4 KiB only defines PAGES_OF_4K.
  */
 static inline const char *fixture_bdf(struct __test_metadata *_metadata, const char *variable)
 {
 	const char *bdf = getenv(variable);
 
-#ifndef ANY_GRANULE
+#ifdef PAGES_OF_4K
 	/* TODO(granule): Count in pages of the kernel. */
-	if (sysconf(_SC_PAGESIZE) != SUBREGION_GRANULE)
-		SKIP(return NULL, "the test counts in pages of 4 KiB, and this kernel's have %ld",
-		     sysconf(_SC_PAGESIZE));
+	if (!fixture_has_4k(_metadata))
+		return NULL;
 #endif
 	if (bdf && *bdf)
 		return bdf;
@@ -325,16 +337,21 @@ static inline void fixture_iommu_faults(struct __test_metadata *_metadata, const
  * shift_here() - the size on this kernel of entries that could have the size @shift
  *
  * A kernel without transparent huge pages, such as one with PREEMPT_RT, maps device memory by
- * pages. Outside the kernel's tree this driver makes no entry above 2 MiB (LARGEST_ORDER in
+ * pages. With pages of 16 KiB a huge entry has 32 MiB, so 2 MiB consist of pages. Outside the
+ * kernel's tree this driver makes no entry above the smallest huge ones (LARGEST_ORDER in
  * rust/vfio/pci/mmap.rs).
  */
 static inline unsigned int shift_here(unsigned int shift)
 {
-	if (access("/sys/kernel/mm/transparent_hugepage", F_OK))
-		return SHIFT_4K;
-	if (shift == SHIFT_LARGEST)
-		return driver_in_tree() ? SHIFT_STOCK : SHIFT_2M;
-	return shift;
+	unsigned int page = __builtin_ctzll(GRANULE);
+
+	if (shift == SHIFT_4K || access("/sys/kernel/mm/transparent_hugepage", F_OK))
+		return page;
+	if (shift == SHIFT_LARGEST && driver_in_tree())
+		return SHIFT_STOCK;
+	if (page == SHIFT_4K)
+		return shift == SHIFT_LARGEST ? SHIFT_2M : shift;
+	return shift == SHIFT_2M ? page : 2 * page - 3;
 }
 
 /*

@@ -98,7 +98,7 @@ static inline void expect_entry(struct __test_metadata *_metadata, struct vm *vm
 	EXPECT_STREQ(normal ? STAGE2_FREE : STAGE2_HELD, pte.name)
 		TH_LOG("at %#llx: entry bits %#llx", (unsigned long long)at,
 		       (unsigned long long)pte.flags);
-	EXPECT_EQ(pte_phys(host) >> SHIFT_4K, pte.pfn);
+	EXPECT_EQ(pte_phys(host) / GRANULE, pte.pfn);
 }
 
 /** expect_no_entry() - expects the guest to have no entry at @at of its device memory */

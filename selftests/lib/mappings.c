@@ -6,12 +6,14 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "evidence.h"
 #include "mappings.h"
 
-#define PAGE		4096ULL
-#define HUGE		(2ULL << 20)
+#define PAGE		((uint64_t)sysconf(_SC_PAGESIZE))
+/* The pages of a table, whose entries have 8 bytes: 2 MiB, or 32 MiB of pages of 16 KiB. */
+#define HUGE		(PAGE / 8 * PAGE)
 #define MAPPINGS_MOST	64
 
 /* A line of /proc/self/maps. */

@@ -11,9 +11,9 @@
 
 #include "vfio_device.h"
 
-/* The expected limits of VFIO_SUBREGION_QUERY. */
+/* The expected limits of VFIO_SUBREGION_QUERY. The granule is the page of the kernel. */
 #define SUBREGION_LIMIT		16384
-#define SUBREGION_GRANULE	(4 * KIB)
+#define GRANULE			((uint64_t)sysconf(_SC_PAGESIZE))
 
 /* The bits of attributes in struct vfio_subregion_query. */
 #define ATTR_BIT(attribute)	(1U << (attribute))

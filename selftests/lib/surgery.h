@@ -79,7 +79,7 @@ static inline void expect_right(struct __test_metadata *_metadata, struct subjec
 static inline void expect_gone(struct __test_metadata *_metadata, struct subject *subject,
 			       const char *map, uint64_t len)
 {
-	uint64_t at[] = { 0, len / 2 & -(4 * KIB), len - 4 };
+	uint64_t at[] = { 0, len / 2 & -(GRANULE), len - 4 };
 	uint32_t value;
 	unsigned int i;
 
@@ -128,7 +128,7 @@ static inline void expect_claims(struct __test_metadata *_metadata, struct subje
 		view_add(subject, subject->sub.mmap_offset, subject->size, subject->at, NULL);
 		expect_right(_metadata, subject);
 	}
-	expect_claim(_metadata, subject, at - 4 * KIB, 8 * KIB);
+	expect_claim(_metadata, subject, at - GRANULE, 2 * GRANULE);
 	expect_claim(_metadata, subject, subject->at, subject->size);
 	expect_right(_metadata, subject);
 }
@@ -183,9 +183,9 @@ static inline void operate_on_all(struct __test_metadata *_metadata, struct subj
 				  surgeon *cut)
 {
 	const struct cut cuts[] = {
-		{ "page within an entry", 3 * MIB + 4 * KIB, 4 * KIB },
+		{ "page within an entry", 3 * MIB + GRANULE, GRANULE },
 		{ "middle", MIB, 4 * MIB },
-		{ "first page", 0, 4 * KIB },
+		{ "first page", 0, GRANULE },
 		{ "entry", 2 * MIB, 2 * MIB },
 		{ "second half", subject->size / 2, subject->size / 2 },
 	};

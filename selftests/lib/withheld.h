@@ -80,10 +80,10 @@ static inline bool withheld_read_begin(struct __test_metadata *_metadata,
 {
 	read->file = file;
 	read->offset = offset;
-	read->page = mmap(NULL, 4 * KIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+	read->page = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
 			  0);
 	ASSERT_NE(MAP_FAILED, read->page);
-	read->uffd = withhold(_metadata, read->page, 4 * KIB);
+	read->uffd = withhold(_metadata, read->page, GRANULE);
 	if (read->uffd < 0)
 		return false;
 	ASSERT_EQ(0, pthread_create(&read->thread, NULL, withheld_reader, read));
@@ -94,7 +94,7 @@ static inline bool withheld_read_begin(struct __test_metadata *_metadata,
 /** withheld_read_end() - gives the thread its page, and waits for its end */
 static inline void withheld_read_end(struct __test_metadata *_metadata, struct withheld_read *read)
 {
-	give(_metadata, read->uffd, read->page, 4 * KIB);
+	give(_metadata, read->uffd, read->page, GRANULE);
 	ASSERT_EQ(0, pthread_join(read->thread, NULL));
 	EXPECT_EQ(WITHHELD_READ, read->done);
 	close(read->uffd);
