@@ -26,8 +26,8 @@ int main(int argc, char **argv)
 	write_text(FAILSLAB "task-filter", "Y");
 	write_text(FAILSLAB "times", "-1");
 	write_text(FAILSLAB "probability", "5");
-	write_text("/proc/self/make-it-fail", "1");
 	before = kernel_warnings();
+	write_text("/proc/self/make-it-fail", "1");
 	for (n = 0; n < rounds; n++) {
 		device = device_try(argv[1]);
 		if (device < 0)
