@@ -130,9 +130,7 @@ impl<'a> RegionInfo<'a> {
     /// or add the capability.
     pub(crate) fn has_room_for(&mut self, len: usize) -> bool {
         let caps = self.caps.0.size.saturating_add(self.missing);
-        let size = size_of::<bindings::vfio_region_info>().saturating_add(caps);
-        let size = size.saturating_add(len);
-        if usize::try_from(self.info.argsz).is_ok_and(|argsz| argsz >= size) {
+        if self.fits(caps.saturating_add(len)) {
             return true;
         }
         self.missing = self.missing.saturating_add(len);
@@ -144,15 +142,19 @@ impl<'a> RegionInfo<'a> {
     /// Fails with [`ENOMEM`] if a capability could not be added after one was left out. VFIO has
     /// dropped all others then.
     pub(super) fn finish(self) -> Result {
-        let caps = self.caps.0;
-        caps.size = caps.size.saturating_add(self.missing);
-        let size = size_of::<bindings::vfio_region_info>().saturating_add(caps.size);
+        let size = self.caps.0.size.saturating_add(self.missing);
         // VFIO would copy the recorded size, which is more than the buffer has.
-        let copies = usize::try_from(self.info.argsz).is_ok_and(|argsz| argsz >= size);
-        if copies && self.missing != 0 {
+        if self.missing != 0 && self.fits(size) {
             return Err(ENOMEM);
         }
+        self.caps.0.size = size;
         Ok(())
+    }
+
+    /// Returns whether userspace has room for capabilities of `len` bytes in all.
+    fn fits(&self, len: usize) -> bool {
+        let size = size_of::<bindings::vfio_region_info>().saturating_add(len);
+        usize::try_from(self.info.argsz).is_ok_and(|argsz| argsz >= size)
     }
 
     /// Adds a capability of variable length, which must begin with a `vfio_info_cap_header`.
