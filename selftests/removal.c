@@ -74,6 +74,15 @@ static void hold(struct __test_metadata *_metadata, struct held *held, uint32_t 
 	EXPECT_TOUCH(held->wc, PTE_WC, 0);
 }
 
+/* Does so with a device that has returned, and that can be used like a new one. */
+static void hold_again(struct __test_metadata *_metadata, struct held *held, const char *bdf,
+		       bool stock)
+{
+	fixture_bind(_metadata, bdf, stock ? DRIVER_STOCK : vfio_driver());
+	ASSERT_EQ(0, vfio_device_open(&held->dev, bdf));
+	hold(_metadata, held, BAR2, MIB, stock);
+}
+
 /* Registers an eventfd for the request to close the device. */
 static void ask_for_requests(struct __test_metadata *_metadata, struct held *held)
 {
@@ -289,9 +298,7 @@ TEST_F(removal, waits_for_the_program_whose_mappings_keep_their_types)
 	if (!way->comes_back)
 		return;
 	ASSERT_EQ(0, pci_rescan());
-	fixture_bind(_metadata, self->bdf, way->stock ? DRIVER_STOCK : vfio_driver());
-	ASSERT_EQ(0, vfio_device_open(&held->dev, self->bdf));
-	hold(_metadata, held, BAR2, MIB, way->stock);
+	hold_again(_metadata, held, self->bdf, way->stock);
 }
 
 /* A program that changes types until the device is gone. */
@@ -378,18 +385,9 @@ FIXTURE_SETUP(memory)
 
 FIXTURE_TEARDOWN(memory)
 {
+	let_go(&self->held);
 	if (self->bdf[0] && !exists(self->bdf))
 		EXPECT_EQ(0, pci_rescan());
-}
-
-/* The device returns, and can be used like a new one. */
-static void expect_fresh(struct __test_metadata *_metadata, FIXTURE_DATA(memory) * self, bool stock)
-{
-	ASSERT_EQ(0, pci_rescan());
-	fixture_bind(_metadata, self->bdf, stock ? DRIVER_STOCK : vfio_driver());
-	ASSERT_EQ(0, vfio_device_open(&self->held.dev, self->bdf));
-	hold(_metadata, &self->held, BAR2, MIB, stock);
-	let_go(&self->held);
 }
 
 /* A process with the memory of another, which has exited, and two pipes to ask it, a byte each. */
@@ -482,7 +480,8 @@ TEST_F(memory, that_outlives_its_process_keeps_the_device)
 	close(heir.ask[1]);
 	expect_removed(_metadata, child, self->bdf);
 	expect_reservations(_metadata, &held->bar, "");
-	expect_fresh(_metadata, self, variant->stock);
+	ASSERT_EQ(0, pci_rescan());
+	hold_again(_metadata, held, self->bdf, variant->stock);
 }
 
 /* A kernel thread uses the memory of a process whose virtio queues it serves. */
@@ -522,7 +521,8 @@ TEST_F(memory, that_vhost_has_keeps_the_device)
 	close(vhost);
 	expect_removed(_metadata, child, self->bdf);
 	expect_reservations(_metadata, &held->bar, "");
-	expect_fresh(_metadata, self, variant->stock);
+	ASSERT_EQ(0, pci_rescan());
+	hold_again(_metadata, held, self->bdf, variant->stock);
 }
 
 /* Two devices are removed at the same time; the kernel removes one after the other. */
@@ -589,11 +589,8 @@ TEST_F(both, go_and_come_back)
 		expect_reservations(_metadata, &self->held[i].bar, "");
 	}
 	ASSERT_EQ(0, pci_rescan());
-	for (i = 0; i < 2; i++) {
-		fixture_bind(_metadata, self->bdf[i], vfio_driver());
-		ASSERT_EQ(0, vfio_device_open(&self->held[i].dev, self->bdf[i]));
-		hold(_metadata, &self->held[i], BAR2, MIB, false);
-	}
+	for (i = 0; i < 2; i++)
+		hold_again(_metadata, &self->held[i], self->bdf[i], false);
 }
 
 /* The kernel's own vfio-pci is loaded without the parameter. */
