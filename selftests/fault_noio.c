@@ -21,7 +21,6 @@
 
 FIXTURE(fault_noio) {
 	struct vfio_device dev;
-	size_t page;
 	/* A page of the BAR that nobody has touched. */
 	char *map;
 	char text[64 * KIB];
@@ -44,7 +43,7 @@ FIXTURE_VARIANT_ADD(fault_noio, of_stock_vfio_pci) { .stock = true, .type = PTE_
 static char *map_alone(struct __test_metadata *_metadata, FIXTURE_DATA(fault_noio) * self,
 		       uint64_t offset)
 {
-	size_t page = self->page, table = page / 8 * page, above = page / 8 * table;
+	size_t page = GRANULE, table = page / 8 * page, above = page / 8 * table;
 	char *hole, *map;
 
 	hole = mmap(NULL, 4 * table, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -65,14 +64,13 @@ FIXTURE_SETUP(fault_noio)
 {
 	uint64_t offset;
 
-	self->page = sysconf(_SC_PAGESIZE);
 	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM",
 			  variant->stock ? DRIVER_STOCK : vfio_driver()))
 		return;
 	offset = vfio_offset(&self->dev, BAR2, 0);
 	if (variant->subregion)
 		offset = fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, 0,
-					self->page).mmap_offset;
+					GRANULE).mmap_offset;
 	if (!tracing_begin(_metadata))
 		return;
 	if (access(INSTANCE "/events/" EVENT, F_OK)) {
@@ -126,7 +124,6 @@ TEST_F(fault_noio, the_page_table_is_allocated_without_io_or_before_the_locks)
 /* A thread that makes pages write-combining and back again. */
 FIXTURE(change_noio) {
 	struct vfio_device dev;
-	uint64_t page;
 	pthread_t thread;
 	volatile pid_t tid;
 	volatile unsigned long done;
@@ -138,7 +135,6 @@ FIXTURE(change_noio) {
 
 FIXTURE_SETUP(change_noio)
 {
-	self->page = sysconf(_SC_PAGESIZE);
 	fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver());
 }
 
@@ -172,7 +168,7 @@ static void *change(void *data)
 
 	self->tid = gettid();
 	while (!self->stop && !self->error) {
-		create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 0, self->page);
+		create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, 0, GRANULE);
 		self->error = subregion_create(&self->dev, &create);
 		if (!self->error)
 			self->error = subregion_destroy(&self->dev, create.index);

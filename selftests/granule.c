@@ -8,7 +8,6 @@
 FIXTURE(granule) {
 	struct vfio_device dev;
 	struct pci_bar bar;
-	uint64_t page;
 };
 
 FIXTURE_SETUP(granule)
@@ -16,7 +15,6 @@ FIXTURE_SETUP(granule)
 	if (!fixture_open(_metadata, &self->dev, "DEV_IVSHMEM", vfio_driver()))
 		return;
 	self->bar = fixture_bar(_metadata, &self->dev, BAR2);
-	self->page = sysconf(_SC_PAGESIZE);
 }
 
 FIXTURE_TEARDOWN(granule)
@@ -30,7 +28,7 @@ TEST_F(granule, a_query_says_the_size_of_a_page)
 	struct vfio_subregion_query query;
 
 	ASSERT_EQ(0, subregion_query(&self->dev, BAR2, &query));
-	EXPECT_EQ(self->page, query.granule);
+	EXPECT_EQ(GRANULE, query.granule);
 }
 
 /* contract: create.alignment */
@@ -38,18 +36,18 @@ TEST_F(granule, half_a_page_is_einval)
 {
 	struct vfio_subregion_create create;
 
-	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, self->page / 2, self->page);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, GRANULE / 2, GRANULE);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EINVAL);
-	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, self->page, self->page / 2);
+	create = subregion_init(BAR2, VFIO_SUBREGION_ATTR_WC, GRANULE, GRANULE / 2);
 	expect_refused(_metadata, &self->dev, &self->bar, &create, EINVAL);
-	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, self->page, self->page);
+	fixture_create(_metadata, &self->dev, BAR2, VFIO_SUBREGION_ATTR_WC, GRANULE, GRANULE);
 }
 
 /* contract: type.entry type.neighbours */
 TEST_F(granule, one_page_has_every_type_between_its_neighbours)
 {
 	struct vfio_subregion_create create;
-	uint64_t page = self->page;
+	uint64_t page = GRANULE;
 	uint32_t attribute;
 	char *bar, *map;
 
@@ -82,9 +80,9 @@ TEST_F(granule, wc_is_eperm_on_the_page_with_the_msix_table_only)
 		return;
 	bar = fixture_bar(_metadata, &nvme, 0);
 	ASSERT_EQ(0, subregion_query(&nvme, 0, &query));
-	for (at = 0; at + self->page <= bar.size; at += self->page) {
-		create = subregion_init(0, VFIO_SUBREGION_ATTR_WC, at, self->page);
-		if (0x2000 / self->page == at / self->page) {
+	for (at = 0; at + GRANULE <= bar.size; at += GRANULE) {
+		create = subregion_init(0, VFIO_SUBREGION_ATTR_WC, at, GRANULE);
+		if (0x2000 / GRANULE == at / GRANULE) {
 			expect_refused(_metadata, &nvme, &bar, &create, EPERM);
 		} else {
 			EXPECT_EQ(0, subregion_create(&nvme, &create));

@@ -10,10 +10,10 @@
 
 #include "evidence.h"
 #include "mappings.h"
+#include "subregion.h"
 
-#define PAGE		((uint64_t)sysconf(_SC_PAGESIZE))
 /* The pages of a table, whose entries have 8 bytes: 2 MiB, or 32 MiB of pages of 16 KiB. */
-#define HUGE		(PAGE / 8 * PAGE)
+#define HUGE		(GRANULE / 8 * GRANULE)
 #define MAPPINGS_MOST	64
 
 /* A line of /proc/self/maps. */
@@ -83,10 +83,10 @@ static void look_at_entry(struct audit *audit, const struct mapping *mapping,
 			 view->type);
 		return;
 	}
-	if (pte.pfn * PAGE != view->phys + (offset - view->offset))
+	if (pte.pfn * GRANULE != view->phys + (offset - view->offset))
 		complain(audit, address, "is the frame %#" PRIx64, (uint64_t)pte.pfn);
 	first = address & -(1ULL << pte.shift);
-	last = first + (1ULL << pte.shift) - PAGE;
+	last = first + (1ULL << pte.shift) - GRANULE;
 	if (first < mapping->start || last >= mapping->end)
 		complain(audit, address, "has an entry of %u bits beyond its mapping", pte.shift);
 	else if (!shows(audit, view, offset - (address - first)) ||
@@ -117,7 +117,7 @@ static void look_at(struct audit *audit, const struct mapping *mapping, uint64_t
 static void look_around(struct audit *audit, const struct mapping *mapping, uint64_t address)
 {
 	if (address > mapping->start && address <= mapping->end)
-		look_at(audit, mapping, address - PAGE);
+		look_at(audit, mapping, address - GRANULE);
 	if (address >= mapping->start && address < mapping->end)
 		look_at(audit, mapping, address);
 }
@@ -129,7 +129,7 @@ static void look_at_mapping(struct audit *audit, const struct mapping *mapping)
 
 	look_around(audit, mapping, mapping->start);
 	look_around(audit, mapping, (mapping->start + HUGE - 1) & -HUGE);
-	look_around(audit, mapping, middle & -PAGE);
+	look_around(audit, mapping, middle & -GRANULE);
 	look_around(audit, mapping, mapping->end & -HUGE);
 	look_around(audit, mapping, mapping->end);
 	for (i = 0; i < audit->count; i++) {

@@ -8,7 +8,7 @@
 #include "fixture.h"
 
 /* Every test leaves this range unclaimed, so that a valid request can follow each failing one. */
-#define SPARE_SIZE	(GRANULE)
+#define SPARE_SIZE	GRANULE
 
 /** struct state - the state that a failing call must not change */
 struct state {

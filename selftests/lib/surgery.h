@@ -79,7 +79,7 @@ static inline void expect_right(struct __test_metadata *_metadata, struct subjec
 static inline void expect_gone(struct __test_metadata *_metadata, struct subject *subject,
 			       const char *map, uint64_t len)
 {
-	uint64_t at[] = { 0, len / 2 & -(GRANULE), len - 4 };
+	uint64_t at[] = { 0, len / 2 & -GRANULE, len - 4 };
 	uint32_t value;
 	unsigned int i;
 
